@@ -1,0 +1,45 @@
+# `make run` and `make test` do all the set-up themselves; the rest is for people who work on guard.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do if "$$p" -c 'import sys,venv; sys.exit(not (3,11) <= sys.version_info[:2] < (3,14))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: run test lint types floors pytest packs lock clean
+
+run: .venv/ready
+	@$(BIN)/guard run $(ARGS)
+
+test: lint types floors pytest packs
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+floors: .venv/ready
+	$(BIN)/lint-imports
+
+pytest: .venv/ready
+	$(BIN)/pytest
+
+packs: .venv/ready
+	$(BIN)/guard rules check rules
+	$(BIN)/guard rules test rules
+
+.venv/ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "guard needs Python 3.11, 3.12 or 3.13 with venv; none was found on PATH" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config requirements.lock || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --extra fast --extra reload --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

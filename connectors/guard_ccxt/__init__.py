@@ -1,0 +1,1 @@
+"""Live streams through ccxt; the only code that knows ccxt."""

@@ -1,0 +1,1 @@
+"""Recordings of trades, read from files."""

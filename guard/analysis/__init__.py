@@ -1,0 +1,1 @@
+"""Short-lived studies of recorded data; never part of a running guard."""

@@ -1,0 +1,1 @@
+"""What a bot imports: standard library, errors and model only."""

@@ -1,0 +1,86 @@
+"""What the two feature tables are made of: accumulators (`Field`) and formulas over them (`Feature`)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = ["Argument", "Feature", "Field", "Leaf", "Type", "Unit"]
+
+
+class Type(StrEnum):
+    """The type of an argument or a value in the rule language."""
+
+    NUMBER = "number"
+    BOOL = "bool"
+    TEXT = "text"
+    DURATION = "duration"
+    RATIO = "ratio"
+    LIST = "list"
+
+
+class Unit(StrEnum):
+    """What a number means. A ratio is written 3% or 30bp and is 0.03 or 0.003 inside; a duration is microseconds."""
+
+    NONE = "none"
+    RATIO = "ratio"
+    DURATION = "duration"
+    BASE = "base"
+    QUOTE = "quote"
+    USD = "usd"
+    COUNT = "count"
+    BOOL = "bool"
+    SIGMA = "sigma"
+
+
+class Argument(NamedTuple):
+    """One argument of a field or feature. `default` None means that it must be given; `choices` limits a text."""
+
+    name: str
+    type: Type
+    default: float | str | None = None
+    choices: tuple[str, ...] = ()
+
+
+class Field(NamedTuple):
+    """What the kernel can read of a market's record: a leaf of every formula.
+
+    `stream` is ``trades``, ``book`` or ``market``: where that stream is not subscribed the field is absent. `doc` is one sentence
+    with the unit. A field whose data is missing reads NaN: unknown, never 0.
+    """
+
+    name: str
+    unit: Unit
+    doc: str
+    arguments: tuple[Argument, ...] = ()
+    stream: str = "trades"
+
+
+class Feature(NamedTuple):
+    """A named formula over fields and other features, in guard's own expression language.
+
+    Arguments are used by name in `formula`. `min_count` of trades in the longest window must be there, else it is unknown.
+    `source` is the paper, table or measurement behind it.
+    """
+
+    name: str
+    formula: str
+    unit: Unit
+    doc: str
+    arguments: tuple[Argument, ...] = ()
+    min_count: int = 0
+    source: str = ""
+
+
+class Leaf(NamedTuple):
+    """One field with its arguments fixed: a column of the row that the kernel copies out at a trigger.
+
+    Durations are integer microseconds, ratios floats, texts stay texts.
+    """
+
+    field: str
+    arguments: tuple[float | int | str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the written form, ``volume(60000000)``."""
+        return f"{self.field}({', '.join(map(str, self.arguments))})"

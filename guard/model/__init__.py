@@ -1,0 +1,64 @@
+"""The words guard thinks in: standard library only."""
+
+from guard.model.alert import Delivery, DeliveryState
+from guard.model.batch import ASK, BID, BUY, SELL, Batch, Channel, Flag, Kind, Status, event_key
+from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
+from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
+from guard.model.decision import Decision, Image, MarketView
+from guard.model.finding import Finding
+from guard.model.market import DataState, Market, MarketClass, MarketFacts
+from guard.model.quarantine import (
+    Block,
+    Hold,
+    IsolationState,
+    Quarantine,
+    Target,
+    TargetKind,
+    Transition,
+    quarantine_id,
+)
+from guard.model.risk import Contribution, Level, RiskScore
+from guard.model.verdict import RuleMode, Verdict
+
+__all__ = [
+    "ASK",
+    "BID",
+    "BUY",
+    "SELL",
+    "AddQuarantine",
+    "Batch",
+    "Block",
+    "Channel",
+    "Clearance",
+    "ClearanceStatus",
+    "Command",
+    "Contribution",
+    "DataState",
+    "Decision",
+    "Delivery",
+    "DeliveryState",
+    "Finding",
+    "Flag",
+    "Hold",
+    "Image",
+    "Intent",
+    "IsolationState",
+    "Kind",
+    "Level",
+    "Market",
+    "MarketClass",
+    "MarketFacts",
+    "MarketView",
+    "Mode",
+    "Quarantine",
+    "ReleaseQuarantine",
+    "RiskScore",
+    "RuleMode",
+    "Status",
+    "Target",
+    "TargetKind",
+    "Transition",
+    "Verdict",
+    "event_key",
+    "quarantine_id",
+]

@@ -1,0 +1,178 @@
+"""Events as columns: what connectors write and the pipeline reads."""
+
+from __future__ import annotations
+
+from array import array
+from enum import IntEnum, IntFlag
+from hashlib import blake2b
+
+__all__ = ["ASK", "BID", "BUY", "SELL", "Batch", "Channel", "Flag", "Kind", "Status", "event_key"]
+
+_DIGITS_MAX = 18
+BUY = BID = 1
+SELL = ASK = -1
+
+
+class Kind(IntEnum):
+    """What one row of a batch says.
+
+    ============ ======================= ================== =============================== ==========================
+    kind         price                   amount             side                            key
+    ============ ======================= ================== =============================== ==========================
+    TRADE        price, quote per base   base, > 0          taker: BUY, SELL, 0 = unknown   trade id (`event_key`)
+    LEVEL        price of the level      base now resting,  BID or ASK                      sequence number, 0 = none
+                                         0 removes it
+    GAP          0                       0                  `Channel` that lost continuity  last good `at_us`, 0 = none
+    STATUS       value of the status     0                  `Channel` it speaks of          `Status`
+    CONTROL      0                       0                  0                               number of the control
+    ============ ======================= ================== =============================== ==========================
+    """
+
+    TRADE = 1
+    LEVEL = 2
+    GAP = 3
+    STATUS = 4
+    CONTROL = 5
+
+
+class Channel(IntEnum):
+    """The stream a GAP or STATUS row speaks of."""
+
+    ALL = 0
+    TRADES = 1
+    BOOK = 2
+
+
+class Status(IntEnum):
+    """What changed about a market's streams, in `key` of a STATUS row.
+
+    LIVE: the subscription delivers (again). LOST: its connection is gone. STALLED: connected but judged dead.
+    MAINTENANCE: the exchange says it is closed; LIVE ends it. WARM: the backfill is complete. USD_RATE, VOLUME_24H:
+    `price` holds the new value in USD.
+    """
+
+    LIVE = 1
+    LOST = 2
+    STALLED = 3
+    MAINTENANCE = 4
+    WARM = 5
+    USD_RATE = 6
+    VOLUME_24H = 7
+
+
+class Flag(IntFlag):
+    """Bits of a row.
+
+    SNAPSHOT: the row belongs to a full book; the first such row of a message empties the book. LAST: last row of a book
+    message; evaluation waits for it. BACKFILL: history, feeds baselines only. INFERRED_SIDE: the source gave no side.
+    """
+
+    NONE = 0
+    SNAPSHOT = 1
+    LAST = 2
+    BACKFILL = 4
+    INFERRED_SIDE = 8
+
+
+class Batch:
+    """Preallocated columns of events, in order of arrival.
+
+    Parameters
+    ----------
+    capacity
+        Rows it can hold, > 0. `append` to a full batch raises IndexError: look at `is_full` first.
+
+    Notes
+    -----
+    `at_us` is exchange time in microseconds since 1970, corrected for the clock's offset and never after `received_us`, the
+    local time of arrival. Rows of one book message are contiguous. Prices and amounts are finite; a connector's gate saw to it.
+
+    Examples
+    --------
+    >>> batch = Batch(capacity=2)
+    >>> batch.append(Kind.TRADE, 0, at_us=5, received_us=7, price=1.5, amount=2.0, side=BUY, key=1)
+    >>> len(batch), batch.price[0], batch.is_full
+    (1, 1.5, False)
+    """
+
+    __slots__ = (
+        "_length",
+        "amount",
+        "at_us",
+        "capacity",
+        "flags",
+        "key",
+        "kind",
+        "market",
+        "price",
+        "received_us",
+        "side",
+    )
+
+    def __init__(self, capacity: int = 8192) -> None:
+        self.capacity = capacity
+        self._length = 0
+        self.kind = array("b", bytes(capacity))
+        self.market = array("i", bytes(4 * capacity))
+        self.at_us = array("q", bytes(8 * capacity))
+        self.received_us = array("q", bytes(8 * capacity))
+        self.price = array("d", bytes(8 * capacity))
+        self.amount = array("d", bytes(8 * capacity))
+        self.side = array("b", bytes(capacity))
+        self.key = array("q", bytes(8 * capacity))
+        self.flags = array("b", bytes(capacity))
+
+    def __len__(self) -> int:
+        """Return the number of rows in use."""
+        return self._length
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next `append` would not fit."""
+        return self._length >= self.capacity
+
+    def clear(self) -> None:
+        """Forget all rows; the memory stays."""
+        self._length = 0
+
+    def append(
+        self,
+        kind: int,
+        market: int,
+        *,
+        at_us: int,
+        received_us: int,
+        price: float = 0.0,
+        amount: float = 0.0,
+        side: int = 0,
+        key: int = 0,
+        flags: int = 0,
+    ) -> None:
+        """Write one row; the columns are described at `Kind`. `market` is the row number the pipeline gave the market."""
+        at = self._length
+        self.kind[at] = kind
+        self.market[at] = market
+        self.at_us[at] = at_us
+        self.received_us[at] = received_us
+        self.price[at] = price
+        self.amount[at] = amount
+        self.side[at] = side
+        self.key[at] = key
+        self.flags[at] = flags
+        self._length = at + 1
+
+
+def event_key(identity: str | int | None) -> int:
+    """Return a trade's id as a 63-bit integer: the number itself, a hash of a text, 0 where there is none.
+
+    Examples
+    --------
+    >>> event_key("12345"), event_key(None)
+    (12345, 0)
+    """
+    if identity is None or identity == "":
+        return 0
+    text = str(identity)
+    if text.isdecimal() and len(text) <= _DIGITS_MAX:
+        return int(text)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -1,0 +1,53 @@
+"""A decision: all that one step of the pipeline wants to happen, and what the world may see of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.model.alert import Delivery
+    from guard.model.clearance import Mode
+    from guard.model.quarantine import Quarantine, Transition
+    from guard.model.verdict import Verdict
+
+__all__ = ["Decision", "Image", "MarketView"]
+
+
+class Decision(NamedTuple):
+    """Verdicts, transitions and deliveries of one step, in order. Committed as a whole or not at all."""
+
+    at_us: int
+    verdicts: tuple[Verdict, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit or to tell."""
+        return not (self.verdicts or self.transitions or self.deliveries)
+
+
+class MarketView(NamedTuple):
+    """What a bot may know of one watched market. `data` is a `DataState`; `level` and `score` are the worst rule's."""
+
+    data: str
+    level: str
+    score: float | None
+    rules_active: int
+    rules_expected: int
+
+
+class Image(NamedTuple):
+    """The published state: every watched market and every block with its absolute end.
+
+    `on_unknown` maps a bot's name (``*`` for all others) to the reasons of unknown and whether each permits.
+    """
+
+    mode: Mode
+    at_us: int
+    markets: Mapping[str, MarketView]
+    blocks: tuple[Quarantine, ...]
+    on_unknown: Mapping[str, Mapping[str, bool]]
+    is_running: bool = True

@@ -1,0 +1,201 @@
+"""Every Protocol that joins two floors: what is injected, and what others may implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from guard.model.alert import Delivery
+    from guard.model.decision import Decision
+    from guard.model.market import Market, MarketFacts
+    from guard.model.quarantine import Quarantine
+
+__all__ = [
+    "Clock",
+    "Connector",
+    "ConnectorContext",
+    "ConnectorHealth",
+    "LedgerState",
+    "Notifier",
+    "Outcome",
+    "Random",
+    "Sink",
+    "Store",
+]
+
+
+class Clock(Protocol):
+    """The machine's clocks."""
+
+    def now_us(self) -> int:
+        """Return wall time, microseconds since 1970."""
+        ...
+
+    def monotonic_us(self) -> int:
+        """Return microseconds of a clock that never jumps and counts suspended time."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Random(Protocol):
+    """A seeded source of chance, for back-off and jitter."""
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        ...
+
+
+class Sink(Protocol):
+    """Where a connector puts its rows; the columns are described at `guard.model.batch.Kind`."""
+
+    def append(
+        self,
+        kind: int,
+        market: int,
+        *,
+        at_us: int,
+        received_us: int,
+        price: float = 0.0,
+        amount: float = 0.0,
+        side: int = 0,
+        key: int = 0,
+        flags: int = 0,
+    ) -> None:
+        """Take one row. Never blocks and never fails; a full batch is flushed at once."""
+        ...
+
+
+class ConnectorContext(NamedTuple):
+    """What a connector is given: its name in guard.yaml, its options, the clock, chance and a place for its caches.
+
+    `report` tells people about something that a connector lives with (a parked symbol, a degraded tap): it is shown and counted.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    streams: frozenset[str]
+    clock: Clock
+    random: Random
+    cache_folder: str
+    report: Callable[[str], None]
+
+
+class ConnectorHealth(NamedTuple):
+    """How a connector fares.
+
+    `received` counts rows handed over, `rejected` those the gate refused by reason, `reconnects` and `gaps` count; `gap_seconds`
+    sums the holes; `connections` maps each socket to ``live``, ``connecting`` or ``lost``; `notes` are lines for a person.
+    """
+
+    received: int
+    rejected: Mapping[str, int]
+    bad_frames: int
+    reconnects: int
+    gaps: int
+    gap_seconds: float
+    connections: Mapping[str, str]
+    last_event_us: int | None
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] | None = None
+
+
+class Connector(Protocol):
+    """One source of markets and events: a live exchange or the embedded one. Built from a `ConnectorContext`."""
+
+    async def open(self) -> Sequence[MarketFacts]:
+        """Connect and return every market on offer. Raises Disconnected or ConfigurationError."""
+        ...
+
+    async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
+        """Put what happened between `since_us` and now into `sink`, oldest first, as BACKFILL rows. Raises Unavailable."""
+        ...
+
+    async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
+        """Subscribe to `markets` (with their row numbers) and deliver until cancelled; reconnects by itself."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything. Safe to call twice."""
+        ...
+
+    def health(self) -> ConnectorHealth:
+        """Return the counters as they stand."""
+        ...
+
+
+class Outcome(NamedTuple):
+    """How an attempt to deliver ended. `retry_after_s` is what the other side asked for."""
+
+    is_delivered: bool
+    error: str = ""
+    retry_after_s: float | None = None
+
+
+class Notifier(Protocol):
+    """Carries one message to one channel."""
+
+    async def send(self, delivery: Delivery) -> Outcome:
+        """Try once, within a deadline; never raises for a failed delivery."""
+        ...
+
+
+class LedgerState(NamedTuple):
+    """What a store remembers.
+
+    `quarantines` that still matter (active, and ended ones not yet forgotten), deliveries `pending` in the outbox, those of the
+    last day, the last sequence number and the epoch of this opening.
+    """
+
+    epoch: int
+    seq: int
+    quarantines: tuple[Quarantine, ...]
+    pending: tuple[Delivery, ...]
+    recent_deliveries: tuple[Delivery, ...] = ()
+
+
+class Store(Protocol):
+    """The truth: transitions, audit and outbox. One contract suite runs over all implementations."""
+
+    async def open(self) -> LedgerState:
+        """Take the ledger, with a new epoch, and return what it remembers. Raises StateError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it. Safe to call twice."""
+        ...
+
+    async def commit(self, decisions: Sequence[Decision], *, epoch: int) -> int:
+        """Write transitions, audit and outbox rows of `decisions` as one transaction and return the new sequence number.
+
+        Raises StateError where `epoch` is no longer the newest. Nothing is written when it raises.
+        """
+        ...
+
+    async def load(self) -> LedgerState:
+        """Return what it remembers, without a new epoch."""
+        ...
+
+    async def changes(self, since: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Return the audit rows with a sequence number above `since`, oldest first."""
+        ...
+
+    async def audit(self, *, target: str | None = None, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        """Return the newest audit rows, of one target if given."""
+        ...
+
+    async def due(self, channel: str, *, now_us: int) -> Delivery | None:
+        """Return the oldest pending delivery of `channel` whose time has come."""
+        ...
+
+    async def settle(self, delivery: Delivery) -> None:
+        """Record how an attempt ended: `delivery` with its new state, attempts, due time and error."""
+        ...
+
+    async def outbox(self) -> Mapping[str, Mapping[str, int]]:
+        """Return counts of deliveries by channel and state."""
+        ...

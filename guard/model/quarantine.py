@@ -1,0 +1,140 @@
+"""Quarantine: what is held back, why, until when."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from guard.model.market import Market
+    from guard.model.risk import Level
+
+__all__ = ["Block", "Hold", "IsolationState", "Quarantine", "Target", "TargetKind", "Transition", "quarantine_id"]
+
+
+class TargetKind(StrEnum):
+    """How wide a quarantine reaches."""
+
+    MARKET = "market"
+    SYMBOL = "symbol"
+    BASE = "base"
+    EXCHANGE = "exchange"
+
+
+class Target(NamedTuple):
+    """What is held: one market (``sim:X/USDT``), a symbol on all exchanges, a base asset, or an exchange.
+
+    Examples
+    --------
+    >>> str(Target(TargetKind.BASE, "PEPE"))
+    'base:PEPE'
+    """
+
+    kind: TargetKind
+    name: str
+
+    def __str__(self) -> str:
+        """Return the written form; a market is written as itself."""
+        return self.name if self.kind is TargetKind.MARKET else f"{self.kind}:{self.name}"
+
+    def covers(self, market: Market) -> bool:
+        """Whether the target holds `market` back."""
+        match self.kind:
+            case TargetKind.MARKET:
+                return self.name == str(market)
+            case TargetKind.SYMBOL:
+                return self.name == market.symbol
+            case TargetKind.BASE:
+                return self.name == market.base
+            case _:
+                return self.name == market.exchange
+
+
+class IsolationState(StrEnum):
+    """Where a target stands."""
+
+    NORMAL = "normal"
+    QUARANTINED = "quarantined"
+    PROBATION = "probation"
+
+
+class Block(StrEnum):
+    """What is refused. Reducing and closing a position always passes."""
+
+    ENTRIES = "entries"
+    SHRINK = "shrink"
+
+
+class Hold(NamedTuple):
+    """What a rule (or a person) asks for when it quarantines.
+
+    `for_us` is the floor: calm is not looked at before. `release_for_us` is how long calm must hold after it; a person's hold
+    has `release_for_us` None and ends with its floor. `max_us` is the longest time in quarantine with all extensions.
+    `escalate_factor` multiplies the floor at each repetition within `forget_us`. `probation_us` is how long entries are shrunk to
+    `max_fraction` afterwards.
+    """
+
+    rule: str
+    market: Market | None
+    target: Target
+    level: Level
+    reason: str
+    for_us: int
+    max_us: int
+    block: Block = Block.ENTRIES
+    escalate_factor: float = 1.0
+    forget_us: int = 0
+    release_for_us: int | None = None
+    probation_us: int = 0
+    max_fraction: float = 0.25
+    zone: str = ""
+
+
+class Quarantine(NamedTuple):
+    """One reason that holds one target. Several may hold the same target: strongest block, latest end.
+
+    Times are microseconds since 1970, event time of the transition. `until_us` is the absolute end of the present state as
+    known now; `floor_us` the earliest moment at which calm can release.
+    `repetition` counts earlier holds of the same rule and target that are not forgotten. `actor` is ``guard`` or who ordered it.
+    """
+
+    id: str
+    hold: Hold
+    state: IsolationState
+    opened_us: int
+    floor_us: int
+    until_us: int
+    last_end_us: int
+    repetition: int = 0
+    actor: str = "guard"
+
+    @property
+    def target(self) -> Target:
+        """What is held."""
+        return self.hold.target
+
+    @property
+    def block(self) -> Block:
+        """What is refused now: probation shrinks, whatever the hold asked for."""
+        return Block.SHRINK if self.state is IsolationState.PROBATION else self.hold.block
+
+
+class Transition(NamedTuple):
+    """One change of one quarantine; `quarantine` is as it stands after it.
+
+    `cause` is ``rule``, ``operator``, ``calm`` (release condition held), ``floor`` (a timed hold ended), ``extend``, ``max``
+    (the longest time passed), ``probation_end``, ``reoffence``.
+    """
+
+    at_us: int
+    quarantine: Quarantine
+    previous: IsolationState
+    cause: str
+    actor: str
+    reason: str
+
+
+def quarantine_id(rule: str, target: Target, opened_us: int) -> str:
+    """Return the id of a quarantine: 12 hex digits of a hash of rule, target and opening time, the same in every replay."""
+    return sha256(f"{rule}|{target}|{opened_us}".encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Who is held back, and how they get out; pure."""

@@ -1,0 +1,1 @@
+"""Owns the event loop and joins all parts."""

@@ -1,0 +1,1 @@
+"""The ledger: the only part that knows SQL."""
