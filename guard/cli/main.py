@@ -1,0 +1,95 @@
+"""The entry point: finds a command's module only when the command is used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from guard.cli.output import Exit, Output, fail
+from guard.errors import ConfigurationError, GuardError, NotRunning
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "init": "guard.cli.init:init",
+    "run": "guard.cli.run:run",
+    "status": "guard.cli.status:status",
+    "why": "guard.cli.status:why",
+    "doctor": "guard.cli.doctor:doctor",
+    "check": "guard.cli.check:check",
+    "bypass": "guard.cli.check:bypass",
+    "quarantine": "guard.cli.quarantine:quarantine",
+    "replay": "guard.cli.replay:replay",
+    "rules": "guard.cli.rules:rules",
+    "alerts": "guard.cli.alerts:alerts",
+    "config": "guard.cli.config:config",
+    "simulate": "guard.cli.simulate:simulate",
+    "version": "guard.cli.version:version",
+    "completion": "guard.cli.version:completion",
+}
+_FIRST_PAGE = ("init", "run", "status", "why", "doctor", "check", "bypass", "version", "completion")
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is called for, so that ``guard check`` never loads what it does not need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help page."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        del ctx
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what a newcomer needs first, then the rest."""
+        for title, names in (
+            ("Start here", _FIRST_PAGE),
+            ("More", tuple(name for name in _COMMANDS if name not in _FIRST_PAGE)),
+        ):
+            rows = [(name, command.get_short_help_str(90)) for name in names if (command := self.get_command(ctx, name))]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def guard(ctx: click.Context) -> None:
+    """Watch live markets, quarantine the ones that look manipulated, and tell the bot before each order."""
+    ctx.ensure_object(Output)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code. ``--json`` is accepted anywhere on the line."""
+    words = sys.argv[1:] if arguments is None else arguments
+    output = Output(is_json="--json" in words)
+    words = [word for word in words if word != "--json"]
+    sys.exit(_run(words, output))
+
+
+def _run(words: list[str], output: Output) -> int:
+    try:
+        answer: Any = guard.main(words, prog_name="guard", standalone_mode=False, obj=output)
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except click.Abort:
+        return 130
+    except ConfigurationError as error:
+        return fail(output, Exit.CONFIGURATION, str(error), problems=error.problems)
+    except NotRunning as error:
+        return fail(output, Exit.NOT_RUNNING, str(error))
+    except GuardError as error:
+        return fail(output, Exit.FINDINGS, str(error))
+    return answer if isinstance(answer, int) else Exit.OK
