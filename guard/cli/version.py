@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from guard import __version__
-from guard.cli.output import Output
+
+if TYPE_CHECKING:
+    from guard.cli.output import Output
 
 __all__ = ["completion", "version"]
 

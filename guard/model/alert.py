@@ -23,8 +23,8 @@ class Delivery(NamedTuple):
     """One message for one channel.
 
     `id` is a hash of what it tells and the channel: the same event never makes two. `alert_id` joins the messages of one
-    episode. `kind` is ``quarantine``, ``release``, ``verdict``, ``summary``, ``system`` or ``test``. `due_us` is the earliest and `expires_us`
-    the last moment of an attempt. `title` and `body` are plain text, made safe for display.
+    episode. `kind` is ``quarantine``, ``release``, ``verdict``, ``summary``, ``system`` or ``test``. `due_us` is the earliest
+    and `expires_us` the last moment of an attempt. `title` and `body` are plain text, made safe for display.
     """
 
     id: str
