@@ -16,12 +16,16 @@ __all__ = ["Decision", "Image", "MarketView"]
 
 
 class Decision(NamedTuple):
-    """Verdicts, transitions and deliveries of one step, in order. Committed as a whole or not at all."""
+    """Verdicts, transitions and deliveries of one step. Committed as a whole or not at all.
+
+    `log` holds the verdicts and transitions in the order in which they happened.
+    """
 
     at_us: int
     verdicts: tuple[Verdict, ...] = ()
     transitions: tuple[Transition, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
+    log: tuple[Verdict | Transition, ...] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -1,0 +1,79 @@
+"""``guard replay``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.cli.output import Exit, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.dsl import Program
+
+__all__ = ["replay"]
+
+
+@click.command
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets appear.")
+@click.option("--rules", "rules_folder", type=click.Path(exists=True, path_type=Path), help="Folder of rule packs instead of ours.")
+@click.option("--batch", "batch_rows", default=1024, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
+@click.pass_obj
+def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: Path | None, batch_rows: int) -> int:
+    """Run recorded trades through the rules and print what would have happened.
+
+    FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount; several merge by time.
+    """
+    from guard.pipeline import Pipeline
+    from guard.runtime.clock import SystemClock
+    from guard.runtime.replay import Replay
+
+    write = output.line if output.is_json else _printer(output)
+    run = Replay(Pipeline(_program(rules_folder)), batch_rows=batch_rows, write=write)
+    summary = run.run(list(files), exchange=exchange, clock=SystemClock())
+    if output.is_json:
+        output.line(summary)
+    else:
+        _print_summary(output, summary)
+    return Exit.OK
+
+
+def _program(folder: Path | None) -> Program:
+    from guard.dsl import compile_rules, load_rules, shipped_packs
+
+    return compile_rules(load_rules([folder] if folder else shipped_packs()))
+
+
+def _printer(output: Output) -> Any:  # noqa: ANN401 - a function over records
+    def write(record: dict[str, Any]) -> None:
+        if record["type"] == "quarantine":
+            output.text(
+                f"{record['ts']}  {record['market']:<20} {record['state'].upper():<12} {record['cause']:<14} "
+                f"until {record['until']}  {record['reason']}  [{record['id']}]"
+            )
+        else:
+            score = "" if record["score"] is None else f"score {record['score']:.2f}"
+            output.text(f"{record['ts']}  {record['market']:<20} {record['level']:<12} {record['rule']:<14} {score}")
+
+    return write
+
+
+def _print_summary(output: Output, summary: dict[str, Any]) -> None:
+    output.text("")
+    output.text(
+        f"{summary['events']:,} trades of {summary['markets']} markets in {summary['seconds']} s "
+        f"({summary['events_per_second']:,} a second)"
+    )
+    levels = ", ".join(f"{count} {level}" for level, count in summary["verdicts"].items())
+    output.text(f"verdicts: {levels}; quarantines: {summary['quarantines']}, {summary['blocked_minutes']} minutes blocked")
+    if summary["repeated"]:
+        output.text(f"{summary['repeated']:,} rows were dropped: a download page had repeated them")
+    for reason, count in summary["rejected"].items():
+        output.text(f"{count:,} rows were refused: {reason}")
+    for example in summary["rejected_examples"]:
+        output.text(f"    {example}")
+    output.text(f"digest {summary['digest']}")

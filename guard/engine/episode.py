@@ -1,0 +1,118 @@
+"""The level of one rule on one market, from the moment it leaves normal until it is clear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guard.engine.stopwatch import Stopwatch
+from guard.model import Level
+
+__all__ = ["UNKNOWN_AFTER_US", "Episode"]
+
+# design: a required factor that turns unknown freezes level and timers, and after 30 s makes the rule unknown.
+UNKNOWN_AFTER_US = 30_000_000
+_RISING = (Level.CRITICAL, Level.DANGER, Level.WARNING)
+
+
+class Episode:
+    """Hysteresis of one rule on one market.
+
+    Parameters
+    ----------
+    for_us
+        How long a level must be reached before it is entered, microseconds, >= 0.
+    clear_for_us
+        How long the clear condition must hold before the level returns to normal, microseconds, >= 0.
+
+    Notes
+    -----
+    The level only rises during an episode. While the candidate level is unknown, level and timers stand still.
+
+    Examples
+    --------
+    >>> episode = Episode(for_us=2, clear_for_us=5)
+    >>> [episode.update(t, Level.DANGER, clears=False) for t in (0, 1, 2)]
+    [False, False, True]
+    >>> episode.level, episode.started_us
+    (<Level.DANGER: 2>, 2)
+    """
+
+    __slots__ = ("_clearing", "_rising", "clear_for_us", "for_us", "level", "started_us", "unknown_since_us")
+
+    def __init__(self, *, for_us: int, clear_for_us: int) -> None:
+        self.for_us = for_us
+        self.clear_for_us = clear_for_us
+        self.level = Level.NORMAL
+        self.started_us = 0
+        self.unknown_since_us: int | None = None
+        self._rising = {level: Stopwatch() for level in _RISING}
+        self._clearing = Stopwatch()
+
+    def update(self, at_us: int, candidate: Level | None, *, clears: bool | None) -> bool:
+        """Take what the rule says at `at_us`: the level its score reaches now (None unknown), and whether it is clear.
+
+        Returns whether the level changed.
+        """
+        if candidate is not None:
+            self.unknown_since_us = None
+        elif self.unknown_since_us is None:
+            self.unknown_since_us = at_us
+        before = self.level
+        self._rise(at_us, candidate)
+        if self.level is not Level.NORMAL:
+            self._clear(at_us, clears=clears if candidate is not None else None)
+        return self.level is not before
+
+    def _rise(self, at_us: int, candidate: Level | None) -> None:
+        for level, watch in self._rising.items():
+            watch.update(at_us, truth=None if candidate is None else candidate >= level)
+        reached = next((level for level, watch in self._rising.items() if watch.has_held(self.for_us)), Level.NORMAL)
+        if reached > self.level:
+            if self.level is Level.NORMAL:
+                self.started_us = at_us
+            self.level = reached
+            self._clearing.reset()
+
+    def _clear(self, at_us: int, *, clears: bool | None) -> None:
+        self._clearing.update(at_us, truth=clears)
+        if self._clearing.has_held(self.clear_for_us):
+            self.level = Level.NORMAL
+            self._clearing.reset()
+            for watch in self._rising.values():
+                watch.reset()
+
+    def is_unknown(self, at_us: int) -> bool:
+        """Whether the rule has been unable to tell for long enough to say so."""
+        return self.unknown_since_us is not None and at_us - self.unknown_since_us >= UNKNOWN_AFTER_US
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone may change something: an episode runs, or a level is being entered."""
+        return self.level is not Level.NORMAL or any(watch.truth is not False for watch in self._rising.values())
+
+    @property
+    def due_us(self) -> int | None:
+        """When the level changes if nothing else does; None where nothing is pending."""
+        entries = [watch.due_us(self.for_us) for level, watch in self._rising.items() if level > self.level]
+        if self.level is not Level.NORMAL:
+            entries.append(self._clearing.due_us(self.clear_for_us))
+        return min((due for due in entries if due is not None), default=None)
+
+    def save(self) -> dict[str, Any]:
+        """Return the state as JSON-able values."""
+        return {
+            "level": int(self.level),
+            "started_us": self.started_us,
+            "unknown_since_us": self.unknown_since_us,
+            "rising": [watch.save() for watch in self._rising.values()],
+            "clearing": self._clearing.save(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `save` returned."""
+        self.level = Level(state["level"])
+        self.started_us = state["started_us"]
+        self.unknown_since_us = state["unknown_since_us"]
+        for watch, saved in zip(self._rising.values(), state["rising"], strict=True):
+            watch.restore(saved)
+        self._clearing.restore(state["clearing"])

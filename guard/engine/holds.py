@@ -1,0 +1,56 @@
+"""What a verdict asks the quarantine for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.model import Block, Hold, Market, RuleMode, Target, TargetKind
+
+if TYPE_CHECKING:
+    from guard.dsl import Program
+    from guard.model import Verdict
+
+__all__ = ["hold_of"]
+
+_FACTORS_SHOWN = 2
+
+
+def hold_of(program: Program, verdict: Verdict) -> Hold | None:
+    """Return the quarantine that a verdict's rule orders at its level; None where it orders none or may not."""
+    if verdict.level <= verdict.previous or verdict.mode is not RuleMode.ENFORCE:
+        return None
+    rule = program.rule(verdict.rule)
+    order = rule.quarantine_at(verdict.level)
+    if order is None:
+        return None
+    return Hold(
+        rule=rule.id,
+        market=verdict.market,
+        target=_target(TargetKind(order.target), verdict.market),
+        level=verdict.level,
+        reason=_reason(rule.title, verdict),
+        for_us=order.for_us,
+        max_us=order.max_us,
+        block=Block(order.block),
+        escalate_factor=order.escalate_factor,
+        forget_us=order.forget_us,
+        release_for_us=order.release_for_us,
+        probation_us=order.probation_us,
+    )
+
+
+def _target(kind: TargetKind, market: Market) -> Target:
+    names = {
+        TargetKind.MARKET: str(market),
+        TargetKind.SYMBOL: market.symbol,
+        TargetKind.BASE: market.base,
+        TargetKind.EXCHANGE: market.exchange,
+    }
+    return Target(kind, names[kind])
+
+
+def _reason(title: str, verdict: Verdict) -> str:
+    score = "" if verdict.risk.score is None else f" {verdict.risk.score:.2f}"
+    shares = sorted(verdict.risk.contributions, key=lambda part: -part.share)[:_FACTORS_SHOWN]
+    parts = ", ".join(f"{part.factor} {part.value:.2f}" for part in shares if part.value is not None)
+    return f"{title}: {verdict.level}{score}" + (f" ({parts})" if parts else "")

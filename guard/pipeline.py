@@ -1,0 +1,215 @@
+"""The pure join of engine, quarantine and alert routing: one path for live, replay, rule tests and simulation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.alerts.manager import AlertManager, AlertPolicy
+from guard.engine import Engine, hold_of
+from guard.model import (
+    AddQuarantine,
+    Decision,
+    Image,
+    IsolationState,
+    Level,
+    MarketView,
+    Mode,
+    ReleaseQuarantine,
+    RuleMode,
+    Transition,
+    Verdict,
+)
+from guard.quarantine import IsolationManager
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guard.dsl import Program
+    from guard.model import Batch, Command, Delivery, MarketFacts
+    from guard.model.ports import LedgerState
+    from guard.quarantine import AllowEntry
+
+__all__ = ["Pipeline", "Settings"]
+
+
+class Settings(NamedTuple):
+    """What guard.yaml says about decisions.
+
+    `references` maps an exchange to the symbol that leads it; `on_unknown` is described at `guard.model.Image`.
+    """
+
+    mode: Mode = Mode.ENFORCE
+    alerts: AlertPolicy = AlertPolicy()
+    allow: tuple[AllowEntry, ...] = ()
+    references: Mapping[str, str] = {}
+    on_unknown: Mapping[str, Mapping[str, bool]] = {}
+
+
+class Pipeline:
+    """Events in, decisions out; no clock, no I/O.
+
+    Parameters
+    ----------
+    program
+        The compiled rules.
+    settings
+        What guard.yaml says about decisions.
+
+    Notes
+    -----
+    Every due deadline fires at its own due time, before the event that passes it. The decisions of a sequence of events do not
+    depend on how it is cut into batches.
+    """
+
+    def __init__(self, program: Program, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.engine = Engine(program)
+        self.isolation = IsolationManager()
+        self.isolation.allow(self.settings.allow)
+        self.alerts = AlertManager(self.settings.alerts)
+        self.now_us = 0
+        self._log: list[Verdict | Transition] = []
+        self._deliveries: list[Delivery] = []
+
+    def open(self, facts: MarketFacts) -> int:
+        """Watch a market and return its row number."""
+        row = self.engine.open(facts, reference=self.settings.references.get(facts.market.exchange))
+        self._hold(row)
+        return row
+
+    def process(self, batch: Batch) -> Decision:
+        """Take a batch of events, in order, and return what follows from it."""
+        for i in range(len(batch)):
+            self._fire(batch.received_us[i])
+            answer = self.engine.apply(batch, i, self.now_us)
+            if answer is not None:
+                self._take(*answer)
+        return self._decision()
+
+    def advance(self, now_us: int) -> Decision:
+        """Let time pass up to `now_us` and return what became due."""
+        self._fire(now_us)
+        return self._decision()
+
+    def operate(self, command: Command, now_us: int) -> Decision:
+        """Carry out a person's order. Raises OperationRefused."""
+        self._fire(now_us)
+        assert isinstance(command, AddQuarantine | ReleaseQuarantine)
+        self._tell((), self.isolation.operate(command, self.now_us))
+        return self._decision()
+
+    def load(self, program: Program, now_us: int) -> Decision:
+        """Swap the rules; unchanged ones keep timers and open episodes."""
+        self._fire(now_us)
+        self.engine.load(program, self.now_us)
+        return self._decision()
+
+    def announce(self, key: str, title: str, body: str, level: Level, now_us: int) -> Decision:
+        """Tell people about guard itself: a feed that died, rules that are broken, a ledger that cannot be written."""
+        self._fire(now_us)
+        self._deliveries += self.alerts.system(key, title, body, level, self.now_us)
+        return self._decision()
+
+    def recall(self, ledger: LedgerState, now_us: int) -> None:
+        """Take over what the ledger remembers, before the first event."""
+        self.now_us = max(self.now_us, now_us)
+        self.isolation.restore(ledger.quarantines, self.now_us)
+        self.alerts.restore((*ledger.recent_deliveries, *ledger.pending))
+        for row in range(len(self.engine.watched)):
+            self._hold(row)
+
+    @property
+    def next_deadline_us(self) -> int | None:
+        """When something is due next."""
+        dues = (self.engine.next_deadline_us, self.isolation.next_deadline_us, self.alerts.next_deadline_us)
+        return min((due for due in dues if due is not None), default=None)
+
+    def _fire(self, until_us: int) -> None:
+        while (due_us := self.next_deadline_us) is not None and due_us <= until_us:
+            self.now_us = max(self.now_us, due_us)
+            if due_us == self.engine.next_deadline_us:
+                _, row, verdicts = self.engine.fire()
+                self._take(row, verdicts)
+            elif due_us == self.isolation.next_deadline_us:
+                self._tell((), self.isolation.advance(due_us))
+            else:
+                self._deliveries += self.alerts.advance(due_us)
+        self.now_us = max(self.now_us, until_us)
+
+    def _take(self, row: int, verdicts: Sequence[Verdict]) -> None:
+        transitions: list[Transition] = []
+        watched = self.engine.watched[row]
+        if watched.is_held:
+            for rule_id, is_calm in self.engine.releases(row):
+                if self.isolation.holds(rule_id, watched.facts.market):
+                    transitions += self.isolation.calm(rule_id, watched.facts.market, self.now_us, is_calm)
+        for verdict in verdicts:
+            hold = hold_of(self.engine.program, verdict)
+            if hold is not None:
+                transitions += self.isolation.quarantine(hold, self.now_us)
+        if verdicts or transitions:
+            self._tell(verdicts, transitions)
+
+    def _tell(self, verdicts: Sequence[Verdict], transitions: Sequence[Transition]) -> None:
+        self._log += (*verdicts, *transitions)
+        self._deliveries += self.alerts.process(verdicts=verdicts, transitions=transitions, at_us=self.now_us)
+        if transitions:
+            for row in range(len(self.engine.watched)):
+                self._hold(row)
+
+    def _hold(self, row: int) -> None:
+        market = self.engine.watched[row].facts.market
+        is_held = self.isolation.state_of(market) is not IsolationState.NORMAL
+        self.engine.hold(row, is_held=is_held, now_us=self.now_us)
+
+    def _decision(self) -> Decision:
+        decision = Decision(
+            at_us=self.now_us,
+            verdicts=tuple(entry for entry in self._log if isinstance(entry, Verdict)),
+            transitions=tuple(entry for entry in self._log if isinstance(entry, Transition)),
+            deliveries=tuple(self._deliveries),
+            log=tuple(self._log),
+        )
+        self._log.clear()
+        self._deliveries.clear()
+        return decision
+
+    def image(self, *, is_running: bool = True) -> Image:
+        """Return what bots may see now."""
+        return Image(
+            mode=self.settings.mode,
+            at_us=self.now_us,
+            markets={str(market): self._view(row) for market, row in self.engine.markets.items()},
+            blocks=self.isolation.active(),
+            on_unknown=self.settings.on_unknown,
+            is_running=is_running,
+        )
+
+    def _view(self, row: int) -> MarketView:
+        watched = self.engine.watched[row]
+        rules = [self.engine.program.rules[index] for index in watched.binding.rules]
+        expected = [e for rule, e in zip(rules, watched.episodes, strict=True) if rule.mode != RuleMode.SHADOW]
+        worst = max(watched.episodes, key=lambda episode: episode.level, default=None)
+        return MarketView(
+            data=self.engine.data_state(row, self.now_us),
+            level=str(worst.level if worst else Level.NORMAL),
+            score=max((o.score for o in watched.outcomes if o.score is not None), default=None),
+            rules_active=sum(not episode.is_unknown(self.now_us) for episode in expected),
+            rules_expected=len(expected),
+        )
+
+    def save(self) -> dict[str, Any]:
+        """Return the state as JSON-able values; a pipeline with the same rules and markets goes on from it with equal decisions."""
+        return {
+            "now_us": self.now_us,
+            "engine": self.engine.save(),
+            "isolation": self.isolation.save(),
+            "alerts": self.alerts.save(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `save` returned; the markets are opened before, in the same order."""
+        self.now_us = state["now_us"]
+        self.engine.restore(state["engine"])
+        self.isolation.load(state["isolation"])
+        self.alerts.load(state["alerts"])

@@ -1,0 +1,117 @@
+"""The decision log: one JSON-able record for each verdict, transition and delivery, and its digest."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from guard.model import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from guard.model import Decision, Delivery, Transition
+
+__all__ = ["DecisionLog", "alert_line", "lines_of", "stamp", "transition_line", "verdict_line"]
+
+_DIGITS = 6
+
+
+def stamp(at_us: int) -> str:
+    """Return a time as ISO 8601 in UTC with milliseconds.
+
+    Examples
+    --------
+    >>> stamp(1_536_334_200_123_456)
+    '2018-09-07T15:30:00.123Z'
+    """
+    moment = datetime.fromtimestamp(at_us // 1_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_us % 1_000_000 // 1000:03d}Z"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)
+
+
+def verdict_line(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as a record."""
+    return {
+        "type": "verdict",
+        "ts": stamp(verdict.at_us),
+        "market": str(verdict.market),
+        "rule": verdict.rule,
+        "level": str(verdict.level),
+        "previous": str(verdict.previous),
+        "mode": str(verdict.mode),
+        "score": _rounded(verdict.risk.score),
+        "factors": {part.factor: _rounded(part.value) for part in verdict.risk.contributions},
+    }
+
+
+def transition_line(transition: Transition) -> dict[str, Any]:
+    """Return a transition of a quarantine as a record; `until` is the absolute end as known now."""
+    quarantine = transition.quarantine
+    return {
+        "type": "quarantine",
+        "ts": stamp(transition.at_us),
+        "target": str(quarantine.target),
+        "market": str(quarantine.hold.market or quarantine.target),
+        "state": str(quarantine.state),
+        "previous": str(transition.previous),
+        "cause": transition.cause,
+        "until": stamp(quarantine.until_us),
+        "rule": quarantine.hold.rule,
+        "id": quarantine.id,
+        "reason": transition.reason,
+    }
+
+
+def alert_line(delivery: Delivery) -> dict[str, Any]:
+    """Return a delivery as a record."""
+    return {
+        "type": "alert",
+        "ts": stamp(delivery.created_us),
+        "id": delivery.id,
+        "channel": delivery.channel,
+        "kind": delivery.kind,
+        "level": str(delivery.level),
+        "market": delivery.market,
+        "rule": delivery.rule,
+        "title": delivery.title,
+    }
+
+
+def lines_of(decision: Decision) -> Iterator[dict[str, Any]]:
+    """Yield the verdicts and transitions of a decision in the order in which they happened."""
+    for entry in decision.log:
+        yield verdict_line(entry) if isinstance(entry, Verdict) else transition_line(entry)
+
+
+class DecisionLog:
+    """Counts and digest of a decision log.
+
+    Notes
+    -----
+    `digest` is the sha256 of the canonical lines (sorted keys, no spaces), each ended by a line feed: the same tape and rules
+    give the same one.
+    """
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, int] = {"warning": 0, "danger": 0, "critical": 0}
+        self.quarantines: set[str] = set()
+        self._hash = sha256()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Take one record."""
+        self._hash.update(json.dumps(record, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        if record["type"] == "verdict" and record["level"] in self.verdicts:
+            self.verdicts[record["level"]] += 1
+        if record["type"] == "quarantine" and record["state"] == "quarantined":
+            self.quarantines.add(record["id"])
+
+    @property
+    def digest(self) -> str:
+        """The digest of all that was written."""
+        return self._hash.hexdigest()
