@@ -1,0 +1,124 @@
+"""The board as a person sees it in a terminal, or in a log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import RenderableType
+
+__all__ = ["board_view"]
+
+_LEVEL_STYLES = {"normal": "green", "warning": "yellow", "danger": "bold red", "critical": "bold white on red"}
+_STATE_STYLES = {"normal": "dim", "quarantined": "bold red", "probation": "yellow"}
+_DATA_STYLES = {"ok": "green", "new": "cyan", "warming": "cyan", "degraded": "yellow"}
+_FACTORS = {"price_volatility": "price", "volume_anomaly": "volume", "order_book": "book", "trade_pattern": "pattern"}
+_BAR_CELLS = 10
+_SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
+
+
+def board_view(status: Mapping[str, Any], *, rows_max: int = 40) -> RenderableType:
+    """Render the document of ``guard --json status``: a line of figures, a row a market, what is held, the nearest misses."""
+    parts: list[RenderableType] = [_headline(status), _markets(status["markets"][:rows_max])]
+    hidden = len(status["markets"]) - rows_max
+    if hidden > 0:
+        parts.append(Text(f"  and {hidden} calmer markets", style="dim"))
+    parts += [Text.from_markup(line) for line in _notes(status)]
+    return Group(*parts)
+
+
+def _headline(status: Mapping[str, Any]) -> Text:
+    age = status["feed_age_ms"]
+    figures = [
+        f"mode {status['mode']}",
+        f"{status['watched']} watched, {status['ready']} ready",
+        f"{status['events_per_second']:.0f} events/s",
+        f"feed age {'-' if age is None else _age(age)}",
+        f"{status['rules']['active']} rules" + ("" if status["rules"]["problem"] is None else " (last good ones)"),
+        "ledger ok" if status["durable"] else "LEDGER CANNOT BE WRITTEN",
+        f"up {_age(status['uptime_s'] * 1000)}",
+    ]
+    text = Text("guard  ", style="bold")
+    text.append("  ·  ".join(figures), style="none")
+    if status["bypass"]:
+        text.append(f"  BYPASSED until {status['bypass']['until']}: every order is permitted", style="bold white on red")
+    return text
+
+
+def _markets(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for name in ("market", "score", "", *_FACTORS.values(), "level", "state", "data", "age", "rule"):
+        table.add_column(name, justify="right" if name == "age" else "left", no_wrap=True)
+    for row in rows:
+        score = row["score"]
+        table.add_row(
+            escape(row["market"]),
+            "  - " if score is None else f"{score:4.2f}",
+            Text(_bar(score), style=_LEVEL_STYLES[row["level"]]),
+            *(_factor(row["factors"], name) for name in _FACTORS),
+            Text(row["level"], style=_LEVEL_STYLES[row["level"]]),
+            Text(_state(row), style=_STATE_STYLES[row["state"]]),
+            Text(row["data"], style=_DATA_STYLES.get(row["data"], "bold red")),
+            "-" if row["age_ms"] is None else _age(row["age_ms"]),
+            Text(row["rule"], style="dim"),
+        )
+    return table
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if row["state"] == "normal":
+        return "normal"
+    return f"{row['state'].upper()} to {row['until'][11:19]}" if row["until"] else row["state"].upper()
+
+
+def _bar(score: float | None) -> str:
+    cells = 0 if score is None else round(score * _BAR_CELLS)
+    return "█" * cells + "·" * (_BAR_CELLS - cells)
+
+
+def _factor(factors: Mapping[str, float | None], name: str) -> str:
+    if name not in factors:
+        return "  "
+    value = factors[name]
+    return "   ?" if value is None else f"{value:4.2f}"
+
+
+def _age(milliseconds: float) -> str:
+    if milliseconds < _SECOND_MS:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < _MINUTE_MS:
+        return f"{milliseconds / _SECOND_MS:.1f} s"
+    minutes, seconds = divmod(int(milliseconds / _SECOND_MS), 60)
+    return f"{minutes} min {seconds:02d} s"
+
+
+def _notes(status: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if status["rules"]["problem"]:
+        lines.append(f"[bold red]rules are broken, the last good ones run:[/] {escape(status['rules']['problem'])}")
+    for feed in status["feeds"]:
+        lines += [f"[bold red]{escape(feed['exchange'])}:[/] {escape(note)}" for note in feed["notes"]]
+    for held in status["quarantines"]:
+        lines.append(
+            f"[bold red]{held['state']}[/] {escape(held['target'])} until {held['until'][:19]}Z  {escape(held['reason'])}  "
+            f"[dim]guard quarantine release {held['id']}[/]"
+        )
+    if not status["quarantines"]:
+        lines += [
+            f"[dim]nearest to firing:[/] {escape(near['market'])} {near['rule']} {near['score']:.2f}  "
+            f"[dim]missing:[/] {escape(near['missing'])}"
+            for near in status["nearest"]
+        ]
+    pending = sum(counts.get("pending", 0) for counts in status["outbox"].values())
+    dead = sum(counts.get("dead", 0) for counts in status["outbox"].values())
+    if pending or dead:
+        lines.append(f"[yellow]alerts:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
+    return lines

@@ -1,0 +1,93 @@
+"""What a person sees of a running guard: one row a market, and the figures of the whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.model import IsolationState, Level
+from guard.runtime.lines import stamp
+
+if TYPE_CHECKING:
+    from guard.dsl import Outcome, Rule
+    from guard.engine.episode import Episode
+    from guard.engine.watched import Watched
+    from guard.model import Market
+    from guard.pipeline import Pipeline
+
+__all__ = ["BoardRow", "board_rows", "row_record"]
+
+
+class BoardRow(NamedTuple):
+    """One market as the board shows it.
+
+    `rule` is the one at the highest level, then with the highest score; `factors` are (name, value in [0, 1] or None,
+    ``known``, ``unknown`` or ``absent``) of it. `until_us` is the end of a quarantine as known now.
+    """
+
+    market: str
+    rule: str
+    level: Level
+    score: float | None
+    factors: tuple[tuple[str, float | None, str], ...]
+    state: IsolationState
+    data: str
+    age_ms: float | None
+    until_us: int | None
+    rules_ready: int
+    rules_expected: int
+
+
+def board_rows(pipeline: Pipeline, now_us: int) -> list[BoardRow]:
+    """Return a row for each watched market, the most dangerous first."""
+    rows = [_row(pipeline, market, row, now_us) for market, row in pipeline.engine.markets.items()]
+    return sorted(rows, key=lambda r: (r.state is IsolationState.NORMAL, -r.level, -(r.score or 0.0), r.market))
+
+
+def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
+    watched = pipeline.engine.watched[row]
+    view = pipeline.view(row)
+    leading = leading_rule(pipeline, watched)
+    factors: tuple[tuple[str, float | None, str], ...] = ()
+    if leading is not None and leading[0].risk:
+        rule, outcome, _ = leading
+        parts = pipeline.engine.classifier(rule, watched.facts).contributions(outcome.factors)
+        factors = tuple((part.factor, part.value, part.status) for part in parts)
+    return BoardRow(
+        market=str(market),
+        rule=leading[0].id if leading else "",
+        level=leading[2].level if leading else Level.NORMAL,
+        score=leading[1].score if leading else None,
+        factors=factors,
+        state=pipeline.isolation.state_of(market),
+        data=view.data,
+        age_ms=max(0, now_us - watched.last_received_us) / 1000 if watched.last_received_us else None,
+        until_us=max((q.until_us for q in pipeline.isolation.active() if q.target.covers(market)), default=None),
+        rules_ready=view.rules_active,
+        rules_expected=view.rules_expected,
+    )
+
+
+def leading_rule(pipeline: Pipeline, watched: Watched) -> tuple[Rule, Outcome, Episode] | None:
+    """Return the rule of a market at the highest level, then with the highest score; None before the first evaluation."""
+    told = [
+        (pipeline.engine.program.rules[outcome.rule], outcome, episode)
+        for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
+    ]
+    return max(told, key=lambda t: (t[2].level, bool(t[0].risk), -1.0 if t[1].score is None else t[1].score), default=None)
+
+
+def row_record(row: BoardRow) -> dict[str, Any]:
+    """Return a row as ``guard --json status`` shows it."""
+    return {
+        "market": row.market,
+        "level": str(row.level),
+        "score": None if row.score is None else round(row.score, 4),
+        "rule": row.rule,
+        "factors": {name: None if value is None else round(value, 4) for name, value, _ in row.factors},
+        "state": str(row.state),
+        "data": row.data,
+        "age_ms": None if row.age_ms is None else round(row.age_ms, 1),
+        "until": None if row.until_us is None else stamp(row.until_us),
+        "rules_active": row.rules_ready,
+        "rules_expected": row.rules_expected,
+    }

@@ -1,0 +1,204 @@
+"""A running guard: owns the loop's tasks, from the first published answer to the last drained message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import structlog
+
+from guard.model import Decision, Image, Level
+from guard.runtime.inlet import Inlet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from guard.alerts.outbox import Outbox
+    from guard.model import Batch, Command, MarketFacts
+    from guard.model.ports import Clock
+    from guard.pipeline import Pipeline
+    from guard.runtime.commit import Committer
+    from guard.runtime.feed import Feed
+    from guard.runtime.publish import SnapshotPublisher
+
+__all__ = ["Live"]
+
+_log = structlog.get_logger(__name__)
+HEARTBEAT_S = 0.25
+_PUBLISH_US = 1_000_000
+# A loop that turns this late is told; bots would see guard as silent at two seconds.
+_LAG_TOLD_US = 1_000_000
+_RATE_WINDOW_S = 20
+
+
+class Live:
+    """Joins the pipeline with what feeds it and what carries its decisions out.
+
+    Parameters
+    ----------
+    pipeline
+        Decides.
+    epoch
+        The ledger's epoch of this start.
+    on_decision
+        Told of every decision at once, for the console.
+
+    Notes
+    -----
+    Order of a decision: submitted to the committer, COMMIT, published to bots, operators answered, outbox woken. The heartbeat is
+    written by the loop itself, so that it stops when the loop does.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        committer: Committer,
+        publisher: SnapshotPublisher,
+        outbox: Outbox,
+        clock: Clock,
+        epoch: int,
+        on_decision: Callable[[Decision], None],
+    ) -> None:
+        self.pipeline = pipeline
+        self.committer = committer
+        self.publisher = publisher
+        self.outbox = outbox
+        self.clock = clock
+        self.epoch = epoch
+        self.feeds: Sequence[Feed] = ()
+        self.inlet = Inlet(self._process, call_soon=self._call_soon, capacity=8192)
+        self.started_us = clock.now_us()
+        self.lag_max_us = 0
+        self.seq = 0
+        self.is_durable = True
+        self._on_decision = on_decision
+        self._published_us = 0
+        self._submitted = 0
+        self._committed = 0
+        self._blocks = deque([(0, pipeline.isolation.active())], maxlen=100_000)
+        self._rates: deque[tuple[int, int]] = deque(maxlen=_RATE_WINDOW_S * 4)
+
+    @staticmethod
+    def _call_soon(function: Callable[[], None]) -> object:
+        return asyncio.get_running_loop().call_soon(function)
+
+    def open_market(self, facts: MarketFacts) -> int:
+        """Return the row of a market, opening it the first time."""
+        row = self.pipeline.engine.markets.get(facts.market)
+        return self.pipeline.open(facts) if row is None else row
+
+    def _process(self, batch: Batch) -> None:
+        self.take(self.pipeline.process(batch))
+
+    def take(self, decision: Decision) -> None:
+        """Send a decision on its way: console, ledger, bots, people."""
+        if decision.is_empty:
+            return
+        self._remember(decision)
+        self.committer.submit(decision)
+        self._on_decision(decision)
+
+    def _remember(self, decision: Decision) -> None:
+        self._submitted += 1
+        if decision.transitions:
+            self._blocks.append((self._submitted, self.pipeline.isolation.active()))
+
+    async def operate(self, command: Command) -> tuple[Decision, int]:
+        """Carry out a person's order and return after COMMIT with the sequence number. Raises OperationRefused."""
+        decision = self.pipeline.operate(command, self.clock.now_us())
+        self._remember(decision)
+        self._on_decision(decision)
+        return decision, await self.committer.settled(decision)
+
+    def announce(self, key: str, title: str, body: str, level: Level = Level.DANGER) -> None:
+        """Tell people about guard itself."""
+        self.take(self.pipeline.announce(key, title, body, level, self.clock.now_us()))
+
+    def announce_feed(self, exchange: str, problem: str | None) -> None:
+        """Tell people that a feed failed, or is back."""
+        if problem is None:
+            self.announce(f"feed:{exchange}", f"{exchange} is back", f"The streams of {exchange} deliver again.")
+        else:
+            body = f"{problem}. Bots get 'unknown' for its markets and, by default, open nothing there; exits always pass."
+            self.announce(f"feed:{exchange}", f"{exchange} does not deliver", body)
+
+    def committed(self, seq: int, *, durable: bool, decisions: int) -> None:
+        """Publish what the ledger now holds, or, where it cannot be written, the blocks that only memory has."""
+        self.seq = seq
+        self.is_durable = durable
+        if durable:
+            self._committed += decisions
+            while len(self._blocks) > 1 and self._blocks[1][0] <= self._committed:
+                self._blocks.popleft()
+        self.publish()
+
+    def image(self) -> Image:
+        """Return what bots may see: blocks as the ledger has them; a block it could not take yet is shown, a release is not."""
+        held = self._blocks[0][1]
+        if not self.is_durable:
+            known = {quarantine.id for quarantine in held}
+            held = (*held, *(q for q in self.pipeline.isolation.active() if q.id not in known))
+        return self.pipeline.image()._replace(blocks=held)
+
+    def publish(self) -> None:
+        """Write the snapshot."""
+        self._published_us = self.clock.monotonic_us()
+        self.publisher.publish(self.image(), epoch=self.epoch, seq=self.seq, durable=self.is_durable)
+
+    async def heartbeat(self) -> None:
+        """Let time pass in the pipeline and prove to bots that the loop turns, four times a second."""
+        expected_us = self.clock.monotonic_us()
+        while True:
+            lag_us = self.clock.monotonic_us() - expected_us
+            self.lag_max_us = max(self.lag_max_us, lag_us)
+            if lag_us > _LAG_TOLD_US:
+                _log.warning("the loop was late", lag_ms=lag_us // 1000)
+            self.inlet.flush()
+            self.take(self.pipeline.advance(self.clock.now_us()))
+            self._rates.append((self.clock.monotonic_us(), self.inlet.received))
+            if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
+                self.publish()
+            self.publisher.beat()
+            expected_us = self.clock.monotonic_us() + int(HEARTBEAT_S * 1e6)
+            await self.clock.sleep(HEARTBEAT_S)
+
+    @property
+    def events_per_second(self) -> float:
+        """Rows received a second, over the last 20 seconds."""
+        if len(self._rates) < 2:  # noqa: PLR2004 - a rate needs two points
+            return 0.0
+        (first_us, first), (last_us, last) = self._rates[0], self._rates[-1]
+        return (last - first) / max(1e-6, (last_us - first_us) / 1e6)
+
+    async def run(self, stop: asyncio.Event, *, also: Sequence[asyncio.Task[None]] = ()) -> None:
+        """Run until `stop` is set, then stop the streams, drain the outbox and mark the snapshot stopped.
+
+        A task that dies ends guard: an exception group is raised, and bots see a guard that is silent.
+        """
+        self.publish()
+        tasks = [asyncio.create_task(work, name=name) for name, work in self._work()]
+        feeds = [asyncio.create_task(feed.run(), name=f"feed {feed.plan.name}") for feed in self.feeds]
+        waiter = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([*tasks, *feeds, *also, waiter], return_when=asyncio.FIRST_COMPLETED)
+            died = [task for task in done if task is not waiter]
+            for task in died:
+                _log.critical("a task died", task=task.get_name())
+                task.result()
+        finally:
+            await _cancelled([*feeds, *also, waiter])
+            await self.committer.drain(5.0)
+            await self.outbox.drain(5.0)
+            await _cancelled(tasks)
+            self.publisher.stop()
+
+    def _work(self) -> list[tuple[str, object]]:
+        return [("commit", self.committer.run()), ("outbox", self.outbox.run()), ("heartbeat", self.heartbeat())]
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
