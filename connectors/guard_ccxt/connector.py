@@ -1,0 +1,104 @@
+"""The connector of every exchange that ccxt.pro knows."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from guard.errors import Disconnected
+from guard.model.ports import ConnectorHealth
+from guard_ccxt.counters import Counters
+from guard_ccxt.options import read_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guard.model import Market, MarketFacts
+    from guard.model.ports import ConnectorContext, Sink
+    from guard_ccxt.session import Session
+
+__all__ = ["CcxtConnector"]
+
+
+class CcxtConnector:
+    """Public trades and order books of one exchange, through ccxt.pro.
+
+    Parameters
+    ----------
+    context
+        Its `options` are those of `guard_ccxt.options.Options`; `id` is ccxt.pro's id of the exchange, by default the
+        connector's name. Keys of an account are refused.
+
+    Notes
+    -----
+    ccxt is imported at `open`, in a thread. Data is taken where ccxt resolves its futures, so that bursts are complete; see
+    docs of `Tap`, `Subscription` and `Supervisor` for what is delivered when.
+
+    Raises ConfigurationError for options that cannot be used.
+    """
+
+    def __init__(self, context: ConnectorContext) -> None:
+        self._context = context
+        self._options = read_options(context.name, context.options)
+        self._counters = Counters(context.report)
+        self._session: Session | None = None
+        self._is_closed = False
+
+    async def open(self) -> Sequence[MarketFacts]:
+        """Load the markets; raises Disconnected, RateLimited or ConfigurationError. May be tried again."""
+        if self._is_closed:
+            raise Disconnected(f"{self._context.name} is closed")
+        if self._session is None:
+            module = await asyncio.to_thread(importlib.import_module, "guard_ccxt.session")
+            self._session = module.Session(self._context, self._options, self._counters)
+        return await self._opened().load()
+
+    async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
+        """Put candles and recent trades since `since_us` into `sink` as BACKFILL rows, then STATUS WARM; raises Unavailable."""
+        await self._opened().history(market.symbol, row, sink, since_us=since_us)
+
+    async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
+        """Deliver `markets` into `sink` until cancelled; reconnects by itself."""
+        await self._opened().stream(markets, sink)
+
+    async def close(self) -> None:
+        """Let go of all sockets. Safe to call twice."""
+        self._is_closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def health(self) -> ConnectorHealth:
+        """Return the counters as they stand."""
+        counters = self._counters
+        session = self._session
+        return ConnectorHealth(
+            received=counters.received,
+            rejected=dict(counters.rejected),
+            bad_frames=counters.bad_frames,
+            reconnects=counters.reconnects,
+            gaps=counters.gaps,
+            gap_seconds=counters.gap_us / 1e6,
+            connections={} if session is None else _states(session),
+            last_event_us=counters.last_event_us,
+            notes=tuple(counters.notes),
+            details={
+                "repaired": counters.repaired,
+                "clock_offset_us": 0 if session is None else session.clock_offset_us,
+                "latency_us": 0 if session is None else session.latency_us,
+                "is_tapped": session is not None and session.is_tapped,
+                "subscriptions": {} if session is None else session.phases(),
+            },
+        )
+
+    def _opened(self) -> Session:
+        if self._session is None or self._is_closed:
+            raise Disconnected(f"{self._context.name} is not open")
+        return self._session
+
+
+def _states(session: Session) -> dict[str, str]:
+    # Without the query: some exchanges carry a token in it.
+    return {urlsplit(url)._replace(query="").geturl(): connection.state for url, connection in session.tap.connections.items()}

@@ -1,0 +1,143 @@
+"""The past of one market, as BACKFILL rows: candles, then recent trades. Imports ccxt only through what it is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guard.errors import MalformedEvent, Unavailable
+from guard.model import Channel, Flag, Kind, Status
+from guard_ccxt.candles import MINUTE_US, candle_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from guard.model.ports import Clock, Sink
+    from guard_ccxt.counters import Counters
+    from guard_ccxt.gate import Gate, TradeRow
+    from guard_ccxt.rest import Rest
+
+__all__ = ["History"]
+
+_TRADE_PAGES_MAX = 5
+_TRADES_LIMIT = 1000
+_TRADES_US = 300_000_000  # the last five minutes come as trades
+_CANDLE_PAGES_MAX = 60
+_CANDLES_LIMIT = 1000
+
+
+class History:
+    """Reads what an exchange remembers of one market.
+
+    Parameters
+    ----------
+    exchange
+        A ccxt instance with markets loaded.
+    rest, gate, counters, clock
+        Shared parts of the connector.
+
+    Notes
+    -----
+    Rows, oldest first: one-minute candles as up to four trade rows each (`candle_rows`) from `since_us` to the first whole minute
+    that trades cover, then those trades (at most 5 pages of 1000, five minutes), then STATUS WARM. At most 60 pages of
+    candles are read. Where only one of the two can be had, it is all there is; where neither, it raises Unavailable.
+    """
+
+    def __init__(self, exchange: Any, *, rest: Rest, gate: Gate, counters: Counters, clock: Clock) -> None:
+        self._exchange = exchange
+        self._rest = rest
+        self._gate = gate
+        self._counters = counters
+        self._clock = clock
+
+    async def read(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
+        """Write the rows of `symbol` into `sink`; raises Unavailable with nothing written."""
+        now_us = self._clock.now_us()
+        has = self._exchange.has
+        has_candles = bool(has.get("fetchOHLCV")) and "1m" in (self._exchange.timeframes or {"1m": 1})
+        failure: Unavailable | None = None
+        trades: list[TradeRow] = []
+        candles: list[TradeRow] = []
+        try:
+            if has.get("fetchTrades"):
+                trades = await self._trades(symbol, since_us=max(since_us, now_us - _TRADES_US), now_us=now_us)
+        except Unavailable as error:
+            failure = error
+        cut_us = now_us // MINUTE_US * MINUTE_US
+        if trades:
+            cut_us = min(-(-trades[0].at_us // MINUTE_US) * MINUTE_US, cut_us)
+        try:
+            if has_candles and since_us < cut_us:
+                candles = await self._candles(symbol, since_us=since_us, until_us=cut_us, now_us=now_us)
+        except Unavailable as error:
+            failure = error
+        if failure is not None and not trades and not candles:
+            raise failure
+        start_us = cut_us if candles else since_us
+        self._write([*candles, *(trade for trade in trades if trade.at_us >= start_us)], row, sink, now_us)
+
+    def _write(self, rows: list[TradeRow], row: int, sink: Sink, now_us: int) -> None:
+        for one in rows:
+            sink.append(
+                Kind.TRADE,
+                row,
+                at_us=one.at_us,
+                received_us=now_us,
+                price=one.price,
+                amount=one.amount,
+                side=one.side,
+                key=one.key,
+                flags=one.flags | Flag.BACKFILL,
+            )
+        sink.append(Kind.STATUS, row, at_us=now_us, received_us=now_us, side=Channel.ALL, key=Status.WARM)
+        self._counters.received += len(rows) + 1
+
+    async def _trades(self, symbol: str, *, since_us: int, now_us: int) -> list[TradeRow]:
+        def passed(trade: Any) -> list[TradeRow]:
+            return [self._gate.trade(trade, received_us=now_us, is_live=False)]
+
+        rows: dict[Any, TradeRow] = {}
+        cursor_ms = since_us // 1000
+        for _ in range(_TRADE_PAGES_MAX):
+            doing = f"fetching recent trades of {symbol}"
+            page = self._passed(await self._rest.call(doing, self._exchange.fetch_trades, symbol, cursor_ms, _TRADES_LIMIT), passed)
+            before = len(rows)
+            rows.update({one.key or one: one for one in page if since_us <= one.at_us})
+            newest_ms = max((one.at_us // 1000 for one in page), default=cursor_ms)
+            if len(rows) == before or newest_ms <= cursor_ms:
+                break
+            cursor_ms = newest_ms
+        return sorted(rows.values(), key=lambda one: (one.at_us, one.key))
+
+    async def _candles(self, symbol: str, *, since_us: int, until_us: int, now_us: int) -> list[TradeRow]:
+        def passed(candle: Any) -> list[TradeRow]:
+            return candle_rows(candle, self._gate, now_us=now_us)
+
+        rows: list[TradeRow] = []
+        cursor_ms, until_ms = since_us // 1000, until_us // 1000
+        for _ in range(_CANDLE_PAGES_MAX):
+            doing = f"fetching candles of {symbol}"
+            answer = await self._rest.call(doing, self._exchange.fetch_ohlcv, symbol, "1m", cursor_ms, _CANDLES_LIMIT)
+            page = [candle for candle in answer or () if _stamp_ms(candle) is not None]
+            fresh = sorted((candle for candle in page if cursor_ms <= candle[0] < until_ms), key=lambda candle: int(candle[0]))
+            rows += self._passed(fresh, passed)
+            newest_ms = max((int(candle[0]) for candle in page), default=0)
+            if newest_ms < cursor_ms or newest_ms + 60_000 >= until_ms:
+                break
+            cursor_ms = newest_ms + 60_000
+        return rows
+
+    def _passed(self, found: Any, passed: Callable[[Any], list[TradeRow]]) -> list[TradeRow]:
+        rows: list[TradeRow] = []
+        for one in found or ():
+            try:
+                rows += passed(one)
+            except MalformedEvent as error:
+                self._counters.reject(error.reason)
+            except (TypeError, ValueError):
+                self._counters.reject("candle_malformed")
+        return rows
+
+
+def _stamp_ms(candle: Any) -> int | None:
+    stamp = candle[0] if candle else None
+    return int(stamp) if isinstance(stamp, (int, float)) and not isinstance(stamp, bool) else None

@@ -1,0 +1,87 @@
+"""Fetches the trades that a lost connection missed, and tells whether that closes the hole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.errors import MalformedEvent, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from guard.model.ports import Clock
+    from guard_ccxt.counters import Counters
+    from guard_ccxt.gate import TradeRow
+    from guard_ccxt.subscription import Subscription
+
+__all__ = ["Fetched", "assess", "repair"]
+
+_LIMIT = 1000
+
+
+class Fetched(NamedTuple):
+    """Trades that were missed, oldest first, and whether there can be no others."""
+
+    missing: list[TradeRow]
+    is_closed: bool
+
+
+def assess(answer: list[TradeRow], *, known: frozenset[int], held: list[TradeRow], since_us: int) -> Fetched:
+    """Return what of `answer` was missed since `since_us`, the last good moment.
+
+    The hole is closed where the answer reaches back to a trade that was delivered (`known`), or that is older than the hole, and
+    reaches forward to the first trade `held` since; and where each trade has an id to tell it by.
+    """
+    keys = {row.key for row in answer}
+    has_past = any(row.key in known or row.at_us < since_us for row in answer)
+    has_present = not held or (held[0].key != 0 and held[0].key in keys)
+    arrived = {row.key for row in held}
+    missing = [row for row in answer if row.at_us >= since_us and row.key not in known and row.key not in arrived]
+    missing.sort(key=lambda row: row.at_us)
+    return Fetched(missing, has_past and has_present and 0 not in keys)
+
+
+async def repair(
+    subscription: Subscription,
+    fetch: Callable[..., Awaitable[Any]],
+    *,
+    clock: Clock,
+    counters: Counters,
+) -> None:
+    """Fetch the last trades (and, where they do not reach back, those since the hole began) and settle the subscription.
+
+    `fetch(since_ms, limit)` raises Unavailable. A later loss may have settled it meanwhile: then nothing is done.
+    """
+    held, since_us = subscription.held, subscription.last_good_us
+    if held is None or since_us is None:
+        return
+    floor_us = subscription.last_trade_us or since_us
+    rows: list[TradeRow] = []
+    fetched = Fetched([], is_closed=False)
+    try:
+        for since_ms in (None, floor_us // 1000 - 1):
+            rows = _merged(rows, _passed(await fetch(since_ms, _LIMIT), subscription, counters, clock.now_us()))
+            fetched = assess(rows, known=subscription.known, held=[row for row, _ in held], since_us=floor_us)
+            if fetched.is_closed:
+                break
+    except Unavailable as error:
+        counters.note(f"trades missed on {subscription.symbol} cannot be fetched: {error}")
+    finally:  # whatever happens, the trades held back must go on
+        if subscription.held is held:
+            new = [row for row in fetched.missing if not subscription.remember(row)]
+            subscription.settle(new, is_closed=fetched.is_closed)
+
+
+def _merged(first: list[TradeRow], second: list[TradeRow]) -> list[TradeRow]:
+    known = {row.key for row in first}
+    return first + [row for row in second if row.key not in known]
+
+
+def _passed(trades: Any, subscription: Subscription, counters: Counters, now_us: int) -> list[TradeRow]:
+    rows = []
+    for trade in trades or ():
+        try:
+            rows.append(subscription.gate.trade(trade, received_us=now_us, is_live=False))
+        except MalformedEvent as error:
+            counters.reject(error.reason)
+    return rows

@@ -1,0 +1,195 @@
+"""Everything that needs ccxt loaded: one exchange, hooked. Imports ccxt, which takes seconds: load it in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import gc
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import ccxt
+import ccxt.pro
+
+from guard.errors import Unavailable
+from guard.model import Channel
+from guard_ccxt.facts import market_facts
+from guard_ccxt.gate import ClockOffset, Gate
+from guard_ccxt.history import History
+from guard_ccxt.options import refuse
+from guard_ccxt.rest import Rest
+from guard_ccxt.subscription import Subscription
+from guard_ccxt.supervisor import Supervisor
+from guard_ccxt.tap import Tap, missing_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from guard.model import Market, MarketFacts
+    from guard.model.ports import ConnectorContext, Sink
+    from guard_ccxt.counters import Counters
+    from guard_ccxt.options import Options
+
+__all__ = ["Session"]
+
+_STREAMS = {"trades": ("watchTrades", Channel.TRADES), "book": ("watchOrderBook", Channel.BOOK)}
+_TRADES_LIMIT = 10_000  # the largest burst of one message; the tap empties the cache at once
+_HELD_KEYS = {"apiKey": "guard", "secret": "Z3VhcmQ=", "password": "guard"}
+
+
+class Session:
+    """One ccxt.pro exchange from its making to its end.
+
+    Parameters
+    ----------
+    context, options, counters
+        As the connector was given.
+
+    Notes
+    -----
+    The ccxt class is not touched: urls, options and hooks are attributes of the instance. Raises ConfigurationError for an
+    exchange that ccxt.pro does not know.
+    """
+
+    def __init__(self, context: ConnectorContext, options: Options, counters: Counters) -> None:
+        self.exchange = _made(context.name, options)
+        self._context = context
+        self._options = options
+        self._counters = counters
+        self._offset = ClockOffset()
+        self._gates: dict[str, Gate] = {}
+        self._rest = Rest(self.exchange, context.clock, concurrent=options.rest_concurrent)
+        self._reading = asyncio.Semaphore(options.rest_concurrent)
+        self.tap = Tap(
+            self.exchange,
+            clock=context.clock,
+            counters=counters,
+            levels_max=options.levels_max,
+            bad_frames_max=options.bad_frames_max,
+        )
+        missing = missing_names(self.exchange)
+        self.is_tapped = not missing
+        if missing:
+            counters.note(
+                f"ccxt {ccxt.__version__} has no {', '.join(missing)}: streams are read by plain calls, which lose data in bursts"
+            )
+        else:
+            self.tap.install()
+        self._supervisor = Supervisor(
+            self.exchange,
+            self.tap,
+            clock=context.clock,
+            random=context.random,
+            counters=counters,
+            rest=self._rest,
+            options=options,
+            is_tapped=self.is_tapped,
+        )
+
+    async def load(self) -> Sequence[MarketFacts]:
+        """Return the facts of every market on offer; raises Unavailable."""
+        await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
+        # The market tables live as long as the process: frozen, the collector does not walk them again (tail latency / 50).
+        gc.collect()
+        gc.freeze()
+        markets = list(self.exchange.markets.values())
+        self._gates = {market["symbol"]: self._gate(market) for market in markets}
+        tickers = await self._tickers(markets)
+        return market_facts(self._context.name, markets, tickers, streams=self._streams(), types=self._options.types)
+
+    async def history(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
+        """Write the past of `symbol`; raises Unavailable."""
+        async with self._reading:
+            reader = History(
+                self.exchange, rest=self._rest, gate=self._gates[symbol], counters=self._counters, clock=self._context.clock
+            )
+            await reader.read(symbol, row, sink, since_us=since_us)
+
+    async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
+        """Deliver `markets` into `sink` until cancelled."""
+        await self._supervisor.run(self._subscriptions(markets, sink))
+
+    async def close(self) -> None:
+        """Close streams, sockets and the REST session."""
+        self._supervisor.is_closed = True
+        await self.tap.close()
+        await self.exchange.close()
+
+    @property
+    def clock_offset_us(self) -> int:
+        """What is added to the exchange's times, microseconds, <= 0."""
+        return self._offset.offset_us
+
+    @property
+    def latency_us(self) -> int:
+        """Median of received minus exchange time over recent events, microseconds."""
+        return self._offset.latency_us
+
+    def phases(self) -> dict[str, int]:
+        """Return how many subscriptions stand in each phase."""
+        return dict(Counter(subscription.phase.name.lower() for subscription in self.tap.subscriptions.values()))
+
+    def _subscriptions(self, markets: Mapping[Market, int], sink: Sink) -> Iterable[Subscription]:
+        can_repair = bool(self.exchange.has.get("fetchTrades"))
+        for market, row in markets.items():
+            for stream in sorted(self._streams()):
+                channel = _STREAMS[stream][1]
+                yield Subscription(
+                    market.symbol,
+                    row,
+                    channel,
+                    gate=self._gates.get(market.symbol) or Gate(offset=self._offset),
+                    sink=sink,
+                    counters=self._counters,
+                    clock=self._context.clock,
+                    on_hole=self._supervisor.start_repair if can_repair else None,
+                )
+
+    def _streams(self) -> frozenset[str]:
+        return frozenset(
+            name for name, (ability, _) in _STREAMS.items() if name in self._context.streams and self.exchange.has.get(ability)
+        )
+
+    def _gate(self, market: Mapping[str, Any]) -> Gate:
+        size = market.get("contractSize") if market.get("contract") else None
+        is_size = isinstance(size, (int, float)) and 0 < size < float("inf")
+        return Gate(
+            contract_size=float(size) if is_size and size else 1.0, is_inverse=bool(market.get("inverse")), offset=self._offset
+        )
+
+    async def _tickers(self, markets: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        if not self.exchange.has.get("fetchTickers"):
+            return {}
+        types = sorted({str(market.get("type")) for market in markets if market.get("type") in ("spot", "swap", "future")})
+        tickers: dict[str, Any] = {}
+        for market_type in types:
+            parameters = {"type": market_type} if len(types) > 1 else {}
+            doing = f"fetching {market_type} tickers of {self._context.name}"
+            try:
+                answer = await self._rest.call(doing, self.exchange.fetch_tickers, None, parameters)
+            except Unavailable as error:
+                self._counters.note(f"no turnover known: {error}")
+                continue
+            tickers |= answer if isinstance(answer, dict) else {}
+        return tickers
+
+
+def _made(name: str, options: Options) -> Any:
+    if options.id not in ccxt.pro.exchanges:
+        near = difflib.get_close_matches(options.id, ccxt.pro.exchanges, n=3)
+        raise refuse(
+            name,
+            f"ccxt.pro knows no exchange {options.id!r}",
+            f"did you mean {', '.join(near)}?" if near else "see guard exchanges ls",
+        )
+    exchange = getattr(ccxt.pro, options.id)({"enableRateLimit": True, "newUpdates": True})
+    exchange.urls = exchange.deep_extend(exchange.urls, dict(options.urls))
+    exchange.options = exchange.deep_extend(exchange.options, {"tradesLimit": _TRADES_LIMIT, **options.options})
+    exchange.has = exchange.deep_extend(exchange.has, dict(options.has))
+    if options.types:
+        given = exchange.options.get("fetchMarkets")
+        exchange.options["fetchMarkets"] = {**(given if isinstance(given, dict) else {}), "types": list(options.types)}
+    if options.dummy_keys:
+        for key, value in _HELD_KEYS.items():
+            setattr(exchange, key, value)
+    return exchange
