@@ -1,1 +1,5 @@
-"""The hot loop: a numba-compatible subset of Python over one contiguous record a market."""
+"""The hot loop: rows of numbers, one pair a market, changed by events and read at triggers."""
+
+from guard.features.kernel.kernel import Kernel
+
+__all__ = ["Kernel"]

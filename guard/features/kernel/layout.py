@@ -1,0 +1,206 @@
+"""The layout of a market's rows, made from the leaves that rules name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from guard.features.kernel import slots as s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from guard.features.tables import Leaf
+
+__all__ = ["BASELINE_SIZE", "Baseline", "Layout", "Ring", "Window"]
+
+# Each width divides the next, so that a finer ring that did not roll tells that no coarser one did.
+_LADDER_US: Final = (50_000, 250_000, 1_000_000, 5_000_000, 15_000_000, 60_000_000, 300_000_000, 900_000_000, 3_600_000_000)
+_BINS_MIN = 20
+_WINDOWS_MAX = 16
+_WINDOW_MIN_US, _WINDOW_MAX_US = 1_000_000, 86_400_000_000
+
+BOOK_CAP: Final = 128
+BOOK_PARTS: Final = 4
+PENDING_CAP: Final = 64
+PENDING_PARTS: Final = 5
+FILLS_CAP: Final = 32
+FILLS_PARTS: Final = 4
+PRINTS_CAP: Final = 500
+PRINTS_PARTS: Final = 8
+SIZE_BUCKETS: Final = 1024
+PRINTS_TOTALS: Final = 8
+BASELINE_ANSWERS: Final = 6
+BASELINE_HEAD: Final = 16
+BASELINE_BUCKETS: Final = 128
+BASELINE_SIZE: Final = BASELINE_HEAD + BASELINE_BUCKETS
+
+_WINDOWED: Final = frozenset(
+    {
+        "volume", "buy_volume", "turnover", "buy_turnover", "buy_share", "trades", "unsure_volume", "squares", "rush",
+        "rush_orders", "inside_volume", "level_churn", "removed_unfilled", "crossings", "gaps", "open_price", "open_mid", "high", "low",
+        "reference_ret",
+    }
+)  # fmt: skip
+
+
+class Ring(NamedTuple):
+    """One ring of bin edges: `size` snapshots of the columns, one every `width_us`, from offset `ring` of the float row.
+
+    `slot` (integer row) holds the number of the open bin, `slot + 1` since when the ring is kept; `top` (float row) the open
+    bin's high and low.
+    """
+
+    width_us: int
+    size: int
+    ring: int
+    slot: int
+    top: int
+
+
+class Window(NamedTuple):
+    """A duration that a leaf names, and the ring it is read from. It covers `us` to `us + width_us`, at most 5 % more."""
+
+    us: int
+    width_us: int
+    size: int
+    ring: int
+    slot: int
+
+
+class Baseline(NamedTuple):
+    """A decayed histogram of what a market usually shows.
+
+    `source` is the float slot whose growth per bin of `bin_us` is observed, or -1 for the spread, sampled each second. `decay_us`
+    is the time after which an observation weighs 1/e; `per_octave` the number of buckets per doubling.
+    """
+
+    kind: str
+    key: int
+    source: int
+    bin_us: int
+    decay_us: int
+    per_octave: int
+    offset: int
+    slot: int
+    since: int
+
+
+def _baseline_key(leaf: Leaf) -> tuple[str, int] | None:
+    """Return which baseline a leaf reads: its kind and duration."""
+    name, arguments = leaf
+    if name == "high_buys":
+        return name, int(arguments[0])
+    if name in {"high_rush", "high_removed"}:
+        return f"{name}_{arguments[1]}", int(arguments[0])
+    if name.startswith("minute_"):
+        return "minute", int(arguments[0])
+    if name.startswith("spread_"):
+        return "spread", int(arguments[0])
+    return None
+
+
+_SOURCES: Final = {
+    "high_buys": s.BUY_TURNOVER,
+    "high_rush_buy": s.RUSH_BUY_LEVELS,
+    "high_rush_sell": s.RUSH_SELL_LEVELS,
+    "high_removed_bid": s.REMOVED_BID,
+    "high_removed_ask": s.REMOVED_ASK,
+    "minute": s.TURNOVER,
+    "spread": -1,
+}
+_QUANTILE_DECAY_US = 2 * 86_400_000_000
+
+
+class Layout:
+    """Offsets of everything that `leaves` need, the same for every market.
+
+    Parameters
+    ----------
+    leaves
+        The leaves of all formulas. At most 16 distinct windows, each of 1 s to 24 h; otherwise ValueError.
+    """
+
+    def __init__(self, leaves: Sequence[Leaf]) -> None:
+        self.leaves = tuple(leaves)
+        self.floats = s.FLOATS
+        self.integers = s.INTEGERS
+        self.rings = self._place_rings({int(leaf.arguments[0]) for leaf in leaves if leaf.field in _WINDOWED})
+        self.baselines = self._place_baselines(_baseline_key(leaf) for leaf in leaves)
+        names = {leaf.field for leaf in leaves}
+        self.has_extremes = bool(names & {"high", "low"})
+        self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
+        self.needs_prints = any(name.startswith("prints_") for name in names)
+        self.book = self._take(2 * BOOK_CAP * BOOK_PARTS)
+        self.pending = self._take(PENDING_CAP * PENDING_PARTS) if self.needs_removals else -1
+        self.fills = self._take(FILLS_CAP * FILLS_PARTS) if self.needs_removals else -1
+        self.prints = self._take(PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS) if self.needs_prints else -1
+
+    def _take(self, count: int) -> int:
+        """Reserve floats and return their offset."""
+        offset = self.floats
+        self.floats += count
+        return offset
+
+    def _place_rings(self, durations: set[int]) -> tuple[Ring, ...]:
+        """Choose a ring for every window; windows of one width share it."""
+        if len(durations) > _WINDOWS_MAX:
+            raise ValueError(f"rules name {len(durations)} distinct windows; at most {_WINDOWS_MAX} are kept")
+        sizes: dict[int, int] = {}
+        widths: dict[int, int] = {}
+        for us in durations:
+            if not _WINDOW_MIN_US <= us <= _WINDOW_MAX_US:
+                raise ValueError(f"a window lasts 1 s to 24 h; found {us / 1e6:g} s")
+            width = max(step for step in _LADDER_US if step * _BINS_MIN <= us)
+            widths[us] = width
+            sizes[width] = max(sizes.get(width, 0), -(-us // width) + 1)
+        rings: dict[int, Ring] = {}
+        for width in sorted(sizes):
+            slot = self.integers
+            self.integers += 2
+            top = self._take(2) if rings else s.OPEN_HIGH
+            rings[width] = Ring(width, sizes[width], self._take(sizes[width] * s.COLUMNS), slot, top)
+        self.windows = {us: Window(us, *rings[width][:4]) for us, width in sorted(widths.items())}
+        return tuple(rings.values())
+
+    def _place_baselines(self, keys: Iterable[tuple[str, int] | None]) -> tuple[Baseline, ...]:
+        """Reserve one histogram for each kind and duration."""
+        placed = []
+        for kind, us in sorted({key for key in keys if key is not None}):
+            is_spread = kind == "spread"
+            bin_us = s.SECOND_US if is_spread else s.MINUTE_US if kind == "minute" else us
+            decay_us = us if kind in {"minute", "spread"} else max(_QUANTILE_DECAY_US, 1024 * bin_us)
+            slot = self.integers
+            self.integers += 1
+            offset = self._take(BASELINE_SIZE)
+            since = s.BOOK_SINCE if kind.startswith(("high_removed", "spread")) else s.TRADES_SINCE
+            placed.append(Baseline(kind, us, _SOURCES[kind], bin_us, decay_us, 8 if is_spread else 4, offset, slot, since))
+        return tuple(placed)
+
+    def baseline(self, kind: str, us: int) -> Baseline:
+        """Return the baseline of `kind` over `us`."""
+        return next(item for item in self.baselines if item.kind == kind and item.key == us)
+
+    def blank(self) -> tuple[list[float], list[int]]:
+        """Return the two rows of a market of which nothing is known."""
+        x = [0.0] * self.floats
+        i = [0] * self.integers
+        for slot in (
+            s.PRICE, s.MID, s.HIGH, s.LOW, s.OPEN_HIGH, s.OPEN_LOW, s.EWMA, s.SECOND_CLOSE, s.ORDER_PRICE, s.TICK, s.TICK_SEEN,
+            s.USD_RATE, s.VOLUME_24H, s.MINUTE_PRICE, s.MINUTE_REFERENCE, s.EVALUATED_PRICE, s.BID, s.ASK, s.EWMA_PRICE,
+        ):  # fmt: skip
+            x[slot] = s.NAN
+        for slot in (
+            s.TRADES_SINCE, s.BOOK_SINCE, s.TRADES_BEGAN, s.BOOK_BEGAN, s.NEXT_CLOSE, s.EWMA_BEGAN,
+        ):  # fmt: skip
+            i[slot] = s.NEVER
+        i[s.TRADES_LOST] = i[s.BOOK_LOST] = i[s.TRADE_RECEIVED] = i[s.BOOK_RECEIVED] = i[s.EVALUATED_BIN] = -1
+        for ring in self.rings:
+            x[ring.top] = x[ring.top + 1] = s.NAN
+            i[ring.slot] = -1
+            i[ring.slot + 1] = s.NEVER
+        for item in self.baselines:
+            i[item.slot] = -1
+            x[item.offset] = 1.0
+            for at in range(item.offset + BASELINE_ANSWERS, item.offset + BASELINE_ANSWERS + 4):
+                x[at] = s.NAN
+        return x, i

@@ -1,0 +1,113 @@
+"""What one trade changes."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+from guard.features.kernel import slots as s
+
+__all__ = ["average", "average_price", "trade"]
+
+EWMA_US = 600_000_000
+_JUMP = 0.002
+_RUSH_LEVELS = 2
+_FRESH_BOOK_US = 100_000
+
+
+def trade(x: list[float], i: list[int], stamp: int, price: float, amount: float, side: int, *, is_inferred: bool) -> int:
+    """Fold one live trade in and return its side; `stamp` is its own time, which groups the prints of one taker order."""
+    if side == 0:
+        # A print above the mid took an ask. Without a book the side stays unknown.
+        side = 1 if price > x[s.MID] else -1 if price < x[s.MID] else 0
+        is_inferred = True
+    turnover = price * amount
+    x[s.VOLUME] += amount
+    x[s.TURNOVER] += turnover
+    x[s.TRADES] += 1.0
+    if side > 0:
+        x[s.BUY_VOLUME] += amount
+        x[s.BUY_TURNOVER] += turnover
+    if is_inferred:
+        x[s.UNSURE_VOLUME] += amount
+    if x[s.BID] < price < x[s.ASK] and i[s.BOOK_OK] and i[s.AT] - i[s.BOOK_AT] < _FRESH_BOOK_US:
+        x[s.INSIDE_VOLUME] += amount
+    _sweep(x, i, stamp, price, side)
+    _second(x, i, price)
+    _step(x, price)
+    x[s.PRICE] = price
+    if not price <= x[s.OPEN_HIGH]:
+        x[s.OPEN_HIGH] = price
+    if not price >= x[s.OPEN_LOW]:
+        x[s.OPEN_LOW] = price
+    evaluated = x[s.EVALUATED_PRICE]
+    if not abs(price - evaluated) <= _JUMP * evaluated:
+        i[s.URGENT] = 1
+    average(x, i, i[s.AT], price)
+    return side
+
+
+def _sweep(x: list[float], i: list[int], stamp: int, price: float, side: int) -> None:
+    """Count the price levels that one taker order sweeps: prints of one side with one stamp."""
+    if side == 0:
+        return
+    if stamp != i[s.ORDER_AT] or side != i[s.ORDER_SIDE]:
+        i[s.ORDER_AT] = stamp
+        i[s.ORDER_SIDE] = side
+        i[s.ORDER_LEVELS] = 1
+        x[s.ORDER_PRICE] = price
+        return
+    if (price - x[s.ORDER_PRICE]) * side <= 0.0:
+        return
+    x[s.ORDER_PRICE] = price
+    i[s.ORDER_LEVELS] += 1
+    i[s.URGENT] = 1
+    first = i[s.ORDER_LEVELS] == _RUSH_LEVELS
+    if side > 0:
+        x[s.RUSH_BUY_LEVELS] += 1.0
+        x[s.RUSH_BUY_ORDERS] += first
+    else:
+        x[s.RUSH_SELL_LEVELS] += 1.0
+        x[s.RUSH_SELL_ORDERS] += first
+
+
+def _second(x: list[float], i: list[int], price: float) -> None:
+    """Add the squared log return of each second in which the market traded."""
+    second = i[s.AT] // s.SECOND_US
+    if second == i[s.SECOND]:
+        return
+    i[s.SECOND] = second
+    close = x[s.PRICE]
+    earlier = x[s.SECOND_CLOSE]
+    if earlier > 0.0 and close != earlier:
+        change = log(close / earlier)
+        x[s.SQUARES] += change * change
+    x[s.SECOND_CLOSE] = close if close > 0.0 else price
+
+
+def _step(x: list[float], price: float) -> None:
+    """Remember the smallest step that the price ever took, for markets whose tick is not told."""
+    step = abs(price - x[s.PRICE])
+    # Below 1e-9 of the price it is the noise of subtraction.
+    if step > 1e-9 * price and not step >= x[s.TICK_SEEN]:
+        x[s.TICK_SEEN] = step
+
+
+def average(x: list[float], i: list[int], at: int, price: float) -> None:
+    """Move the average price to `at`, from when on `price` holds; a time before the last one is left out."""
+    if i[s.EWMA_BEGAN] == s.NEVER:
+        i[s.EWMA_BEGAN] = at
+        x[s.EWMA] = price
+    elif at >= i[s.EWMA_AT]:
+        x[s.EWMA] = average_price(x, i, at)
+    else:
+        return
+    i[s.EWMA_AT] = at
+    x[s.EWMA_PRICE] = price
+
+
+def average_price(x: list[float], i: list[int], at: int) -> float:
+    """Return the exponentially weighted price of 600 s, in which each price weighs as long as it held."""
+    held = at - i[s.EWMA_AT]
+    if held <= 0:
+        return x[s.EWMA]
+    return x[s.EWMA] + (x[s.EWMA_PRICE] - x[s.EWMA]) * (1.0 - exp(-held / EWMA_US))
