@@ -95,7 +95,8 @@ class Quarantine(NamedTuple):
     """One reason that holds one target. Several may hold the same target: strongest block, latest end.
 
     Times are microseconds since 1970, event time of the transition. `until_us` is the absolute end of the present state as
-    known now; `floor_us` the earliest moment at which calm can release.
+    known now; `floor_us` the earliest moment at which calm can release; `last_end_us` the latest end of this stay, whatever the
+    data says. Once the state is normal, `until_us` is when it became so and `grace_until_us` when the same rule may hold again.
     `repetition` counts earlier holds of the same rule and target that are not forgotten. `actor` is ``guard`` or who ordered it.
     """
 
@@ -108,6 +109,7 @@ class Quarantine(NamedTuple):
     last_end_us: int
     repetition: int = 0
     actor: str = "guard"
+    grace_until_us: int = 0
 
     @property
     def target(self) -> Target:

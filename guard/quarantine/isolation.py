@@ -1,0 +1,251 @@
+"""Who is held back: the state machine of all quarantines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guard.errors import OperationRefused
+from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
+from guard.model.quarantine import Block, Hold, IsolationState, Quarantine, Target, Transition
+from guard.quarantine import commands, opening, saving
+from guard.quarantine.calm import EVERYWHERE, CalmClock
+from guard.quarantine.cases import Case, Cases
+from guard.quarantine.history import History
+from guard.quarantine.recovery import RecoveryHandler, ended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from guard.model.market import Market
+    from guard.quarantine.allow import AllowEntry
+
+__all__ = ["IsolationManager"]
+
+_RANK = {IsolationState.NORMAL: 0, IsolationState.PROBATION: 1, IsolationState.QUARANTINED: 2}
+
+
+class IsolationManager:
+    """Hold targets back, let them recover, and remember who did it again. Pure: time comes in with each call.
+
+    Parameters
+    ----------
+    recovery
+        Decides about extension, probation and release.
+
+    Notes
+    -----
+    A quarantine is one rule holding one target; several rules may hold the same target. States go normal -> quarantined ->
+    probation -> normal; a rule that asks again in probation leads back to quarantined with its floor escalated.
+
+    Time never goes backwards: an earlier `at_us` counts as the latest one seen. Every deadline up to `at_us` fires at its own
+    due time before the call does its work, and the call returns those transitions first. Where `operate` refuses, they come with
+    the next call, and `next_deadline_us` says so. None is ever lost.
+
+    Ends and floors are absolute. Within one stay the announced end (`until_us`) only moves later, and always before it passes.
+
+    Examples
+    --------
+    >>> from guard.model import Level, TargetKind
+    >>> manager, target = IsolationManager(), Target(TargetKind.MARKET, "sim:X/USDT")
+    >>> hold = Hold("pump_dump", None, target, Level.DANGER, "up 9 % in 20 s", for_us=60, max_us=300)
+    >>> [transition.cause for transition in manager.quarantine(hold, 100)], manager.next_deadline_us
+    (['rule'], 160)
+    >>> [(transition.cause, transition.at_us) for transition in manager.advance(1_000)]
+    [('floor', 160)]
+    """
+
+    def __init__(self, recovery: RecoveryHandler | None = None) -> None:
+        self._recovery = recovery or RecoveryHandler()
+        self._allowed: tuple[AllowEntry, ...] = ()
+        self._reset(now_us=0)
+
+    @property
+    def next_deadline_us(self) -> int | None:
+        """When `advance` has to be called, None while nothing is held."""
+        return self._waiting[0].at_us if self._waiting else self._cases.next_due_us()
+
+    def allow(self, entries: Iterable[AllowEntry]) -> None:
+        """Replace the allow entries. They suppress new holds; what is held already stays until it is released."""
+        self._allowed = tuple(entries)
+
+    def quarantine(self, hold: Hold, at_us: int, *, actor: str = "guard") -> tuple[Transition, ...]:
+        """Hold a target because a rule asks for it.
+
+        Nothing happens during grace after a manual release or under an allow entry. A rule that asks again while it holds resets
+        the calm clock and leaves the end as it is, its worse level is remembered; only a stronger block makes a transition. A
+        rule that asks in probation leads back to quarantined (cause ``reoffence``).
+        """
+        at_us = self._catch_up(at_us)
+        case = self._cases.get(hold.rule, hold.target)
+        if self._is_suppressed(hold, at_us):
+            return self._take()
+        if case is None:
+            self._open(hold, at_us, actor=actor, cause="rule")
+        elif case.quarantine.state is IsolationState.PROBATION:
+            case.calm.offend("" if hold.market is None else str(hold.market), at_us=at_us)
+            again = opening.reopened(case.quarantine, hold, at_us, self._recovery)
+            self._move(case, again, at_us, "reoffence", actor=actor, reason=hold.reason)
+        else:
+            self._remind(case, hold, at_us, actor=actor)
+        return self._take()
+
+    def calm(self, rule: str, subject: Target | Market, at_us: int, is_calm: bool | None) -> tuple[Transition, ...]:  # noqa: FBT001 it is data
+        """Take the word of `rule`'s release condition: True calm, False not, None unknown (data not ready).
+
+        The word stands until the next one: whoever feeds must say None the moment data ceases to be ready. `subject` is the held
+        target, or a market whose offence led to holds; a target held for several markets is calm when all of them are.
+        """
+        at_us = self._catch_up(at_us)
+        if isinstance(subject, Target):
+            case = self._cases.get(rule, subject)
+            self._hear(() if case is None else (case,), EVERYWHERE, at_us, is_calm=is_calm)
+        else:
+            self._hear(self._cases.of_rule_over(rule, subject), str(subject), at_us, is_calm=is_calm)
+        return self._take()
+
+    def advance(self, now_us: int) -> tuple[Transition, ...]:
+        """Fire every deadline up to `now_us`, each at its own due time, and return the transitions in that order."""
+        self._catch_up(now_us)
+        return self._take()
+
+    def operate(self, command: Command, at_us: int) -> tuple[Transition, ...]:
+        """Carry out a person's command; raises OperationRefused, with nothing changed, where it makes no sense."""
+        at_us = self._catch_up(at_us)
+        if isinstance(command, AddQuarantine):
+            self._add(command, at_us)
+        else:
+            for case in self._to_release(command):
+                over = ended(case.quarantine, at_us=at_us, grace_us=command.grace_us)
+                self._move(case, over, at_us, "operator", actor=command.actor, reason=command.reason)
+        return self._take()
+
+    def active(self) -> tuple[Quarantine, ...]:
+        """Return what is quarantined or in probation, sorted by target, then rule."""
+        return tuple(sorted((case.quarantine for case in self._cases), key=lambda each: (str(each.target), each.hold.rule)))
+
+    def covering(self, market: Market) -> tuple[Quarantine, ...]:
+        """Return all that holds `market`: strongest block first, then latest end. The first one is what counts."""
+        found = [case.quarantine for case in self._cases.over(market)]
+        return tuple(sorted(found, key=lambda each: (each.block is not Block.ENTRIES, -each.until_us, each.id)))
+
+    def state_of(self, market: Market) -> IsolationState:
+        """Return the strongest state over all targets that cover `market`."""
+        states = (case.quarantine.state for case in self._cases.over(market))
+        return max(states, key=_RANK.__getitem__, default=IsolationState.NORMAL)
+
+    def holds(self, rule: str, market: Market) -> bool:
+        """Whether `rule` has a target quarantined that covers `market`; probation does not count."""
+        cases = self._cases.of_rule_over(rule, market)
+        return any(case.quarantine.state is IsolationState.QUARANTINED for case in cases)
+
+    def grace_until_us(self, rule: str, target: Target) -> int | None:
+        """Return until when `rule` may only alert about `target`, None outside a grace."""
+        last = self._history.last(rule, target)
+        return last.grace_until_us if last is not None and last.grace_until_us > self._now_us else None
+
+    def restore(self, quarantines: Iterable[Quarantine], now_us: int) -> None:
+        """Take over what the ledger remembers, in place of the present state; allow entries stay.
+
+        Absolute ends survive; what ended meanwhile is processed by the next `advance`, extensions once, at `now_us`. Calm starts
+        anew, as unknown. Where the clock stands before a stay began, the stay moves so that no remaining time grows.
+        """
+        self._reset(now_us)
+        for quarantine in sorted((saving.on_time(each, now_us) for each in quarantines), key=lambda each: (each.until_us, each.id)):
+            if quarantine.state is IsolationState.NORMAL:
+                self._history.remember(quarantine)
+                continue
+            case = Case(quarantine, _fresh_calm(quarantine.hold))
+            self._cases.enter(case)
+            due_us = self._recovery.due_us(quarantine, case.calm)
+            if due_us < quarantine.until_us:
+                due_us = min(max(due_us, now_us), quarantine.last_end_us)
+            self._cases.schedule(case, due_us)
+
+    def save(self) -> dict[str, Any]:
+        """Return the whole state but the allow entries, ready for JSON."""
+        return saving.save(self._cases, self._history, self._waiting, self._now_us)
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Continue where `save` was called; allow entries stay. Raises ValueError where `saved` has another layout."""
+        self._cases, self._history, self._waiting, self._now_us = saving.load(saved)
+
+    def _reset(self, now_us: int) -> None:
+        self._cases, self._history, self._waiting, self._now_us = saving.Saved(Cases(), History(), [], now_us)
+
+    def _catch_up(self, at_us: int) -> int:
+        self._now_us = max(self._now_us, at_us)
+        while (case := self._cases.pop_due(self._now_us)) is not None:
+            step = self._recovery.step(case.quarantine, case.calm, at_us=case.due_us)
+            self._move(case, step.quarantine, case.due_us, step.cause, actor="guard", reason=case.quarantine.hold.reason)
+        self._history.forget(self._now_us)
+        return self._now_us
+
+    def _take(self) -> tuple[Transition, ...]:
+        transitions = tuple(self._waiting)
+        self._waiting.clear()
+        return transitions
+
+    def _is_suppressed(self, hold: Hold, at_us: int) -> bool:
+        if self.grace_until_us(hold.rule, hold.target) is not None:
+            return True
+        return any(entry.overrides(hold, at_us=at_us) for entry in self._allowed)
+
+    def _open(self, hold: Hold, at_us: int, *, actor: str, cause: str) -> None:
+        previous = self._history.last(hold.rule, hold.target)
+        quarantine = opening.opened(hold, at_us, self._recovery, actor=actor, previous=previous)
+        case = Case(quarantine, _fresh_calm(hold))
+        self._cases.enter(case)
+        self._cases.schedule(case, self._due_us(case, at_us))
+        self._tell(quarantine, IsolationState.NORMAL, at_us, cause, actor=actor, reason=hold.reason)
+
+    def _remind(self, case: Case, hold: Hold, at_us: int, *, actor: str) -> None:
+        before = case.quarantine
+        case.calm.offend("" if hold.market is None else str(hold.market), at_us=at_us)
+        case.quarantine = opening.reminded(before, hold)
+        if case.quarantine.block is not before.block:
+            self._tell(case.quarantine, before.state, at_us, "rule", actor=actor, reason=hold.reason)
+        self._cases.schedule(case, self._due_us(case, at_us))
+
+    def _hear(self, cases: tuple[Case, ...], source: str, at_us: int, *, is_calm: bool | None) -> None:
+        for case in cases:
+            if case.calm.hears(source):
+                case.calm.feed(source, at_us=at_us, floor_us=case.quarantine.floor_us, is_calm=is_calm)
+                self._cases.schedule(case, self._due_us(case, at_us))
+
+    def _add(self, command: AddQuarantine, at_us: int) -> None:
+        hold = commands.manual_hold(command)
+        case = self._cases.get(hold.rule, hold.target)
+        if case is None:
+            self._open(hold, at_us, actor=command.actor, cause="operator")
+            return
+        longer = commands.lengthened(case.quarantine, hold, at_us)
+        self._move(case, longer, at_us, "operator", actor=command.actor, reason=command.reason)
+
+    def _to_release(self, command: ReleaseQuarantine) -> tuple[Case, ...]:
+        if command.target is None and command.id is None:
+            raise OperationRefused("a release names a target or an id, found neither")
+        cases = tuple(self._cases) if command.target is None else self._cases.on(command.target)
+        found = tuple(case for case in cases if command.id in (None, case.quarantine.id))
+        if not found:
+            raise OperationRefused(commands.nothing_held(command, self.active()))
+        return found
+
+    def _move(self, case: Case, after: Quarantine, at_us: int, cause: str, *, actor: str, reason: str) -> None:
+        previous = case.quarantine.state
+        case.quarantine = after
+        if after.state is IsolationState.NORMAL:
+            self._cases.leave(case)
+            self._history.remember(after)
+        else:
+            self._cases.schedule(case, self._due_us(case, at_us))
+        self._tell(after, previous, at_us, cause, actor=actor, reason=reason)
+
+    def _tell(self, after: Quarantine, previous: IsolationState, at_us: int, cause: str, *, actor: str, reason: str) -> None:
+        self._waiting.append(Transition(at_us, after, previous, cause, actor, reason))
+
+    def _due_us(self, case: Case, at_us: int) -> int:
+        return max(at_us, self._recovery.due_us(case.quarantine, case.calm))
+
+
+def _fresh_calm(hold: Hold) -> CalmClock:
+    return CalmClock({} if hold.market is None else {str(hold.market): None})

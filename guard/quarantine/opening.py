@@ -1,0 +1,85 @@
+"""How a stay in quarantine begins: its floor, escalation, and what a repeated hold adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.model.quarantine import Block, Hold, IsolationState, Quarantine, quarantine_id
+
+if TYPE_CHECKING:
+    from guard.quarantine.recovery import RecoveryHandler
+
+__all__ = ["floor_length_us", "forgotten_us", "merged", "opened", "reminded", "reopened"]
+
+# Beyond this a factor of 1.01 has multiplied the floor by 20,000; the bound keeps the arithmetic short for ever.
+_REPETITIONS_MAX = 1_000
+
+
+def floor_length_us(hold: Hold, repetition: int) -> int:
+    """Return the floor's length: ``for_us * factor ** repetition``, capped at `max_us`; a factor below 1 counts as 1.
+
+    Examples
+    --------
+    >>> from guard.model import Hold, Level, Target, TargetKind
+    >>> hold = Hold("pump_dump", None, Target(TargetKind.BASE, "X"), Level.DANGER, "", for_us=10, max_us=50, escalate_factor=2.0)
+    >>> [floor_length_us(hold, repetition) for repetition in range(4)]
+    [10, 20, 40, 50]
+    """
+    length_us = float(hold.for_us)
+    if hold.escalate_factor > 1.0:
+        for _ in range(repetition):
+            length_us *= hold.escalate_factor
+            if length_us >= hold.max_us:
+                break
+    return int(min(length_us, hold.max_us))
+
+
+def forgotten_us(quarantine: Quarantine) -> int:
+    """Return when an ended quarantine ceases to matter: neither escalation nor grace remembers it."""
+    return max(quarantine.until_us + quarantine.hold.forget_us, quarantine.grace_until_us)
+
+
+def opened(hold: Hold, at_us: int, recovery: RecoveryHandler, *, actor: str, previous: Quarantine | None) -> Quarantine:
+    """Return the quarantine that `hold` opens at `at_us`; `previous` is the last ended one of the same rule and target."""
+    repetition = 0
+    if previous is not None and at_us < previous.until_us + hold.forget_us:
+        repetition = min(previous.repetition + 1, _REPETITIONS_MAX)
+    identity = quarantine_id(hold.rule, hold.target, at_us)
+    return _stay(Quarantine(identity, hold, IsolationState.QUARANTINED, at_us, 0, 0, 0, repetition, actor), at_us, recovery)
+
+
+def reopened(quarantine: Quarantine, hold: Hold, at_us: int, recovery: RecoveryHandler) -> Quarantine:
+    """Return `quarantine`, in probation, as it stands after its rule asked again: a new stay, one repetition more."""
+    again = quarantine._replace(
+        hold=merged(hold, quarantine.hold),
+        state=IsolationState.QUARANTINED,
+        repetition=min(quarantine.repetition + 1, _REPETITIONS_MAX),
+    )
+    return _stay(again, at_us, recovery)
+
+
+def reminded(quarantine: Quarantine, hold: Hold) -> Quarantine:
+    """Return `quarantine`, being held, with what a repeated `hold` adds: no later end, but a worse level, block and limit."""
+    both = merged(quarantine.hold, hold)
+    return quarantine._replace(hold=both, last_end_us=quarantine.last_end_us + both.max_us - quarantine.hold.max_us)
+
+
+def merged(hold: Hold, other: Hold) -> Hold:
+    """Return `hold` with what `other`, of the same rule and target, asks beyond it."""
+    return hold._replace(
+        level=max(hold.level, other.level),
+        reason=other.reason if other.level > hold.level else hold.reason,
+        zone=hold.zone or other.zone,
+        block=Block.ENTRIES if Block.ENTRIES in (hold.block, other.block) else Block.SHRINK,
+        for_us=max(hold.for_us, other.for_us),
+        max_us=max(hold.max_us, other.max_us),
+        max_fraction=min(hold.max_fraction, other.max_fraction),
+    )
+
+
+def _stay(quarantine: Quarantine, at_us: int, recovery: RecoveryHandler) -> Quarantine:
+    hold = quarantine.hold
+    floor_us = at_us + floor_length_us(hold, quarantine.repetition)
+    last_end_us = at_us + hold.max_us
+    until_us = recovery.first_end_us(floor_us=floor_us, last_end_us=last_end_us, release_for_us=hold.release_for_us)
+    return quarantine._replace(floor_us=floor_us, last_end_us=last_end_us, until_us=until_us)
