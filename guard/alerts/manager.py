@@ -233,7 +233,8 @@ class AlertManager:
         for each in sent:
             self._told.note(subject.alert_id, each.channel, max(level, Level.WARNING))
             for about in abouts:
-                self._told.note(about.get("episode", about["id"]), each.channel, Level(about["rank"]))
+                if "episode" in about:
+                    self._told.note(about["episode"], each.channel, Level(about["rank"]))
         return sent
 
     def _end(self, transition: Transition, at_us: int) -> list[Delivery]:

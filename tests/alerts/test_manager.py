@@ -1,0 +1,363 @@
+"""Who is told what, and how often."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from alerts.support import DAY_US, MINUTE_US, START_US, channel, policy, transition, verdict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.alerts.manager import AlertManager
+from guard.alerts.policy import AlertPolicy
+from guard.model import IsolationState, Level, Mode, RuleMode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.model import Delivery, Transition, Verdict
+
+    Events = list[tuple[str, str, Level, str, RuleMode, int]]
+
+NORMAL, QUARANTINED, PROBATION = IsolationState.NORMAL, IsolationState.QUARANTINED, IsolationState.PROBATION
+WARNING, DANGER, CRITICAL = Level.WARNING, Level.DANGER, Level.CRITICAL
+
+
+def step(
+    manager: AlertManager, *, verdicts: Sequence[Verdict] = (), transitions: Sequence[Transition] = (), at_us: int = START_US
+) -> tuple[Delivery, ...]:
+    return manager.process(verdicts=verdicts, transitions=transitions, at_us=at_us)
+
+
+def test_quarantine_is_pushed_once_with_the_reason_and_the_commands() -> None:
+    manager = AlertManager(policy())
+    (sent,) = step(manager, verdicts=[verdict()], transitions=[transition()])
+    identity = transition().quarantine.id
+    assert (sent.kind, sent.channel, sent.level, sent.alert_id, sent.market) == (
+        "quarantine",
+        "slack",
+        DANGER,
+        identity,
+        "sim:X/USDT",
+    )
+    for words in (
+        "Level danger, score 0.84, rule pump_dump",
+        "Mainly volume_anomaly = 0.95",
+        "Then price_volatility = 0.9",
+        "ret(60s) = 0.041; buy_share(60s) = unknown",
+        "Blocked: entries only; exits always pass",
+        "Until 2024-10-04 00:30:00 UTC",
+        "guard why sim:X/USDT",
+        f"guard quarantine release {identity}",
+    ):
+        assert words in sent.body
+    assert manager.counts["slack"] == {"events": 2, "sent": 1, "suppressed:covered": 1}
+
+
+def test_warning_waits_for_the_digest_unless_a_channel_lists_it() -> None:
+    manager = AlertManager(policy(channel("slack"), channel("mail", WARNING)))
+    sent = step(manager, verdicts=[verdict(level=WARNING, mode=RuleMode.ALERT)])
+    assert [each.channel for each in sent] == ["mail"]
+    (digest,) = manager.advance(START_US + DAY_US)
+    assert (digest.channel, digest.kind, digest.created_us) == ("slack", "summary", START_US + DAY_US)
+    assert "verdict, warning: 1" in digest.body
+    assert "sim:X/USDT: 1" in digest.body
+    assert manager.advance(START_US + 3 * DAY_US) == ()
+
+
+def test_each_level_may_have_its_own_channel() -> None:
+    manager = AlertManager(policy(channel("mail", WARNING), channel("chat", DANGER), channel("pager", CRITICAL)))
+    for number, (level, name) in enumerate([(WARNING, "mail"), (DANGER, "chat"), (CRITICAL, "pager")]):
+        sent = step(manager, verdicts=[verdict(f"X{number}/USDT", level, mode=RuleMode.ALERT)])
+        assert [each.channel for each in sent] == [name]
+
+
+def test_critical_goes_to_the_highest_channel_when_none_lists_it() -> None:
+    manager = AlertManager(policy(channel("mail", WARNING), channel("chat", DANGER)))
+    sent = step(manager, transitions=[transition(level=CRITICAL)])
+    assert [each.channel for each in sent] == ["chat"]
+
+
+def test_quarantine_at_warning_level_is_pushed_as_a_block() -> None:
+    (sent,) = step(AlertManager(policy()), transitions=[transition(level=WARNING)])
+    assert sent.level is WARNING
+
+
+def test_shadow_rule_never_alerts() -> None:
+    manager = AlertManager(policy(channel("mail", WARNING, DANGER, CRITICAL)))
+    assert step(manager, verdicts=[verdict(level=CRITICAL, mode=RuleMode.SHADOW)]) == ()
+    assert manager.counts["mail"] == {"events": 1, "suppressed:shadow": 1}
+    assert manager.next_deadline_us is None
+
+
+def test_alert_rule_pushes_danger_without_a_block() -> None:
+    (sent,) = step(AlertManager(policy()), verdicts=[verdict(mode=RuleMode.ALERT)])
+    assert sent.kind == "verdict"
+    assert "Nothing is blocked (mode alert)" in sent.body
+
+
+def test_episode_is_told_again_only_when_its_level_rises() -> None:
+    manager = AlertManager(policy(channel("chat", WARNING, DANGER, CRITICAL)))
+    levels = [(WARNING, Level.NORMAL), (DANGER, WARNING), (CRITICAL, DANGER), (Level.NORMAL, CRITICAL)]
+    kinds = [
+        [
+            each.level
+            for each in step(
+                manager,
+                verdicts=[verdict(level=level, previous=previous, mode=RuleMode.ALERT, episode_us=START_US, at_us=START_US + n)],
+                at_us=START_US + n,
+            )
+        ]
+        for n, (level, previous) in enumerate(levels)
+    ]
+    assert kinds == [[WARNING], [DANGER], [CRITICAL], []]
+    assert manager.counts["chat"]["suppressed:cleared"] == 1
+
+
+def test_rise_after_the_quarantine_says_that_it_is_already_blocked() -> None:
+    manager = AlertManager(policy())
+    step(manager, verdicts=[verdict(episode_us=1)], transitions=[transition()])
+    rise = verdict(level=CRITICAL, previous=DANGER, episode_us=1, at_us=START_US + 5)
+    (sent,) = step(manager, verdicts=[rise], at_us=START_US + 5)
+    assert f"Already in quarantine {transition().quarantine.id}. Blocked: entries only" in sent.body
+
+
+def test_new_episode_of_the_same_rule_and_market_within_four_hours_waits_for_the_digest() -> None:
+    manager = AlertManager(policy())
+    pushes = [
+        len(step(manager, verdicts=[verdict(mode=RuleMode.ALERT, at_us=at_us)], at_us=at_us))
+        for at_us in (START_US, START_US + 60 * MINUTE_US, START_US + 250 * MINUTE_US)
+    ]
+    assert pushes == [1, 0, 1]
+
+
+def test_end_is_told_only_to_those_who_know_of_the_beginning() -> None:
+    manager = AlertManager(policy(channel("chat", DANGER), channel("pager", CRITICAL)))
+    step(manager, transitions=[transition()])
+    probation = transition(state=PROBATION, previous=QUARANTINED, cause="calm", at_us=START_US + 1)
+    end = transition(state=NORMAL, previous=PROBATION, cause="probation_end", at_us=START_US + 2)
+    (first,) = step(manager, transitions=[probation], at_us=START_US + 1)
+    (second,) = step(manager, transitions=[end], at_us=START_US + 2)
+    assert (first.channel, first.kind, second.channel, second.kind) == ("chat", "release", "chat", "release")
+    assert "entries limited to 25%" in first.body
+    assert "Nothing is blocked any more" in second.body
+
+
+def test_end_of_a_quarantine_nobody_was_told_of_stays_silent() -> None:
+    manager = AlertManager(policy())
+    assert step(manager, transitions=[transition(state=NORMAL, previous=QUARANTINED, cause="operator")]) == ()
+    assert manager.counts["slack"] == {"events": 1, "suppressed:not_told": 1}
+
+
+def test_extension_stays_silent_and_reoffence_is_pushed() -> None:
+    manager = AlertManager(policy())
+    step(manager, transitions=[transition()])
+    assert step(manager, transitions=[transition(previous=QUARANTINED, cause="extend")], at_us=START_US + 1) == ()
+    (again,) = step(manager, transitions=[transition(previous=PROBATION, cause="reoffence")], at_us=START_US + 2)
+    assert again.kind == "quarantine"
+
+
+def test_twelve_quarantines_of_one_zone_in_one_step_are_one_message() -> None:
+    manager = AlertManager(policy())
+    (sent,) = step(manager, transitions=[transition(f"A{n}/USDT", zone="z1") for n in range(12)])
+    assert "12 markets of one incident" in sent.title
+    assert "and 2 more" in sent.body
+    assert manager.counts["slack"] == {"events": 12, "sent": 12}
+
+
+def test_quarantines_without_a_zone_are_told_one_by_one() -> None:
+    assert len(step(AlertManager(policy()), transitions=[transition(f"A{n}/USDT") for n in range(3)])) == 3
+
+
+def test_later_quarantines_of_a_zone_come_together_after_a_minute() -> None:
+    manager = AlertManager(policy())
+    step(manager, transitions=[transition("A/USDT", zone="z")])
+    for n in range(3):
+        assert step(manager, transitions=[transition(f"B{n}/USDT", zone="z", at_us=START_US + n)], at_us=START_US + n) == ()
+    assert manager.counts["slack"]["waiting"] == 3
+    assert manager.next_deadline_us == START_US + MINUTE_US
+    (sent,) = manager.advance(START_US + 2 * MINUTE_US)
+    assert "3 more markets of one incident" in sent.title
+    assert sent.created_us == START_US + MINUTE_US
+
+
+def test_zone_that_is_free_again_is_told_once() -> None:
+    manager = AlertManager(policy())
+    step(manager, transitions=[transition(f"A{n}/USDT", zone="z") for n in range(3)])
+    sent = [
+        step(manager, transitions=[transition(f"A{n}/USDT", NORMAL, previous=QUARANTINED, zone="z")], at_us=START_US + n + 1)
+        for n in range(3)
+    ]
+    assert [len(each) for each in sent] == [0, 0, 1]
+    assert "the last market of its incident" in sent[2][0].title
+
+
+def test_eleventh_push_of_a_day_becomes_one_summary_and_a_digest() -> None:
+    manager = AlertManager(policy(channel(daily_max=10)))
+    sent = [
+        each
+        for n in range(25)
+        for each in step(manager, transitions=[transition(f"A{n}/USDT", at_us=START_US + n)], at_us=START_US + n)
+    ]
+    assert [each.kind for each in sent] == ["quarantine"] * 10 + ["summary"]
+    assert "1 more held back" in sent[-1].title
+    (digest,) = manager.advance(START_US + DAY_US)
+    assert "Held back by the limit of 10 messages a day: 15" in digest.body
+    (next_day,) = step(manager, transitions=[transition("B/USDT")], at_us=START_US + DAY_US + 1)
+    assert next_day.kind == "quarantine"
+
+
+def test_one_step_beyond_the_limit_counts_all_it_held_back() -> None:
+    manager = AlertManager(policy(channel(daily_max=2)))
+    sent = step(manager, transitions=[transition(f"A{n}/USDT") for n in range(9)])
+    assert [each.kind for each in sent] == ["quarantine", "quarantine", "summary"]
+    assert "7 more held back" in sent[-1].title
+
+
+def test_storm_of_market_alerts_leaves_room_for_guards_own_trouble() -> None:
+    manager = AlertManager(policy(channel(daily_max=2)))
+    step(manager, transitions=[transition(f"A{n}/USDT") for n in range(9)])
+    (sent,) = manager.system("ledger", "the ledger is full", "no space left", CRITICAL, START_US + 1)
+    assert sent.kind == "system"
+
+
+def test_system_trouble_is_told_when_it_changes_and_when_it_ends() -> None:
+    manager = AlertManager(policy(channel("chat", DANGER, CRITICAL), channel("pager", CRITICAL)))
+    events = [
+        ("no data", DANGER),
+        ("no data", DANGER),
+        ("no data", CRITICAL),
+        ("data is back", Level.NORMAL),
+        ("data is back", Level.NORMAL),
+    ]
+    sent = [
+        [each.channel for each in manager.system("feed:okx", title, "since 12:00", level, START_US + n)]
+        for n, (title, level) in enumerate(events)
+    ]
+    assert sent == [["chat"], [], ["chat", "pager"], ["chat", "pager"], []]
+
+
+def test_observe_pushes_nothing_but_guards_own_trouble() -> None:
+    manager = AlertManager(policy(mode=Mode.OBSERVE))
+    assert step(manager, verdicts=[verdict()], transitions=[transition()]) == ()
+    assert len(manager.system("feed", "no data", "", DANGER, START_US)) == 1
+    (digest,) = manager.advance(START_US + DAY_US)
+    assert "quarantine, danger: 1" in digest.body
+
+
+def test_alert_mode_says_that_nothing_is_blocked() -> None:
+    (sent,) = step(AlertManager(policy(mode=Mode.ALERT)), transitions=[transition()])
+    assert "Not blocked, guard's mode is alert; enforce would block: entries only" in sent.body
+
+
+def test_no_channel_is_a_counted_reason() -> None:
+    manager = AlertManager(AlertPolicy(()))
+    assert step(manager, transitions=[transition()]) == ()
+    assert manager.counts == {"-": {"events": 1, "suppressed:no_channel": 1}}
+
+
+def test_day_ends_at_its_own_time_before_the_event_that_passes_it() -> None:
+    manager = AlertManager(policy())
+    step(manager, verdicts=[verdict(level=WARNING)])
+    sent = step(manager, transitions=[transition()], at_us=START_US + DAY_US + 7)
+    assert [(each.kind, each.created_us) for each in sent] == [
+        ("summary", START_US + DAY_US),
+        ("quarantine", START_US + DAY_US + 7),
+    ]
+
+
+def test_restored_manager_keeps_the_daily_limit_and_ends_what_it_told() -> None:
+    manager = AlertManager(policy(channel(daily_max=3)))
+    told = step(manager, transitions=[transition("A/USDT"), transition("B/USDT")])
+    told += manager.system("feed", "no data", "", DANGER, START_US + 1)
+    fresh = AlertManager(policy(channel(daily_max=3)))
+    fresh.restore(told, [transition("A/USDT").quarantine])
+    assert fresh.system("feed", "no data", "", DANGER, START_US + 2) == ()
+    end = transition("A/USDT", NORMAL, previous=QUARANTINED, at_us=START_US + 3)
+    assert [each.kind for each in step(fresh, transitions=[end], at_us=START_US + 3)] == ["release"]
+    assert [each.kind for each in step(fresh, transitions=[transition("C/USDT")], at_us=START_US + 4)] == ["summary"]
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["verdict", "open", "probation", "end", "extend", "system", "advance"]),
+        st.sampled_from(["A/USDT", "B/USDT", "C/USDT"]),
+        st.sampled_from([Level.NORMAL, WARNING, DANGER, CRITICAL]),
+        st.sampled_from(["", "z"]),
+        st.sampled_from(list(RuleMode)),
+        st.integers(0, 6 * 60 * MINUTE_US),
+    ),
+    max_size=60,
+)
+STATES = {
+    "open": (QUARANTINED, NORMAL),
+    "probation": (PROBATION, QUARANTINED),
+    "end": (NORMAL, PROBATION),
+    "extend": (QUARANTINED, QUARANTINED),
+}
+
+
+def play(manager: AlertManager, events: Events, at_us: int = START_US) -> tuple[list[Delivery], int]:
+    sent = []
+    for what, symbol, level, zone, mode, gap_us in events:
+        at_us += gap_us
+        if what == "verdict":
+            sent += step(manager, verdicts=[verdict(symbol, level, mode=mode, at_us=at_us)], at_us=at_us)
+        elif what == "system":
+            sent += manager.system(symbol, zone, "", level, at_us)
+        elif what == "advance":
+            sent += manager.advance(at_us)
+        else:
+            state, previous = STATES[what]
+            sent += step(
+                manager,
+                transitions=[transition(symbol, state, previous=previous, level=level, zone=zone, at_us=at_us)],
+                at_us=at_us,
+            )
+    return sent, at_us
+
+
+def chatty() -> AlertPolicy:
+    return policy(
+        channel("chat", WARNING, DANGER, CRITICAL, daily_max=3), channel("pager", CRITICAL), channel("mail", DANGER, daily_max=1)
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS)
+def test_every_event_is_sent_digested_suppressed_or_waits_for_each_channel(events: Events) -> None:
+    manager = AlertManager(chatty())
+    sent, _ = play(manager, events)
+    arrived = sum(1 for what, *_ in events if what != "advance")
+    for counts in manager.counts.values():
+        assert counts.get("events", 0) == arrived
+        assert sum(counts.values()) == 2 * arrived
+        assert min(counts.values(), default=0) >= 0
+    assert len({each.id for each in sent}) == len(sent)
+    for name, limit in (("chat", 3), ("pager", 10), ("mail", 1)):
+        days = {each.created_us // DAY_US for each in sent}
+        for day in days:
+            mine = [each for each in sent if each.channel == name and each.created_us // DAY_US == day]
+            assert sum(each.kind in {"quarantine", "verdict", "release"} for each in mine) <= limit
+            assert sum(each.alert_id.startswith("held:") for each in mine) <= 1
+            assert sum(each.alert_id.startswith("digest:") for each in mine) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(EVENTS, st.integers(0, 60))
+def test_saved_and_loaded_in_the_middle_sends_the_same(events: Events, cut: int) -> None:
+    whole, _ = play(AlertManager(chatty()), events)
+    first = AlertManager(chatty())
+    head, at_us = play(first, events[:cut])
+    second = AlertManager(chatty())
+    second.load(json.loads(json.dumps(first.save())))
+    tail, _ = play(second, events[cut:], at_us)
+    assert head + tail == whole
+    assert second.counts == _counts_of(events)
+
+
+def _counts_of(events: Events) -> dict[str, dict[str, int]]:
+    manager = AlertManager(chatty())
+    play(manager, events)
+    return manager.counts
