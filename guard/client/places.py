@@ -1,0 +1,70 @@
+"""Where a guard's files are."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from guard.client.layout import FILE_NAME
+
+__all__ = ["Places", "locate"]
+
+SNAPSHOT_FOLDER = "snapshot"
+_SUFFIX = ".snapshot"
+_PARENTS_MAX = 64
+
+
+class Places(NamedTuple):
+    """The state folder, and the two files in it that a bot reads. Absolute paths; nothing needs to exist."""
+
+    state: str
+    snapshot: str
+    bypass: str
+
+
+def locate(path: str | os.PathLike[str] | None = None) -> Places:
+    """Return the places of the guard at `path`.
+
+    Parameters
+    ----------
+    path
+        A state folder, a snapshot folder mounted on its own, or a snapshot file. None: the environment's ``GUARD_STATE``, else
+        ``.guard`` beside the nearest ``guard.yaml`` from the working folder upwards, else ``./.guard``.
+
+    Examples
+    --------
+    >>> locate("/srv/bot/.guard").snapshot, locate("/srv/bot/.guard/snapshot/guard.snapshot").state
+    ('/srv/bot/.guard/snapshot/guard.snapshot', '/srv/bot/.guard')
+    """
+    text = os.path.abspath(os.path.expanduser(os.fspath(path) if path is not None else _default()))
+    if text.endswith(_SUFFIX) or os.path.isfile(text):
+        return _of_snapshot(text)
+    mounted = os.path.join(text, FILE_NAME)
+    if os.path.basename(text) == SNAPSHOT_FOLDER or os.path.isfile(mounted):
+        return _of_snapshot(mounted)
+    return _of_state(text, os.path.join(text, SNAPSHOT_FOLDER, FILE_NAME))
+
+
+def _of_snapshot(snapshot: str) -> Places:
+    folder = os.path.dirname(snapshot)
+    is_inside = os.path.basename(folder) == SNAPSHOT_FOLDER
+    return _of_state(os.path.dirname(folder) if is_inside else folder, snapshot)
+
+
+def _of_state(state: str, snapshot: str) -> Places:
+    return Places(state, snapshot, os.path.join(state, "bypass"))
+
+
+def _default() -> str:
+    named = os.environ.get("GUARD_STATE")
+    if named:
+        return named
+    folder = os.getcwd()
+    for _ in range(_PARENTS_MAX):
+        if os.path.isfile(os.path.join(folder, "guard.yaml")):
+            return os.path.join(folder, ".guard")
+        above = os.path.dirname(folder)
+        if above == folder:
+            break
+        folder = above
+    return ".guard"
