@@ -83,9 +83,9 @@ class Tap:
         client = connection.client
         error = NetworkError(why)
         client.error = client.error or error
-        clients = self.exchange.clients or {}
-        if clients.get(connection.client.url) is client:
-            del clients[client.url]
+        url, clients = client.url, self.exchange.clients or {}
+        if clients.get(url) is client:
+            del clients[url]
         client.reject(error)
         task = asyncio.ensure_future(_close(client))
         self._closing.add(task)
