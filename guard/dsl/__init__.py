@@ -1,1 +1,33 @@
 """The rule language: YAML to a positioned tree, to checked expressions, to one compiled function."""
+
+from guard.dsl.compilation import compile_rules
+from guard.dsl.loading import check, load_guard, load_rules, pack_folder
+from guard.dsl.patterns import matches, matches_any
+from guard.dsl.program import Actions, Binding, Explanation, Factor, Outcome, Program, Rule, UsedDetector
+from guard.dsl.rule_models import QuarantineAction
+from guard.dsl.rules import RuleSet, rules_from_text
+from guard.dsl.settings import ChannelSettings, ExchangeSettings, GuardConfig
+
+__all__ = [
+    "Actions",
+    "Binding",
+    "ChannelSettings",
+    "ExchangeSettings",
+    "Explanation",
+    "Factor",
+    "GuardConfig",
+    "Outcome",
+    "Program",
+    "QuarantineAction",
+    "Rule",
+    "RuleSet",
+    "UsedDetector",
+    "check",
+    "compile_rules",
+    "load_guard",
+    "load_rules",
+    "matches",
+    "matches_any",
+    "pack_folder",
+    "rules_from_text",
+]

@@ -1,0 +1,303 @@
+"""Rules to program: every expression of every rule is checked, and all of them share one graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.detection.risk import RiskClassifier, RiskFactor
+from guard.dsl.checker import Checker
+from guard.dsl.detectors import Detectors
+from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
+from guard.dsl.graph import Graph, TooLargeError
+from guard.dsl.parser import parse
+from guard.dsl.problems import Place, Report, Source
+from guard.dsl.program import FACTS, Actions, Factor, Plan, Program, Rule, family_of
+from guard.dsl.tables import InstalledDetectors, Tables, installed_tables
+from guard.dsl.terms import POISON, Names, Scope, Term
+from guard.dsl.tokens import ExpressionError
+from guard.errors import RuleError
+from guard.features.tables import Type, Unit
+from guard.model import Level, MarketClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from guard.detection.detector import Detector
+    from guard.dsl.rule_models import QuarantineAction, RuleSpec
+    from guard.dsl.rules import RuleSet, RuleSource
+    from guard.features.tables import Feature, Field
+
+__all__ = ["compile_rules", "compiled"]
+
+
+def compile_rules(
+    rules: RuleSet,
+    *,
+    fields: Iterable[Field] | None = None,
+    catalogue: Iterable[Feature] | None = None,
+    detectors: Mapping[str, type[Detector]] | None = None,
+) -> Program:
+    """Check and join all rules. Raises RuleError with every problem of every rule.
+
+    Without arguments the installed tables are used: the kernel's fields, the catalogue and the entry points.
+    """
+    report = Report()
+    program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+    if program is None:
+        raise RuleError(*report.errors)
+    return program
+
+
+def compiled(
+    rules: RuleSet,
+    report: Report,
+    *,
+    fields: Iterable[Field] | None = None,
+    catalogue: Iterable[Feature] | None = None,
+    detectors: Mapping[str, type[Detector]] | None = None,
+) -> Program | None:
+    """Like `compile_rules`, with the problems (warnings too) in `report`; None where there are errors."""
+    if fields is None or catalogue is None:
+        installed_fields, installed_catalogue = installed_tables()
+        fields = installed_fields if fields is None else fields
+        catalogue = installed_catalogue if catalogue is None else catalogue
+    graph = Graph()
+    checker = Checker(graph, Tables(fields, catalogue))
+    found = Detectors(graph, checker, InstalledDetectors() if detectors is None else detectors)
+    done: list[tuple[Rule, Plan]] = []
+    files: dict[int, _FileNames] = {}
+    try:
+        for source in rules.rules:
+            names = files.setdefault(id(source.macros), _FileNames(source, graph, checker, report))
+            made = _RuleCheck(source, graph, checker, found, names, report).run(len(done))
+            if made is not None:
+                done.append(made)
+    except TooLargeError:
+        report.add("E010", Place(Source.of("rules", "")), "the rules together are too large", "fewer or simpler expressions")
+    for names in files.values():
+        names.warn_unused()
+    if report.errors or rules.report.errors:
+        return None
+    return Program(tuple(rule for rule, _ in done), tuple(plan for _, plan in done), graph, rules.hash)
+
+
+class _FileNames:
+    """Macros and lists of one file, shared by its rules; each macro is checked once."""
+
+    def __init__(self, source: RuleSource, graph: Graph, checker: Checker, report: Report) -> None:
+        self.lists = source.lists
+        self._macros = source.macros
+        self._checker = checker
+        self._report = report
+        self._used_lists: set[str] = set()
+        facts = {f"market.{name}": _fact(graph, name) for name in FACTS}
+        self.names = Names({**facts, **{name: self._definition(node) for name, node in source.macros.items()}})
+
+    def _definition(self, node: Scalar) -> Callable[[], Term]:
+        return lambda: checked(self._checker, node, self.names, self, self._report)
+
+    def use_list(self, name: str) -> None:
+        """Note that a list is used."""
+        self._used_lists.add(name)
+
+    def warn_unused(self) -> None:
+        """Check the macros that no rule uses, and say so."""
+        for name, node in self._macros.items():
+            if name not in self.names.used:
+                self.names.resolve(name)
+                self._report.add("W001", node.place, f"no rule uses the macro {name!r}")
+
+
+def _fact(graph: Graph, name: str) -> Callable[[], Term]:
+    choices = tuple(map(str, MarketClass)) if name == "class" else ()
+    kind = Type.LIST if name == "tags" else Type.TEXT
+    return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)
+
+
+def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, report: Report, *, kind: Type | None = None) -> Term:
+    """Check one expression of a file; problems get the place of the word that is wrong."""
+
+    def fail(code: str, start: int, message: str, hint: str) -> None:
+        report.add(code, place_in(node, start), message, hint)
+
+    text = node.text
+    scope = Scope(text, names, file.lists, fail, file.use_list)
+    try:
+        tree = parse(text)
+    except ExpressionError as error:
+        fail(error.code, error.start, error.message, error.hint)
+        return POISON
+    if kind is Type.BOOL:
+        return checker.condition(tree, scope)
+    return checker.number(tree, scope) if kind is Type.NUMBER else checker.check(tree, scope)
+
+
+class _RuleCheck:
+    """Checks the expressions of one rule by its tree, so that they are checked even where the rule's keys have mistakes."""
+
+    def __init__(
+        self, source: RuleSource, graph: Graph, checker: Checker, detectors: Detectors, file: _FileNames, report: Report
+    ) -> None:
+        self._source = source
+        self._graph = graph
+        self._checker = checker
+        self._file = file
+        self._report = report
+        self._uses = detectors.used(self._table("use"), report)
+        lets = {name: self._definition(entry.node) for name, entry in self._table("let").items() if isinstance(entry.node, Scalar)}
+        self._names = Names({**lets, **self._uses.names}, file.names)
+        self._terms: list[tuple[str, Term]] = []
+        self._is_sound = True
+
+    def _definition(self, node: Scalar) -> Callable[[], Term]:
+        return lambda: checked(self._checker, node, self._names, self._file, self._report)
+
+    def _table(self, *path: str) -> dict[str, Entry]:
+        node = self._at(*path)
+        return node.entries if isinstance(node, Table) else {}
+
+    def _at(self, *path: str) -> Node | None:
+        node: Node = self._source.node
+        for key in path:
+            entry = node.entries.get(key) if isinstance(node, Table) else None
+            if entry is None:
+                return None
+            node = entry.node
+        return node
+
+    def _check(self, label: str, node: Node | None, kind: Type, names: Names | None = None) -> Term | None:
+        if not isinstance(node, Scalar) or (node.value is None and not node.style):
+            return None
+        term = checked(self._checker, node, names or self._names, self._file, self._report, kind=kind)
+        if term.is_poison:
+            self._is_sound = False
+        elif self._graph.nodes[term.node].operation == "const" and kind is Type.BOOL and node.text not in ("true", "false"):
+            self._report.add("W002", node.place, f"{label} is always {self._graph.nodes[term.node].value}", "")
+        self._terms.append((label, term))
+        return term
+
+    def run(self, number: int) -> tuple[Rule, Plan] | None:
+        """Return the rule and its plan; None where something is wrong, which is then in the report."""
+        where = self._check("scope.where", self._at("scope", "where"), Type.BOOL)
+        when = self._check("when", self._at("when"), Type.BOOL)
+        unless = {name: self._check(f"unless.{name}", entry.node, Type.BOOL) for name, entry in self._table("unless").items()}
+        factors = {
+            name: self._check(f"risk.{name}", entry.node.entries["value"].node, Type.NUMBER)
+            for name, entry in self._table("risk").items()
+            if isinstance(entry.node, Table) and "value" in entry.node.entries
+        }
+        for name in self._table("let"):
+            if name not in self._names.used:
+                place = self._table("let")[name].key
+                self._names.resolve(name)
+                self._report.add("W001", place, f"nothing in the rule uses {name!r}")
+        spec = self._source.spec
+        after = self._after(number, spec, where, when, unless, factors)
+        return after if spec is not None and self._is_sound else None
+
+    def _after(
+        self,
+        number: int,
+        spec: RuleSpec | None,
+        where: Term | None,
+        when: Term | None,
+        unless: Mapping[str, Term | None],
+        factors: Mapping[str, Term | None],
+    ) -> tuple[Rule, Plan] | None:
+        """Check what may use the score: clear and release."""
+        graph, true = self._graph, self._graph.const(value=True)
+        is_ready = spec is not None and self._is_sound and self._uses.is_sound
+        where_node = where.node if where is not None and is_ready else true
+        when_node = when.node if when is not None and is_ready else true
+        exceptions = tuple((name, term.node) for name, term in unless.items() if term is not None and is_ready)
+        fires = graph.all_of(
+            [graph.apply("default_truth", where_node, true), when_node, *(graph.apply("not", node) for _, node in exceptions)]
+        )
+        cut = tuple(self._cut(term.node) for term in factors.values() if term is not None and is_ready)
+        score = graph.score(number, cut) if cut else graph.apply("number", fires)
+        names = Names({"score": lambda: Term("score", score, Type.NUMBER)}, self._names)
+        clear = self._check("clear.when", self._at("clear", "when"), Type.BOOL, names)
+        releases = [
+            term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
+        ]
+        if spec is None or not is_ready or not self._is_sound:
+            self._is_sound = False
+            return None
+        warning = graph.const(spec.levels.warning if cut else 0.5)
+        calm = graph.any_of([graph.apply("not", fires), graph.apply("less", score, warning)])
+        clears = clear.node if clear is not None else calm
+        plan = Plan(
+            where_node,
+            fires,
+            exceptions,
+            cut,
+            score,
+            clears,
+            graph.all_of([term.node for term in releases]) if releases else clears,
+            tuple(self._cut(node) for node in self._uses.scores),
+            self._uses.evidence,
+            tuple(self._terms),
+        )
+        return self._rule(number, spec, plan), plan
+
+    def _release_nodes(self) -> list[tuple[str, Node]]:
+        found: list[tuple[str, Node]] = []
+        for level, entry in self._table("actions").items():
+            for step in entry.node.items if isinstance(entry.node, Items) else ():
+                node: Node | None = step
+                for key in ("quarantine", "release", "when"):
+                    child = node.entries.get(key) if isinstance(node, Table) else None
+                    node = child.node if child is not None else None
+                if node is not None:
+                    found.append((f"actions.{level}.release.when", node))
+        return found
+
+    def _cut(self, node: int) -> int:
+        graph = self._graph
+        if graph.nodes[node].operation == "ramp":
+            return node
+        return graph.apply("clamp", node, graph.const(0.0), graph.const(1.0))
+
+    def _rule(self, number: int, spec: RuleSpec, plan: Plan) -> Rule:
+        factors = tuple(
+            Factor(name, factor.weight, factor.optional, streams, family_of(name, streams))
+            for (name, factor), node in zip(spec.risk.items(), plan.factors, strict=True)
+            for streams in (self._graph.streams[node],)
+        )
+        weighed = [RiskFactor(factor.name, factor.weight, factor.is_optional) for factor in factors]
+        levels = spec.levels
+        return Rule(
+            id=self._source.id,
+            number=number,
+            title=spec.title or self._source.id,
+            why=spec.why,
+            mode=spec.mode,
+            tags=spec.tags,
+            hash=self._source.hash,
+            file=self._source.file,
+            line=self._source.place.line,
+            scope=spec.scope,
+            level=spec.fixed_level,
+            for_us=spec.for_us,
+            clear_for_us=spec.clear.for_us,
+            actions=resolved_actions(spec),
+            factors=factors,
+            detectors=self._uses.detectors,
+            unless=tuple(name for name, _ in plan.unless),
+            classifier=RiskClassifier(weighed, warning=levels.warning, danger=levels.danger, critical=levels.critical)
+            if weighed
+            else None,
+        )
+
+
+def resolved_actions(spec: RuleSpec) -> dict[Level, Actions]:
+    """Return what happens at each level: a level without actions of its own does what the one below does."""
+    found: dict[Level, Actions] = {}
+    below = Actions()
+    for level in (Level.WARNING, Level.DANGER, Level.CRITICAL):
+        steps = next((steps for name, steps in spec.actions.items() if name == str(level)), None)
+        if steps is not None:
+            held: list[QuarantineAction] = [step.quarantine for step in steps if step.quarantine is not None]
+            below = Actions(any(step.alert for step in steps), held[-1] if held else None)
+        found[level] = below
+    return found

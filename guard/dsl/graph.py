@@ -1,0 +1,185 @@
+"""The checked expressions of all rules as one graph in which equal parts exist once."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.dsl.operations import OPERATIONS
+from guard.features.tables import Leaf
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from guard.features.tables import Field
+
+__all__ = ["BOOLEAN", "Graph", "GraphNode", "TooLargeError"]
+
+NODES_MAX = 50_000
+
+BOOLEAN = frozenset(
+    (
+        "less",
+        "less_equal",
+        "equal",
+        "same",
+        "in",
+        "and",
+        "or",
+        "not",
+        "truth",
+        "known",
+        "known_truth",
+        "default_truth",
+        "truth_at_least",
+    )
+)
+"""Operations whose value is True, False or None."""
+
+
+class TooLargeError(Exception):
+    """The rules together need more than `NODES_MAX` operations."""
+
+
+class GraphNode(NamedTuple):
+    """One operation over earlier nodes.
+
+    Besides the operations of `OPERATIONS`: ``const`` (`value`), ``leaf`` (`value` = its number in the row), ``fact`` (`value` = a name of
+    `MarketFacts`, fixed for a market), ``score`` (`value` = number of the rule, arguments = its factors).
+    """
+
+    operation: str
+    arguments: tuple[int, ...] = ()
+    value: Any = None
+
+
+class Graph:
+    """Nodes in an order in which arguments come before their users."""
+
+    def __init__(self) -> None:
+        self.nodes: list[GraphNode] = []
+        self.leaves: list[Leaf] = []
+        self.streams: list[frozenset[str]] = []
+        self.is_fixed: list[bool] = []
+        self._numbers: dict[Hashable, int] = {}
+        self._leaf_numbers: dict[Leaf, int] = {}
+
+    def const(self, value: float | bool | str | tuple[str, ...] | None) -> int:  # noqa: FBT001 - a truth value is the value itself
+        """Return the node of a constant."""
+        if isinstance(value, float) and math.isnan(value):
+            return self._put(GraphNode("const", (), math.nan), ("nan",), frozenset(), is_fixed=True)
+        return self._put(GraphNode("const", (), value), (type(value), value, str(value)), frozenset(), is_fixed=True)
+
+    def fact(self, name: str) -> int:
+        """Return the node of something fixed for a market."""
+        return self._put(GraphNode("fact", (), name), ("fact", name), frozenset(), is_fixed=True)
+
+    def leaf(self, field: Field, arguments: tuple[float | int | str, ...]) -> int:
+        """Return the node that reads a field."""
+        leaf = Leaf(field.name, arguments)
+        number = self._leaf_numbers.setdefault(leaf, len(self.leaves))
+        if number == len(self.leaves):
+            self.leaves.append(leaf)
+        streams = frozenset(() if field.stream == "market" else (field.stream,))
+        return self._put(GraphNode("leaf", (), number), ("leaf", number), streams, is_fixed=False)
+
+    def score(self, rule: int, factors: Sequence[int]) -> int:
+        """Return the node of a rule's risk score."""
+        return self._join(GraphNode("score", tuple(factors), rule))
+
+    def apply(self, operation: str, *arguments: int) -> int:
+        """Return the node of an operation; constants are computed at once."""
+        nodes = [self.nodes[argument] for argument in arguments]
+        if all(node.operation == "const" for node in nodes):
+            return self.const(OPERATIONS[operation](*(node.value for node in nodes)))
+        return self._join(GraphNode(operation, arguments))
+
+    def all_of(self, conditions: Sequence[int]) -> int:
+        """Return the Kleene ``and`` of conditions, True where there are none."""
+        return self._chain("and", conditions, default=True)
+
+    def any_of(self, conditions: Sequence[int]) -> int:
+        """Return the Kleene ``or`` of conditions, False where there are none."""
+        return self._chain("or", conditions, default=False)
+
+    def _chain(self, operation: str, conditions: Sequence[int], *, default: bool) -> int:
+        kept = [node for node in conditions if self.nodes[node] != GraphNode("const", (), default)]
+        if not kept:
+            return self.const(default)
+        node = kept[0]
+        for other in kept[1:]:
+            node = self.apply(operation, node, other)
+        return node
+
+    def _join(self, node: GraphNode) -> int:
+        streams = frozenset().union(*(self.streams[argument] for argument in node.arguments))
+        is_fixed = node.operation != "score" and all(self.is_fixed[argument] for argument in node.arguments)
+        return self._put(node, node, streams, is_fixed=is_fixed)
+
+    def _put(self, node: GraphNode, key: Hashable, streams: frozenset[str], *, is_fixed: bool) -> int:
+        number = self._numbers.setdefault(key, len(self.nodes))
+        if number == len(self.nodes):
+            if number >= NODES_MAX:
+                raise TooLargeError
+            self.nodes.append(node)
+            self.streams.append(streams)
+            self.is_fixed.append(is_fixed)
+        return number
+
+    def evaluate(
+        self,
+        wanted: Sequence[int],
+        *,
+        leaves: Sequence[float] | None,
+        facts: Mapping[str, Any],
+        scores: Mapping[int, Any] | None = None,
+    ) -> list[Any]:
+        """Compute nodes one by one: slow, and the reference for the compiled function.
+
+        `leaves` None means that only what is fixed for a market is wanted: what depends on a leaf is unknown, whatever
+        ``default`` or ``known`` would make of it. `scores` maps a rule's number to a function of its factors' values.
+        """
+        values: dict[int, Any] = {}
+        for number in self.needed(wanted):
+            node = self.nodes[number]
+            values[number] = self._value(node, number, values, leaves=leaves, facts=facts, scores=scores or {})
+        return [values[number] for number in wanted]
+
+    def _value(
+        self,
+        node: GraphNode,
+        number: int,
+        values: Mapping[int, Any],
+        *,
+        leaves: Sequence[float] | None,
+        facts: Mapping[str, Any],
+        scores: Mapping[int, Any],
+    ) -> Any:  # noqa: ANN401 - a number, a truth value, a text or a list
+        match node.operation:
+            case "const":
+                return node.value
+            case "fact":
+                return facts[node.value]
+            case "leaf":
+                return math.nan if leaves is None else leaves[node.value]
+            case "score":
+                return math.nan if leaves is None else scores[node.value]([values[argument] for argument in node.arguments])
+            case _:
+                if (
+                    leaves is None
+                    and not self.is_fixed[number]
+                    and node.operation in ("default", "default_truth", "known", "known_truth")
+                ):
+                    return None if node.operation in BOOLEAN else math.nan
+                return OPERATIONS[node.operation](*(values[argument] for argument in node.arguments))
+
+    def needed(self, wanted: Sequence[int]) -> list[int]:
+        """Return `wanted` and all they rest on, arguments first."""
+        seen: set[int] = set()
+        stack = list(wanted)
+        while stack:
+            number = stack.pop()
+            if number not in seen:
+                seen.add(number)
+                stack.extend(self.nodes[number].arguments)
+        return sorted(seen)

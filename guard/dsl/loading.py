@@ -1,0 +1,164 @@
+"""From paths to configuration and rules: the one strict loader of everything that a person writes."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import guard
+from guard.dsl.compilation import compiled
+from guard.dsl.document import Items, Scalar, Table
+from guard.dsl.environment import Secrets, overlay
+from guard.dsl.problems import Place, Report, Source, did_you_mean
+from guard.dsl.reading import read_file
+from guard.dsl.rules import RuleSet, read_rules
+from guard.dsl.settings import GuardConfig
+from guard.dsl.validation import keys_allowed, validate
+from guard.errors import ConfigurationError, RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from guard.detection.detector import Detector
+    from guard.errors import Problem
+    from guard.features.tables import Feature, Field
+
+__all__ = ["check", "load_guard", "load_rules", "pack_folder", "shown_path"]
+
+SHIPPED = "guard:"
+_SUFFIXES = (".yaml", ".yml")
+_TEST_SUFFIXES = (".test.yaml", ".test.yml")
+_FILES_MAX = 500
+
+
+def load_guard(path: Path | str, env: Mapping[str, str]) -> GuardConfig:
+    """Read guard.yaml with its secrets and the GUARD_ variables of `env`. Raises ConfigurationError with every problem."""
+    report = Report()
+    config = _read_guard(Path(path), env, report)
+    if config is None or report.errors:
+        raise ConfigurationError(*report.errors)
+    return config
+
+
+def load_rules(rules: GuardConfig | Iterable[Path | str]) -> RuleSet:
+    """Read the packs of a configuration, with its overrides, or of files and folders. Raises RuleError with every problem.
+
+    What can only be known by looking at the expressions is checked by `compile_rules`.
+    """
+    report = Report()
+    if isinstance(rules, GuardConfig):
+        found = _rules_of(rules, report)
+    else:
+        found = read_rules(_pack_files([Path(path) for path in rules], report), report)
+    if report.errors:
+        raise RuleError(*report.errors)
+    return found
+
+
+def check(
+    paths: Iterable[Path | str],
+    *,
+    env: Mapping[str, str] | None = None,
+    fields: Iterable[Field] | None = None,
+    catalogue: Iterable[Feature] | None = None,
+    detectors: Mapping[str, type[Detector]] | None = None,
+) -> tuple[Problem, ...]:
+    """Return every problem, warnings too, of rule files, folders of them and guard.yaml files, from one run."""
+    report = Report()
+    packs: list[Path] = []
+    sets: list[RuleSet] = []
+    for path in map(Path, paths):
+        if path.name == "guard.yaml" and not path.is_dir():
+            config = _read_guard(path, env or {}, report)
+            if config is not None:
+                sets.append(_rules_of(config, report))
+        else:
+            packs.append(path)
+    if packs:
+        sets.append(read_rules(_pack_files(packs, report), report))
+    for rules in sets:
+        compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+    return report.problems
+
+
+def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConfig | None:
+    root = read_file(path, report, shown=shown_path(path))
+    if root is None or not isinstance(root, Table):
+        if not report.errors:
+            report.add("E011", Place(Source.of(shown_path(path), "")), "guard.yaml starts with keys", "version: 1")
+        return None
+    secrets = Secrets(env, path.parent, report)
+    tree = secrets.replace(root)
+    assert isinstance(tree, Table)
+    tree = overlay(tree, env, secrets.used, report, keys_allowed(GuardConfig, ()))
+    config = validate(GuardConfig, tree, report, is_hidden=_is_secret)
+    if config is None:
+        return None
+    config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
+    config._tree = tree  # noqa: SLF001 - likewise
+    return config
+
+
+def _is_secret(path: Sequence[str | int]) -> bool:
+    """Whether a value at this path may carry a password."""
+    return "url" in path or "urls" in path or "options" in path
+
+
+def _rules_of(config: GuardConfig, report: Report) -> RuleSet:
+    tree = config._tree  # noqa: SLF001 - the positions of the file it was read from
+    entries = tree.entries if isinstance(tree, Table) else {}
+    node = entries["rules"].node if "rules" in entries else Items((), Place(Source.of(shown_path(config.path), "")))
+    files: dict[Path, str] = {}
+    for item in node.items if isinstance(node, Items) else (node,):
+        if isinstance(item, Scalar):
+            files.update(_referenced(item, config.folder, report))
+    override = entries["override"].node if "override" in entries else None
+    return read_rules(files.items(), report, override=override)
+
+
+def _referenced(item: Scalar, folder: Path, report: Report) -> dict[Path, str]:
+    text = str(item.value)
+    if text.startswith(SHIPPED):
+        name, packs = text.removeprefix(SHIPPED), pack_folder()
+        known = [path.stem for path in packs.glob("*.yaml") if not path.name.endswith(_TEST_SUFFIXES)]
+        if name not in known:
+            report.add("E028", item.place, f"there is no shipped pack {name!r}", did_you_mean(name, known))
+            return {}
+        path = packs / f"{name}.yaml"
+        return {path: shown_path(path)}
+    found = sorted(glob.glob(text, root_dir=folder, recursive=True))[:_FILES_MAX]
+    paths = [folder / name for name in found if name.endswith(_SUFFIXES) and not name.endswith(_TEST_SUFFIXES)]
+    if not paths:
+        report.add("E028", item.place, f"no rule file matches {text!r} in {folder or '.'}", "paths are relative to guard.yaml")
+    return {path: shown_path(path) for path in paths}
+
+
+def _pack_files(paths: Sequence[Path], report: Report) -> list[tuple[Path, str]]:
+    """Return the rule files of files and folders; a folder without one is a problem, never a silent success."""
+    found: dict[Path, str] = {}
+    for path in paths:
+        if not path.is_dir():
+            found[path] = shown_path(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and not file.name.endswith(_TEST_SUFFIXES))
+        if not inside:
+            report.add(
+                "E028", Place(Source.of(shown_path(path), "")), "there is no rule file in this folder", "a pack is named NAME.yaml"
+            )
+        found.update((file, shown_path(file)) for file in inside[:_FILES_MAX])
+    return list(found.items())
+
+
+def pack_folder() -> Path:
+    """Return the folder of the shipped packs: beside the package, else in the checkout."""
+    beside = Path(guard.__file__).parent
+    return beside / "rules" if (beside / "rules").is_dir() else beside.parent / "rules"
+
+
+def shown_path(path: Path) -> str:
+    """Return how a file is named in messages: relative to the working folder where it lies inside."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

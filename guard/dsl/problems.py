@@ -1,0 +1,145 @@
+"""Stable ids of every mistake, and where in a file a mistake stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, NamedTuple
+
+from guard.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["NAMES", "Place", "Report", "Source", "did_you_mean", "meant"]
+
+PROBLEMS_MAX = 200
+
+NAMES = {
+    "E001": "unreadable-file",
+    "E002": "too-large",
+    "E003": "yaml-syntax",
+    "E004": "duplicate-key",
+    "E005": "alias",
+    "E006": "tag",
+    "E007": "tab",
+    "E008": "unquoted-pattern",
+    "E009": "too-deep",
+    "E010": "too-many",
+    "E011": "not-a-mapping",
+    "E012": "unquoted-expression",
+    "E020": "unknown-key",
+    "E021": "missing-key",
+    "E022": "wrong-type",
+    "E023": "not-a-choice",
+    "E024": "out-of-range",
+    "E025": "wrong-value",
+    "E026": "duplicate-rule",
+    "E027": "unknown-rule",
+    "E028": "no-rule-file",
+    "E030": "secret-missing",
+    "E031": "unknown-variable",
+    "E040": "expression-syntax",
+    "E041": "expression-too-long",
+    "E042": "unknown-name",
+    "E043": "wrong-argument",
+    "E044": "wrong-operand",
+    "E045": "unit-mismatch",
+    "E046": "ratio-as-number",
+    "E047": "unknown-list",
+    "E048": "cycle",
+    "E049": "not-constant",
+    "E050": "unknown-detector",
+    "E051": "detector-parameter",
+    "E052": "broken-detector",
+    "E053": "broken-feature",
+    "W001": "unused-name",
+    "W002": "constant-condition",
+    "W003": "readable-secret",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A text that a person wrote, with the name it is shown by."""
+
+    file: str
+    text: str
+    lines: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, file: str, text: str) -> Source:
+        """Return `text` cut into lines as YAML cuts them."""
+        return cls(file, text, tuple(text.replace("\r\n", "\n").replace("\r", "\n").split("\n")))
+
+
+class Place(NamedTuple):
+    """A spot in a source; `line` and `column` count from 1. A hidden place shows no source line: it may hold a secret."""
+
+    source: Source
+    line: int = 1
+    column: int = 1
+    is_hidden: bool = False
+
+    @property
+    def text(self) -> str:
+        """The source line, empty where it is hidden or the file ends before."""
+        if self.is_hidden or not 0 < self.line <= len(self.source.lines):
+            return ""
+        return self.source.lines[self.line - 1]
+
+
+class Report:
+    """Collects problems; keeps the first `PROBLEMS_MAX`, so that a hostile file cannot make an endless list."""
+
+    def __init__(self) -> None:
+        self._problems: dict[Problem, None] = {}
+
+    def add(self, code: str, place: Place, message: str, hint: str = "") -> None:
+        """Note one problem; the same one twice counts once."""
+        if len(self._problems) >= PROBLEMS_MAX:
+            return
+        severity = "warning" if code.startswith("W") else "error"
+        row = Problem(
+            place.source.file, place.line, place.column, code, NAMES[code], severity, message, hint, place.text.replace("\t", " ")
+        )
+        self._problems[row] = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All problems by file, line and column."""
+        return tuple(sorted(self._problems, key=lambda row: (row.file, row.line, row.column, row.id)))
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that forbid the use of the file."""
+        return tuple(row for row in self.problems if row.severity == "error")
+
+
+def meant(word: str, words: Iterable[str]) -> str | None:
+    """Return the word that was most likely meant, None where nothing is close.
+
+    Examples
+    --------
+    >>> meant("retn", ["ret", "rush"])
+    'ret'
+    """
+    known = sorted(set(words))
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(word.lower()[:64], list(by_lower), n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return ``did you mean ret?``, else the allowed words where they are few, else nothing.
+
+    Examples
+    --------
+    >>> did_you_mean("dangr", ["warning", "danger", "critical"])
+    'did you mean danger?'
+    """
+    known = sorted(set(words))
+    close = meant(word, known)
+    if close is not None:
+        return f"did you mean {close}?"
+    return f"allowed here: {', '.join(known)}" if 0 < len(known) <= 16 else ""

@@ -1,0 +1,264 @@
+"""What compiled rules are: resolved rules, the row they read, and the function bound to a market."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.detection.detector import Family
+from guard.dsl.compiler import Bound, compile_function
+from guard.dsl.patterns import matches_any
+from guard.model import Level, RuleMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from guard.detection.risk import RiskClassifier
+    from guard.dsl.graph import Graph
+    from guard.dsl.rule_models import QuarantineAction, ScopeSpec
+    from guard.dsl.terms import Term
+    from guard.features.tables import Leaf
+    from guard.model import MarketFacts
+
+__all__ = ["Actions", "Binding", "Explanation", "Factor", "Outcome", "Plan", "Program", "Rule", "UsedDetector"]
+
+_FAMILY_OF_FACTOR = {
+    "price_volatility": Family.PRICE,
+    "volume_anomaly": Family.VOLUME,
+    "order_book": Family.BOOK,
+    "trade_pattern": Family.PATTERN,
+}
+_BINDINGS_MAX = 512
+
+
+class Outcome(NamedTuple):
+    """What one rule makes of one row.
+
+    `rule` is its number in `Program.rules`. `fires` is True where the market is in scope, `when` holds and no exception does;
+    None where that is unknown. `unless` names the first exception that holds. `score` in [0, 1] is None where unknown. `factors`
+    are in rule order, in [0, 1], None where unknown or absent. `clears` and `releases` tell whether the condition of clear and of
+    release holds. `detectors` are the scores of the detectors in the order of `use`.
+    """
+
+    rule: int
+    fires: bool | None
+    unless: str | None
+    score: float | None
+    factors: tuple[float | None, ...]
+    clears: bool | None
+    releases: bool | None
+    detectors: tuple[float | None, ...]
+
+
+class Actions(NamedTuple):
+    """What happens at a level: whether people are told, and what is held back."""
+
+    alert: bool = False
+    quarantine: QuarantineAction | None = None
+
+
+class Factor(NamedTuple):
+    """One factor of a rule; `streams` are those without which it is absent."""
+
+    name: str
+    weight: float
+    is_optional: bool
+    streams: frozenset[str]
+    family: Family | None
+
+
+class UsedDetector(NamedTuple):
+    """One detector of a rule, under the rule's own name for it."""
+
+    alias: str
+    name: str
+    title: str
+    family: Family
+    is_hard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One resolved rule. `level` is set where there is no risk; `hash` changes with anything that the rule means."""
+
+    id: str
+    number: int
+    title: str
+    why: str
+    mode: RuleMode
+    tags: tuple[str, ...]
+    hash: str
+    file: str
+    line: int
+    scope: ScopeSpec
+    level: Level | None
+    for_us: int
+    clear_for_us: int
+    actions: Mapping[Level, Actions]
+    factors: tuple[Factor, ...]
+    detectors: tuple[UsedDetector, ...]
+    unless: tuple[str, ...]
+    classifier: RiskClassifier | None
+
+    @property
+    def families(self) -> frozenset[Family]:
+        """The kinds of evidence of its detectors."""
+        return frozenset(detector.family for detector in self.detectors)
+
+    def factor_absent(self, facts: MarketFacts) -> tuple[bool, ...]:
+        """Return for each factor whether a stream that it needs will never arrive on this market."""
+        return tuple(not factor.streams <= facts.streams for factor in self.factors)
+
+    def covers(self, facts: MarketFacts) -> bool:
+        """Whether the written scope, without ``where``, holds this market."""
+        scope, market = self.scope, facts.market
+        return (
+            self.mode is not RuleMode.DISABLED
+            and (not scope.exchange or matches_any(scope.exchange, market.exchange))
+            and matches_any(scope.symbol, market.symbol)
+            and not matches_any(scope.exclude, market.symbol)
+            and (not scope.quote or market.quote in scope.quote)
+            and (not scope.market_class or facts.market_class in scope.market_class)
+            and (not scope.tags or not facts.tags.isdisjoint(scope.tags))
+        )
+
+
+class Plan(NamedTuple):
+    """The nodes of one rule in the graph, and its checked expressions for explanations."""
+
+    where: int
+    fires: int
+    unless: tuple[tuple[str, int], ...]
+    factors: tuple[int, ...]
+    score: int
+    clears: int
+    releases: int
+    detectors: tuple[int, ...]
+    evidence: tuple[tuple[tuple[str, int], ...], ...]
+    terms: tuple[tuple[str, Term], ...]
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """All nodes whose values make an outcome."""
+        unless = (node for _, node in self.unless)
+        return (self.fires, *unless, *self.factors, self.score, self.clears, self.releases, *self.detectors)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binding:
+    """The rules of one market. `rules` are numbers in `Program.rules`; `evaluate` turns a row into one Outcome each."""
+
+    rules: tuple[int, ...]
+    evaluate: Callable[[Sequence[float]], tuple[Outcome, ...]]
+    facts: MarketFacts
+
+
+class Explanation(NamedTuple):
+    """One part of an expression with its value: a number, True, False, a text, or None where unknown."""
+
+    text: str
+    value: float | bool | str | None
+    children: tuple[Explanation, ...] = ()
+
+
+class Program:
+    """A whole rule set, checked and ready.
+
+    `rules` are resolved; `leaves` are the columns of the row that the kernel copies out at a trigger, in this order, NaN where
+    unknown. `hash` names the set.
+    """
+
+    def __init__(self, rules: tuple[Rule, ...], plans: tuple[Plan, ...], graph: Graph, digest: str) -> None:
+        self.rules = rules
+        self.leaves: tuple[Leaf, ...] = tuple(graph.leaves)
+        self.hash = digest
+        self._plans = plans
+        self._graph = graph
+        self._functions: dict[Bound, Callable[[Sequence[float]], tuple[Outcome, ...]]] = {}
+
+    def bind(self, facts: MarketFacts) -> Binding:
+        """Return the rules that look at a market. Markets whose facts differ in nothing that matters share one function."""
+        known = market_facts(facts)
+        covered = [rule.number for rule in self.rules if rule.covers(facts)]
+        wheres = self._graph.evaluate([self._plans[number].where for number in covered], leaves=None, facts=known)
+        numbers = tuple(number for number, where in zip(covered, wheres, strict=True) if where is not False)
+        bound = self._bound(numbers, known, facts)
+        function = self._functions.get(bound)
+        if function is None:
+            if len(self._functions) >= _BINDINGS_MAX:
+                self._functions.pop(next(iter(self._functions)))
+            function = compile_function(self._graph, bound, self._plans, self.rules, Outcome)
+            self._functions[bound] = function
+        return Binding(numbers, function, facts)
+
+    def _bound(self, numbers: tuple[int, ...], known: Mapping[str, Any], facts: MarketFacts) -> Bound:
+        outputs = [node for number in numbers for node in self._plans[number].outputs]
+        graph = self._graph
+        fixed = [node for node in graph.needed(outputs) if graph.is_fixed[node] and graph.nodes[node].operation != "const"]
+        values = graph.evaluate(fixed, leaves=None, facts=known)
+        kept = tuple((node, value) for node, value in zip(fixed, values, strict=True) if isinstance(value, bool) or value is None)
+        return Bound(numbers, kept, tuple(self.rules[number].factor_absent(facts) for number in numbers))
+
+    def evidence(self, rule: int, values: Sequence[float], *, detector: int | None = None) -> dict[str, float | None]:
+        """Return what a rule's detectors (or one, by its place in `Rule.detectors`) show: written form -> value, None = unknown."""
+        parts = self._plans[rule].evidence
+        rows = [row for at, part in enumerate(parts) if detector in (None, at) for row in part]
+        found = self._graph.evaluate([node for _, node in rows], leaves=values, facts=dict.fromkeys(FACTS))
+        return {text: _number(value) for (text, _), value in zip(rows, found, strict=True)}
+
+    def explain(self, binding: Binding, rule: int, values: Sequence[float]) -> tuple[Explanation, ...]:
+        """Return every written condition and factor of a rule as a tree of its parts with their values."""
+        plan = self._plans[rule]
+        facts = market_facts(binding.facts)
+        scores = {rule: self._scorer(rule, self.rules[rule].factor_absent(binding.facts))}
+
+        def explained(term: Term) -> Explanation:
+            value = self._graph.evaluate([term.node], leaves=values, facts=facts, scores=scores)[0]
+            return Explanation(term.text, _shown(value), tuple(map(explained, term.children)))
+
+        trees = [(label, explained(term)) for label, term in plan.terms]
+        return tuple(Explanation(label, tree.value, (tree,)) for label, tree in trees)
+
+    def _scorer(self, rule: int, absent: Sequence[bool]) -> Callable[[Sequence[float]], float]:
+        classifier = self.rules[rule].classifier
+
+        def score(values: Sequence[float]) -> float:
+            assert classifier is not None
+            found = classifier.score(values, absent).score
+            return float("nan") if found is None else found
+
+        return score
+
+
+FACTS = ("exchange", "symbol", "base", "quote", "class", "tags")
+
+
+def market_facts(facts: MarketFacts) -> dict[str, str | tuple[str, ...]]:
+    """Return what ``market.NAME`` stands for."""
+    market = facts.market
+    return {
+        "exchange": market.exchange,
+        "symbol": market.symbol,
+        "base": market.base,
+        "quote": market.quote,
+        "class": str(facts.market_class),
+        "tags": tuple(sorted(facts.tags)),
+    }
+
+
+def _number(value: float | bool | None) -> float | None:  # noqa: FBT001 - evidence may be a condition
+    return None if value is None or isnan(value) else float(value)
+
+
+def _shown(value: Any) -> float | bool | str | None:  # noqa: ANN401 - a value of any type of the language
+    if isinstance(value, float) and isnan(value):
+        return None
+    return value if isinstance(value, float | int | str) or value is None else ", ".join(map(str, value))
+
+
+def family_of(name: str, streams: frozenset[str]) -> Family | None:
+    """Return the kind of evidence of a factor: by its name among the default four, else by its only stream."""
+    if name in _FAMILY_OF_FACTOR:
+        return _FAMILY_OF_FACTOR[name]
+    return Family.BOOK if streams == frozenset({"book"}) else None

@@ -1,0 +1,260 @@
+"""YAML, read strictly: a text becomes a positioned tree, or problems that name line and column."""
+
+from __future__ import annotations
+
+import re
+import stat
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from yaml.reader import Reader
+
+from guard.dsl.document import Entry, Items, Node, Scalar, Table
+from guard.dsl.problems import Place, Report, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["BYTES_MAX", "DEPTH_MAX", "NODES_MAX", "read_file", "read_text", "resolve"]
+
+BYTES_MAX = 256 * 1024
+DEPTH_MAX = 20
+NODES_MAX = 50_000
+_NUMBER_CHARACTERS_MAX = 40
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]+|\.)?([eE][-+]?[0-9]{1,3})?\Z")
+_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "false": False, "True": True, "False": False}
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_QUOTE_PATTERN = 'quote a pattern that starts with *, ! or &: symbol: "*/USDT"'
+_QUOTE_EXPRESSION = 'quote an expression inside { } or [ ]: {value: "ramp(x, 1%, 6%)"}'
+
+
+class _Stop(Exception):  # noqa: N818 - not an error: the problem is already in the report
+    """The rest of the file cannot be read."""
+
+
+def resolve(text: str) -> str | int | float | bool | None:
+    """Return what a plain scalar means: null, true, false, a decimal number, else the text itself.
+
+    Examples
+    --------
+    >>> resolve("NO"), resolve("12:30"), resolve("010"), resolve("1e3"), resolve("7")
+    ('NO', '12:30', '010', 1000.0, 7)
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if len(text) > _NUMBER_CHARACTERS_MAX or not any(char.isdigit() for char in text):
+        return text
+    if _INTEGER.match(text):
+        return int(text)
+    if _FLOAT.match(text):
+        number = float(text)
+        return number if abs(number) != float("inf") else text
+    return text
+
+
+def read_file(path: Path, report: Report, *, shown: str | None = None) -> Node | None:
+    """Read a file of at most `BYTES_MAX`; None where its problems (in `report`) leave no tree."""
+    file = shown or str(path)
+    nowhere = Place(Source.of(file, ""))
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            report.add("E001", nowhere, "is not a regular file")
+            return None
+        with path.open("rb") as stream:
+            raw = stream.read(BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        report.add("E001", nowhere, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        return None
+    if len(raw) > BYTES_MAX:
+        report.add("E002", nowhere, f"larger than {BYTES_MAX // 1024} KiB")
+        return None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        report.add("E001", nowhere._replace(line=line), f"is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}")
+        return None
+    return read_text(file, text, report)
+
+
+def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
+    """Read one YAML document; None where it cannot be used. `parser` is the PyYAML loader class, the C one if there is."""
+    source = Source.of(file, text)
+    if len(text) > BYTES_MAX:
+        report.add("E002", Place(source), f"larger than {BYTES_MAX // 1024} KiB")
+        return None
+    odd = Reader.NON_PRINTABLE.search(text)
+    if odd is not None:
+        at = odd.start()
+        place = Place(source, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+        report.add("E003", place, f"character {odd.group()!r} is not allowed")
+        return None
+    try:
+        return _Composer(source, report).compose(yaml.parse(text, Loader=parser or _PARSER))
+    except _Stop:
+        return None
+    except yaml.MarkedYAMLError as error:
+        _explain(error, source, report)
+        return None
+    except yaml.YAMLError as error:
+        report.add("E003", Place(source), f"is not YAML: {' '.join(str(error).split())}")
+        return None
+
+
+def _explain(error: yaml.MarkedYAMLError, source: Source, report: Report) -> None:
+    mark = error.problem_mark or error.context_mark
+    place = Place(source) if mark is None else Place(source, mark.line + 1, mark.column + 1)
+    before = place.text[: place.column].rstrip()
+    found = place.text[place.column - 1 : place.column]
+    message = (error.problem or "cannot be read").replace("\t", "\\t")
+    last = before[-2:-1] if len(before) > 1 else before[-1:]
+    if found == "\t" or "\\t" in message or "'\t'" in message:
+        report.add("E007", place, "a tab cannot indent YAML", "use spaces")
+    elif "alias" in str(error.context) or "anchor" in str(error.context) or "tag" in str(error.context) or last in ("*", "!", "&"):
+        report.add("E008", place, f"{message}: *, ! and & have a meaning of their own in YAML", _QUOTE_PATTERN)
+    else:
+        report.add("E003", place, message, _hint(message, found))
+
+
+def _hint(message: str, found: str) -> str:
+    if "mapping values are not allowed" in message:
+        return 'a colon and a blank inside a text: quote the text, "a: b"'
+    if found in ("%", "@", "`"):
+        return f"a text cannot start with {found}: quote it"
+    if found in (">", "|") or "block scalar" in message:
+        return 'quote an expression that starts with > or |, for example "> 3" needs its left side too'
+    if "expected <block end>" in message or "could not find expected ':'" in message:
+        return "look at the indentation of this line and the one above, and for an unclosed quote or bracket"
+    return ""
+
+
+class _Composer:
+    """Builds the tree from parser events without recursion: depth and size are checked before anything is built."""
+
+    def __init__(self, source: Source, report: Report) -> None:
+        self._source = source
+        self._report = report
+        self._nodes = 0
+
+    def compose(self, events: Iterator[Any]) -> Node | None:
+        """Return the tree of the only document."""
+        root: Node | None = None
+        stack: list[_Open] = []
+        documents = 0
+        for event in events:
+            place = Place(self._source, event.start_mark.line + 1, event.start_mark.column + 1)
+            match event:
+                case yaml.DocumentStartEvent():
+                    documents += 1
+                    if documents > 1:
+                        self._report.add("E003", place, "a second document starts here", "one file holds one document; remove ---")
+                        raise _Stop
+                    continue
+                case yaml.ScalarEvent() | yaml.AliasEvent():
+                    node: Node = self._scalar(event, place, is_flow=bool(stack) and stack[-1].is_flow)
+                case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
+                    self._open(event, place, stack)
+                    continue
+                case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+                    node = stack.pop().close()
+                case _:
+                    continue
+            self._count(place)
+            if stack:
+                stack[-1].add(node, self._report)
+            else:
+                root = node
+        return root
+
+    def _open(self, event: Any, place: Place, stack: list[_Open]) -> None:  # noqa: ANN401 - PyYAML's events are untyped
+        self._refuse_marks(event, place)
+        if len(stack) >= DEPTH_MAX:
+            self._report.add("E009", place, f"nested deeper than {DEPTH_MAX} levels")
+            raise _Stop
+        stack.append(_Open(place, is_table=isinstance(event, yaml.MappingStartEvent), is_flow=bool(event.flow_style)))
+
+    def _count(self, place: Place) -> None:
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            self._report.add("E010", place, f"more than {NODES_MAX} values")
+            raise _Stop
+
+    def _scalar(self, event: Any, place: Place, *, is_flow: bool) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
+        if isinstance(event, yaml.AliasEvent):
+            self._report.add("E008", place, f"*{event.anchor} is a YAML alias, which is not allowed", _QUOTE_PATTERN)
+            return Scalar(f"*{event.anchor}", f"*{event.anchor}", place)
+        is_quoted = self._refuse_marks(event, place)
+        text, style = event.value, event.style or ""
+        if is_flow and not style and text.count("(") != text.count(")"):
+            self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", _QUOTE_EXPRESSION)
+        return Scalar(text if style or is_quoted else resolve(text), text, place, style)
+
+    def _refuse_marks(self, event: Any, place: Place) -> bool:  # noqa: ANN401 - PyYAML's events are untyped
+        if event.anchor:
+            self._report.add(
+                "E005",
+                place,
+                f"&{event.anchor} is a YAML anchor, which is not allowed",
+                "write the value out, or use lists: and macros:",
+            )
+        if event.tag is None:
+            return False
+        if event.tag == "!":
+            self._report.add("E008", place, "! is a YAML tag, which is not allowed", _QUOTE_PATTERN)
+        else:
+            self._report.add("E006", place, f"{event.tag} is a YAML tag, which is not allowed", _QUOTE_PATTERN)
+        return True
+
+
+class _Open:
+    """A mapping or sequence whose end has not come."""
+
+    def __init__(self, place: Place, *, is_table: bool, is_flow: bool) -> None:
+        self.is_flow = is_flow
+        self._place = place
+        self._is_table = is_table
+        self._items: list[Node] = []
+        self._entries: dict[str, Entry] = {}
+        self._key: Scalar | None = None
+        self._is_key_next = True
+
+    def add(self, node: Node, report: Report) -> None:
+        """Take the next key, value or item."""
+        if not self._is_table:
+            self._items.append(node)
+        elif self._is_key_next:
+            self._key = self._checked_key(node, report)
+            self._is_key_next = False
+        else:
+            self._is_key_next = True
+            self._put(node, report)
+
+    def close(self) -> Node:
+        """Return what was collected."""
+        return Table(self._entries, self._place) if self._is_table else Items(tuple(self._items), self._place)
+
+    def _checked_key(self, node: Node, report: Report) -> Scalar | None:
+        if not isinstance(node, Scalar):
+            report.add("E011", node.place, "a key must be a text")
+            return None
+        if node.text == "<<" and not node.style:
+            report.add("E005", node.place, "<< is a YAML merge key, which is not allowed", "write the keys out, or use override:")
+            return None
+        return node
+
+    def _put(self, node: Node, report: Report) -> None:
+        key = self._key
+        if key is None:
+            return
+        before = self._entries.get(key.text)
+        is_bare = self.is_flow and isinstance(node, Scalar) and not node.text and not node.style
+        if is_bare:
+            report.add("E012", key.place, f"{key.text!r} became a key of its own", _QUOTE_EXPRESSION)
+        elif before is not None:
+            report.add("E004", key.place, f"{key.text!r} is already set on line {before.key.line}", "keep one of the two")
+        else:
+            self._entries[key.text] = Entry(key.place, node)

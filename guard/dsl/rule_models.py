@@ -1,0 +1,230 @@
+"""The keys of a rule pack: one frozen model a concept, each default written once, here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from guard.dsl.values import Duration, Model, Ratio, RuleId, Weight, Words, Written
+from guard.model import Block, Level, MarketClass, RuleMode, TargetKind
+
+__all__ = [
+    "Clear",
+    "Escalate",
+    "FactorSpec",
+    "Levels",
+    "Pack",
+    "QuarantineAction",
+    "Release",
+    "RuleSpec",
+    "ScopeSpec",
+    "Step",
+    "Use",
+]
+
+LevelName = Literal["warning", "danger", "critical"]
+
+
+class ScopeSpec(Model):
+    """Which markets a rule looks at. A condition whose value is unknown counts as in scope."""
+
+    exchange: Words = ()
+    """Names of exchanges in guard.yaml, `*` allowed; none means all."""
+    symbol: Words = ("*",)
+    """Symbols, `*` allowed: "*/USDT"."""
+    exclude: Words = ()
+    """Symbols that are left out."""
+    quote: Words = ()
+    """Assets that are paid: USDT, USDC."""
+    market_class: Annotated[
+        tuple[MarketClass, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(alias="class")
+    ] = ()
+    """Kinds of market; none means all."""
+    tags: Words = ()
+    """One of these tags must be on the market."""
+    where: Written | None = None
+    """A condition that must not be false."""
+
+
+class Use(Model):
+    """One detector, under a name of the rule's own."""
+
+    detector: str
+    """Name of an installed detector."""
+    params: dict[str, str | float | bool | list[str]] = {}
+    """Its parameters; the others keep their defaults."""
+
+
+class FactorSpec(Model):
+    """One factor of the risk score."""
+
+    weight: Weight
+    """Share in the score against the other factors."""
+    value: Written
+    """A number; what is below 0 or above 1 is cut off."""
+    optional: bool = False
+    """Whether the score can do without it. A required factor that is unknown makes the score unknown."""
+
+
+class Levels(Model):
+    """From which score on a level holds."""
+
+    warning: Ratio = 0.6
+    danger: Ratio = 0.8
+    critical: Ratio = 0.9
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if not 0.0 < self.warning <= self.danger <= self.critical:
+            raise ValueError(
+                f"levels must rise: 0 < warning {self.warning:g} <= danger {self.danger:g} <= critical {self.critical:g}"
+            )
+        return self
+
+
+class Clear(Model):
+    """When an episode is over and the level returns to normal."""
+
+    when: Written | None = None
+    """A condition, may use score; the default is that the rule does not fire or the score is below warning."""
+    for_us: Annotated[Duration, Field(alias="for")] = 60_000_000
+    """How long it must hold."""
+
+
+class Escalate(Model):
+    """How the time grows when the same rule holds the same target again."""
+
+    factor: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
+    max_us: Annotated[Duration, Field(alias="max")] = 86_400_000_000
+    forget_us: Annotated[Duration, Field(alias="forget")] = 604_800_000_000
+
+
+class Release(Model):
+    """What must be seen after the time is over before a market is let go."""
+
+    when: Written | None = None
+    """A condition, may use score; the default is that of clear."""
+    for_us: Annotated[Duration, Field(alias="for")] = 600_000_000
+    """How long it must hold."""
+    probation_us: Annotated[Duration, Field(alias="probation")] = 1_800_000_000
+    """How long entries stay small afterwards."""
+
+
+class QuarantineAction(Model):
+    """Hold a target back."""
+
+    target: TargetKind = TargetKind.MARKET
+    block: Block = Block.ENTRIES
+    for_us: Annotated[Duration, Field(alias="for", gt=0)] = 1_800_000_000
+    """The least time."""
+    escalate: Escalate = Escalate()
+    release: Release = Release()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.escalate.max_us < self.for_us:
+            raise ValueError("escalate.max is shorter than for")
+        return self
+
+
+def _step(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
+    return {"alert": True} if value == "alert" else value
+
+
+class Step(Model):
+    """One action: `alert`, or `quarantine:` with its keys."""
+
+    alert: bool = False
+    quarantine: QuarantineAction | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.alert == (self.quarantine is not None):
+            raise ValueError("an action is alert, or {quarantine: {for: 30m}}")
+        return self
+
+
+def _quarantine_default(value: Any) -> Any:  # noqa: ANN401 - likewise
+    return {"quarantine": {}} if value == "quarantine" else _step(value)
+
+
+Action = Annotated[
+    Step,
+    BeforeValidator(_quarantine_default),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["alert", "quarantine"]},
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["quarantine"],
+                    "properties": {"quarantine": {"$ref": "#/$defs/QuarantineAction"}},
+                },
+            ]
+        }
+    ),
+]
+
+
+class RuleSpec(Model):
+    """One rule, as it stands in the file."""
+
+    title: str = ""
+    """One line for people."""
+    why: str = ""
+    """Why it exists, and what was measured."""
+    mode: RuleMode = RuleMode.SHADOW
+    """How far it may go: disabled, shadow (computed and shown only), alert, enforce."""
+    tags: Words = ()
+    scope: ScopeSpec = ScopeSpec()
+    use: dict[RuleId, Use] = {}
+    """Detectors, by the name that expressions use: pump.score."""
+    let: dict[RuleId, Written] = {}
+    """Named expressions."""
+    when: Written | None = None
+    """The condition; without it only the score counts."""
+    unless: dict[RuleId, Written] = {}
+    """Named exceptions: one that holds keeps the rule silent."""
+    risk: dict[RuleId, FactorSpec] = {}
+    """Factors of the score."""
+    levels: Levels = Levels()
+    level: LevelName | None = None
+    """The level of a rule without risk."""
+    for_us: Annotated[Duration, Field(alias="for")] = 0
+    """How long the condition must hold before a level begins."""
+    clear: Clear = Clear()
+    actions: dict[LevelName, tuple[Action, ...]] = {"warning": (Step(alert=True),)}
+    """What happens at a level and at the ones above it, until one of them has actions of its own."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.when is None and not self.risk:
+            raise ValueError("a rule needs when: or risk:")
+        if not self.risk and self.level is None:
+            raise ValueError("a rule without risk: needs level: warning, danger or critical")
+        if self.risk and self.level is not None:
+            raise ValueError("level: is for a rule without risk:; use levels:")
+        if self.risk and all(factor.optional for factor in self.risk.values()):
+            raise ValueError("one factor of risk: must be required (optional: false)")
+        return self
+
+    @property
+    def fixed_level(self) -> Level | None:
+        """The level of a rule without risk."""
+        return Level[self.level.upper()] if self.level is not None else None
+
+
+class Pack(Model):
+    """A file of rules."""
+
+    version: Literal[1] = 1
+    lists: dict[RuleId, tuple[str, ...]] = {}
+    """Named lists of texts: $majors."""
+    macros: dict[RuleId, Written] = {}
+    """Named expressions for all rules of the file."""
+    rules: dict[RuleId, RuleSpec] = {}
+    """Rules by their id."""
+    override: dict[RuleId, dict[str, Any]] = {}
+    """Keys of rules of other files that are replaced; mappings are merged by key."""

@@ -1,0 +1,173 @@
+"""Rule packs: files are read, joined, overridden and checked against their models."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from guard.dsl.document import Entry, Node, Table, merged, plain
+from guard.dsl.problems import Place, Report, Source, did_you_mean
+from guard.dsl.reading import read_file, read_text
+from guard.dsl.rule_models import Pack, RuleSpec
+from guard.dsl.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from guard.dsl.document import Scalar
+
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
+
+RULES_MAX = 2000
+_RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleSource:
+    """One rule as written, after overrides.
+
+    `spec` is None where its keys have mistakes. `node` is the tree with the origin of every key; `lists` and `macros` are those of its file. `hash` is over everything that
+    the rule means: unchanged, a reload keeps its state.
+    """
+
+    id: str
+    spec: RuleSpec | None
+    node: Table
+    place: Place
+    lists: dict[str, tuple[str, ...]]
+    macros: dict[str, Scalar]
+    hash: str
+
+    @property
+    def file(self) -> str:
+        """The file it stands in."""
+        return self.place.source.file
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleSet:
+    """All rules of one configuration, in the order of the files.
+
+    `hash` names the whole set. `warnings` of the files are kept in `report`.
+    """
+
+    rules: tuple[RuleSource, ...]
+    hash: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    lists: dict[str, tuple[str, ...]]
+    macros: dict[str, Scalar]
+    rules: dict[str, Entry]
+    override: dict[str, Entry]
+
+
+def read_rules(paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None) -> RuleSet:
+    """Read pack files (path and the name to show). Every mistake goes to the report; the set holds the sound rules."""
+    files = []
+    for path, shown in paths:
+        root = read_file(path, report, shown=shown)
+        files.append((shown, root))
+    return _join(files, report, override)
+
+
+def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> RuleSet:
+    """Read one pack from a text."""
+    return _join([(file, read_text(file, text, report))], report, None)
+
+
+def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
+    shells = []
+    for file, root in files:
+        if root is None:
+            if not any(problem.file == file for problem in report.errors):
+                report.add("E011", Place(Source.of(file, "")), "the file is empty", "rules: {my_rule: ...}")
+        elif not isinstance(root, Table):
+            report.add("E011", root.place, "a pack starts with keys", "rules: ...")
+        else:
+            shells.append(_shell(root, report))
+    found: dict[str, tuple[Entry, _Shell]] = {}
+    for shell in shells:
+        for rule_id, entry in shell.rules.items():
+            before = found.get(rule_id)
+            if before is not None:
+                at = before[0].key
+                report.add(
+                    "E026", entry.key, f"the rule {rule_id!r} is already in {at.source.file}:{at.line}", "rename one of the two"
+                )
+            elif len(found) >= RULES_MAX:
+                report.add("E010", entry.key, f"more than {RULES_MAX} rules")
+                break
+            else:
+                found[rule_id] = (entry, shell)
+    nodes = _overridden(found, [*(shell.override for shell in shells), _tables(override)], report)
+    rules = tuple(
+        rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
+    )
+    digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()
+    return RuleSet(rules, digest[:12], report)
+
+
+def _is_rule_id(text: str) -> bool:
+    return _RULE_ID.match(text) is not None
+
+
+def _tables(node: Node | None) -> dict[str, Entry]:
+    return node.entries if isinstance(node, Table) else {}
+
+
+def _shell(root: Table, report: Report) -> _Shell:
+    """Check a file's own keys; rules and overrides are checked one by one later, when they are merged."""
+    parts = {key: _tables(entry.node) for key, entry in root.entries.items()}
+    hollow = dict(root.entries)
+    for key in ("rules", "override"):
+        entry = root.entries.get(key)
+        if entry is not None and isinstance(entry.node, Table):
+            hollow[key] = Entry(entry.key, Table({}, entry.node.place))
+    pack = validate(Pack, Table(hollow, root.place), report)
+    macros = {name: entry.node for name, entry in parts.get("macros", {}).items()}
+    return _Shell(
+        pack.lists
+        if pack is not None
+        else {name: tuple(map(str, _words(entry.node))) for name, entry in parts.get("lists", {}).items()},
+        {name: node for name, node in macros.items() if not isinstance(node, Table) and hasattr(node, "text")},
+        parts.get("rules", {}),
+        parts.get("override", {}),
+    )
+
+
+def _words(node: Node) -> list[object]:
+    found = plain(node)
+    return found if isinstance(found, list) else []
+
+
+def _overridden(found: dict[str, tuple[Entry, _Shell]], overrides: Sequence[dict[str, Entry]], report: Report) -> dict[str, Node]:
+    nodes = {rule_id: entry.node for rule_id, (entry, _) in found.items()}
+    for override in overrides:
+        for rule_id, entry in override.items():
+            if rule_id not in nodes:
+                report.add("E027", entry.key, f"there is no rule {rule_id!r} to override", did_you_mean(rule_id, nodes))
+            elif not isinstance(entry.node, Table):
+                report.add("E011", entry.node.place, "expected keys and values", "override: {my_rule: {mode: alert}}")
+            else:
+                nodes[rule_id] = merged(nodes[rule_id], entry.node)
+    return nodes
+
+
+def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report) -> RuleSource | None:
+    if not _is_rule_id(rule_id):
+        report.add("E025", entry.key, f"{rule_id[:80]!r} is not a name", "small letters, digits and underscores, first a letter")
+        return None
+    if not isinstance(node, Table):
+        report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
+        return None
+    spec = validate(RuleSpec, node, report)
+    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
+    digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])

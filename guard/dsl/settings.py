@@ -1,0 +1,233 @@
+"""The keys of guard.yaml: one frozen model a concept, each default written once, here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
+
+from guard.dsl.values import Duration, Model, Moment, Words
+from guard.model import Mode
+
+__all__ = [
+    "AlertSettings",
+    "AllowEntry",
+    "BotSettings",
+    "ChannelSettings",
+    "ExchangeSettings",
+    "GuardConfig",
+    "HttpSettings",
+    "LogSettings",
+    "MarketWide",
+    "OnUnknown",
+    "StorageSettings",
+]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Answer = Literal["refuse", "permit"]
+AlertLevel = Literal["warning", "danger", "critical"]
+
+
+class ExchangeSettings(Model):
+    """One exchange to watch, under a name of your own."""
+
+    connector: str = "ccxt"
+    """Where events come from: ccxt, sim (the embedded exchange), or an installed connector."""
+    id: str | None = None
+    """ccxt's id of the exchange; the default is the name."""
+    markets: Words = ("*",)
+    """Symbols to watch, `*` allowed."""
+    exclude: Words = ()
+    """Symbols that are left out."""
+    quotes: Words = ()
+    """Only markets paid in these assets; none means all."""
+    streams: tuple[Literal["trades", "book"], ...] = ("trades", "book")
+    """What to subscribe to."""
+    max_markets: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """At most so many markets, the ones with the most turnover."""
+    reference: str | None = None
+    """Symbol of the market leader; the default is BTC/USDT, or BTC in the quote that is watched."""
+    urls: dict[str, SecretStr] = {}
+    """Addresses that replace ccxt's, a proxy's for example."""
+    options: dict[str, Any] = {}
+    """Handed to the connector as they are."""
+    limits: dict[str, float] = {}
+    """Limits of the connector, its share of the exchange's REST quota for example."""
+
+    @model_validator(mode="after")
+    def _has_streams(self) -> Self:
+        if not self.streams:
+            raise ValueError("streams: needs trades, book or both")
+        return self
+
+
+class OnUnknown(Model):
+    """What a bot is told when guard does not know."""
+
+    guard_silent: Answer = "refuse"
+    """No sign of life from guard."""
+    feed_stale: Answer = "refuse"
+    """The exchange's data stopped."""
+    warming: Answer = "permit"
+    """Too little has been seen yet."""
+    not_watched: Answer = "permit"
+    """Nobody asked guard to watch this market."""
+
+    def permits(self) -> dict[str, bool]:
+        """Return for each reason whether an order is permitted."""
+        return {reason: answer == "permit" for reason, answer in self.model_dump().items()}
+
+
+class BotSettings(Model):
+    """One bot, or `*` for all others."""
+
+    on_unknown: OnUnknown = OnUnknown()
+
+
+class AllowEntry(Model):
+    """A market, symbol or base asset that is never held back."""
+
+    market: str | None = None
+    """exchange:SYMBOL."""
+    symbol: str | None = None
+    base: str | None = None
+    until_us: Annotated[Moment | None, Field(alias="until")] = None
+    """When the entry ends; a day counts to its end, UTC."""
+    why: Annotated[str, Field(min_length=1)]
+    """The reason, for those who read it later."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if sum(target is not None for target in (self.market, self.symbol, self.base)) != 1:
+            raise ValueError("an allow entry names one of market:, symbol:, base:")
+        return self
+
+
+class ChannelSettings(Model):
+    """One way to reach people."""
+
+    url: SecretStr
+    """An Apprise address: tgram://..., slack://..., mailto://..., json://..."""
+    levels: tuple[AlertLevel, ...] = ("warning", "danger", "critical")
+    """The levels that are sent here."""
+    rules: Words = ("*",)
+    """The rules that are sent here, `*` allowed."""
+    daily_max: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """At most so many messages in 24 hours; the last one says that more were held back. Quarantines and critical ones always pass."""
+
+
+class QuietHours(Model):
+    """When only urgent messages are sent; the others wait."""
+
+    range: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")]
+    """From-to, 22:00-07:00."""
+    tz: str = "UTC"
+    """Name of the time zone, Europe/Rome."""
+    except_levels: Annotated[tuple[AlertLevel, ...], Field(alias="except")] = ("critical",)
+    """Levels that are sent all the same."""
+
+
+class GroupSettings(Model):
+    """Messages of one moment become one."""
+
+    by: tuple[Literal["rule", "exchange", "base"], ...] = ("rule",)
+    wait_us: Annotated[Duration, Field(alias="wait")] = 5_000_000
+    """How long to wait for more of the same."""
+
+
+class AlertSettings(Model):
+    """Who is told what, and how often."""
+
+    channels: dict[Name, ChannelSettings] = {}
+    group: GroupSettings = GroupSettings()
+    repeat_us: Annotated[Duration, Field(alias="repeat", gt=0)] = 14_400_000_000
+    """How long until an episode that goes on is told again."""
+    quiet_hours: QuietHours | None = None
+    digest_us: Annotated[Duration | None, Field(alias="digest")] = None
+    """How often a summary of what was not sent one by one is sent; none without it."""
+
+
+def _market_wide(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
+    if value == "alert":
+        return {"pause_entries": None}
+    words = value.split() if isinstance(value, str) else []
+    if words[:1] == ["pause_entries"] and len(words) <= 2:  # noqa: PLR2004 - the word and its duration
+        return {"pause_entries": words[1]} if len(words) > 1 else {}
+    if isinstance(value, str):
+        raise ValueError(f"expected alert or pause_entries 10m, found {value[:40]!r}")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+class MarketWide(Model):
+    """What happens when the whole exchange moves: entries pause everywhere for a time, or people are told only."""
+
+    pause_entries_us: Annotated[Duration | None, Field(alias="pause_entries")] = 600_000_000
+    """How long; none means alert only."""
+
+
+class StorageSettings(Model):
+    """Where the ledger and the published state live."""
+
+    path: str = ".guard"
+    """Folder, relative to guard.yaml."""
+    keep_us: Annotated[Duration, Field(alias="keep", gt=0)] = 7_776_000_000_000
+    """How long history is kept."""
+
+
+class HttpSettings(Model):
+    """The page and its interface."""
+
+    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")] | None = None
+    """host:port; nothing listens without it."""
+
+
+class LogSettings(Model):
+    """What is written to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    """auto: text on a terminal, json elsewhere."""
+
+
+class GuardConfig(Model):
+    """guard.yaml."""
+
+    version: Literal[1] = 1
+    mode: Mode = Mode.OBSERVE
+    """The ceiling: observe and alert never refuse an order."""
+    rules: Words = ()
+    """Shipped packs (guard:pump_dump) and files relative to this one, `*` allowed."""
+    override: dict[str, dict[str, Any]] = {}
+    """Keys of rules that are replaced; mappings are merged by key."""
+    exchanges: Annotated[dict[Name, ExchangeSettings], Field(min_length=1)]
+    bots: dict[str, BotSettings] = {"*": BotSettings()}
+    allow: tuple[AllowEntry, ...] = ()
+    alerts: AlertSettings = AlertSettings()
+    on_market_wide: Annotated[MarketWide, BeforeValidator(_market_wide)] = MarketWide()
+    storage: StorageSettings = StorageSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    _path: Path = PrivateAttr(default=Path("guard.yaml"))
+    _tree: Any = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path:
+        """The file it was read from."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from."""
+        return self._path.parent
+
+    @property
+    def state_folder(self) -> Path:
+        """The folder of the ledger and the published state, unless GUARD_STATE names another."""
+        return self.folder / self.storage.path
+
+    def on_unknown(self) -> dict[str, dict[str, bool]]:
+        """Return for each bot, ``*`` for all others, which reasons of unknown permit an order."""
+        bots = {"*": BotSettings(), **self.bots}
+        return {name: bot.on_unknown.permits() for name, bot in bots.items()}

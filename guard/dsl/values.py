@@ -1,0 +1,124 @@
+"""Types of values in configuration: durations with a unit, expressions, lists of patterns, moments."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from guard.dsl.tokens import quantity, written_quantity
+from guard.features.tables import Unit
+
+__all__ = ["Duration", "Model", "Moment", "Ratio", "RuleId", "Weight", "Words", "Written", "duration_us"]
+
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
+_DURATION_MAX_US = 3660 * 86_400_000_000
+_DAY_CHARACTERS = 10
+
+
+class Model(BaseModel):
+    """What all models of configuration share: frozen, unknown keys refused, no NaN, documented fields."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+
+def duration_us(text: Any) -> int:  # noqa: ANN401 - what stands in the file may be anything
+    """Return microseconds of ``30m``; raises ValueError for anything else.
+
+    Examples
+    --------
+    >>> duration_us("1.5s")
+    1500000
+    """
+    found = quantity(text) if isinstance(text, str) else None
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        raise ValueError(f"a duration needs its unit (ms, s, m, h or d), for example {text:g}s")
+    if found is None or found[1] is not Unit.DURATION or not 0 <= found[0] <= _DURATION_MAX_US:
+        raise ValueError(f"expected a duration such as 30s, 10m, 6h or 7d, found {str(text)[:40]!r}")
+    return round(found[0])
+
+
+def _ratio(value: Any) -> Any:  # noqa: ANN401 - likewise
+    found = quantity(value) if isinstance(value, str) else None
+    return found[0] if found is not None and found[1] in (Unit.RATIO, Unit.NONE) else value
+
+
+def _written(value: Any) -> Any:  # noqa: ANN401 - likewise
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.15g}" if isinstance(value, int | float) else value
+
+
+def _words(value: Any) -> Any:  # noqa: ANN401 - likewise
+    return [value] if isinstance(value, str) else value
+
+
+def _moment(value: Any) -> Any:  # noqa: ANN401 - likewise
+    text = value if isinstance(value, str) else ""
+    try:
+        if len(text) == _DAY_CHARACTERS:
+            at = datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
+        else:
+            at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ValueError(f"expected a day (2027-01-31, to its end) or a moment (2027-01-31T12:00Z), found {text[:40]!r}") from None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return round(at.timestamp() * 1e6)
+
+
+def _iso(value_us: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value_us)).isoformat()
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(duration_us),
+    PlainSerializer(lambda value: "0s" if value == 0 else written_quantity(float(value), Unit.DURATION), return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "10m", "6h", "7d"]}),
+]
+"""Microseconds, written with a unit: ``30m``."""
+
+Ratio = Annotated[
+    float,
+    BeforeValidator(_ratio),
+    Field(ge=0.0, le=1.0),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^[0-9.]+(%|bp)$"}]}),
+]
+"""A number in [0, 1], also written as a percentage: ``60%``."""
+
+Weight = Annotated[float, Field(gt=0.0, le=1000.0)]
+"""How much a factor counts against the others, > 0."""
+
+Written = Annotated[
+    str,
+    BeforeValidator(_written),
+    Field(min_length=1),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "examples": ["ret(60s) > 1%"]}),
+]
+"""An expression of the rule language."""
+
+Words = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_words),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""One text or several."""
+
+Moment = Annotated[
+    int,
+    BeforeValidator(_moment),
+    PlainSerializer(_iso, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["2027-01-31", "2027-01-31T12:00Z"]}),
+]
+"""Microseconds since 1970, written as a day (to its end, UTC) or a moment."""
+
+RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""A rule's name: small letters, digits and underscores."""
