@@ -31,7 +31,7 @@ _PER_MINUTE_MAX = 3000
 
 
 class Minute(NamedTuple):
-    """One candle: start in microseconds, prices in USDT, `volume` and `bought` (by takers) in base, number of `trades`, first id."""
+    """One candle: start in microseconds, prices in USDT, `volume` and `bought` (by takers) in base, `trades` and first id."""
 
     at_us: int
     open: float

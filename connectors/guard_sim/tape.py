@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guard.model import ASK, BID, Channel, Flag, Kind, Market, MarketClass, MarketFacts, Status
+from guard.model import ASK, BID, BUY, SELL, Channel, Flag, Kind, Market, MarketClass, MarketFacts, Status
 from guard_sim.coins import chosen
 from guard_sim.market import SeededMarket
 from guard_sim.past import MINUTE_US, Past
@@ -24,8 +24,6 @@ __all__ = ["Row", "VirtualMarket", "events", "facts", "fill"]
 START_US = 1_750_000_000_000_000
 SLICE_US = 50_000
 LATENCY_US = 5_000
-# The four corners of a candle, as shares of its minute.
-_CORNERS = (0.05, 0.35, 0.65, 0.95)
 
 
 class Row(NamedTuple):
@@ -187,20 +185,22 @@ class VirtualMarket:
             )
 
     def _candle(self, row: int, minute: Minute) -> None:
-        corners = (minute.open, minute.low, minute.high, minute.close)
-        buys = round(4.0 * minute.bought / minute.volume) if minute.volume else 2
+        """Write a candle as guard_ccxt does: open, the two ends in the order of the move, close; sides are those of the moves."""
+        between = (minute.low, minute.high) if minute.close >= minute.open else (minute.high, minute.low)
         end_us = min(minute.at_us + MINUTE_US, self.market.start_us)
-        for place, (share, price) in enumerate(zip(_CORNERS, corners, strict=True)):
+        before = minute.open - (minute.close - minute.open)
+        for place, price in enumerate((minute.open, *between, minute.close)):
             self._sink.append(
                 Kind.TRADE,
                 row,
-                at_us=minute.at_us + int(share * (end_us - minute.at_us)),
+                at_us=minute.at_us + place * (end_us - minute.at_us) // 4,
                 received_us=self.market.start_us,
                 price=price,
                 amount=minute.volume / 4.0,
-                side=BID if place < buys else ASK,
+                side=BUY if price > before else SELL if price < before else 0,
                 flags=Flag.BACKFILL | Flag.INFERRED_SIDE,
             )
+            before = price
 
     def _status(self, row: int, at_us: int, status: Status) -> None:
         self._sink.append(Kind.STATUS, row, at_us=at_us, received_us=at_us + self._latency_us, side=Channel.ALL, key=status)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Rest", "json_response"]
 
 _LIMIT_MAX = 1000
-_KLINES_MAX = 1500
+_KLINES_MAX = 1000
 _INTERVALS = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "1d": 1440}
 _LISTED_DAYS = 400
 

@@ -1,0 +1,136 @@
+"""``guard simulate``: the seeded market of the embedded exchange, as a truth, a tape or a server."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.errors import OperationRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from guard.cli.output import Output
+
+__all__ = ["simulate"]
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_LONGEST_S = 7 * 86_400.0
+_CONNECTOR = "sim"
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    """Return the seconds of ``90s``, ``10m`` or ``2h``."""
+    del context, parameter
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if not found:
+        raise click.BadParameter(f"a duration has a number and a unit, such as 120s, 10m or 2h; found {value!r}")
+    seconds = float(found[1]) * _UNITS_S[found[2]]
+    if not 0.0 < seconds <= _LONGEST_S:
+        raise click.BadParameter(f"up to 7d is possible, found {value!r}")
+    return seconds
+
+
+@click.command
+@click.option("--seed", default=7, show_default=True, help="Makes the market; the same seed makes the same market.")
+@click.option("--for", "seconds", callback=_seconds, default="120s", show_default=True, help="How much market time to make.")
+@click.option("--schedule", type=click.Choice(["demo", "calm"]), default="demo", show_default=True, help="Who misbehaves.")
+@click.option("--truth", is_flag=True, help="Print what happened when (the default without --out and --serve).")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write the trades as FILE.csv.gz for guard replay.")
+@click.option("--serve", is_flag=True, help="Run the exchange until interrupted and print its addresses.")
+@click.option("--port", default=0, show_default=True, help="With --serve: its port, 0 = choose.")
+@click.option("--inbox", type=int, help="With --serve: also an inbox for Apprise's json:// posts, at this port, 0 = choose.")
+@click.pass_obj
+def simulate(
+    output: Output,
+    *,
+    seed: int,
+    seconds: float,
+    schedule: str,
+    truth: bool,
+    out: str | None,
+    serve: bool,
+    port: int,
+    inbox: int | None,
+) -> None:
+    """Make a seeded market with pumps, wash trading and layering in it; needs no network.
+
+    Without --serve no time passes: two minutes of market take half a second.
+    """
+    if serve and (out or truth):
+        raise click.UsageError("--serve runs in real time: leave --out and --truth away")
+    if serve:
+        options = {"seed": seed, "schedule": schedule, "port": port, "inbox": inbox}
+        _serve(output, options)
+        return
+    acts, trades = _made(out, seconds, seed=seed, schedule=schedule)
+    _tell(output, acts, trades=trades, out=out, is_told=truth or not out)
+
+
+def _made(out: str | None, seconds: float, **options: Any) -> tuple[Sequence[Any], int]:  # noqa: ANN401 - of the tape
+    from contextlib import ExitStack
+
+    tape, sinks = _part("tape"), _part("sinks")
+    with ExitStack() as stack:
+        try:
+            sink = stack.enter_context(sinks.CsvTape(out)) if out else sinks.Nowhere()
+        except OSError as error:
+            raise OperationRefused(f"{out} cannot be written: {error}") from error
+        acts = tape.fill(sink, duration_s=seconds, slice_us=1_000_000, has_book=False, **options)
+    return acts, sink.trades
+
+
+def _tell(output: Output, acts: Sequence[Any], *, trades: int, out: str | None, is_told: bool) -> None:
+    if output.is_json:
+        documents = [act.document() for act in acts] if is_told else []
+        output.document({"trades": trades, "out": out, "truth": documents})
+        return
+    if out:
+        output.text(f"{trades} trades in {out}")
+    if is_told:
+        output.text("\n".join(map(_line, acts)) if acts else "A calm market: nothing was staged.")
+
+
+def _line(act: Any) -> str:  # noqa: ANN401 - a Truth of the connector's package
+    if act.started_us is None:
+        return f"{act.pattern:<15} {act.symbol:<10} not begun yet"
+    end = f"{(act.ended_us - act.started_us) / 1e6:.1f} s" if act.ended_us else "goes on"
+    phases = ", ".join(f"{name} +{(at_us - act.started_us) / 1e6:.1f}s" for name, at_us in act.phases[:6])
+    return f"{act.pattern:<15} {act.symbol:<10} {_clock(act.started_us)}  {end:>8}  {phases}"
+
+
+def _clock(at_us: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def _serve(output: Output, options: dict[str, Any]) -> None:
+    import asyncio
+
+    def announce(urls: dict[str, Any]) -> None:
+        if output.is_json:
+            output.line(urls)
+        else:
+            output.text("\n".join(f"{name:<6} {url}" for name, url in urls.items() if url))
+            output.text("Interrupt with Ctrl-C.")
+
+    try:
+        asyncio.run(_part("server.serve").serve(options, announce, with_parent=False))
+    except OSError as error:
+        raise OperationRefused(f"the exchange cannot listen: {error}") from error
+    except KeyboardInterrupt:
+        return
+
+
+def _part(name: str) -> ModuleType:
+    """Return a module of the package behind the connector `sim`: guard itself knows no connector."""
+    from importlib import import_module
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="guard.connectors", name=_CONNECTOR):
+        return import_module(f"{entry.module}.{name}")
+    raise OperationRefused("no connector called sim is installed; pip install trading-guard brings it")
