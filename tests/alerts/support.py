@@ -211,7 +211,7 @@ class DictStore:
             for each in self.rows.values()
             if each.channel == channel and each.state is DeliveryState.PENDING and each.due_us <= now_us
         ]
-        return min(ready, key=lambda each: (each.due_us, each.created_us, each.id), default=None)
+        return min(ready, key=lambda each: (each.created_us, each.id), default=None)
 
     async def settle(self, delivery: Delivery) -> None:
         if self.fail_settle:
