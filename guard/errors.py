@@ -8,7 +8,8 @@
     ├── Unavailable            wait, or look at the other side
     │   ├── Disconnected       a stream or a server went away; guard tries again
     │   ├── RateLimited        the other side asked for a pause
-    │   └── NotRunning         no live guard answers here
+    │   ├── NotRunning         no live guard answers here
+    │   └── Timeout            a live guard did not answer in time; what was asked may still happen
     ├── MalformedEvent         drop one event and count it
     ├── StateError             the state folder is held by another guard, too new, or damaged
     └── OperationRefused       the operator's command cannot be carried out; says why
@@ -29,6 +30,7 @@ __all__ = [
     "RateLimited",
     "RuleError",
     "StateError",
+    "Timeout",
     "Unavailable",
 ]
 
@@ -94,6 +96,10 @@ class RateLimited(Unavailable):
 
 class NotRunning(Unavailable):
     """No live guard answers here."""
+
+
+class Timeout(Unavailable):
+    """A live guard did not answer in time; what was asked may still happen."""
 
 
 class MalformedEvent(GuardError):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from guard.cli.output import Exit, Output, fail
-from guard.errors import ConfigurationError, GuardError, NotRunning
+from guard.errors import ConfigurationError, GuardError, NotRunning, Timeout
 
 __all__ = ["main"]
 
@@ -90,6 +90,8 @@ def _run(words: list[str], output: Output) -> int:
         return fail(output, Exit.CONFIGURATION, str(error), problems=error.problems)
     except NotRunning as error:
         return fail(output, Exit.NOT_RUNNING, str(error))
+    except Timeout as error:
+        return fail(output, Exit.TIMEOUT, str(error))
     except GuardError as error:
         return fail(output, Exit.FINDINGS, str(error))
     return answer if isinstance(answer, int) else Exit.OK

@@ -175,6 +175,12 @@ class Guard:
         return self._look()[0].problem or self._fault or self._bypass_problem
 
     @property
+    def mode(self) -> Mode | None:
+        """The ceiling of guard.yaml as last published; None where nothing was ever read."""
+        snapshot = self._look()[0].snapshot
+        return None if snapshot is None else snapshot.mode
+
+    @property
     def bypass(self) -> Bypass | None:
         """The bypass in force, None where there is none."""
         self._look()

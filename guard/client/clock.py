@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MACHINE", "Clocks"]
+__all__ = ["MACHINE", "Clocks", "pause"]
 
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
@@ -25,6 +25,11 @@ class Clocks(NamedTuple):
     boot_ns: Callable[[], int]
     wall_us: Callable[[], int]
     boot_id: str
+
+
+def pause(seconds: float) -> None:
+    """Wait, for a command that refreshes what it shows."""
+    time.sleep(seconds)
 
 
 def _wall_us() -> int:

@@ -15,11 +15,12 @@ _PARENTS_MAX = 64
 
 
 class Places(NamedTuple):
-    """The state folder, and the two files in it that a bot reads. Absolute paths; nothing needs to exist."""
+    """The state folder, the two files in it that a bot reads, and the operator's socket. Absolute; nothing needs to exist."""
 
     state: str
     snapshot: str
     bypass: str
+    socket: str
 
 
 def locate(path: str | os.PathLike[str] | None = None) -> Places:
@@ -52,7 +53,7 @@ def _of_snapshot(snapshot: str) -> Places:
 
 
 def _of_state(state: str, snapshot: str) -> Places:
-    return Places(state, snapshot, os.path.join(state, "bypass"))
+    return Places(state, snapshot, os.path.join(state, "bypass"), os.path.join(state, "operator.sock"))
 
 
 def _default() -> str:

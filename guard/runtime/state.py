@@ -31,13 +31,18 @@ class StateFolder:
 
     Notes
     -----
+    `path` is the folder, `bypass` the file that permits everything for a while, `socket` the operator's.
+
     Naming costs nothing; `open` (or ``with``) makes the folder with mode 0700 and takes the lock, which the system gives back
     however the process ends. The snapshot has a folder of its own, 0750, that other users and containers may be given.
     Everything else is made owner-only: `open` sets the process's umask to 077.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(locate(path).state)
+        places = locate(path)
+        self.path = Path(places.state)
+        self.bypass = Path(places.bypass)
+        self.socket = Path(places.socket)
         self._lock = -1
 
     @property
@@ -51,11 +56,6 @@ class StateFolder:
         return self.path / "ledger.sqlite"
 
     @property
-    def socket(self) -> Path:
-        """The operator's socket."""
-        return self.path / "operator.sock"
-
-    @property
     def snapshot_folder(self) -> Path:
         """The folder that bots read."""
         return self.path / SNAPSHOT_FOLDER
@@ -64,11 +64,6 @@ class StateFolder:
     def snapshot(self) -> Path:
         """The file that bots read."""
         return self.snapshot_folder / FILE_NAME
-
-    @property
-    def bypass(self) -> Path:
-        """The file that permits everything for a while."""
-        return self.path / "bypass"
 
     @property
     def last_good_rules(self) -> Path:

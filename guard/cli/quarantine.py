@@ -1,0 +1,201 @@
+"""``guard quarantine``: what is held, why, until when; holding and releasing by hand."""
+
+from __future__ import annotations
+
+import string
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.cli.durations import duration_option
+from guard.cli.output import Exit
+from guard.cli.wording import iso, moment, safe
+from guard.client.clock import MACHINE
+from guard.client.places import locate
+from guard.errors import NotRunning, OperationRefused
+from guard.model.market import Market
+from guard.model.quarantine import TargetKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guard.cli.output import Output
+    from guard.client.payload import PublishedBlock
+
+__all__ = ["quarantine"]
+
+_ID_DIGITS = 12
+_ACTOR_NOTE = "guard writes down who ordered it."
+
+_state = click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
+
+
+@click.group
+def quarantine() -> None:
+    """See, add and release quarantines. Entries are held back only: reducing and closing always pass."""
+
+
+@quarantine.command
+@_state
+@click.pass_obj
+def ls(output: Output, *, state: str | None) -> int:
+    """List what is held; with guard down, what the last snapshot holds."""
+    records, source = _held(state)
+    if output.is_json:
+        output.document({"source": source, "quarantines": records})
+        return Exit.OK
+    if source == "snapshot":
+        output.text("guard is not running; this is its last snapshot")
+    if not records:
+        output.text("nothing is held")
+        return Exit.OK
+    _table(output, ("id", "target", "state", "until", "rule", "reason"), [_row(record) for record in records])
+    return Exit.OK
+
+
+@quarantine.command
+@click.argument("identity", metavar="ID")
+@_state
+@click.pass_obj
+def show(output: Output, *, identity: str, state: str | None) -> int:
+    """Show all that is known of one quarantine."""
+    records, source = _held(state)
+    found = [record for record in records if str(record["id"]).startswith(identity)]
+    if len(found) != 1:
+        known = ", ".join(str(record["id"]) for record in records[:8]) or "none"
+        problem = "names several quarantines" if found else "is not held"
+        raise OperationRefused(f"{identity} {problem}; held are {known}")
+    if output.is_json:
+        output.document({"source": source, "quarantine": found[0]})
+        return Exit.OK
+    width = max(map(len, found[0]))
+    for name, value in found[0].items():
+        shown = _moment(value) if name in {"opened", "until", "latest"} else safe(str(value))
+        output.text(f"{name:<{width}}  {shown}")
+    return Exit.OK
+
+
+def _target(_: click.Context, __: click.Parameter, text: str) -> str:
+    kind, colon, name = text.partition(":")
+    if colon and name and kind in set(TargetKind):
+        return text
+    try:
+        return str(Market.parse(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; or symbol:PEPE/USDT, base:PEPE, exchange:binance") from error
+
+
+def _release_target(context: click.Context, parameter: click.Parameter, text: str) -> Mapping[str, str]:
+    if len(text) == _ID_DIGITS and set(text) <= set(string.hexdigits):
+        return {"id": text.lower()}
+    return {"target": _target(context, parameter, text)}
+
+
+@quarantine.command
+@click.argument("target", metavar="MARKET|TARGET", callback=_target)
+@click.option("--for", "for_us", metavar="DURATION", callback=duration_option, required=True, help="How long: 30m, 2h, 1h30m.")
+@click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
+@_state
+@click.pass_obj
+def add(output: Output, *, target: str, for_us: int, reason: str, state: str | None) -> int:
+    """Hold MARKET, or a TARGET: symbol:PEPE/USDT, base:PEPE, exchange:binance.
+
+    Ends with its time, without probation. Answers when it is in the ledger and bots can see it.
+    """
+    answer = _ask(state, "quarantine.add", target=target, for_us=for_us, reason=reason)
+    return _done(output, answer, f"{safe(target)} is held")
+
+
+@quarantine.command
+@click.argument("what", metavar="ID|MARKET|TARGET", callback=_release_target)
+@click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
+@_state
+@click.pass_obj
+def release(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:
+    """Release one quarantine by its ID, or all that holds a MARKET or TARGET; for 30m the same rules only alert."""
+    answer = _ask(state, "quarantine.release", **what, reason=reason)
+    return _done(output, answer, f"{safe(next(iter(what.values())))} is released")
+
+
+@quarantine.command
+@click.argument("target", metavar="[MARKET|TARGET]", required=False)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many, newest first.")
+@_state
+@click.pass_obj
+def history(output: Output, *, target: str | None, limit: int, state: str | None) -> int:
+    """Show the newest entries of the audit trail."""
+    arguments: dict[str, object] = {"limit": limit} if target is None else {"limit": limit, "target": target}
+    answer = _ask(state, "quarantine.history", **arguments)
+    if output.is_json:
+        output.document(answer)
+        return Exit.OK
+    rows = answer.get("history", [])
+    if not rows:
+        output.text("no entry")
+    for row in rows:
+        output.text("  ".join(f"{name}={safe(str(value))}" for name, value in row.items()))
+    return Exit.OK
+
+
+def _ask(state: str | None, op: str, **arguments: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+    from guard.api.call import call
+
+    return call(locate(state).socket, op, **arguments)
+
+
+def _held(state: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
+    try:
+        return _ask(state, "quarantine.ls")["quarantines"], "guard"
+    except NotRunning as error:
+        from guard.client.snapshot import SnapshotUnusable, read_snapshot
+
+        try:
+            snapshot = read_snapshot(locate(state).snapshot)
+        except SnapshotUnusable as unusable:
+            raise NotRunning(str(unusable)) from error
+        if snapshot is None:
+            raise
+        now_us = MACHINE.wall_us()
+        return [_record(block) for block in snapshot.blocks if block.until_us > now_us], "snapshot"
+
+
+def _record(block: PublishedBlock) -> Mapping[str, Any]:
+    return {
+        "id": block.id,
+        "target": str(block.target),
+        "state": str(block.state),
+        "block": str(block.block),
+        "rule": block.rule,
+        "level": block.level,
+        "reason": block.reason,
+        "opened": iso(block.opened_us),
+        "until": iso(block.until_us),
+        "actor": block.actor,
+    }
+
+
+def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
+    names = ("id", "target", "state", "until", "rule", "reason")
+    return tuple(_moment(record[name]) if name == "until" else safe(str(record[name])) for name in names)
+
+
+def _moment(stamp: object) -> str:
+    at_us = int(datetime.fromisoformat(str(stamp)).timestamp() * 1e6)
+    return moment(at_us, now_us=MACHINE.wall_us())
+
+
+def _table(output: Output, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+    for row in (head, *rows):
+        output.text("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _done(output: Output, answer: Mapping[str, Any], text: str) -> int:
+    if output.is_json:
+        output.document(answer)
+        return Exit.OK
+    lines = [line for line in answer.get("transitions", ()) if line.get("state") != "normal"]
+    until = f" until {_moment(lines[0]['until'])}, id {lines[0]['id']}" if lines else ""
+    output.text(f"{text}{until} (ledger entry {answer.get('seq')})")
+    return Exit.OK
