@@ -88,7 +88,9 @@ class Desk:
         message: Message | None = None
         for name, book in self.books.items():
             is_open = self.policy.mode is not Mode.OBSERVE or subject.kind == "system"
-            if name not in names or not is_open:
+            if not book.policy.hears(subject.rule):
+                self.tally.count(name, "suppressed:other_rule", count)
+            elif name not in names or not is_open:
                 self.keep(name, subject, count)
             elif not _take(book, subject.kind):
                 book.held += count

@@ -141,7 +141,8 @@ class AlertManager:
 
     def restore(self, recent_deliveries: Iterable[Delivery], quarantines: Iterable[Quarantine] = ()) -> None:
         """Remember from the ledger what was told in the last day and what is still held, after a start without saved state."""
-        for told in sorted(recent_deliveries, key=lambda each: (each.created_us, each.id)):
+        once = {each.id: each for each in recent_deliveries}
+        for told in sorted(once.values(), key=lambda each: (each.created_us, each.id)):
             if told.channel not in self._desk.books:
                 continue
             self._desk.restore(told)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.model import Level, Mode
 
-__all__ = ["AlertPolicy", "ChannelPolicy"]
+if TYPE_CHECKING:
+    from guard.dsl.settings import AlertSettings
+
+__all__ = ["AlertPolicy", "ChannelPolicy", "alert_policy"]
 
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
@@ -18,6 +22,7 @@ class ChannelPolicy(NamedTuple):
     `levels` are pushed at once; what is not listed goes to the board and the daily digest. `daily_max` messages a day (UTC day
     of event time) are pushed, then one summary; guard's own troubles have a second budget of the same size. An undelivered
     message dies after `ttl_us`, a critical one after `critical_ttl_us`.
+    `rules` are the rules it is told of at all, ``*`` allowed; guard's own troubles always pass.
     The loader of guard.yaml checks the ranges: `daily_max` >= 1, times > 0.
     """
 
@@ -26,6 +31,11 @@ class ChannelPolicy(NamedTuple):
     daily_max: int = 10
     ttl_us: int = _HOUR_US
     critical_ttl_us: int = _DAY_US
+    rules: tuple[str, ...] = ("*",)
+
+    def hears(self, rule: str) -> bool:
+        """Whether the channel is told of `rule`; an empty name is guard itself or a person."""
+        return not rule or any(fnmatchcase(rule, pattern) for pattern in self.rules)
 
 
 class AlertPolicy(NamedTuple):
@@ -52,3 +62,12 @@ class AlertPolicy(NamedTuple):
             return names
         listed = [listed for channel in self.channels for listed in channel.levels]
         return frozenset(channel.name for channel in self.channels if listed and max(listed) in channel.levels)
+
+
+def alert_policy(settings: AlertSettings, mode: Mode) -> AlertPolicy:
+    """Return the policy that the section ``alerts`` of guard.yaml describes, under the ceiling `mode`."""
+    channels = tuple(
+        ChannelPolicy(name, frozenset(Level[level.upper()] for level in each.levels), each.daily_max, rules=tuple(each.rules))
+        for name, each in settings.channels.items()
+    )
+    return AlertPolicy(channels, mode=mode, repeat_us=settings.repeat_us)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.alerts.manager import AlertManager
-from guard.alerts.policy import AlertPolicy
+from guard.alerts.policy import AlertPolicy, alert_policy
+from guard.dsl.settings import AlertSettings
 from guard.model import IsolationState, Level, Mode, RuleMode
 
 if TYPE_CHECKING:
@@ -272,11 +273,28 @@ def test_restored_manager_keeps_the_daily_limit_and_ends_what_it_told() -> None:
     told = step(manager, transitions=[transition("A/USDT"), transition("B/USDT")])
     told += manager.system("feed", "no data", "", DANGER, START_US + 1)
     fresh = AlertManager(policy(channel(daily_max=3)))
-    fresh.restore(told, [transition("A/USDT").quarantine])
+    fresh.restore((*told, *told), [transition("A/USDT").quarantine])
     assert fresh.system("feed", "no data", "", DANGER, START_US + 2) == ()
     end = transition("A/USDT", NORMAL, previous=QUARANTINED, at_us=START_US + 3)
     assert [each.kind for each in step(fresh, transitions=[end], at_us=START_US + 3)] == ["release"]
     assert [each.kind for each in step(fresh, transitions=[transition("C/USDT")], at_us=START_US + 4)] == ["summary"]
+
+
+def test_channel_with_named_rules_hears_of_no_other_rule() -> None:
+    manager = AlertManager(policy(channel("all"), channel("wash")._replace(rules=("wash_*",))))
+    sent = step(manager, transitions=[transition("A/USDT"), transition("B/USDT", rule="wash_trading")])
+    assert [(each.channel, each.rule) for each in sent] == [("all", "pump_dump"), ("all", "wash_trading"), ("wash", "wash_trading")]
+    assert manager.counts["wash"]["suppressed:other_rule"] == 1
+    assert [each.channel for each in manager.system("feed", "no data", "", DANGER, START_US + 1)] == ["all", "wash"]
+
+
+def test_policy_is_read_from_the_settings() -> None:
+    settings = AlertSettings.model_validate(
+        {"channels": {"chat": {"url": "json://x", "levels": ["danger"], "rules": ["pump_*"], "daily_max": 3}}}
+    )
+    read = alert_policy(settings, Mode.ALERT)
+    (only,) = read.channels
+    assert (read.mode, only.name, only.levels, only.daily_max, only.rules) == (Mode.ALERT, "chat", {DANGER}, 3, ("pump_*",))
 
 
 EVENTS = st.lists(
