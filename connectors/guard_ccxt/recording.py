@@ -53,6 +53,11 @@ class _IndexedSide(_Recording, IndexedOrderBookSide):  # type: ignore[misc]
         for index_price in {before, after} - {None}:
             self.touched[abs(index_price)] = self._resting(index_price)
 
+    def clear(self) -> None:
+        # ccxt's reset forgets this, and the next delta of a known order raises IndexError.
+        self._hashmap.clear()
+        super().clear()
+
     def remove_index(self, order: Any) -> None:
         super().remove_index(order)
         # The level's list entry is popped already, its index entry right after this call.

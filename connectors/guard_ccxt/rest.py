@@ -41,12 +41,24 @@ class Rest:
     async def call(self, doing: str, request: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
         """Return the answer of `request`; raises Disconnected or RateLimited, telling what it was `doing`."""
         async with self._slots:
-            await self.quiet()
             try:
                 return await request(*arguments, **named)
             except (ccxt.BaseError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                self.heed(error)
                 raise translated(error, doing, retry_after_s=self.left_s()) from error
+
+    def install(self) -> None:
+        """Make ccxt's own requests (a book's snapshot, and its retries) keep quiet too."""
+        stock = self._exchange.fetch
+
+        async def fetch(*arguments: Any, **named: Any) -> Any:
+            await self.quiet()
+            try:
+                return await stock(*arguments, **named)
+            except ccxt.BaseError as error:
+                self.heed(error)
+                raise
+
+        self._exchange.fetch = fetch
 
     async def quiet(self) -> None:
         """Wait until the exchange may be asked again."""

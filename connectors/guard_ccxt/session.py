@@ -75,6 +75,7 @@ class Session:
             )
         else:
             self.tap.install()
+            self._rest.install()
         self._supervisor = Supervisor(
             self.exchange,
             self.tap,

@@ -133,7 +133,7 @@ class Supervisor:
 
         subscription.on_first = let_next
         try:
-            if has_slot:
+            if has_slot:  # a snapshot could not be had before
                 await self._rest.quiet()
             if is_new:
                 subscription.begin()
@@ -230,6 +230,8 @@ class Supervisor:
         if subscription.channel is Channel.TRADES and is_answered and waited_us > _SETTLE_US and connection.state == "live":
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
+        elif self._rest.left_s() > 0:
+            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now
         elif waited_us > self._options.first_event_s * 1e6:
             self._start_again(subscription, connection)
 

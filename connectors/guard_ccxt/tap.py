@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Tap", "missing_names"]
 
 _CLIENT_NAMES = ("resolve", "reject", "future", "receive_loop", "handle_message", "on_close", "on_error", "closed", "close")
-_EXCHANGE_NAMES = ("client", "order_book", "indexed_order_book", "counted_order_book")
+_EXCHANGE_NAMES = ("client", "fetch", "order_book", "indexed_order_book", "counted_order_book")
 _CACHE_NAMES = ("clear", "append")
 _CLOSE_S = 1.0
 _CONNECTIONS_MAX = 64

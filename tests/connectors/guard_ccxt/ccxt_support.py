@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,6 +63,14 @@ class FixedChance:
         return self.value
 
 
+async def until(what: Callable[[], bool], *, seconds: float = 8.0, shown: Callable[[], str] = str) -> None:
+    """Let the loop turn until `what` holds: sockets have no event to wait for."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not what():
+        assert asyncio.get_running_loop().time() < deadline, f"waited {seconds} s; {shown()}"
+        await asyncio.sleep(0.02)
+
+
 class Row(NamedTuple):
     kind: int
     market: int
@@ -102,10 +111,7 @@ class Rows:
         return [(Status(row.key).name, row.side) for row in self.of(Kind.STATUS, market)]
 
     async def until(self, what: Callable[[Rows], bool], *, seconds: float = 8.0) -> None:
-        deadline = asyncio.get_running_loop().time() + seconds
-        while not what(self):
-            assert asyncio.get_running_loop().time() < deadline, f"waited {seconds} s; rows end with {self.rows[-5:]}"
-            await asyncio.sleep(0.01)
+        await until(lambda: what(self), seconds=seconds, shown=lambda: f"rows end with {self.rows[-5:]}")
 
 
 class Books:
@@ -188,6 +194,9 @@ class FrameServer:
     def times_asked(self, path: str) -> int:
         return sum(asked == path for asked, _ in self.asked)
 
+    async def until_asked(self, path: str, **query: str) -> None:
+        await until(lambda: any(asked == path and query.items() <= given.items() for asked, given in self.asked))
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._socket(request)
@@ -207,10 +216,8 @@ class FrameServer:
         await socket.prepare(request)
         self.sockets.append(socket)
         assert self.on_socket is not None
-        try:
+        with suppress(ConnectionError, RuntimeError):  # the client may leave in the middle of the script
             await self.on_socket(socket)
-        except (ConnectionError, RuntimeError):
-            pass  # the client left in the middle of the script
         return socket
 
 

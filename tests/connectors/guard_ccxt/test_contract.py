@@ -1,0 +1,76 @@
+"""The names of ccxt that the tap touches, as the pinned version has them."""
+
+from __future__ import annotations
+
+import inspect
+
+import ccxt.pro
+import pytest
+from ccxt.async_support.base.exchange import Exchange
+from ccxt.async_support.base.ws.cache import ArrayCache
+from ccxt.async_support.base.ws.client import Client
+from ccxt.async_support.base.ws.order_book import OrderBook
+from ccxt.async_support.base.ws.order_book_side import IndexedOrderBookSide, OrderBookSide
+
+from guard_ccxt.tap import missing_names
+
+
+def parameters(function: object) -> list[str]:
+    return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "expected"),
+    [
+        (Client, "resolve", ["self", "result", "message_hash"]),
+        (Client, "reject", ["self", "result", "message_hash"]),
+        (Client, "future", ["self", "message_hash"]),
+        (Client, "receive_loop", ["self"]),
+        (Client, "handle_message", ["self", "message"]),
+        (Client, "on_close", ["self", "code"]),
+        (Client, "on_error", ["self", "error"]),
+        (Client, "close", ["self", "code"]),
+        (Client, "closed", ["self"]),
+        (Exchange, "client", ["self", "url"]),
+        (Exchange, "fetch", ["self", "url", "method", "headers", "body"]),
+        (Exchange, "order_book", ["self", "snapshot", "depth"]),
+        (Exchange, "indexed_order_book", ["self", "snapshot", "depth"]),
+        (Exchange, "counted_order_book", ["self", "snapshot", "depth"]),
+        (OrderBookSide, "storeArray", ["self", "delta"]),
+        (OrderBookSide, "remove_index", ["self", "order"]),
+        (OrderBookSide, "limit", ["self"]),
+        (OrderBook, "reset", ["self", "snapshot"]),
+        (ArrayCache, "append", ["self", "item"]),
+        (ArrayCache, "clear", ["self"]),
+    ],
+)
+def test_ccxt_has_the_hook_with_these_parameters(owner: type, name: str, expected: list[str]) -> None:
+    assert parameters(inspect.getattr_static(owner, name)) == expected or parameters(getattr(owner, name)) == expected[1:]
+
+
+def test_ccxt_keeps_the_attributes_that_are_read() -> None:
+    assert {"error", "connection", "subscriptions", "futures", "url"} <= set(vars(Client))
+    side = IndexedOrderBookSide()
+    assert (side._index, side._hashmap) == ([], {})
+    assert side._depth > 10**9
+
+
+def test_ccxt_calls_its_hooks_through_the_instance() -> None:
+    assert "self.receive_loop" in inspect.getsource(Client.open)
+    assert "self.client(url)" in inspect.getsource(Exchange.watch)
+    assert "self.client(url)" in inspect.getsource(Exchange.watch_multiple)
+    assert "await self.fetch(" in inspect.getsource(Exchange.fetch2)
+
+
+def test_nothing_is_missing_and_a_missing_name_would_be_told() -> None:
+    class Bare:
+        pass
+
+    assert missing_names(ccxt.pro.kraken) == []
+    assert missing_names(Bare()) == [
+        "Bare.client",
+        "Bare.fetch",
+        "Bare.order_book",
+        "Bare.indexed_order_book",
+        "Bare.counted_order_book",
+    ]

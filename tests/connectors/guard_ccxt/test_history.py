@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ccxt_support import MovedClock, Rows, context
+from small_binance import SmallBinance
+
+from guard.errors import Disconnected
+from guard.model import Channel, Flag, Kind, Market, MarketClass, Status
+from guard_ccxt import CcxtConnector
+
+if TYPE_CHECKING:
+    from ccxt_support import FrameServer
+
+MINUTE_MS = 60_000
+AAA = Market("small", "AAA/USDT")
+
+
+def a_past(exchange: SmallBinance, *, candles: int) -> int:
+    """Candles up to the minute that runs, and three trades within the last two minutes; returns now in ms."""
+    now_ms = exchange.clock.now_us() // 1000
+    minute = now_ms // MINUTE_MS * MINUTE_MS
+    for back in range(candles, -1, -1):
+        exchange.candles.append([minute - back * MINUTE_MS, "1.0", "1.2", "0.9", "1.1", "8.0", 0, "8.8", 4, "4", "4.4", "0"])
+    for identity, age_ms in ((1, 100_000), (2, 61_000), (3, 500)):
+        exchange.past["AAAUSDT"].append({"a": identity, "p": "1.1", "q": "2", "T": now_ms - age_ms, "m": True})
+    return now_ms
+
+
+async def history(server: FrameServer, *, candles: int, since_s: int, **changes: Any) -> tuple[Rows, SmallBinance, int]:
+    clock = MovedClock()
+    exchange = SmallBinance(server, clock)
+    now_ms = a_past(exchange, candles=candles)
+    connector, rows = CcxtConnector(context("small", exchange.options(**changes), clock)), Rows()
+    try:
+        await connector.open()
+        await connector.history(AAA, 7, rows, since_us=(now_ms - since_s * 1000) * 1000)
+    finally:
+        await connector.close()
+    return rows, exchange, now_ms
+
+
+async def test_history_is_candles_then_trades_without_a_seam_counted_twice(server: FrameServer) -> None:
+    rows, _, now_ms = await history(server, candles=30, since_s=20 * 60)
+    trades = rows.of(Kind.TRADE)
+    real = [row for row in trades if row.key]
+    made = [row for row in trades if not row.key]
+    assert all(row.flags & Flag.BACKFILL for row in trades)
+    assert [row.at_us for row in trades] == sorted(row.at_us for row in trades)
+    assert trades[0].at_us >= (now_ms - 20 * MINUTE_MS) * 1000
+    assert made[-1].at_us < real[0].at_us
+    # whole minutes come from candles up to the first that trades cover; the older trade is in its candle
+    assert [row.key for row in real] == [2, 3] or [row.key for row in real] == [3]
+    minutes = {row.at_us // 60_000_000 for row in made}
+    assert sum(row.amount for row in made) == pytest.approx(8.0 * len(minutes))
+    assert minutes == set(range(min(minutes), real[0].at_us // 60_000_000)) or real[0].key == 3
+
+
+async def test_history_ends_with_warm(server: FrameServer) -> None:
+    rows, _, _ = await history(server, candles=3, since_s=300)
+    last = rows.rows[-1]
+    assert (last.kind, last.side, last.key, last.market) == (Kind.STATUS, Channel.ALL, Status.WARM, 7)
+
+
+async def test_history_pages_back_to_since(server: FrameServer) -> None:
+    rows, _, now_ms = await history(server, candles=2500, since_s=2400 * 60, rest_concurrent=1)
+    assert server.times_asked("/api/v3/klines") == 3
+    assert rows.rows[0].at_us // 1000 - (now_ms - 2400 * MINUTE_MS) <= MINUTE_MS
+
+
+async def test_history_of_an_exchange_that_answers_nothing_is_unavailable_and_writes_nothing(server: FrameServer) -> None:
+    clock = MovedClock()
+    exchange = SmallBinance(server, clock)
+    connector, rows = CcxtConnector(context("small", exchange.options(), clock)), Rows()
+    try:
+        await connector.open()
+        del server.rest["/api/v3/klines"], server.rest["/api/v3/aggTrades"]
+        with pytest.raises(Disconnected):
+            await connector.history(AAA, 0, rows, since_us=clock.now_us() - 10**9)
+    finally:
+        await connector.close()
+    assert rows.rows == []
+
+
+async def test_open_gives_facts_of_every_market(server: FrameServer) -> None:
+    clock = MovedClock()
+    connector = CcxtConnector(context("small", SmallBinance(server, clock).options(), clock))
+    try:
+        facts = {fact.market.symbol: fact for fact in await connector.open()}
+    finally:
+        await connector.close()
+    assert set(facts) == {"AAA/USDT", "BBB/USDT"}
+    aaa = facts["AAA/USDT"]
+    assert (aaa.market_class, aaa.tick, aaa.lot, aaa.usd_rate, aaa.volume_24h_usd) == (
+        MarketClass.SPOT,
+        0.01,
+        0.1,
+        1.0,
+        2_500_000.0,
+    )
+    assert aaa.streams == {"trades", "book"}
+    assert facts["BBB/USDT"].volume_24h_usd is None
+
+
+async def test_open_of_a_server_that_refuses_is_disconnected_and_may_be_tried_again(server: FrameServer) -> None:
+    clock = MovedClock()
+    exchange = SmallBinance(server, clock)
+    working = server.rest.pop("/api/v3/exchangeInfo")
+    connector = CcxtConnector(context("small", exchange.options(), clock))
+    try:
+        with pytest.raises(Disconnected, match="loading the markets of small"):
+            await connector.open()
+        server.rest["/api/v3/exchangeInfo"] = working
+        assert len(await connector.open()) == 2
+    finally:
+        await connector.close()
+    with pytest.raises(Disconnected):
+        await connector.open()
