@@ -34,7 +34,7 @@ class Subject(NamedTuple):
 
 def delivery_id(alert_id: str, kind: str, channel: str) -> str:
     """Return the id of a delivery, 16 hex digits: the same event never makes two, in a replay neither."""
-    return sha256(f"{alert_id}|{kind}|{channel}".encode()).hexdigest()[:_ID_DIGITS]
+    return sha256(f"{alert_id}|{kind}|{channel}".encode(errors="surrogatepass")).hexdigest()[:_ID_DIGITS]
 
 
 def delivery(channel: ChannelPolicy, subject: Subject, message: Message, at_us: int) -> Delivery:

@@ -24,6 +24,7 @@ _ZONES = 1000
 _ZONE_SHOWN = 10
 _ZONE_MARKETS_MAX = 10_000
 _TITLE_KEPT = 100
+_LINES_MAX = 20
 
 
 class AlertManager:
@@ -115,6 +116,7 @@ class AlertManager:
         """Return the messages about one of guard's own troubles: one for each `key` until its level or title changes.
 
         Level NORMAL says that the trouble is over; it goes to the channels that were told of it. Under observe it is pushed too.
+        `body` may have 20 lines; what an exchange said belongs into one of them, without its line breaks.
         """
         sent = list(self.advance(at_us))
         title = display(title, limit=_TITLE_KEPT)
@@ -130,7 +132,7 @@ class AlertManager:
         mine = self._desk.push(
             before if is_over else self.policy.routed(level),
             subject,
-            lambda: self._messages.render("system", level=str(level), title=title, lines=body.splitlines()),
+            lambda: self._messages.render("system", level=str(level), title=title, lines=body.split("\n")[:_LINES_MAX]),
             at_us,
         )
         if is_over:
@@ -317,7 +319,7 @@ def _key(rule: str, market: Market | None) -> str:
 
 
 def _episode(verdict: Verdict) -> str:
-    return sha256(f"{verdict.rule}|{verdict.market}|{verdict.episode_us}".encode()).hexdigest()[:12]
+    return sha256(f"{verdict.rule}|{verdict.market}|{verdict.episode_us}".encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def _as_found(quarantine: Quarantine) -> Transition:

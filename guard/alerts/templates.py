@@ -90,7 +90,7 @@ class Messages:
         """Return the message of `kind`; raises ConfigurationError where a template names what does not exist."""
         try:
             text = self._templates[kind].render(facts)
-        except TemplateError as error:
+        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ConfigurationError(_problem(kind, f"the template cannot be rendered: {error}")) from error
         title, _, body = text.strip().partition("\n")
         body = body.strip()
