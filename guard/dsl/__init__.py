@@ -1,7 +1,7 @@
 """The rule language: YAML to a positioned tree, to checked expressions, to one compiled function."""
 
 from guard.dsl.compilation import compile_rules
-from guard.dsl.loading import check, load_guard, load_rules, pack_folder
+from guard.dsl.loading import check, load_guard, load_rules, pack_folder, shipped_packs
 from guard.dsl.patterns import matches, matches_any
 from guard.dsl.program import Actions, Binding, Explanation, Factor, Outcome, Program, Rule, UsedDetector
 from guard.dsl.rule_models import QuarantineAction
@@ -30,4 +30,5 @@ __all__ = [
     "matches_any",
     "pack_folder",
     "rules_from_text",
+    "shipped_packs",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from guard.dsl.parser import parse
 from guard.dsl.problems import did_you_mean
 from guard.dsl.syntax import Call, Expression, Number
-from guard.dsl.terms import POISON, Names, Scope, Term, joined_unit, kind_of
+from guard.dsl.terms import POISON, Names, Scope, Term, fixed, joined_unit, kind_of
 from guard.dsl.tokens import ExpressionError, quantity, written_quantity
 from guard.features.tables import Argument, Feature, Field, Type, Unit
 
@@ -266,9 +266,7 @@ class Calls:
             return POISON
         self._open.append(feature.name)
         try:
-            names = Names(
-                {argument.name: (lambda term=term: term) for argument, term in zip(feature.arguments, terms, strict=True)}
-            )
+            names = Names({argument.name: fixed(term) for argument, term in zip(feature.arguments, terms, strict=True)})
             scope = Scope(
                 feature.formula,
                 names,

@@ -26,8 +26,6 @@ from guard.dsl.terms import POISON, Cycle, Scope, Term, joined_unit, kind_of, pr
 from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from guard.dsl.graph import Graph
     from guard.dsl.tables import Tables
 
@@ -71,7 +69,7 @@ class Checker:
             hint = "number(condition) is 1 where it holds and 0 where not"
         return _failed(scope, "E044", expression, f"expected {needed} here, found {kind_of(term)}: {term.text}", hint)
 
-    def check(self, expression: Expression, scope: Scope) -> Term:
+    def check(self, expression: Expression, scope: Scope) -> Term:  # noqa: C901, PLR0911 - one case for each kind of expression
         """Return the checked term; a mistake is reported once and gives a poisoned term."""
         match expression:
             case Number():
@@ -88,7 +86,7 @@ class Checker:
                 return self._negative(expression, scope)
             case Not():
                 term = self.condition(expression.of, scope)
-                return self._apply(expression, scope, "not", (term,), Type.BOOL)
+                return self._apply(expression, scope, "not", term, kind=Type.BOOL)
             case Arithmetic():
                 return self._arithmetic(expression, scope)
             case Comparison():
@@ -112,13 +110,13 @@ class Checker:
         return self.wanted(self.check(expression, scope), Type.TEXT, expression, scope)
 
     def _apply(
-        self, expression: Expression, scope: Scope, operation: str, terms: Sequence[Term], kind: Type, unit: Unit = Unit.NONE
+        self, expression: Expression, scope: Scope, operation: str, *terms: Term, kind: Type, unit: Unit = Unit.NONE
     ) -> Term:
         text = scope.text[expression.start : expression.end]
         if any(term.is_poison for term in terms):
             return POISON
         node = self._graph.apply(operation, *(term.node for term in terms))
-        return Term(text, node, kind, unit, tuple(terms))
+        return Term(text, node, kind, unit, terms)
 
     def _resolve(self, expression: Name, scope: Scope) -> Term | None:
         try:
@@ -160,7 +158,7 @@ class Checker:
 
     def _negative(self, expression: Negative, scope: Scope) -> Term:
         term = self.number(expression.of, scope)
-        return self._apply(expression, scope, "negative", (term,), Type.NUMBER, term.unit)
+        return self._apply(expression, scope, "negative", term, kind=Type.NUMBER, unit=term.unit)
 
     def _arithmetic(self, expression: Arithmetic, scope: Scope) -> Term:
         left, right = self.number(expression.left, scope), self.number(expression.right, scope)
@@ -173,7 +171,7 @@ class Checker:
                 unit = quotient_unit(left.unit, right.unit)
             case _:
                 unit = joined_unit(left, right, (expression.left, expression.right), scope)
-        return self._apply(expression, scope, _ARITHMETIC[expression.operator], (left, right), Type.NUMBER, unit)
+        return self._apply(expression, scope, _ARITHMETIC[expression.operator], left, right, kind=Type.NUMBER, unit=unit)
 
     def _comparison(self, expression: Comparison, scope: Scope) -> Term:
         steps = zip(expression.operators, expression.operands, expression.operands[1:], strict=False)
@@ -240,7 +238,7 @@ class Checker:
                 if word not in left.choices:
                     hint = did_you_mean(word, left.choices)
                     scope.fail("E023", expression.right.start, f"{left.text} is never {word!r}", hint)
-        term = self._apply(expression, scope, "in", (left, right), Type.BOOL)
+        term = self._apply(expression, scope, "in", left, right, kind=Type.BOOL)
         if term.is_poison or not expression.is_negated:
             return term
         return Term(term.text, self._graph.apply("not", term.node), Type.BOOL, Unit.NONE, term.children)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.detection.risk import RiskClassifier, RiskFactor
 from guard.dsl.checker import Checker
@@ -69,7 +69,8 @@ def compiled(
     try:
         for source in rules.rules:
             names = files.setdefault(id(source.macros), _FileNames(source, graph, checker, report))
-            made = _RuleCheck(source, graph, checker, found, names, report).run(len(done))
+            rule = _RuleCheck(source, names, graph=graph, checker=checker, detectors=found, report=report)
+            made = rule.run(len(done))
             if made is not None:
                 done.append(made)
     except TooLargeError:
@@ -132,11 +133,20 @@ def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, repo
     return checker.number(tree, scope) if kind is Type.NUMBER else checker.check(tree, scope)
 
 
+class _Conditions(NamedTuple):
+    """The checked expressions of a rule that do not know its score."""
+
+    where: Term | None
+    when: Term | None
+    unless: Mapping[str, Term | None]
+    factors: Mapping[str, Term | None]
+
+
 class _RuleCheck:
     """Checks the expressions of one rule by its tree, so that they are checked even where the rule's keys have mistakes."""
 
     def __init__(
-        self, source: RuleSource, graph: Graph, checker: Checker, detectors: Detectors, file: _FileNames, report: Report
+        self, source: RuleSource, file: _FileNames, *, graph: Graph, checker: Checker, detectors: Detectors, report: Report
     ) -> None:
         self._source = source
         self._graph = graph
@@ -189,31 +199,26 @@ class _RuleCheck:
         for name in self._table("let"):
             if name not in self._names.used:
                 place = self._table("let")[name].key
-                self._names.resolve(name)
+                self._is_sound &= not self._resolved(name).is_poison
                 self._report.add("W001", place, f"nothing in the rule uses {name!r}")
-        spec = self._source.spec
-        after = self._after(number, spec, where, when, unless, factors)
-        return after if spec is not None and self._is_sound else None
+        return self._after(number, _Conditions(where, when, unless, factors))
 
-    def _after(
-        self,
-        number: int,
-        spec: RuleSpec | None,
-        where: Term | None,
-        when: Term | None,
-        unless: Mapping[str, Term | None],
-        factors: Mapping[str, Term | None],
-    ) -> tuple[Rule, Plan] | None:
+    def _resolved(self, name: str) -> Term:
+        term = self._names.resolve(name)
+        assert term is not None
+        return term
+
+    def _after(self, number: int, found: _Conditions) -> tuple[Rule, Plan] | None:
         """Check what may use the score: clear and release."""
-        graph, true = self._graph, self._graph.const(value=True)
+        spec, graph, true = self._source.spec, self._graph, self._graph.const(value=True)
         is_ready = spec is not None and self._is_sound and self._uses.is_sound
-        where_node = where.node if where is not None and is_ready else true
-        when_node = when.node if when is not None and is_ready else true
-        exceptions = tuple((name, term.node) for name, term in unless.items() if term is not None and is_ready)
+        where_node = found.where.node if found.where is not None and is_ready else true
+        when_node = found.when.node if found.when is not None and is_ready else true
+        exceptions = tuple((name, term.node) for name, term in found.unless.items() if term is not None and is_ready)
         fires = graph.all_of(
             [graph.apply("default_truth", where_node, true), when_node, *(graph.apply("not", node) for _, node in exceptions)]
         )
-        cut = tuple(self._cut(term.node) for term in factors.values() if term is not None and is_ready)
+        cut = tuple(self._cut(term.node) for term in found.factors.values() if term is not None and is_ready)
         score = graph.score(number, cut) if cut else graph.apply("number", fires)
         names = Names({"score": lambda: Term("score", score, Type.NUMBER)}, self._names)
         clear = self._check("clear.when", self._at("clear", "when"), Type.BOOL, names)
@@ -221,7 +226,6 @@ class _RuleCheck:
             term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
         ]
         if spec is None or not is_ready or not self._is_sound:
-            self._is_sound = False
             return None
         warning = graph.const(spec.levels.warning if cut else 0.5)
         calm = graph.any_of([graph.apply("not", fires), graph.apply("less", score, warning)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl.document import Entry, Scalar, Table
@@ -10,7 +11,7 @@ from guard.dsl.parser import parse
 from guard.dsl.problems import did_you_mean
 from guard.dsl.program import UsedDetector
 from guard.dsl.syntax import written
-from guard.dsl.terms import POISON, Names, Scope, Term
+from guard.dsl.terms import POISON, Names, Scope, Term, fixed
 from guard.dsl.tokens import ExpressionError, quantity, written_quantity
 from guard.dsl.validation import validate
 from guard.features.tables import Type, Unit
@@ -100,9 +101,10 @@ class Detectors:
             scope = Scope(text, names, {}, fail, has_strict_units=False)
             return self._checker.number(tree, scope) if kind is Type.NUMBER else self._checker.check(tree, scope)
 
-        lets = Names(
-            {name: (lambda label=name, text=text: check(f"let.{label}", text, lets)) for name, text in detector.let.items()}, inner
-        )
+        definitions: dict[str, Callable[[], Term]] = {}
+        for name, text in detector.let.items():
+            definitions[name] = partial(lambda label, text: check(f"let.{label}", text, lets), name, text)
+        lets = Names(definitions, inner)
         score = check("score", detector.score, lets, Type.NUMBER)
         terms: dict[str, Term] = {f"{alias}.score": Term(f"{alias}.score", score.node, Type.NUMBER)}
         for name in detector.let:
@@ -118,8 +120,7 @@ class Detectors:
         if broken:
             return None
         used = UsedDetector(alias, detector.name, detector.title, detector.family, detector.is_hard)
-        fixed = {name: (lambda term=term: term) for name, term in terms.items()}
-        return _Made(fixed, tuple(shown), used)
+        return _Made({name: fixed(term) for name, term in terms.items()}, tuple(shown), used)
 
     def _constant(self, value: _Value) -> Callable[[], Term]:
         return lambda: Term(value.text, self._graph.const(value.value), value.type, value.unit)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["BOOLEAN", "Graph", "GraphNode", "TooLargeError"]
 
 NODES_MAX = 50_000
+ORDERS_MAX = 1024
 
 BOOLEAN = frozenset(
     (
@@ -44,8 +45,8 @@ class TooLargeError(Exception):
 class GraphNode(NamedTuple):
     """One operation over earlier nodes.
 
-    Besides the operations of `OPERATIONS`: ``const`` (`value`), ``leaf`` (`value` = its number in the row), ``fact`` (`value` = a name of
-    `MarketFacts`, fixed for a market), ``score`` (`value` = number of the rule, arguments = its factors).
+    Besides the operations of `OPERATIONS`: ``const`` (`value`), ``leaf`` (`value` = its number in the row), ``fact`` (`value` = a
+    name of `MarketFacts`, fixed for a market), ``score`` (`value` = number of the rule, arguments = its factors).
     """
 
     operation: str
@@ -63,6 +64,7 @@ class Graph:
         self.is_fixed: list[bool] = []
         self._numbers: dict[Hashable, int] = {}
         self._leaf_numbers: dict[Leaf, int] = {}
+        self._orders: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def const(self, value: float | bool | str | tuple[str, ...] | None) -> int:  # noqa: FBT001 - a truth value is the value itself
         """Return the node of a constant."""
@@ -140,7 +142,7 @@ class Graph:
         ``default`` or ``known`` would make of it. `scores` maps a rule's number to a function of its factors' values.
         """
         values: dict[int, Any] = {}
-        for number in self.needed(wanted):
+        for number in self.needed(tuple(wanted)):
             node = self.nodes[number]
             values[number] = self._value(node, number, values, leaves=leaves, facts=facts, scores=scores or {})
         return [values[number] for number in wanted]
@@ -173,13 +175,19 @@ class Graph:
                     return None if node.operation in BOOLEAN else math.nan
                 return OPERATIONS[node.operation](*(values[argument] for argument in node.arguments))
 
-    def needed(self, wanted: Sequence[int]) -> list[int]:
+    def needed(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
         """Return `wanted` and all they rest on, arguments first."""
-        seen: set[int] = set()
-        stack = list(wanted)
-        while stack:
-            number = stack.pop()
-            if number not in seen:
-                seen.add(number)
-                stack.extend(self.nodes[number].arguments)
-        return sorted(seen)
+        order = self._orders.get(wanted)
+        if order is None:
+            seen: set[int] = set()
+            stack = list(wanted)
+            while stack:
+                number = stack.pop()
+                if number not in seen:
+                    seen.add(number)
+                    stack.extend(self.nodes[number].arguments)
+            order = tuple(sorted(seen))
+            if len(self._orders) >= ORDERS_MAX:
+                self._orders.clear()
+            self._orders[wanted] = order
+        return order

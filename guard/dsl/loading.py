@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guard.errors import Problem
     from guard.features.tables import Feature, Field
 
-__all__ = ["check", "load_guard", "load_rules", "pack_folder", "shown_path"]
+__all__ = ["check", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
 
 SHIPPED = "guard:"
 _SUFFIXES = (".yaml", ".yml")
@@ -120,14 +120,13 @@ def _rules_of(config: GuardConfig, report: Report) -> RuleSet:
 def _referenced(item: Scalar, folder: Path, report: Report) -> dict[Path, str]:
     text = str(item.value)
     if text.startswith(SHIPPED):
-        name, packs = text.removeprefix(SHIPPED), pack_folder()
-        known = [path.stem for path in packs.glob("*.yaml") if not path.name.endswith(_TEST_SUFFIXES)]
-        if name not in known:
-            report.add("E028", item.place, f"there is no shipped pack {name!r}", did_you_mean(name, known))
+        name, packs = text.removeprefix(SHIPPED), {path.stem: path for path in shipped_packs()}
+        if name not in packs:
+            report.add("E028", item.place, f"there is no shipped pack {name!r}", did_you_mean(name, packs))
             return {}
-        path = packs / f"{name}.yaml"
-        return {path: shown_path(path)}
-    found = sorted(glob.glob(text, root_dir=folder, recursive=True))[:_FILES_MAX]
+        return {packs[name]: shown_path(packs[name])}
+    # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
+    found = sorted(glob.glob(text, root_dir=folder, recursive=True))[:_FILES_MAX]  # noqa: PTH207 - for the same reason
     paths = [folder / name for name in found if name.endswith(_SUFFIXES) and not name.endswith(_TEST_SUFFIXES)]
     if not paths:
         report.add("E028", item.place, f"no rule file matches {text!r} in {folder or '.'}", "paths are relative to guard.yaml")
@@ -154,6 +153,11 @@ def pack_folder() -> Path:
     """Return the folder of the shipped packs: beside the package, else in the checkout."""
     beside = Path(guard.__file__).parent
     return beside / "rules" if (beside / "rules").is_dir() else beside.parent / "rules"
+
+
+def shipped_packs() -> tuple[Path, ...]:
+    """Return the files of all shipped packs, sorted."""
+    return tuple(sorted(path for path in pack_folder().glob("*.yaml") if not path.name.endswith(_TEST_SUFFIXES)))
 
 
 def shown_path(path: Path) -> str:

@@ -44,7 +44,7 @@ def _most(left: float, right: float) -> float:
 def _clamp(of: float, low: float, high: float) -> float:
     if not _known(of, low, high):
         return UNKNOWN
-    return low if of < low else high if of > high else of
+    return low if of < low else min(of, high)
 
 
 def _ramp(of: float, low: float, high: float) -> float:
@@ -129,4 +129,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "at_least": _at_least,
     "truth_at_least": _truth_at_least,
 }
-"""Operation -> its meaning. ``greater`` is ``less`` turned round; ``!=`` is ``not`` of ``equal``. ``same`` and ``in`` are for texts."""
+"""Operation -> its meaning.
+
+``greater`` is ``less`` turned round; ``!=`` is ``not`` of ``equal``. ``same`` and ``in`` are for texts.
+"""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "Place", "Report", "Source", "did_you_mean", "meant"]
 
 PROBLEMS_MAX = 200
+_SHOWN_MAX = 16
 
 NAMES = {
     "E001": "unreadable-file",
@@ -142,4 +143,4 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
     close = meant(word, known)
     if close is not None:
         return f"did you mean {close}?"
-    return f"allowed here: {', '.join(known)}" if 0 < len(known) <= 16 else ""
+    return f"allowed here: {', '.join(known)}" if 0 < len(known) <= _SHOWN_MAX else ""

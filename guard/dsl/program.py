@@ -175,6 +175,7 @@ class Program:
         self.hash = digest
         self._plans = plans
         self._graph = graph
+        self._fixed: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._functions: dict[Bound, Callable[[Sequence[float]], tuple[Outcome, ...]]] = {}
 
     def bind(self, facts: MarketFacts) -> Binding:
@@ -193,9 +194,14 @@ class Program:
         return Binding(numbers, function, facts)
 
     def _bound(self, numbers: tuple[int, ...], known: Mapping[str, Any], facts: MarketFacts) -> Bound:
-        outputs = [node for number in numbers for node in self._plans[number].outputs]
         graph = self._graph
-        fixed = [node for node in graph.needed(outputs) if graph.is_fixed[node] and graph.nodes[node].operation != "const"]
+        fixed = self._fixed.get(numbers)
+        if fixed is None:
+            outputs = tuple(node for number in numbers for node in self._plans[number].outputs)
+            fixed = tuple(node for node in graph.needed(outputs) if graph.is_fixed[node] and graph.nodes[node].operation != "const")
+            if len(self._fixed) >= _BINDINGS_MAX:
+                self._fixed.clear()
+            self._fixed[numbers] = fixed
         values = graph.evaluate(fixed, leaves=None, facts=known)
         kept = tuple((node, value) for node, value in zip(fixed, values, strict=True) if isinstance(value, bool) or value is None)
         return Bound(numbers, kept, tuple(self.rules[number].factor_absent(facts) for number in numbers))

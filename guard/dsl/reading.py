@@ -32,7 +32,7 @@ _QUOTE_PATTERN = 'quote a pattern that starts with *, ! or &: symbol: "*/USDT"'
 _QUOTE_EXPRESSION = 'quote an expression inside { } or [ ]: {value: "ramp(x, 1%, 6%)"}'
 
 
-class _Stop(Exception):  # noqa: N818 - not an error: the problem is already in the report
+class _Stop(Exception):
     """The rest of the file cannot be read."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
 from guard.dsl.values import Duration, Model, Ratio, RuleId, Weight, Words, Written
 from guard.model import Block, Level, MarketClass, RuleMode, TargetKind
@@ -52,7 +53,7 @@ class Use(Model):
 
     detector: str
     """Name of an installed detector."""
-    params: dict[str, str | float | bool | list[str]] = {}
+    params: dict[str, str | float | bool | list[str]] = Field(default_factory=dict)
     """Its parameters; the others keep their defaults."""
 
 
@@ -144,28 +145,20 @@ class Step(Model):
             raise ValueError("an action is alert, or {quarantine: {for: 30m}}")
         return self
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
+        """Say that the bare words are allowed, too."""
+        return {"anyOf": [{"enum": ["alert", "quarantine"]}, handler.resolve_ref_schema(handler(core_schema))]}
+
 
 def _quarantine_default(value: Any) -> Any:  # noqa: ANN401 - likewise
     return {"quarantine": {}} if value == "quarantine" else _step(value)
 
 
-Action = Annotated[
-    Step,
-    BeforeValidator(_quarantine_default),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["alert", "quarantine"]},
-                {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["quarantine"],
-                    "properties": {"quarantine": {"$ref": "#/$defs/QuarantineAction"}},
-                },
-            ]
-        }
-    ),
-]
+Action = Annotated[Step, BeforeValidator(_quarantine_default)]
+
+
+_DEFAULT_ACTIONS: dict[LevelName, tuple[Step, ...]] = {"warning": (Step(alert=True),)}
 
 
 class RuleSpec(Model):
@@ -179,15 +172,15 @@ class RuleSpec(Model):
     """How far it may go: disabled, shadow (computed and shown only), alert, enforce."""
     tags: Words = ()
     scope: ScopeSpec = ScopeSpec()
-    use: dict[RuleId, Use] = {}
+    use: dict[RuleId, Use] = Field(default_factory=dict)
     """Detectors, by the name that expressions use: pump.score."""
-    let: dict[RuleId, Written] = {}
+    let: dict[RuleId, Written] = Field(default_factory=dict)
     """Named expressions."""
     when: Written | None = None
     """The condition; without it only the score counts."""
-    unless: dict[RuleId, Written] = {}
+    unless: dict[RuleId, Written] = Field(default_factory=dict)
     """Named exceptions: one that holds keeps the rule silent."""
-    risk: dict[RuleId, FactorSpec] = {}
+    risk: dict[RuleId, FactorSpec] = Field(default_factory=dict)
     """Factors of the score."""
     levels: Levels = Levels()
     level: LevelName | None = None
@@ -195,7 +188,7 @@ class RuleSpec(Model):
     for_us: Annotated[Duration, Field(alias="for")] = 0
     """How long the condition must hold before a level begins."""
     clear: Clear = Clear()
-    actions: dict[LevelName, tuple[Action, ...]] = {"warning": (Step(alert=True),)}
+    actions: dict[LevelName, tuple[Action, ...]] = Field(default_factory=lambda: dict(_DEFAULT_ACTIONS))
     """What happens at a level and at the ones above it, until one of them has actions of its own."""
 
     @model_validator(mode="after")
@@ -220,11 +213,11 @@ class Pack(Model):
     """A file of rules."""
 
     version: Literal[1] = 1
-    lists: dict[RuleId, tuple[str, ...]] = {}
+    lists: dict[RuleId, tuple[str, ...]] = Field(default_factory=dict)
     """Named lists of texts: $majors."""
-    macros: dict[RuleId, Written] = {}
+    macros: dict[RuleId, Written] = Field(default_factory=dict)
     """Named expressions for all rules of the file."""
-    rules: dict[RuleId, RuleSpec] = {}
+    rules: dict[RuleId, RuleSpec] = Field(default_factory=dict)
     """Rules by their id."""
-    override: dict[RuleId, dict[str, Any]] = {}
+    override: dict[RuleId, dict[str, Any]] = Field(default_factory=dict)
     """Keys of rules of other files that are replaced; mappings are merged by key."""

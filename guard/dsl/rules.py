@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from guard.dsl.document import Entry, Node, Table, merged, plain
+from guard.dsl.document import Entry, Node, Scalar, Table, merged, plain
 from guard.dsl.problems import Place, Report, Source, did_you_mean
 from guard.dsl.reading import read_file, read_text
 from guard.dsl.rule_models import Pack, RuleSpec
@@ -17,8 +17,6 @@ from guard.dsl.validation import validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    from guard.dsl.document import Scalar
 
 __all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
 
@@ -30,8 +28,8 @@ _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 class RuleSource:
     """One rule as written, after overrides.
 
-    `spec` is None where its keys have mistakes. `node` is the tree with the origin of every key; `lists` and `macros` are those of its file. `hash` is over everything that
-    the rule means: unchanged, a reload keeps its state.
+    `spec` is None where its keys have mistakes. `node` is the tree with the origin of every key; `lists` and `macros` are those
+    of its file. `hash` is over everything that the rule means: unchanged, a reload keeps its state.
     """
 
     id: str
@@ -131,12 +129,12 @@ def _shell(root: Table, report: Report) -> _Shell:
         if entry is not None and isinstance(entry.node, Table):
             hollow[key] = Entry(entry.key, Table({}, entry.node.place))
     pack = validate(Pack, Table(hollow, root.place), report)
-    macros = {name: entry.node for name, entry in parts.get("macros", {}).items()}
+    macros = {name: entry.node for name, entry in parts.get("macros", {}).items() if isinstance(entry.node, Scalar)}
     return _Shell(
         pack.lists
         if pack is not None
         else {name: tuple(map(str, _words(entry.node))) for name, entry in parts.get("lists", {}).items()},
-        {name: node for name, node in macros.items() if not isinstance(node, Table) and hasattr(node, "text")},
+        macros,
         parts.get("rules", {}),
         parts.get("override", {}),
     )

@@ -48,11 +48,11 @@ class ExchangeSettings(Model):
     """At most so many markets, the ones with the most turnover."""
     reference: str | None = None
     """Symbol of the market leader; the default is BTC/USDT, or BTC in the quote that is watched."""
-    urls: dict[str, SecretStr] = {}
+    urls: dict[str, SecretStr] = Field(default_factory=dict)
     """Addresses that replace ccxt's, a proxy's for example."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Handed to the connector as they are."""
-    limits: dict[str, float] = {}
+    limits: dict[str, float] = Field(default_factory=dict)
     """Limits of the connector, its share of the exchange's REST quota for example."""
 
     @model_validator(mode="after")
@@ -114,7 +114,7 @@ class ChannelSettings(Model):
     rules: Words = ("*",)
     """The rules that are sent here, `*` allowed."""
     daily_max: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """At most so many messages in 24 hours; the last one says that more were held back. Quarantines and critical ones always pass."""
+    """At most so many messages in 24 hours."""
 
 
 class QuietHours(Model):
@@ -139,7 +139,7 @@ class GroupSettings(Model):
 class AlertSettings(Model):
     """Who is told what, and how often."""
 
-    channels: dict[Name, ChannelSettings] = {}
+    channels: dict[Name, ChannelSettings] = Field(default_factory=dict)
     group: GroupSettings = GroupSettings()
     repeat_us: Annotated[Duration, Field(alias="repeat", gt=0)] = 14_400_000_000
     """How long until an episode that goes on is told again."""
@@ -198,10 +198,10 @@ class GuardConfig(Model):
     """The ceiling: observe and alert never refuse an order."""
     rules: Words = ()
     """Shipped packs (guard:pump_dump) and files relative to this one, `*` allowed."""
-    override: dict[str, dict[str, Any]] = {}
+    override: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Keys of rules that are replaced; mappings are merged by key."""
     exchanges: Annotated[dict[Name, ExchangeSettings], Field(min_length=1)]
-    bots: dict[str, BotSettings] = {"*": BotSettings()}
+    bots: dict[str, BotSettings] = Field(default_factory=lambda: {"*": BotSettings()})
     allow: tuple[AllowEntry, ...] = ()
     alerts: AlertSettings = AlertSettings()
     on_market_wide: Annotated[MarketWide, BeforeValidator(_market_wide)] = MarketWide()

@@ -156,7 +156,7 @@ def written(expression: Expression, constants: Mapping[str, str] | None = None) 
     return _write(expression, constants or {}, 0)
 
 
-def _write(expression: Expression, constants: Mapping[str, str], outer: int) -> str:
+def _write(expression: Expression, constants: Mapping[str, str], outer: int) -> str:  # noqa: PLR0911 - one case for each kind
     match expression:
         case Number():
             return expression.text

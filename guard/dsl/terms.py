@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from guard.dsl.syntax import Expression
 
-__all__ = ["POISON", "Cycle", "Names", "Scope", "Term", "joined_unit", "kind_of", "product_unit", "quotient_unit"]
+__all__ = ["POISON", "Cycle", "Names", "Scope", "Term", "fixed", "joined_unit", "kind_of", "product_unit", "quotient_unit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,12 @@ class Term:
 POISON = Term("", -1, Type.NUMBER)
 
 
-class Cycle(Exception):  # noqa: N818 - caught where the name stands
+def fixed(term: Term) -> Callable[[], Term]:
+    """Return the definition of a name that is already checked."""
+    return lambda: term
+
+
+class Cycle(Exception):
     """A name is defined by itself."""
 
 

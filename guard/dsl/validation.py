@@ -100,7 +100,7 @@ def _report(
     report.add(code, Place(place.source, place.line, place.column, is_hidden=hidden or place.is_hidden), message, hint)
 
 
-def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | int]) -> tuple[str, str]:
+def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: PLR0911 - one case for each kind of mistake
     context = details.get("ctx", {})
     tail = f", found {found}" if found else ""
     match kind:

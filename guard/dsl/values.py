@@ -40,7 +40,7 @@ def duration_us(text: Any) -> int:  # noqa: ANN401 - what stands in the file may
     """
     found = quantity(text) if isinstance(text, str) else None
     if isinstance(text, int | float) and not isinstance(text, bool):
-        raise ValueError(f"a duration needs its unit (ms, s, m, h or d), for example {text:g}s")
+        raise ValueError(f"a duration needs its unit (ms, s, m, h or d), for example {text:g}s")  # noqa: TRY004 - pydantic wants it
     if found is None or found[1] is not Unit.DURATION or not 0 <= found[0] <= _DURATION_MAX_US:
         raise ValueError(f"expected a duration such as 30s, 10m, 6h or 7d, found {str(text)[:40]!r}")
     return round(found[0])

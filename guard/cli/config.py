@@ -1,0 +1,69 @@
+"""``guard config``: check and show guard.yaml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from guard.cli.output import Exit
+from guard.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from guard.cli.output import Output
+
+__all__ = ["config"]
+
+_FILE = click.argument("file", required=False, type=click.Path(path_type=Path))
+
+
+@click.group
+def config() -> None:
+    """Check and show guard.yaml."""
+
+
+def _file(file: Path | None) -> Path:
+    return file or Path(os.environ.get("GUARD_CONFIG", "guard.yaml"))
+
+
+@config.command
+@_FILE
+@click.pass_obj
+def check(output: Output, file: Path | None) -> int:
+    """Find every mistake in guard.yaml, its variables and secrets; `guard rules check` looks at the rules too."""
+    from guard.dsl import load_guard
+
+    path = _file(file)
+    try:
+        load_guard(path, os.environ)
+    except ConfigurationError as error:
+        if output.is_json:
+            output.document({"errors": [problem._asdict() for problem in error.problems]})
+        else:
+            output.text(f"{error}\n\n{path}: {len(error.problems)} mistake{'s' if len(error.problems) > 1 else ''}")
+        return Exit.CONFIGURATION
+    if output.is_json:
+        output.document({"errors": []})
+    else:
+        output.text(f"{path}: no mistakes found")
+    return Exit.OK
+
+
+@config.command
+@_FILE
+@click.option("--redacted/--plain", default=True, show_default=True, help="Mask addresses and options that may hold a secret.")
+@click.pass_obj
+def show(output: Output, file: Path | None, *, redacted: bool) -> None:
+    """Show guard.yaml with variables, secrets and defaults filled in."""
+    from guard.dsl import load_guard
+    from guard.dsl.describe import configuration
+
+    found = configuration(load_guard(_file(file), os.environ), is_redacted=redacted)
+    if output.is_json:
+        output.document({"config": found})
+        return
+    import yaml
+
+    output.text(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120).rstrip())

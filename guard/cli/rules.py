@@ -1,0 +1,173 @@
+"""``guard rules``: check, list, show and describe rules."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from guard.cli.output import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.cli.output import Output
+    from guard.dsl.rules import RuleSet, RuleSource
+    from guard.errors import Problem
+
+__all__ = ["rules"]
+
+_PATH = click.Path(path_type=Path)
+_LATER = {"test": "guard.cli.rules_test:test"}
+_KEYS = ("file", "line", "column", "id", "name", "severity", "message", "hint")
+
+
+class _Group(click.Group):
+    """Finds subcommands that live in a module of their own when they are called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names that are here and those whose module is installed."""
+        return sorted(
+            [*super().list_commands(ctx), *(name for name, place in _LATER.items() if find_spec(place.partition(":")[0]))]
+        )
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        place = _LATER.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = place.partition(":")
+        if find_spec(module) is None:
+            return None
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Group)
+def rules() -> None:
+    """Check, list and explain rules."""
+
+
+def guard_file() -> Path:
+    """Return the guard.yaml in use: GUARD_CONFIG, else the one in the working folder."""
+    return Path(os.environ.get("GUARD_CONFIG", "guard.yaml"))
+
+
+@rules.command
+@click.argument("paths", nargs=-1, type=_PATH)
+@click.pass_obj
+def check(output: Output, paths: Sequence[Path]) -> int:
+    """Find every mistake in rule files, folders of them, or guard.yaml and its rules (the default)."""
+    from guard.dsl import check as check_files
+
+    problems = check_files(paths or [guard_file()], env=os.environ)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if output.is_json:
+        output.document({"errors": [{key: getattr(problem, key) for key in _KEYS} for problem in problems]})
+    else:
+        for problem in problems:
+            output.text(f"{problem}\n")
+        output.text(_summary(problems, paths or [guard_file()]))
+    return Exit.FINDINGS if errors else Exit.OK
+
+
+def _summary(problems: Sequence[Problem], paths: Sequence[Path]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    words = [
+        f"{count} {word}{'s' if count > 1 else ''}"
+        for count, word in ((errors, "error"), (len(problems) - errors, "warning"))
+        if count
+    ]
+    return f"{', '.join(map(str, paths))}: {' and '.join(words) or 'no mistakes found'}"
+
+
+def _rule_set(paths: Sequence[Path]) -> RuleSet:
+    from guard.dsl import load_guard, load_rules
+
+    return load_rules(paths or load_guard(guard_file(), os.environ))
+
+
+@rules.command("list")
+@click.argument("paths", nargs=-1, type=_PATH)
+@click.pass_obj
+def list_rules(output: Output, paths: Sequence[Path]) -> None:
+    """List rules with their mode; shadow rules never alert nor block."""
+    found = [_row(rule) for rule in _rule_set(paths).rules]
+    if output.is_json:
+        output.document({"rules": found})
+        return
+    for row in found:
+        output.text(f"{row['rule']:<24} {row['mode'].upper():<9} {row['title']}  ({row['file']}:{row['line']})")
+
+
+def _row(rule: RuleSource) -> dict[str, Any]:
+    spec = rule.spec
+    assert spec is not None
+    return {
+        "rule": rule.id,
+        "mode": str(spec.mode),
+        "title": spec.title,
+        "detectors": [use.detector for use in spec.use.values()],
+        "file": rule.file,
+        "line": rule.place.line,
+        "hash": rule.hash,
+    }
+
+
+@rules.command
+@click.argument("word", default="")
+@click.pass_obj
+def features(output: Output, word: str) -> None:
+    """List what expressions can name: features and fields with WORD in their name or description."""
+    from guard.dsl.describe import described
+
+    rows = [row for row in described() if word.lower() in f"{row['name']} {row['doc']}".lower()]
+    if output.is_json:
+        output.document({"features": rows})
+        return
+    for row in rows:
+        output.text(f"{row['usage']:<44} {row['unit']:<9} {row['doc']}")
+        if row["formula"]:
+            output.text(f"{'':<44} {'':<9} = {row['formula']}")
+
+
+@rules.command
+@click.argument("rule_id", metavar="ID")
+@click.argument("paths", nargs=-1, type=_PATH)
+@click.option("--resolved", is_flag=True, help="With defaults filled in, and where each key comes from.")
+@click.pass_obj
+def show(output: Output, rule_id: str, paths: Sequence[Path], *, resolved: bool) -> None:
+    """Show one rule as it stands after overrides."""
+    from guard.dsl.describe import origins, shown
+    from guard.dsl.problems import did_you_mean
+    from guard.errors import OperationRefused
+
+    found = {rule.id: rule for rule in _rule_set(paths).rules}
+    rule = found.get(rule_id)
+    if rule is None:
+        raise OperationRefused(f"there is no rule {rule_id!r}; {did_you_mean(rule_id, found)}")
+    if output.is_json:
+        output.document({"rule": rule_id, "hash": rule.hash, "keys": shown(rule, resolved=resolved), "origins": origins(rule)})
+        return
+    import yaml
+
+    output.text(yaml.safe_dump({rule_id: shown(rule, resolved=resolved)}, sort_keys=False, allow_unicode=True, width=120).rstrip())
+    for key, place in origins(rule).items() if resolved else ():
+        output.text(f"# {key:<40} {place}")
+
+
+@rules.command
+@click.option("--config", "is_config", is_flag=True, help="The schema of guard.yaml instead of a pack's.")
+@click.pass_obj
+def schema(output: Output, *, is_config: bool) -> None:
+    """Print the JSON schema (draft 7) of rule packs, for editors."""
+    import json
+
+    from guard.dsl.describe import json_schema
+
+    output.text(json.dumps(json_schema(is_config=is_config), indent=2))
