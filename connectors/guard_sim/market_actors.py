@@ -29,7 +29,7 @@ def pump_dump(market: CoinMarket, draw: Random, truth: Truth, now_us: int) -> It
         now_us += int(exponential(draw, 0.7) * SECOND_US) + 1
         yield now_us
         market.take(now_us, BUY, market.lots(market.coin.level_usd * draw.uniform(0.3, 0.9)), levels_max=2)
-        market.own += 0.0004
+        market.own += 0.0001
     truth.enter("rush", now_us)
     target = first_fair * (1.0 + draw.uniform(0.18, 0.28))
     market.moods["pump"] = (6.0, 0.35)

@@ -106,7 +106,7 @@ class CoinMarket:
         """Execute a taker order against the levels shown and print one trade a level, all with one stamp."""
         fills = self.book.take(side, lots, limit=limit, levels_max=levels_max)
         if fills:
-            self.maker.eaten(ASK if side == BUY else BID, len(fills))
+            self.maker.eaten(ASK if side == BUY else BID, fills)
             self.print(now_us, side, fills)
         return fills
 
@@ -140,20 +140,21 @@ class CoinMarket:
             now_us += period_us
 
     def trade(self, start_us: int) -> Iterator[int]:
-        """Run the takers: bursts that excite themselves, thinned once a second so that a changed mood counts at once."""
-        now_us = start_us
+        """Run the takers, in bursts that excite themselves; at least once a second they look at the mood anew."""
+        draw, now_us = self._draw, start_us
         while True:
-            rate = self._rate(now_us)
-            wait_s = exponential(self._draw, 1.0 / rate)
-            if wait_s > 1.0:
-                now_us += SECOND_US
-                self._excited *= math.exp(-1.0 / _EXCITED_S)
-                yield now_us
-                continue
+            steady = self._rate(now_us)
+            highest = steady + self._excited
+            wait_s = exponential(draw, 1.0 / highest)
+            is_due = wait_s <= 1.0
+            wait_s = min(wait_s, 1.0)
+            self._excited *= math.exp(-wait_s / _EXCITED_S)
             now_us += int(wait_s * SECOND_US) + 1
-            self._excited = min(self._excited * math.exp(-wait_s / _EXCITED_S) + _EXCITED_PER_TRADE, _EXCITED_MAX)
             yield now_us
-            self._order(now_us)
+            # Excitement has faded since the wait was drawn (Ogata's thinning).
+            if is_due and draw.random() * highest <= steady + self._excited:
+                self._excited = min(self._excited + _EXCITED_PER_TRADE, _EXCITED_MAX)
+                self._order(now_us)
 
     def wander(self, start_us: int) -> Iterator[int]:
         """Run natural episodes: now and then a busy minute with a move of up to one percent, and a crowd that follows it."""
@@ -175,7 +176,7 @@ class CoinMarket:
         rate = self.coin.trades_per_s * hour_factor(now_us) * _BASE_SHARE
         for factor, _ in self.moods.values():
             rate *= factor
-        return rate + self._excited
+        return rate
 
     def _order(self, now_us: int) -> None:
         draw = self._draw

@@ -9,7 +9,9 @@ from guard.model import ASK, BID
 from guard_sim.chance import Random, lognormal
 
 if TYPE_CHECKING:
-    from guard_sim.book import Book
+    from collections.abc import Sequence
+
+    from guard_sim.book import Book, Fill
     from guard_sim.coins import Coin
 
 __all__ = ["Maker"]
@@ -26,7 +28,8 @@ class Maker:
 
     When the fair value moves by a step, one level leaves on the near side and one comes on the other, as cancels and new orders
     do; a few sizes change at each look; levels that takers ate come back within a few looks. `withheld` names how many steps of
-    the grid stay empty beside the middle, by side: actors raise it to pull quotes. `walls` is size that somebody else rests.
+    the grid stay empty beside the middle, by side: actors raise it to pull quotes. `walls` is size that somebody else rests, by
+    side and tick.
     """
 
     def __init__(self, coin: Coin, book: Book, draw: Random) -> None:
@@ -60,20 +63,24 @@ class Maker:
         self._refill()
         self._refresh()
 
-    def eaten(self, side: int, levels: int) -> None:
-        """Tell that takers ate about `levels` levels of `side`."""
-        self._eaten[side] = max(self._eaten[side], min(levels + 1, LEVELS))
+    def eaten(self, side: int, fills: Sequence[Fill]) -> None:
+        """Tell what takers ate of `side`."""
+        self._eaten[side] = max(self._eaten[side], min(len(fills) + 1, LEVELS))
+        for fill in fills if self.walls else ():
+            left = min(self.walls.get((side, fill.tick), 0), self._book.lots[side].get(fill.tick, 0))
+            self._set_wall(side, fill.tick, left)
 
     def build_wall(self, side: int, below_top: int, lots: int) -> int:
         """Rest `lots` of somebody else `below_top` places behind the best quote and return the place."""
         place = self._top[side] - side * below_top
-        self.walls[side, place] = self.walls.get((side, place), 0) + lots
+        tick = self.tick(place)
+        self._set_wall(side, tick, self.walls.get((side, tick), 0) + lots)
         self._place(side, place, self._lots(below_top))
         return place
 
     def remove_wall(self, side: int, place: int) -> None:
         """Take the wall at `place` away; the maker's own size stays if the place is still on the ladder."""
-        if self.walls.pop((side, place), None) is not None:
+        if self.walls.pop((side, self.tick(place)), None) is not None:
             depth = (self._top[side] - place) * side
             self._place(side, place, self._lots(depth) if 0 <= depth < LEVELS else 0)
 
@@ -87,8 +94,10 @@ class Maker:
         """Cancel what the new quotes would trade against; also walls that the price ran through."""
         highest_bid, lowest_ask = self.tick(ask), self.tick(bid)
         while (best := self._book.best(BID)) is not None and best >= highest_bid:
+            self._set_wall(BID, best, 0)
             self._book.set(BID, best, 0)
         while (best := self._book.best(ASK)) is not None and best <= lowest_ask:
+            self._set_wall(ASK, best, 0)
             self._book.set(ASK, best, 0)
 
     def _move(self, side: int, top: int) -> None:
@@ -134,7 +143,14 @@ class Maker:
                 self._place(side, place, self._lots(depth))
 
     def _place(self, side: int, place: int, lots: int) -> None:
-        self._book.set(side, self.tick(place), lots + self.walls.get((side, place), 0))
+        tick = self.tick(place)
+        self._book.set(side, tick, lots + self.walls.get((side, tick), 0))
+
+    def _set_wall(self, side: int, tick: int, lots: int) -> None:
+        if lots:
+            self.walls[side, tick] = lots
+        else:
+            self.walls.pop((side, tick), None)
 
     def _lots(self, depth: int) -> int:
         return max(1, round(lognormal(self._draw, self._level_lots * (1.0 + 0.04 * depth), _SIGMA)))

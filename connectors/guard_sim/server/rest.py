@@ -204,7 +204,7 @@ def json_response(document: Any, *, status: int = 200) -> web.Response:  # noqa:
 
 
 def _refused(code: int, message: str) -> web.HTTPBadRequest:
-    return web.HTTPBadRequest(body=orjson.dumps({"code": code, "msg": message}), content_type="application/json")
+    return web.HTTPBadRequest(text=orjson.dumps({"code": code, "msg": message}).decode(), content_type="application/json")
 
 
 def _number(request: web.Request, name: str, default: int, largest: int | None = None) -> int:

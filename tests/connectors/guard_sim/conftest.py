@@ -1,0 +1,77 @@
+"""An exchange in the test's own loop, and an unmodified ccxt.pro that is pointed at it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+from guard_sim.coins import chosen
+from guard_sim.server.clock import now_us
+from guard_sim.server.exchange import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+class Running(NamedTuple):
+    exchange: Exchange
+    rest: str
+    websocket: str
+
+    async def ask(self, path: str, **words: Any) -> Any:
+        async with aiohttp.ClientSession() as session, session.get(self.rest + path, params=words) as response:
+            return await response.json()
+
+    async def post(self, path: str, document: Any) -> tuple[int, Any]:
+        async with aiohttp.ClientSession() as session, session.post(self.rest + path, json=document) as response:
+            return response.status, await response.json()
+
+    async def fault(self, kind: str, **words: Any) -> Any:
+        status, answer = await self.post("/control/fault", {"kind": kind, **words})
+        assert status == 200, answer
+        return answer
+
+
+@asynccontextmanager
+async def _serving(schedule: object) -> AsyncIterator[Running]:
+    exchange = Exchange(coins=chosen(), seed=7, schedule=schedule, now_us=now_us)
+    server = TestServer(exchange.app())
+    await server.start_server()
+    living = asyncio.create_task(exchange.run())
+    try:
+        yield Running(exchange, f"http://127.0.0.1:{server.port}", f"ws://127.0.0.1:{server.port}/stream")
+    finally:
+        living.cancel()
+        exchange.hub.drop(None)
+        await server.close()
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    async with _serving("calm") as running:
+        yield running
+
+
+@pytest.fixture
+async def pointed(running: Running) -> AsyncIterator[Callable[[], Any]]:
+    """Return a maker of ccxt.pro clients, unmodified but for their addresses; they are closed at the end."""
+    ccxtpro = pytest.importorskip("ccxt.pro")
+    made: list[Any] = []
+
+    def make() -> Any:
+        client = ccxtpro.binance({"apiKey": "none", "secret": "none", "enableRateLimit": False})
+        client.urls["api"]["public"] = client.urls["api"]["private"] = f"{running.rest}/api/v3"
+        client.urls["api"]["ws"]["spot"] = running.websocket
+        client.options["fetchMarkets"] = {"types": ["spot"]}
+        client.options["fetchCurrencies"] = client.options["fetchMargins"] = False
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        await client.close()
