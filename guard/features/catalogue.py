@@ -29,6 +29,12 @@ CATALOGUE: Final[tuple[Feature, ...]] = (
         "Log distance of the price from its average of 600 s.",
     ),
     Feature(
+        "residual_gap",
+        "trend_gap() - beta() * reference_gap()",
+        Unit.RATIO,
+        "Log distance of the price from its average of 600 s, net of beta to the reference market.",
+    ),
+    Feature(
         "move_ticks",
         "abs(price() - open_price(w)) / tick()",
         Unit.COUNT,

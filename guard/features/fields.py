@@ -34,10 +34,11 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field(
         "rush",
         Unit.COUNT,
-        "Price levels that taker orders swept beyond their first: prints of one side with one stamp are one order.",
+        "Price levels that takers swept: prints beyond the one before on their side, at most 1 s after it.",
         (_W, _TAKER),
     ),
-    Field("rush_orders", Unit.COUNT, "Taker orders that swept more than one price level.", (_W, _TAKER)),
+    Field("rush_orders", Unit.COUNT, "Taker orders, prints of one side with one stamp, that swept several levels.", (_W, _TAKER)),
+    Field("rush_seconds", Unit.COUNT, "Seconds in which takers swept levels: many in a row are many hands.", (_W, _TAKER)),
     Field(
         "high_buys",
         Unit.QUOTE,
@@ -72,6 +73,11 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("tick", Unit.QUOTE, "Smallest price step: as the exchange tells it, else the smallest seen, in quote per base."),
     Field("beta", Unit.NONE, "Slope of the market's minute returns on the reference market's, shrunk towards 1; 0 without one."),
     Field("reference_ret", Unit.RATIO, "Return of the reference market over the window; 0 where the exchange has none.", (_W,)),
+    Field(
+        "reference_gap",
+        Unit.RATIO,
+        "Log distance of the reference market's price from its average of 600 s; 0 where the exchange has none.",
+    ),
     Field("prints_count", Unit.COUNT, "Number of kept trades: the last 500, at most 24 h old."),
     Field("prints_pairs", Unit.RATIO, "Share of kept trades with the size of the one before, its opposite side, within 2 s."),
     Field("prints_alternation", Unit.RATIO, "Share of kept trades on the other side than the one before."),

@@ -9,7 +9,7 @@ from guard.features.kernel import slots as s
 from guard.features.kernel.layout import BASELINE_ANSWERS, BASELINE_BUCKETS, BASELINE_HEAD, BASELINE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from guard.features.kernel.layout import Baseline
 
@@ -26,7 +26,6 @@ _NON_EMPTY_MIN = 30.0
 _WEIGHT_MAX = 1e12
 _AGE_MAX = 20.0
 _STALE_SHARE = 0.01
-_PAST_SOURCES = (s.TURNOVER, s.BUY_TURNOVER)
 
 
 def mark_bins(x: list[float], i: list[int], baselines: Sequence[Baseline], at: int) -> None:
@@ -61,10 +60,11 @@ def close_bins(x: list[float], i: list[int], baselines: Sequence[Baseline], at: 
     i[s.NEXT_CLOSE] = upcoming
 
 
-def past(x: list[float], baselines: Sequence[Baseline], at: int, turnover: float, bought: float) -> None:
-    """Feed one trade of the past, oldest first, to the baselines of turnover; each keeps an open bin for it."""
+def past(x: list[float], baselines: Sequence[Baseline], at: int, grown: Mapping[int, float]) -> None:
+    """Feed one trade of the past, oldest first; `grown` tells by how much each source grew. Each baseline keeps an open bin."""
     for item in baselines:
-        if item.source not in _PAST_SOURCES:
+        growth = grown.get(item.source)
+        if growth is None:
             continue
         offset = item.offset
         number = float(at // item.bin_us)
@@ -72,7 +72,7 @@ def past(x: list[float], baselines: Sequence[Baseline], at: int, turnover: float
             _close_past(x, item, number)
             x[offset + PAST_BIN] = number
         if number == x[offset + PAST_BIN]:
-            x[offset + PAST_SUM] += turnover if item.source == s.TURNOVER else bought
+            x[offset + PAST_SUM] += growth
 
 
 def end_past(x: list[float], baselines: Sequence[Baseline]) -> None:

@@ -196,7 +196,10 @@ class Kernel:
         turnover = price * amount
         # History made of candles has no side: half of it is taken as bought.
         bought = turnover if side > 0 else 0.0 if side < 0 else 0.5 * turnover
-        baselines.past(x, self._layout.baselines, at, turnover, bought)
+        grown = {s.TURNOVER: turnover, s.BUY_TURNOVER: bought, s.RUSH_BUY_LEVELS: 0.0, s.RUSH_SELL_LEVELS: 0.0}
+        if side and trades.past_sweep(x, i, at, price, side):
+            grown[s.RUSH_BUY_LEVELS if side > 0 else s.RUSH_SELL_LEVELS] = 1.0
+        baselines.past(x, self._layout.baselines, at, grown)
         trades.average(x, i, at, price)
 
     def _trade(self, x: list[float], i: list[int], stamp: int, batch: Batch, number: int) -> bool:

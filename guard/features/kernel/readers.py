@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.features.kernel import baselines, book, prints, windows
@@ -295,6 +296,19 @@ def _reference_ret(layout: Layout, leaf: Leaf) -> Read:
     return read
 
 
+def _reference_gap(_layout: Layout, _leaf: Leaf) -> Read:
+    def read(_x: list[float], i: list[int], view: View) -> float:
+        if view.reference is None:
+            return 0.0
+        theirs, numbers = view.reference
+        at = max(i[s.AT], numbers[s.AT])
+        if numbers[s.TRADES_SINCE] == s.NEVER or at - numbers[s.EWMA_BEGAN] < EWMA_US:
+            return s.NAN
+        return log(theirs[s.PRICE] / average_price(theirs, numbers, at))
+
+    return read
+
+
 def _price_at(x: list[float], i: list[int], window: Window, at: int) -> float:
     """Return another market's price at a time, without moving its clock."""
     number = at // window.width_us - 1
@@ -338,6 +352,7 @@ READERS: dict[str, Maker] = {
     "squares": _total(s.SQUARES),
     "rush": _sided(_total, s.RUSH_BUY_LEVELS, s.RUSH_SELL_LEVELS),
     "rush_orders": _sided(_total, s.RUSH_BUY_ORDERS, s.RUSH_SELL_ORDERS),
+    "rush_seconds": _sided(_total, s.RUSH_BUY_SECONDS, s.RUSH_SELL_SECONDS),
     "inside_volume": _total(s.INSIDE_VOLUME),
     "high_buys": _floored("high_buys", baselines.HIGH),
     "high_rush": _answer("high_rush", baselines.HIGH),
@@ -347,6 +362,7 @@ READERS: dict[str, Maker] = {
     "tick": _tick,
     "beta": _beta,
     "reference_ret": _reference_ret,
+    "reference_gap": _reference_gap,
     "prints_count": _prints(_prints_count),
     "prints_pairs": _prints(prints.same_size_pairs),
     "prints_alternation": _prints(prints.alternation),

@@ -6,11 +6,12 @@ from math import exp, log
 
 from guard.features.kernel import slots as s
 
-__all__ = ["average", "average_price", "trade"]
+__all__ = ["average", "average_price", "past_sweep", "trade"]
 
 EWMA_US = 600_000_000
 _JUMP = 0.002
-_RUSH_LEVELS = 2
+_ORDERS = s.RUSH_BUY_ORDERS - s.RUSH_BUY_LEVELS
+_SECONDS = s.RUSH_BUY_SECONDS - s.RUSH_BUY_LEVELS
 _FRESH_BOOK_US = 100_000
 
 
@@ -47,27 +48,43 @@ def trade(x: list[float], i: list[int], stamp: int, price: float, amount: float,
 
 
 def _sweep(x: list[float], i: list[int], stamp: int, price: float, side: int) -> None:
-    """Count the price levels that one taker order sweeps: prints of one side with one stamp."""
-    if side == 0:
+    """Count the price levels that takers sweep, and the orders (prints of one side with one stamp) that sweep several.
+
+    A level counts where a print lies beyond its side's previous one, at most 1 s after it: the same number whether an order's
+    fills come as one print a level, as single fills, split over stamps, or with stamps of whole seconds.
+    """
+    if side > 0:
+        at_slot, price_slot, second_slot, levels = s.BUYER_AT, s.BUYER_PRICE, s.BUYER_RUSH_SECOND, s.RUSH_BUY_LEVELS
+    elif side < 0:
+        at_slot, price_slot, second_slot, levels = s.SELLER_AT, s.SELLER_PRICE, s.SELLER_RUSH_SECOND, s.RUSH_SELL_LEVELS
+    else:
         return
+    last = i[at_slot]
     if stamp != i[s.ORDER_AT] or side != i[s.ORDER_SIDE]:
         i[s.ORDER_AT] = stamp
         i[s.ORDER_SIDE] = side
-        i[s.ORDER_LEVELS] = 1
-        x[s.ORDER_PRICE] = price
-        return
-    if (price - x[s.ORDER_PRICE]) * side <= 0.0:
-        return
-    x[s.ORDER_PRICE] = price
-    i[s.ORDER_LEVELS] += 1
-    i[s.URGENT] = 1
-    first = i[s.ORDER_LEVELS] == _RUSH_LEVELS
-    if side > 0:
-        x[s.RUSH_BUY_LEVELS] += 1.0
-        x[s.RUSH_BUY_ORDERS] += first
-    else:
-        x[s.RUSH_SELL_LEVELS] += 1.0
-        x[s.RUSH_SELL_ORDERS] += first
+        i[s.ORDER_LEVELS] = 0
+    if (price - x[price_slot]) * side > 0.0 and 0 <= stamp - last <= s.SECOND_US:
+        x[levels] += 1.0
+        i[s.URGENT] = 1
+        if stamp == last:
+            i[s.ORDER_LEVELS] += 1
+            x[levels + _ORDERS] += i[s.ORDER_LEVELS] == 1
+        second = i[s.AT] // s.SECOND_US
+        if second != i[second_slot]:
+            i[second_slot] = second
+            x[levels + _SECONDS] += 1.0
+    i[at_slot] = stamp
+    x[price_slot] = price
+
+
+def past_sweep(x: list[float], i: list[int], stamp: int, price: float, side: int) -> bool:
+    """Whether a trade of the past swept a level, as `_sweep` counts them."""
+    at_slot, price_slot = (s.PAST_BUYER_AT, s.PAST_BUYER_PRICE) if side > 0 else (s.PAST_SELLER_AT, s.PAST_SELLER_PRICE)
+    swept = (price - x[price_slot]) * side > 0.0 and 0 <= stamp - i[at_slot] <= s.SECOND_US
+    i[at_slot] = stamp
+    x[price_slot] = price
+    return swept
 
 
 def _second(x: list[float], i: list[int], price: float) -> None:
