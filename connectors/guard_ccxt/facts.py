@@ -11,7 +11,7 @@ from guard_ccxt.gate import is_symbol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["market_facts", "usd_rate"]
+__all__ = ["market_facts", "turnover_usd", "usd_rate"]
 
 _USD_STABLES = frozenset(
     {"USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "USDP", "USDD", "PYUSD", "GUSD", "USDE", "USD1", "RLUSD", "USDS"}
@@ -84,7 +84,7 @@ def _facts(
         contract_size=_positive(market.get("contractSize")) or 1.0,
         is_inverse=bool(market.get("inverse")),
         usd_rate=rate,
-        volume_24h_usd=_volume_usd(tickers.get(market["symbol"]) or {}, rate),
+        volume_24h_usd=turnover_usd(tickers.get(market["symbol"]) or {}, rate),
         listed_us=None if created is None else int(created * 1000),
         streams=streams,
     )
@@ -105,7 +105,8 @@ def _class(market: Mapping[str, Any], bases: frozenset[str]) -> MarketClass:
     return MarketClass.MAJOR if base in _MAJORS else MarketClass.SPOT
 
 
-def _volume_usd(ticker: Mapping[str, Any], rate: float | None) -> float | None:
+def turnover_usd(ticker: Mapping[str, Any], rate: float | None) -> float | None:
+    """Return the turnover of a day in USD from a ticker and the USD `rate` of its quote; None where unknown."""
     volume = _positive(ticker.get("quoteVolume"))
     return None if volume is None or rate is None else volume * rate
 

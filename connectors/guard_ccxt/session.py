@@ -13,10 +13,12 @@ import ccxt.pro
 
 from guard.errors import Unavailable
 from guard.model import Channel
+from guard_ccxt.cache import MarketCache
 from guard_ccxt.facts import market_facts
 from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
 from guard_ccxt.options import refuse
+from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Rest
 from guard_ccxt.subscription import Subscription
 from guard_ccxt.supervisor import Supervisor
@@ -58,6 +60,7 @@ class Session:
         self._counters = counters
         self._offset = ClockOffset()
         self._gates: dict[str, Gate] = {}
+        self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
         self._rest = Rest(self.exchange, context.clock, concurrent=options.rest_concurrent)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
         self.tap = Tap(
@@ -89,13 +92,13 @@ class Session:
 
     async def load(self) -> Sequence[MarketFacts]:
         """Return the facts of every market on offer; raises Unavailable."""
-        await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
+        await self._load_markets()
         # The market tables live as long as the process: frozen, the collector does not walk them again (tail latency / 50).
         gc.collect()
         gc.freeze()
         markets = list(self.exchange.markets.values())
         self._gates = {market["symbol"]: self._gate(market) for market in markets}
-        tickers = await self._tickers(markets)
+        tickers = await self._tickers()
         return market_facts(self._context.name, markets, tickers, streams=self._streams(), types=self._options.types)
 
     async def history(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
@@ -108,7 +111,28 @@ class Session:
 
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Deliver `markets` into `sink` until cancelled."""
-        await self._supervisor.run(self._subscriptions(markets, sink))
+        subscriptions = list(self._subscriptions(markets, sink))
+        streaming = asyncio.ensure_future(self._supervisor.run(subscriptions))
+        poll = TickerPoll(
+            self._tickers,
+            subscriptions=subscriptions,
+            on_deaf=self._supervisor.restart,
+            markets=markets,
+            sink=sink,
+            clock=self._context.clock,
+            every_s=self._options.ticker_poll_s,
+        )
+        has_poll = self._options.ticker_poll_s > 0 and self.exchange.has.get("fetchTickers")
+        tasks = [streaming, *([asyncio.ensure_future(poll.run())] if has_poll else [])]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     async def close(self) -> None:
         """Close streams, sockets and the REST session."""
@@ -158,9 +182,28 @@ class Session:
             contract_size=float(size) if is_size and size else 1.0, is_inverse=bool(market.get("inverse")), offset=self._offset
         )
 
-    async def _tickers(self, markets: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    async def _load_markets(self) -> None:
+        # The last good markets of the disk stand in where REST does not answer.
+        now_us = self._context.clock.now_us()
+        try:
+            await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
+        except Unavailable as error:
+            kept = await asyncio.to_thread(self._cache.read, now_us=now_us)
+            if kept is None:
+                raise
+            markets, saved_us = kept
+            self.exchange.set_markets(markets)
+            self._counters.note(f"markets as they were {(now_us - saved_us) / 3.6e9:.1f} h ago are used: {error}")
+            return
+        try:
+            await asyncio.to_thread(self._cache.write, list(self.exchange.markets.values()), now_us=now_us)
+        except (OSError, ValueError, TypeError) as error:
+            self._counters.note(f"the markets of {self._context.name} cannot be kept on disk: {error}")
+
+    async def _tickers(self) -> Mapping[str, Any]:
         if not self.exchange.has.get("fetchTickers"):
             return {}
+        markets = self.exchange.markets.values()
         types = sorted({str(market.get("type")) for market in markets if market.get("type") in ("spot", "swap", "future")})
         tickers: dict[str, Any] = {}
         for market_type in types:

@@ -80,6 +80,8 @@ class Subscription:
         self.live_since_us: int | None = None
         self.delivered_s = 0.0
         self.misses = 0
+        self.arrivals = 0
+        self.last_price: float | None = None
         self.last_good_us: int | None = None
         self.last_trade_us: int | None = None
         self.known: frozenset[int] = frozenset()
@@ -254,8 +256,11 @@ class Subscription:
         )
         self._counters.received += 1
         self._counters.last_event_us = received_us
-        if not extra and (self.last_trade_us is None or row.at_us > self.last_trade_us):
-            self.last_trade_us = row.at_us
+        if extra:
+            return
+        self.arrivals += 1
+        if self.last_trade_us is None or row.at_us >= self.last_trade_us:
+            self.last_trade_us, self.last_price = row.at_us, row.price
 
     def _is_repeated(self, row: TradeRow) -> bool:
         if not row.key:

@@ -29,7 +29,8 @@ _TICK_MAX_S = 1.0
 _SETTLE_US = 1_000_000
 _QUIET_FACTOR = 3
 _REPAIR_MAX_S = 5.0  # live trades are held back that long at most
-_QUIET_FRAMES_MIN = 100
+_QUIET_FRAMES_MIN = 1000
+_QUIET_STREAMS_MIN = 10  # fewer streams may all be quiet by nature
 
 
 class Supervisor:
@@ -101,6 +102,17 @@ class Supervisor:
         task = asyncio.create_task(repair(subscription, fetch, clock=self._clock, counters=self._counters))
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
+
+    def restart(self, subscription: Subscription) -> None:
+        """Subscribe again to a stream that missed trades though its connection looks well."""
+        connection = subscription.connection
+        if subscription.phase is not Phase.LIVE or connection is None:
+            return
+        subscription.misses += 1
+        self._counters.note(f"stalled: {subscription.symbol} trades: the ticker moved and nothing came; subscribed again")
+        misses = subscription.misses
+        subscription.lose(Status.STALLED, last_good_us=subscription.last_trade_us)
+        self._renew(subscription, connection, f"{subscription.symbol}: trades were missed", is_whole=misses > 1)
 
     async def _keep(self, subscription: Subscription) -> None:
         backoff = Backoff(self._random)
@@ -209,7 +221,7 @@ class Supervisor:
         quiet_max_us = max(stall_us, _QUIET_FACTOR * connection.longest_quiet_us)
         if silent_us > stall_us:
             why = f"{connection.url} was silent for {silent_us / 1e6:.0f} s"
-        elif connection.frames >= _QUIET_FRAMES_MIN and quiet_us > quiet_max_us:
+        elif connection.frames >= _QUIET_FRAMES_MIN and quiet_us > quiet_max_us and _carries_many(connection, subscriptions):
             why = f"{connection.url} sent no data for {quiet_us / 1e6:.0f} s"
         else:
             if silent_us > stall_us // 2 and now_us - connection.pinged_us > stall_us // 2:
@@ -240,17 +252,25 @@ class Supervisor:
         subscription.started_us = self._clock.monotonic_us()
         what = f"{subscription.symbol} {subscription.channel.name.lower()}"
         self._counters.note(f"{what}: nothing came within {self._options.first_event_s:g} s; subscribed again")
-        if subscription.misses > 1 or not subscription.hashes:
-            self._tap.drop(connection, f"{what}: no first event")
+        self._renew(subscription, connection, f"{what}: no first event", is_whole=subscription.misses > 1)
+
+    def _renew(self, subscription: Subscription, connection: Connection, why: str, *, is_whole: bool) -> None:
+        # First this stream alone; where that did not help, its whole connection.
+        if is_whole or not subscription.hashes:
+            self._tap.drop(connection, why)
             return
         for message_hash in subscription.hashes:
             connection.client.subscriptions.pop(message_hash, None)
-            connection.client.reject(TimeoutError(f"{what}: no first event"), message_hash)
+            connection.client.reject(TimeoutError(why), message_hash)
 
     def _background(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         connection.tasks.add(task)
         task.add_done_callback(connection.tasks.discard)
+
+
+def _carries_many(connection: Connection, subscriptions: list[Subscription]) -> bool:
+    return sum(subscription.connection is connection for subscription in subscriptions) >= _QUIET_STREAMS_MIN
 
 
 async def _ping(connection: Connection) -> None:

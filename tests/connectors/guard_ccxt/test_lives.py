@@ -1,0 +1,182 @@
+"""Lives of subscriptions: what ends them, what does not, and how the connector gets by without its hooks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import ccxt
+import ccxt.pro
+import pytest
+from ccxt_support import Books, MovedClock, Rows, context, until
+from small_binance import SmallBinance
+
+from guard.model import Channel, Kind, Market
+from guard_ccxt import CcxtConnector
+from guard_ccxt.options import read_options
+from guard_ccxt.session import _made
+from guard_ccxt.tap import missing_names
+
+if TYPE_CHECKING:
+    from ccxt_support import FrameServer
+
+AAA, BBB = Market("small", "AAA/USDT"), Market("small", "BBB/USDT")
+TRADES, BOOK = "aaausdt@trade", "aaausdt@depth@100ms"
+
+
+class Opened:
+    """An open connector on a small server, and what it reported."""
+
+    def __init__(self, server: FrameServer, *streams: str, **options: Any) -> None:
+        clock = MovedClock()
+        self.exchange = SmallBinance(server, clock)
+        self.reports: list[str] = []
+        given = context("small", self.exchange.options(**options), clock, reports=self.reports)
+        self.connector = CcxtConnector(given._replace(streams=frozenset(streams)))
+        self.rows = Rows()
+
+    def stream(self, markets: dict[Market, int]) -> asyncio.Task[None]:
+        return asyncio.create_task(self.connector.stream(markets, self.rows))
+
+    @property
+    def ccxt(self) -> Any:
+        session = self.connector._session
+        assert session is not None
+        return session.exchange
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_call_that_ccxt_cancels_is_made_again(server: FrameServer) -> None:
+    run = Opened(server, "trades")
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    await run.exchange.send_trade(1)
+    await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
+    (client,) = run.ccxt.clients.values()
+    del run.ccxt.clients[client.url]
+    await client.close()
+    await run.exchange.until_subscribed(TRADES, times=2)
+    assert not task.done()
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_second_stream_on_one_connector_starts_afresh(server: FrameServer) -> None:
+    run = Opened(server, "trades")
+    await run.connector.open()
+    first = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    await ended(first)
+    second = run.stream({AAA: 4, BBB: 5})
+    await run.exchange.until_subscribed(TRADES, times=2)
+    await run.exchange.until_subscribed("bbbusdt@trade")
+    await run.exchange.send_trade(1)
+    await run.exchange.send_trade(1, market_id="BBBUSDT")
+    await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 2)
+    assert {row.market for row in run.rows.of(Kind.TRADE)} == {4, 5}
+    await ended(second)
+    await run.connector.close()
+
+
+async def test_refused_depth_falls_back_to_the_exchanges_own_and_is_told(server: FrameServer) -> None:
+    run = Opened(server, "book", book_limit=77)
+    await run.connector.open()
+    stock = run.ccxt.watch_order_book
+
+    async def picky(symbol: str, limit: int | None = None) -> Any:
+        if limit is not None:
+            raise ccxt.BadRequest("limit must be one of 5, 20")
+        return await stock(symbol, limit)
+
+    run.ccxt.watch_order_book = picky
+    task = run.stream({AAA: 0})
+    await run.rows.until(lambda rows: len(rows.of(Kind.LEVEL)) == 4)
+    assert any("refuses a book depth of 77" in note for note in run.reports)
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_error_frame_that_fails_every_call_parks_nothing_it_does_not_name(server: FrameServer) -> None:
+    run = Opened(server, "trades")
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    await run.exchange.send_trade(1)
+    await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
+    (client,) = run.ccxt.clients.values()
+    client.reject(ccxt.BadSymbol("another symbol is unknown"))
+    client.subscriptions.clear()
+    await run.exchange.until_subscribed(TRADES, times=2)
+    await run.exchange.send_trade(2)
+    await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 2)
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_without_its_hooks_the_connector_says_so_and_reads_by_plain_calls(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
+    run = Opened(server, "trades", "book")
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES, BOOK)
+    await run.rows.until(lambda rows: len(rows.of(Kind.LEVEL)) == 4)
+    for identity in (1, 2):
+        await run.exchange.send_trade(identity)
+        await run.rows.until(lambda rows, count=identity: len(rows.of(Kind.TRADE)) == count)
+    await run.exchange.send_diff([["0.99", "12"]], [["1.01", "0"]])
+    await run.rows.until(lambda rows: len(rows.of(Kind.LEVEL)) == 6)
+    assert sorted(run.rows.statuses()) == [("LIVE", Channel.TRADES), ("LIVE", Channel.BOOK)]
+    assert not Books(run.rows.rows).crossed
+    assert any("gone_in_a_later_ccxt" in note for note in run.reports)
+    assert run.connector.health().details["is_tapped"] is False
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_repair_that_takes_too_long_lets_live_trades_go_behind_a_gap(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.supervisor._REPAIR_MAX_S", 0.2)
+    run = Opened(server, "trades", repair_delay_s=4.0, stall_after_s=2.0)
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    await run.exchange.send_trade(1)
+    await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
+    run.exchange.sockets[TRADES]._req.transport.abort()
+    await run.exchange.until_subscribed(TRADES, times=2)
+    await run.exchange.send_trade(2)
+    await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 2)
+    assert len(run.rows.of(Kind.GAP)) == 1
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_close_ends_streams_and_nothing_is_opened_again(server: FrameServer) -> None:
+    run = Opened(server, "trades")
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    await run.connector.close()
+    await until(task.done)
+    dials = len(server.dials)
+    await asyncio.sleep(0.2)
+    assert len(server.dials) == dials
+    assert run.connector.health().connections == {}
+
+
+@pytest.mark.parametrize("name", ["bitget", "bybit", "gate", "htx", "kraken", "kucoin", "mexc", "hyperliquid"])
+async def test_every_hook_is_there_on_the_classes_of_many_exchanges(name: str) -> None:
+    exchange = _made(name, read_options(name, {"options": {"defaultType": "spot"}, "has": {"fetchTickers": False}}))
+    assert missing_names(exchange) == []
+    assert exchange.options["defaultType"] == "spot"
+    assert exchange.has["fetchTickers"] is False
+    assert type(exchange) is getattr(ccxt.pro, name)
