@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from guard.alerts.policy import AlertPolicy
+    from guard.alerts.templates import Message
     from guard.model import Delivery, Market, Quarantine, Verdict
 
 __all__ = ["AlertManager"]
 
 _MEMORY = 4096
 _ZONES = 1000
+_ACTIVE_MAX = 20_000
 _ZONE_SHOWN = 10
 _ZONE_MARKETS_MAX = 10_000
 _TITLE_KEPT = 100
@@ -66,8 +68,9 @@ class AlertManager:
         self._zones: Bounded[str, Zone] = Bounded(_ZONES)
         self._system: Bounded[str, SystemNotice] = Bounded(_ZONES)
         self._risks: Bounded[str, dict[str, Any]] = Bounded(_MEMORY)
-        self._active: Bounded[str, tuple[Target, str]] = Bounded(_MEMORY)
+        self._active: Bounded[str, tuple[Target, str]] = Bounded(_ACTIVE_MAX)
         self._pushed: Bounded[str, tuple[int, Level]] = Bounded(_MEMORY)
+        self._due_us: int | None = None
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -76,10 +79,8 @@ class AlertManager:
 
     @property
     def next_deadline_us(self) -> int | None:
-        """When `advance` has something to do, None while nothing waits."""
-        waiting = [zone.due_us for zone in self._zones.values() if zone.due_us is not None]
-        digest = self._desk.digest_due_us
-        return min(waiting if digest is None else [*waiting, digest], default=None)
+        """When `advance` has something to do, None while nothing waits. Asked for each event, so it is kept, not searched."""
+        return self._due_us
 
     def process(self, *, verdicts: Sequence[Verdict], transitions: Sequence[Transition], at_us: int) -> tuple[Delivery, ...]:
         """Return what is to be sent because of one step. Deadlines up to `at_us` fire first."""
@@ -100,16 +101,19 @@ class AlertManager:
                 self._desk.tally.count_all("suppressed:covered")
             else:
                 sent += self._judge(verdict, at_us)
-        return (*sent, *self._desk.summaries(at_us))
+        sent += self._desk.summaries(at_us)
+        self._find_due()
+        return tuple(sent)
 
     def advance(self, now_us: int) -> tuple[Delivery, ...]:
         """Return what waited for `now_us` or an earlier moment, each as of its own due time."""
         sent: list[Delivery] = []
-        while (due_us := self.next_deadline_us) is not None and due_us <= now_us:
+        while (due_us := self._due_us) is not None and due_us <= now_us:
             zones = [(name, zone) for name, zone in self._zones.items() if zone.due_us == due_us]
             for name, zone in zones:
                 sent += self._flush(name, zone, due_us)
             sent += self._desk.summaries(due_us) if zones else self._desk.digests(due_us)
+            self._find_due()
         return tuple(sent)
 
     def system(self, key: str, title: str, body: str, level: Level, at_us: int) -> tuple[Delivery, ...]:
@@ -127,6 +131,12 @@ class AlertManager:
         if (is_over and last is None) or (last is not None and (last.level, last.title) == (level, title)):
             self._desk.tally.count_all("suppressed:repeat")
             return tuple(sent)
+        sent += self._news(key, title, body, level, at_us)
+        self._find_due()
+        return tuple(sent)
+
+    def _news(self, key: str, title: str, body: str, level: Level, at_us: int) -> list[Delivery]:
+        last, is_over = self._system.get(key), level is Level.NORMAL
         subject = Subject(f"system:{key}", "system", f"{int(level)}:{title}:{at_us}", level)
         before = last.channels if last is not None else frozenset()
         mine = self._desk.push(
@@ -139,7 +149,7 @@ class AlertManager:
             del self._system[key]
         else:
             self._system[key] = SystemNotice(level, title, before | {each.channel for each in mine})
-        return (*sent, *mine, *self._desk.summaries(at_us))
+        return [*mine, *self._desk.summaries(at_us)]
 
     def restore(self, recent_deliveries: Iterable[Delivery], quarantines: Iterable[Quarantine] = ()) -> None:
         """Remember from the ledger what was told in the last day and what is still held, after a start without saved state."""
@@ -159,6 +169,7 @@ class AlertManager:
                 self._active[quarantine.id] = (quarantine.target, blocked)
                 if quarantine.hold.zone:
                     self._zones.setdefault(quarantine.hold.zone, Zone()).open.add(quarantine.id)
+        self._find_due()
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON."""
@@ -181,6 +192,13 @@ class AlertManager:
         self._risks.refill((key, risk) for key, risk in state["risks"])
         self._active.refill((key, (Target(TargetKind(kind), name), blocked)) for key, kind, name, blocked in state["active"])
         self._pushed.refill((key, (at_us, Level(level))) for key, at_us, level in state["pushed"])
+        self._find_due()
+
+    def _find_due(self) -> None:
+        """Find the next deadline after anything has changed."""
+        waiting = [zone.due_us for zone in self._zones.values() if zone.due_us is not None]
+        digest = self._desk.digest_due_us
+        self._due_us = min(waiting if digest is None else [*waiting, digest], default=None)
 
     def _about(self, transition: Transition) -> dict[str, Any]:
         hold = transition.quarantine.hold
@@ -286,9 +304,15 @@ class AlertManager:
             for name in self._desk.books
             if self._is_repeat(episode, f"{verdict.rule}|{market}|{name}", name, verdict.level, at_us)
         }
-        held = next(((key, blocked) for key, (target, blocked) in self._active.items() if target.covers(verdict.market)), ("", ""))
-        about = about_verdict(verdict, mode=self.policy.mode, held_by=held[0], blocked=held[1])
-        sent = self._desk.push(names, subject, lambda: self._messages.render("verdict", about=about), at_us)
+
+        def render() -> Message:
+            held = next(
+                ((key, blocked) for key, (target, blocked) in self._active.items() if target.covers(verdict.market)), ("", "")
+            )
+            about = about_verdict(verdict, mode=self.policy.mode, held_by=held[0], blocked=held[1])
+            return self._messages.render("verdict", about=about)
+
+        sent = self._desk.push(names, subject, render, at_us)
         for each in sent:
             self._told.note(episode, each.channel, verdict.level)
             self._pushed[f"{verdict.rule}|{market}|{each.channel}"] = (at_us, verdict.level)

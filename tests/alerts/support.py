@@ -231,7 +231,8 @@ class DictStore:
 class Hook:
     """A local HTTP server that records posts and answers as told: `answers` are used up first, then `usual`.
 
-    An answer is (status, headers, body), ``"hang"`` (until the end of the test) or ``"hang up"``.
+    An answer is (status, headers, body), ``"hang"`` (until the end of the test), ``"drip"`` (a byte now and then, so that no read
+    ever times out) or ``"hang up"``.
     """
 
     def __init__(self, usual: Answer = (200, {}, b"ok")) -> None:
@@ -248,6 +249,12 @@ class Hook:
                 answer = hook.answers.pop(0) if hook.answers else hook.usual
                 if answer == "hang":
                     hook.end.wait(20)
+                    return
+                if answer == "drip":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                    with contextlib.suppress(OSError):
+                        while not hook.end.wait(0.02):
+                            self.wfile.write(b"x")
                     return
                 if answer == "hang up":
                     self.connection.close()

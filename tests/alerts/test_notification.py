@@ -180,8 +180,9 @@ async def test_redirect_is_not_followed(hook: Hook) -> None:
         assert inside.requests == []
 
 
-async def test_hanging_channel_ends_with_the_deadline_and_refuses_the_next_at_once(hook: Hook) -> None:
-    hook.usual = "hang"
+@pytest.mark.parametrize("answer", ["hang", "drip"])
+async def test_hanging_channel_ends_with_the_deadline_and_refuses_the_next_at_once(hook: Hook, answer: str) -> None:
+    hook.usual = answer
     handler = await opened(json_url(hook), deadline_s=0.1)
     assert (await handler.send(delivery("1"))).error == "no answer within 0.1 s"
     assert "still hangs" in (await handler.send(delivery("2"))).error
