@@ -79,6 +79,10 @@ class Wire:
             raise
         return float(json.loads(body)["executedQty"]) if response.status == _OK else None
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._line.close()
+
 
 class Bot:
     """Visits one market a beat, in turn.
@@ -208,15 +212,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     log = _Log(words.out)
-    bot = Bot(
-        Guard(words.snapshot or None), Wire(words.exchange), log.write, exchange=words.exchange_id, markets=words.markets.split(",")
-    )
+    wire = Wire(words.exchange)
+    bot = Bot(Guard(words.snapshot or None), wire, log.write, exchange=words.exchange_id, markets=words.markets.split(","))
     try:
         while bot.silent < _SILENT_MAX and not stopped.wait(words.every):
             bot.beat()
     finally:
         log.write(bot.summary())
         log.close()
+        wire.close()
     return 0 if bot.silent < _SILENT_MAX else 1
 
 
