@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guard.alerts.manager import AlertManager, AlertPolicy
+from guard.alerts.manager import AlertManager
+from guard.alerts.policy import AlertPolicy
 from guard.engine import Engine, hold_of
 from guard.model import (
     AddQuarantine,
@@ -39,7 +40,7 @@ class Settings(NamedTuple):
     """
 
     mode: Mode = Mode.ENFORCE
-    alerts: AlertPolicy = AlertPolicy()
+    alerts: AlertPolicy = AlertPolicy(channels=())
     allow: tuple[AllowEntry, ...] = ()
     references: Mapping[str, str] = {}
     on_unknown: Mapping[str, Mapping[str, bool]] = {}
@@ -114,7 +115,7 @@ class Pipeline:
         """Take over what the ledger remembers, before the first event."""
         self.now_us = max(self.now_us, now_us)
         self.isolation.restore(ledger.quarantines, self.now_us)
-        self.alerts.restore((*ledger.recent_deliveries, *ledger.pending))
+        self.alerts.restore((*ledger.recent_deliveries, *ledger.pending), ledger.quarantines)
         for row in range(len(self.engine.watched)):
             self._hold(row)
 
@@ -179,13 +180,14 @@ class Pipeline:
         return Image(
             mode=self.settings.mode,
             at_us=self.now_us,
-            markets={str(market): self._view(row) for market, row in self.engine.markets.items()},
+            markets={str(market): self.view(row) for market, row in self.engine.markets.items()},
             blocks=self.isolation.active(),
             on_unknown=self.settings.on_unknown,
             is_running=is_running,
         )
 
-    def _view(self, row: int) -> MarketView:
+    def view(self, row: int) -> MarketView:
+        """Return what bots may see of one market."""
         watched = self.engine.watched[row]
         rules = [self.engine.program.rules[index] for index in watched.binding.rules]
         expected = [e for rule, e in zip(rules, watched.episodes, strict=True) if rule.mode != RuleMode.SHADOW]
@@ -197,6 +199,17 @@ class Pipeline:
             rules_active=sum(not episode.is_unknown(self.now_us) for episode in expected),
             rules_expected=len(expected),
         )
+
+    def why(self, row: int) -> dict[str, Any]:
+        """Return why a market stands where it stands, JSON-able."""
+        market = self.engine.watched[row].facts.market
+        return {
+            "market": str(market),
+            "state": str(self.isolation.state_of(market)),
+            "data": str(self.engine.data_state(row, self.now_us)),
+            "holds": self.isolation.covering(market),
+            "rules": self.engine.why(row),
+        }
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values; a pipeline with the same rules and markets goes on from it with equal decisions."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from guard.engine.deadlines import Deadlines
 from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
+from guard.engine.why import why_rule
 from guard.features.kernel import Kernel
 from guard.model import Channel, DataState, Kind, Market, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from guard.detection.risk import RiskClassifier
-    from guard.dsl import Outcome, Program, Rule
+    from guard.dsl import Program
     from guard.model import Batch, MarketFacts, Verdict
 
 __all__ = ["Engine"]
@@ -50,7 +50,6 @@ class Engine:
         self._deadlines = Deadlines()
         self._references: dict[str, str] = {}
         self._looks_at_age = self._has_age(program)
-        self._classifiers: dict[tuple[str, frozenset[str]], RiskClassifier] = {}
 
     def open(self, facts: MarketFacts, *, reference: str | None = None) -> int:
         """Watch a market and return its row. `reference` is the symbol that leads its exchange."""
@@ -105,7 +104,7 @@ class Engine:
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
             rule = self.program.rules[outcome.rule]
             before = episode.level
-            candidate = candidate_level(rule, outcome, self.classifier(rule, watched.facts))
+            candidate = candidate_level(rule, outcome)
             if episode.update(now_us, candidate, clears=outcome.clears):
                 verdicts.append(verdict_of(self, watched, rule, outcome, episode, before=before, at_us=now_us))
         self._deadlines.set(row, self._next_look(watched, now_us))
@@ -121,13 +120,6 @@ class Engine:
         is_fresh = now_us - watched.last_received_us < _OPEN_US
         watched.idle_us = _OPEN_US if is_fresh else min(2 * max(watched.idle_us, _OPEN_US), _IDLE_MAX_US)
         return now_us + watched.idle_us
-
-    def classifier(self, rule: Rule, facts: MarketFacts) -> RiskClassifier:
-        """Return the risk classifier of `rule` on a market with these streams."""
-        key = (rule.id, facts.streams)
-        if key not in self._classifiers:
-            self._classifiers[key] = rule.classifier(facts)
-        return self._classifiers[key]
 
     def releases(self, row: int) -> Iterator[tuple[str, bool | None]]:
         """Yield each rule of a market with what its release condition said last; unknown while its data is not ready."""
@@ -155,7 +147,6 @@ class Engine:
     def load(self, program: Program, now_us: int) -> None:
         """Swap the rules; those that are unchanged keep their episodes and timers."""
         self.kernel.adopt(program.leaves)
-        self._classifiers.clear()
         for row, watched in enumerate(self.watched):
             rules = [self.program.rules[index] for index in watched.binding.rules]
             watched.bind(program, kept={rule.hash: e for rule, e in zip(rules, watched.episodes, strict=True)})
@@ -167,9 +158,13 @@ class Engine:
     def _has_age(program: Program) -> bool:
         return any(leaf.field == "age" for leaf in program.leaves)
 
-    def outcome_of(self, row: int) -> tuple[Outcome, ...]:
-        """Return the outcomes of the last evaluation of a market."""
-        return self.watched[row].outcomes
+    def why(self, row: int) -> list[dict[str, Any]]:
+        """Return what every rule makes of a market, as of its last evaluation."""
+        watched = self.watched[row]
+        return [
+            why_rule(self, watched, self.program.rules[outcome.rule], outcome, episode)
+            for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
+        ]
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values; `restore` takes it back into an engine with the same rules and markets."""

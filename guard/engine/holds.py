@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guard.model import Block, Hold, Market, RuleMode, Target, TargetKind
+from guard.model import Hold, Market, RuleMode, Target, TargetKind
 
 if TYPE_CHECKING:
     from guard.dsl import Program
@@ -19,23 +19,23 @@ def hold_of(program: Program, verdict: Verdict) -> Hold | None:
     """Return the quarantine that a verdict's rule orders at its level; None where it orders none or may not."""
     if verdict.level <= verdict.previous or verdict.mode is not RuleMode.ENFORCE:
         return None
-    rule = program.rule(verdict.rule)
-    order = rule.quarantine_at(verdict.level)
+    rule = next(rule for rule in program.rules if rule.id == verdict.rule)
+    order = rule.actions[verdict.level].quarantine
     if order is None:
         return None
     return Hold(
         rule=rule.id,
         market=verdict.market,
-        target=_target(TargetKind(order.target), verdict.market),
+        target=_target(order.target, verdict.market),
         level=verdict.level,
         reason=_reason(rule.title, verdict),
         for_us=order.for_us,
-        max_us=order.max_us,
-        block=Block(order.block),
-        escalate_factor=order.escalate_factor,
-        forget_us=order.forget_us,
-        release_for_us=order.release_for_us,
-        probation_us=order.probation_us,
+        max_us=order.escalate.max_us,
+        block=order.block,
+        escalate_factor=order.escalate.factor,
+        forget_us=order.escalate.forget_us,
+        release_for_us=order.release.for_us,
+        probation_us=order.release.probation_us,
     )
 
 

@@ -4,50 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guard.detection.detector import Family
-from guard.model import Finding, Level, RiskScore, RuleMode, Verdict
+from guard.model import Finding, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
-    from guard.detection.risk import RiskClassifier
     from guard.dsl import Outcome, Rule
     from guard.engine.engine import Engine
     from guard.engine.episode import Episode
     from guard.engine.watched import Watched
+    from guard.model import MarketFacts
 
-__all__ = ["candidate_level", "verdict_of"]
+__all__ = ["candidate_level", "risk_of", "verdict_of"]
 
 # design: a soft detector caps at warning unless a factor of another family is at least this high.
 _SECOND_FAMILY_MIN = 0.5
-_FAMILIES = {
-    "price_volatility": Family.PRICE,
-    "volume_anomaly": Family.VOLUME,
-    "order_book": Family.BOOK,
-    "trade_pattern": Family.PATTERN,
-}
 
 
-def candidate_level(rule: Rule, outcome: Outcome, classifier: RiskClassifier) -> Level | None:
+def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
     """Return the level that a rule reaches by its conditions and score now; None where it cannot tell."""
     if outcome.fires is False:
         return Level.NORMAL
     if outcome.fires is None or outcome.score is None:
         return None
-    level = classifier.level(outcome.score) if rule.risk else rule.level
+    level = rule.level if rule.classifier is None else rule.classifier.level(outcome.score)
+    assert level is not None
     if level > Level.WARNING and not _has_second_family(rule, outcome):
         return Level.WARNING
     return level
 
 
 def _has_second_family(rule: Rule, outcome: Outcome) -> bool:
-    soft = {detector.family for detector in rule.detectors if not detector.is_hard}
-    if not soft or len(soft) < len({detector.name for detector in rule.detectors}):
+    if not rule.detectors or any(detector.is_hard for detector in rule.detectors):
         return True
     high = {
-        _FAMILIES.get(factor, factor)
-        for factor, value in zip(rule.risk, outcome.factors, strict=True)
+        factor.family or factor.name
+        for factor, value in zip(rule.factors, outcome.factors, strict=True)
         if value is not None and value >= _SECOND_FAMILY_MIN
     }
-    return len(high | soft) > 1
+    return len(high | rule.families) > 1
 
 
 def verdict_of(
@@ -61,25 +54,31 @@ def verdict_of(
     at_us: int,
 ) -> Verdict:
     """Tell that the level of `rule` changed, with its contributions and findings."""
-    score = outcome.score
-    contributions = engine.classifier(rule, watched.facts).contributions(outcome.factors) if rule.risk else ()
+    risk = risk_of(rule, outcome, watched.facts)
     return Verdict(
         at_us=at_us,
         market=watched.facts.market,
         rule=rule.id,
         level=episode.level,
         previous=before,
-        mode=RuleMode(rule.mode),
-        risk=RiskScore(score, tuple(contributions)),
+        mode=rule.mode,
+        risk=risk,
         findings=_findings(engine, watched, rule, outcome, at_us),
         episode_us=episode.started_us,
     )
 
 
+def risk_of(rule: Rule, outcome: Outcome, facts: MarketFacts) -> RiskScore:
+    """Return the score of an outcome with what each factor adds to it."""
+    if rule.classifier is None:
+        return RiskScore(outcome.score, ())
+    return rule.classifier.score(outcome.factors, rule.factor_absent(facts))
+
+
 def _findings(engine: Engine, watched: Watched, rule: Rule, outcome: Outcome, at_us: int) -> tuple[Finding, ...]:
-    evidence = engine.program.evidence(rule, watched.values)
+    market = watched.facts.market
     return tuple(
-        Finding(at_us, watched.facts.market, rule.id, detector.name, score, evidence)
-        for detector, score in zip(rule.detectors, outcome.detectors, strict=True)
+        Finding(at_us, market, rule.id, detector.name, score, engine.program.evidence(rule.number, watched.values, detector=at))
+        for at, (detector, score) in enumerate(zip(rule.detectors, outcome.detectors, strict=True))
         if score is not None and score > 0.0
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guard.engine import risk_of
 from guard.model import IsolationState, Level
 from guard.runtime.lines import stamp
 
@@ -48,10 +49,9 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
     view = pipeline.view(row)
     leading = leading_rule(pipeline, watched)
     factors: tuple[tuple[str, float | None, str], ...] = ()
-    if leading is not None and leading[0].risk:
-        rule, outcome, _ = leading
-        parts = pipeline.engine.classifier(rule, watched.facts).contributions(outcome.factors)
-        factors = tuple((part.factor, part.value, part.status) for part in parts)
+    if leading is not None:
+        risk = risk_of(leading[0], leading[1], watched.facts)
+        factors = tuple((part.factor, part.value, part.status) for part in risk.contributions)
     return BoardRow(
         market=str(market),
         rule=leading[0].id if leading else "",
@@ -73,7 +73,7 @@ def leading_rule(pipeline: Pipeline, watched: Watched) -> tuple[Rule, Outcome, E
         (pipeline.engine.program.rules[outcome.rule], outcome, episode)
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
     ]
-    return max(told, key=lambda t: (t[2].level, bool(t[0].risk), -1.0 if t[1].score is None else t[1].score), default=None)
+    return max(told, key=lambda t: (t[2].level, bool(t[0].factors), -1.0 if t[1].score is None else t[1].score), default=None)
 
 
 def row_record(row: BoardRow) -> dict[str, Any]:

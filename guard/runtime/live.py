@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from guard.model import Decision, Image, Level
+from guard.model import DataState, Decision, Image, Level, MarketView
+from guard.runtime.commit import Committer
 from guard.runtime.inlet import Inlet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from guard.alerts.outbox import Outbox
     from guard.model import Batch, Command, MarketFacts
-    from guard.model.ports import Clock
+    from guard.model.ports import Clock, LedgerState, Random, Store
     from guard.pipeline import Pipeline
-    from guard.runtime.commit import Committer
     from guard.runtime.feed import Feed
     from guard.runtime.publish import SnapshotPublisher
+    from guard.runtime.watchlist import Watchlist
 
 __all__ = ["Live"]
 
@@ -30,6 +31,8 @@ _PUBLISH_US = 1_000_000
 # A loop that turns this late is told; bots would see guard as silent at two seconds.
 _LAG_TOLD_US = 1_000_000
 _RATE_WINDOW_S = 20
+_DRAIN_S = 5.0
+_NOT_OPEN = MarketView(data=str(DataState.WARMING), level=str(Level.NORMAL), score=None, rules_active=0, rules_expected=0)
 
 
 class Live:
@@ -39,8 +42,8 @@ class Live:
     ----------
     pipeline
         Decides.
-    epoch
-        The ledger's epoch of this start.
+    store, ledger
+        The ledger, open, and what it remembers.
     on_decision
         Told of every decision at once, for the console.
 
@@ -54,30 +57,40 @@ class Live:
         self,
         pipeline: Pipeline,
         *,
-        committer: Committer,
+        store: Store,
+        ledger: LedgerState,
         publisher: SnapshotPublisher,
         outbox: Outbox,
+        watchlist: Watchlist,
         clock: Clock,
-        epoch: int,
+        random: Random,
         on_decision: Callable[[Decision], None],
     ) -> None:
         self.pipeline = pipeline
-        self.committer = committer
         self.publisher = publisher
         self.outbox = outbox
+        self.watchlist = watchlist
         self.clock = clock
-        self.epoch = epoch
+        self.epoch = ledger.epoch
+        self.seq = ledger.seq
+        self.is_durable = True
         self.feeds: Sequence[Feed] = ()
         self.inlet = Inlet(self._process, call_soon=self._call_soon, capacity=8192)
+        self.committer = Committer(
+            store,
+            self.committed,
+            clock,
+            random,
+            epoch=ledger.epoch,
+            seq=ledger.seq,
+            held=ledger.quarantines,
+            on_committed=lambda _deliveries: outbox.wake(),
+            on_outage=self._announce_outage,
+        )
         self.started_us = clock.now_us()
         self.lag_max_us = 0
-        self.seq = 0
-        self.is_durable = True
         self._on_decision = on_decision
         self._published_us = 0
-        self._submitted = 0
-        self._committed = 0
-        self._blocks = deque([(0, pipeline.isolation.active())], maxlen=100_000)
         self._rates: deque[tuple[int, int]] = deque(maxlen=_RATE_WINDOW_S * 4)
 
     @staticmethod
@@ -87,28 +100,23 @@ class Live:
     def open_market(self, facts: MarketFacts) -> int:
         """Return the row of a market, opening it the first time."""
         row = self.pipeline.engine.markets.get(facts.market)
-        return self.pipeline.open(facts) if row is None else row
+        if row is None:
+            row = self.pipeline.open(facts)
+            self.watchlist.remember(map(str, self.pipeline.engine.markets))
+        return row
 
     def _process(self, batch: Batch) -> None:
         self.take(self.pipeline.process(batch))
 
     def take(self, decision: Decision) -> None:
         """Send a decision on its way: console, ledger, bots, people."""
-        if decision.is_empty:
-            return
-        self._remember(decision)
-        self.committer.submit(decision)
-        self._on_decision(decision)
-
-    def _remember(self, decision: Decision) -> None:
-        self._submitted += 1
-        if decision.transitions:
-            self._blocks.append((self._submitted, self.pipeline.isolation.active()))
+        if not decision.is_empty:
+            self._on_decision(decision)
+            self.committer.submit(decision)
 
     async def operate(self, command: Command) -> tuple[Decision, int]:
         """Carry out a person's order and return after COMMIT with the sequence number. Raises OperationRefused."""
         decision = self.pipeline.operate(command, self.clock.now_us())
-        self._remember(decision)
         self._on_decision(decision)
         return decision, await self.committer.settled(decision)
 
@@ -124,23 +132,25 @@ class Live:
             body = f"{problem}. Bots get 'unknown' for its markets and, by default, open nothing there; exits always pass."
             self.announce(f"feed:{exchange}", f"{exchange} does not deliver", body)
 
+    def _announce_outage(self, problem: str | None) -> None:
+        if problem is None:
+            self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.WARNING)
+        else:
+            body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait."
+            self.announce("ledger", "the ledger cannot be written", body, Level.CRITICAL)
+
     def committed(self, seq: int, *, durable: bool, decisions: int) -> None:
         """Publish what the ledger now holds, or, where it cannot be written, the blocks that only memory has."""
+        del decisions
         self.seq = seq
         self.is_durable = durable
-        if durable:
-            self._committed += decisions
-            while len(self._blocks) > 1 and self._blocks[1][0] <= self._committed:
-                self._blocks.popleft()
         self.publish()
 
     def image(self) -> Image:
-        """Return what bots may see: blocks as the ledger has them; a block it could not take yet is shown, a release is not."""
-        held = self._blocks[0][1]
-        if not self.is_durable:
-            known = {quarantine.id for quarantine in held}
-            held = (*held, *(q for q in self.pipeline.isolation.active() if q.id not in known))
-        return self.pipeline.image()._replace(blocks=held)
+        """Return what bots may see: blocks as the ledger has them, and markets of the last run that are not open yet as warming."""
+        image = self.pipeline.image()
+        waiting = {name: _NOT_OPEN for name in self.watchlist.markets if name not in image.markets}
+        return image._replace(blocks=self.committer.blocks(), markets={**waiting, **image.markets})
 
     def publish(self) -> None:
         """Write the snapshot."""
@@ -172,30 +182,40 @@ class Live:
         (first_us, first), (last_us, last) = self._rates[0], self._rates[-1]
         return (last - first) / max(1e-6, (last_us - first_us) / 1e6)
 
-    async def run(self, stop: asyncio.Event, *, also: Sequence[asyncio.Task[None]] = ()) -> None:
-        """Run until `stop` is set, then stop the streams, drain the outbox and mark the snapshot stopped.
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        also: Sequence[asyncio.Task[None]],
+        before_close: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Run until `stop` is set, then drain, call `before_close`, stop the streams and mark the snapshot stopped.
 
-        A task that dies ends guard: an exception group is raised, and bots see a guard that is silent.
+        A task that dies ends guard: what killed it is raised, and bots see a guard that is silent.
         """
         self.publish()
-        tasks = [asyncio.create_task(work, name=name) for name, work in self._work()]
+        self.outbox.start()
+        commit = asyncio.create_task(self.committer.run(), name="commit")
+        heartbeat = asyncio.create_task(self.heartbeat(), name="heartbeat")
         feeds = [asyncio.create_task(feed.run(), name=f"feed {feed.plan.name}") for feed in self.feeds]
-        waiter = asyncio.create_task(stop.wait(), name="stop")
+        waiter = asyncio.create_task(_until(stop), name="stop")
         try:
-            done, _ = await asyncio.wait([*tasks, *feeds, *also, waiter], return_when=asyncio.FIRST_COMPLETED)
-            died = [task for task in done if task is not waiter]
-            for task in died:
+            done, _ = await asyncio.wait([commit, heartbeat, *feeds, *also, waiter], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiter}:
                 _log.critical("a task died", task=task.get_name())
                 task.result()
+            await self.committer.drain(_DRAIN_S)
+            await self.outbox.drain(_DRAIN_S)
+            await before_close()
         finally:
-            await _cancelled([*feeds, *also, waiter])
-            await self.committer.drain(5.0)
-            await self.outbox.drain(5.0)
-            await _cancelled(tasks)
+            await _cancelled([*feeds, *also, waiter, heartbeat])
+            await self.committer.drain(_DRAIN_S)
+            await _cancelled([commit])
             self.publisher.stop()
 
-    def _work(self) -> list[tuple[str, object]]:
-        return [("commit", self.committer.run()), ("outbox", self.outbox.run()), ("heartbeat", self.heartbeat())]
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,0 +1,164 @@
+"""What ``guard run`` shows: a live board on a terminal, boards and lines in a log, or JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+
+from guard.cli.board import board_view
+from guard.runtime.lines import alert_line, lines_of
+from guard.runtime.summary import RunRecord
+
+if TYPE_CHECKING:
+    from guard.cli.output import Output
+    from guard.model import Decision
+    from guard.runtime.printer import Printer
+    from guard.runtime.wire import RunningGuard
+
+__all__ = ["JsonConsole", "LogConsole", "TerminalConsole", "make_console"]
+
+_REFRESH_S = 1.0
+_BOARD_EVERY_S = 20
+_WIDTH_MIN = 140
+_STATES = {"quarantined": "bold red", "probation": "yellow", "normal": "green"}
+
+
+class JsonConsole:
+    """One JSON line for each verdict, transition and alert, and the summary."""
+
+    def __init__(self, output: Output, printer: Printer) -> None:
+        self.record = RunRecord()
+        self._output = output
+        self._printer = printer
+
+    def decision(self, decision: Decision) -> None:
+        """Print what was decided."""
+        self.record.take(decision)
+        for record in (*lines_of(decision), *map(alert_line, decision.deliveries)):
+            self._printer.put(lambda record=record: self._output.line(record))  # type: ignore[misc]  # the default binds it
+
+    async def follow(self, guard: RunningGuard) -> None:
+        """Nothing to refresh."""
+
+    def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:
+        """Print the last line."""
+        del status
+        self._printer.put(lambda: self._output.line(summary))
+
+
+class LogConsole:
+    """Events as they come, and the board every twenty seconds: for a pipe, a file or a log."""
+
+    def __init__(self, printer: Printer, console: Console) -> None:
+        self.record = RunRecord()
+        self._printer = printer
+        self._console = console
+        self._shown: list[str] = []
+
+    def decision(self, decision: Decision) -> None:
+        """Print what was decided."""
+        self.record.take(decision)
+        for record in (*lines_of(decision), *map(alert_line, decision.deliveries)):
+            text = _event(record)
+            if text:
+                self.event(text)
+
+    def event(self, text: str) -> None:
+        """Print one event."""
+        self._printer.put(lambda: self._console.print(text, soft_wrap=True))
+
+    def show(self, what: Any) -> None:  # noqa: ANN401 - anything that rich renders
+        """Print a board."""
+        self._printer.put(lambda: self._console.print(what))
+
+    async def follow(self, guard: RunningGuard) -> None:
+        """Print the board once the first row is live, then every twenty seconds."""
+        self.event(f"guard watches {', '.join(feed.plan.name for feed in guard.live.feeds)}; stop it with Ctrl-C")
+        waited = _BOARD_EVERY_S
+        while True:
+            await guard.clock.sleep(_REFRESH_S)
+            waited += 1
+            status = await guard.status()
+            if waited >= _BOARD_EVERY_S and status["ready"]:
+                waited = 0
+                self.show(board_view(status))
+
+    def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:
+        """Print the last board and the summary."""
+        self.show(board_view(status))
+        for line in _summary_lines(summary):
+            self.event(line)
+
+
+class TerminalConsole(LogConsole):
+    """A board that refreshes in place, with events scrolling above it."""
+
+    def __init__(self, printer: Printer, console: Console) -> None:
+        super().__init__(printer, console)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    async def follow(self, guard: RunningGuard) -> None:
+        """Refresh the board every second."""
+        self._printer.put(self._live.start)
+        while True:
+            status = await guard.status()
+            self._printer.put(lambda status=status: self._live.update(board_view(status, rows_max=25), refresh=True))  # type: ignore[misc]
+            await guard.clock.sleep(_REFRESH_S)
+
+    def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:
+        """Leave the last board on the screen, and the summary below it."""
+        self._printer.put(self._live.stop)
+        super().summary(summary, status)
+
+
+def make_console(printer: Printer) -> LogConsole:
+    """Return the console that fits where stdout goes."""
+    if sys.stdout.isatty():
+        return TerminalConsole(printer, Console())
+    return LogConsole(printer, Console(file=sys.stdout, force_terminal=False, width=_WIDTH_MIN, highlight=False))
+
+
+def _event(record: dict[str, Any]) -> str:
+    at = record["ts"][11:23]
+    match record["type"]:
+        case "verdict":
+            score = "" if record["score"] is None else f" {record['score']:.2f}"
+            quiet = "[dim] (shadow)[/]" if record["mode"] == "shadow" else ""
+            return f"[dim]{at}[/] {escape(record['market'])}: {record['rule']} is {record['level']}{score}{quiet}"
+        case "quarantine":
+            until = f" until {record['until'][11:19]}Z" if record["state"] != "normal" else ""
+            style = _STATES[record["state"]]
+            return f"[dim]{at}[/] [{style}]{escape(record['target'])}: {record['state']}{until}[/] {escape(record['reason'])}"
+        case _:
+            return f"[dim]{at} alert to {escape(record['channel'])}: {escape(record['title'])}[/]"
+
+
+def _summary_lines(summary: dict[str, Any]) -> list[str]:
+    levels = ", ".join(f"{count} {level}" for level, count in summary["verdicts"].items())
+    lines = [
+        "",
+        f"[bold]{summary['events']:,} events of {summary['markets']} markets in {summary['seconds']:.0f} s[/]; verdicts: {levels}",
+        f"quarantines: {summary['quarantines']}, {summary['blocked_minutes']:.1f} minutes blocked",
+        f"alerts delivered: {summary['alerts_delivered']}, undelivered: {summary['alerts_undelivered']}",
+    ]
+    if "truth" not in summary:
+        return lines
+    lines.append("")
+    lines.append("[bold]what was staged, and when it was noticed[/]")
+    for act in summary["truth"]:
+        found = "[bold red]missed[/]" if act["found_after_s"] is None else f"found after {act['found_after_s']:.1f} s"
+        blocked = "not blocked" if act["blocked_after_s"] is None else f"blocked after {act['blocked_after_s']:.1f} s"
+        lines.append(f"  {act['pattern']:<16} {escape(act['market']):<16} {found:<22} {blocked}")
+    lines += [f"  {act['pattern']:<16} {escape(act['market']):<16} harmless, rightly let pass" for act in summary["harmless"]]
+    false = summary["false_quarantines"]
+    lines.append(f"  false quarantines: {false}" + (f" ({', '.join(summary['false_targets'])})" if false else ""))
+    bot = summary.get("bot")
+    if bot:
+        lines.append("")
+        lines.append("[bold]the demo bot[/], in its own process, asked before each order")
+        lines += [f"  {escape(line)}" for line in bot]
+    return lines

@@ -1,0 +1,120 @@
+"""``guard init``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guard.cli.output import Exit, Output
+from guard.errors import GuardError
+
+__all__ = ["init"]
+
+_HEAD = """\
+# guard: what is watched, which rules decide, who is told. Check it with: guard config check
+version: 1
+
+# observe: compute everything, permit everything, push nothing.  alert: push too.  enforce: refuse entries into blocked markets.
+mode: {mode}
+
+# Packs that come with guard, by name; packs of your own by path: rules/*.yaml
+rules: [guard:pump_dump, guard:wash_trading, guard:spoofing, guard:divergence, guard:spread_blowout]
+"""
+
+_EMBEDDED = """
+# The embedded exchange: a seeded market on this machine, with staged manipulations. It needs no network and no keys.
+exchanges:
+  sim:
+    connector: sim
+    markets: ["*/USDT"]
+    streams: [trades, book]
+    options: {seed: 7, schedule: demo, inbox: 8788, bot: true}
+
+# Each level may go to a channel of its own. Any Apprise URL: tgram://, slack://, mailto://, json://, ...
+alerts:
+  channels:
+    danger: {url: "json://127.0.0.1:8788/danger", levels: [danger]}
+    critical: {url: "json://127.0.0.1:8788/critical", levels: [critical]}
+"""
+
+_LIVE = """
+# Public data only: guard needs no keys.
+exchanges:
+  {exchange}:
+    connector: ccxt
+    markets: {markets}
+    streams: [trades, book]
+    max_markets: {markets_max}
+
+# Any Apprise URL; keep secrets out of this file: "${{env:GUARD_TELEGRAM_URL}}" or "${{file:/run/secrets/telegram}}".
+# Test it with: guard alerts test
+alerts:
+  channels: {{}}
+  #  telegram: {{url: "${{env:GUARD_TELEGRAM_URL}}", levels: [danger, critical]}}
+"""
+
+
+@click.command
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=".")
+@click.option("--exchange", help="A ccxt exchange id, for example kucoin; without it the embedded exchange.")
+@click.option("--bot", type=click.Choice(["freqtrade"]), help="Take exchange and markets from this bot's configuration.")
+@click.option(
+    "--config", "bot_config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The bot's configuration file."
+)
+@click.pass_obj
+def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bot_config: Path | None) -> int:
+    """Write a guard.yaml into FOLDER: the embedded exchange, or a live one in mode observe."""
+    path = folder / "guard.yaml"
+    if path.exists():
+        raise GuardError(f"{path} is there already; guard init writes no file that exists")
+    if bot and not bot_config:
+        raise click.UsageError("--bot needs --config, the bot's configuration file")
+    markets = ["*/USDT"]
+    if bot_config:
+        exchange, markets = _freqtrade(bot_config, exchange)
+    text = _HEAD.format(mode="observe" if exchange else "enforce")
+    if exchange:
+        _known(exchange)
+        text += _LIVE.format(exchange=exchange, markets=json.dumps(markets), markets_max=max(100, len(markets)))
+    else:
+        text += _EMBEDDED
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+    if output.is_json:
+        output.document({"written": [str(path)], "exchange": exchange or "sim", "mode": "observe" if exchange else "enforce"})
+    else:
+        output.text(f"wrote {path}\nnext: cd {folder} && guard config check && guard run")
+    return Exit.OK
+
+
+def _known(exchange: str) -> None:
+    # guard does not import ccxt; its folder of streaming classes tells which ids there are, without its seconds of import.
+    from importlib.util import find_spec
+
+    spec = find_spec("ccxt")
+    if spec is None or not spec.submodule_search_locations:
+        raise GuardError("ccxt is not installed in this environment")
+    ids = sorted(file.stem for file in (Path(next(iter(spec.submodule_search_locations))) / "pro").glob("[a-z]*.py"))
+    if exchange not in ids:
+        from difflib import get_close_matches
+
+        near = get_close_matches(exchange, ids, n=3)
+        raise GuardError(f"ccxt streams no exchange {exchange!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+
+
+def _freqtrade(path: Path, exchange: str | None) -> tuple[str, list[str]]:
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        section = document["exchange"]
+        pairs = [pair for pair in section["pair_whitelist"] if isinstance(pair, str)]
+        name = exchange or section["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise GuardError(
+            f"{path} is no Freqtrade configuration with exchange.name and exchange.pair_whitelist: {error!r}"
+        ) from error
+    # Freqtrade's whitelist may hold regular expressions; guard.yaml has globs.
+    return name, [pair.replace(".*", "*") for pair in pairs] or ["*/USDT"]

@@ -1,0 +1,140 @@
+"""What the operator's socket can be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guard.errors import OperationRefused
+from guard.model import AddQuarantine, IsolationState, Market, ReleaseQuarantine, Target, TargetKind
+from guard.runtime.lines import transition_line
+from guard.runtime.status import quarantine_record, status_document
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from guard.model.ports import Store
+    from guard.runtime.live import Live
+    from guard.runtime.rulebook import Rulebook
+
+__all__ = ["Operators"]
+
+_DAY_US = 86_400_000_000
+_HISTORY_MAX = 1000
+
+
+class Operators:
+    """Handlers of the operator's socket; each takes a mapping of arguments and returns a JSON-able mapping.
+
+    An order is answered after its COMMIT, with the sequence number. Raises OperationRefused with the reason.
+    """
+
+    def __init__(self, live: Live, rulebook: Rulebook, store: Store, *, bypass_path: str) -> None:
+        self._live = live
+        self._rulebook = rulebook
+        self._store = store
+        self._bypass_path = bypass_path
+
+    def handlers(self) -> dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]:
+        """Return the operations by name."""
+        return {
+            "status": self.status,
+            "why": self.why,
+            "quarantine.ls": self.quarantines,
+            "quarantine.add": self.add,
+            "quarantine.release": self.release,
+            "quarantine.history": self.history,
+            "alerts.outbox": self.outbox,
+            "reload": self.reload,
+        }
+
+    async def status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the status document."""
+        del arguments
+        return status_document(self._live, self._rulebook, bypass_path=self._bypass_path, outbox=await self._store.outbox())
+
+    async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Explain what every rule makes of a market now."""
+        market = _market(arguments)
+        pipeline = self._live.pipeline
+        row = pipeline.engine.markets.get(market)
+        if row is None:
+            known = ", ".join(map(str, list(pipeline.engine.markets)[:8])) or "none"
+            raise OperationRefused(f"{market} is not watched; watched are {known}")
+        found = pipeline.why(row)
+        return {**found, "quarantines": [quarantine_record(held) for held in found.pop("holds")]}
+
+    async def quarantines(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """List what is held."""
+        del arguments
+        return {"quarantines": [quarantine_record(held) for held in self._live.pipeline.isolation.active()]}
+
+    async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Hold a target."""
+        for_us = arguments.get("for_us")
+        if not isinstance(for_us, int) or not 0 < for_us <= 30 * _DAY_US:
+            raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
+        command = AddQuarantine(_target(arguments), for_us, _text(arguments, "reason"), _text(arguments, "actor"))
+        return await self._operate(command)
+
+    async def release(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Release by id or target."""
+        identity = arguments.get("id")
+        target = None if identity else _target(arguments)
+        command = ReleaseQuarantine(target, identity, _text(arguments, "reason"), _text(arguments, "actor"))
+        return await self._operate(command)
+
+    async def _operate(self, command: AddQuarantine | ReleaseQuarantine) -> Mapping[str, Any]:
+        decision, seq = await self._live.operate(command)
+        return {
+            "seq": seq,
+            "transitions": [transition_line(transition) for transition in decision.transitions],
+            "released": [
+                transition.quarantine.id
+                for transition in decision.transitions
+                if transition.quarantine.state is IsolationState.NORMAL
+            ],
+        }
+
+    async def history(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the newest audit rows."""
+        limit = arguments.get("limit", 50)
+        if not isinstance(limit, int) or not 0 < limit <= _HISTORY_MAX:
+            raise OperationRefused(f"limit must be 1 to {_HISTORY_MAX}, found {limit!r}")
+        target = arguments.get("target")
+        return {"history": list(await self._store.audit(target=str(target) if target else None, limit=limit))}
+
+    async def outbox(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the counts of deliveries by channel and state."""
+        del arguments
+        return {"channels": await self._store.outbox()}
+
+    async def reload(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Read the rules anew; broken ones leave the last good ones running."""
+        del arguments
+        await self._rulebook.reload()
+        return {"active": self._rulebook.active, "problem": self._rulebook.problem}
+
+
+def _text(arguments: Mapping[str, Any], name: str) -> str:
+    text = arguments.get(name)
+    if not isinstance(text, str) or not text.strip():
+        raise OperationRefused(f"{name} must be given")
+    return text.strip()[:500]
+
+
+def _market(arguments: Mapping[str, Any]) -> Market:
+    try:
+        return Market.parse(_text(arguments, "market"))
+    except ValueError as error:
+        raise OperationRefused(str(error)) from error
+
+
+def _target(arguments: Mapping[str, Any]) -> Target:
+    text = _text(arguments, "target")
+    kind, colon, name = text.partition(":")
+    if colon and kind in set(TargetKind) and name:
+        return Target(TargetKind(kind), name)
+    try:
+        return Target(TargetKind.MARKET, str(Market.parse(text)))
+    except ValueError as error:
+        raise OperationRefused(f"{error}; or symbol:PEPE/USDT, base:PEPE, exchange:binance") from error

@@ -1,0 +1,117 @@
+"""From guard.yaml to what the parts are given: after start nobody reads configuration."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from guard.alerts.policy import alert_policy
+from guard.errors import ConfigurationError, Problem
+from guard.model import Target, TargetKind
+from guard.model.ports import ConnectorContext
+from guard.pipeline import Settings
+from guard.quarantine import AllowEntry
+from guard.runtime.feed import FeedPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from guard.dsl import ExchangeSettings, GuardConfig
+    from guard.model.ports import Clock, Connector, Random
+    from guard.runtime.state import StateFolder
+
+__all__ = ["channel_urls", "connector_factory", "feed_plan", "pipeline_settings"]
+
+_DAY_US = 86_400_000_000
+_HISTORY_WAIT_S = 60.0
+
+
+def pipeline_settings(config: GuardConfig) -> Settings:
+    """Return what decisions depend on."""
+    return Settings(
+        mode=config.mode,
+        alerts=alert_policy(config.alerts, config.mode),
+        allow=tuple(_allow(entry) for entry in config.allow),
+        references={name: _reference(exchange) for name, exchange in config.exchanges.items()},
+        on_unknown=config.on_unknown(),
+    )
+
+
+def _allow(entry: Any) -> AllowEntry:  # noqa: ANN401 - the settings' own class of the same name
+    kinds = {TargetKind.MARKET: entry.market, TargetKind.SYMBOL: entry.symbol, TargetKind.BASE: entry.base}
+    ((kind, name),) = ((kind, name) for kind, name in kinds.items() if name is not None)
+    return AllowEntry(Target(kind, name), until_us=entry.until_us, reason=entry.why)
+
+
+def _reference(exchange: ExchangeSettings) -> str:
+    if exchange.reference:
+        return exchange.reference
+    return f"BTC/{exchange.quotes[0]}" if exchange.quotes else "BTC/USDT"
+
+
+def channel_urls(config: GuardConfig) -> dict[str, str]:
+    """Return each channel's Apprise address."""
+    return {name: channel.url.get_secret_value() for name, channel in config.alerts.channels.items()}
+
+
+def feed_plan(name: str, exchange: ExchangeSettings) -> FeedPlan:
+    """Return which markets of an exchange are watched and how they are warmed."""
+    return FeedPlan(
+        name=name,
+        markets=exchange.markets,
+        exclude=exchange.exclude,
+        quotes=exchange.quotes,
+        markets_max=exchange.max_markets,
+        history_us=_DAY_US,
+        history_wait_s=_HISTORY_WAIT_S,
+    )
+
+
+def connector_factory(
+    name: str,
+    exchange: ExchangeSettings,
+    *,
+    state: StateFolder,
+    clock: Clock,
+    random: Random,
+    report: Callable[[str], None],
+) -> Callable[[], Connector]:
+    """Return what makes connectors of an exchange. Raises ConfigurationError where the connector is not installed."""
+    points = {point.name: point for point in entry_points(group="guard.connectors")}
+    if exchange.connector not in points:
+        known = ", ".join(sorted(points))
+        raise ConfigurationError(
+            Problem("guard.yaml", 1, 1, "E401", "unknown-connector", "error", f"{name}: no connector {exchange.connector!r}", known)
+        )
+    options: dict[str, Any] = dict(exchange.options)
+    if exchange.id is not None:
+        options["id"] = exchange.id
+    if exchange.urls:
+        options["urls"] = _nested({key: url.get_secret_value() for key, url in exchange.urls.items()})
+    if exchange.connector == "sim":
+        options.setdefault("snapshot", str(state.snapshot))
+    context = ConnectorContext(name, options, frozenset(exchange.streams), clock, random, str(state.caches), report)
+
+    def connect() -> Connector:
+        connector: Connector = points[exchange.connector].load()(context)
+        return connector
+
+    return connect
+
+
+def _nested(flat: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``{"api.ws.spot": url}`` as nested mappings.
+
+    Examples
+    --------
+    >>> _nested({"api.ws.spot": "ws://a", "api.public": "http://b"})
+    {'api': {'ws': {'spot': 'ws://a'}, 'public': 'http://b'}}
+    """
+    tree: dict[str, Any] = {}
+    for path, url in flat.items():
+        *parents, last = path.split(".")
+        at = tree
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = url
+    return tree

@@ -1,0 +1,135 @@
+"""The status document: what the board, ``guard status`` and the operator's socket show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guard import __version__
+from guard.client.bypass import read_bypass
+from guard.client.clock import MACHINE
+from guard.engine import missing_to_fire
+from guard.model import DataState, IsolationState
+from guard.runtime.board import board_rows, leading_rule, row_record
+from guard.runtime.lines import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guard.dsl import Outcome, Rule
+    from guard.engine.watched import Watched
+    from guard.model import Quarantine
+    from guard.pipeline import Pipeline
+    from guard.runtime.feed import Feed
+    from guard.runtime.live import Live
+    from guard.runtime.rulebook import Rulebook
+
+__all__ = ["quarantine_record", "status_document"]
+
+_NEAREST_MAX = 3
+
+
+def status_document(
+    live: Live,
+    rulebook: Rulebook,
+    *,
+    bypass_path: str,
+    outbox: Mapping[str, Mapping[str, int]],
+) -> dict[str, Any]:
+    """Return all a person asks of a running guard, JSON-able."""
+    now_us = live.clock.now_us()
+    rows = board_rows(live.pipeline, now_us)
+    feeds = [feed_record(feed, now_us) for feed in live.feeds]
+    ages = [feed["age_ms"] for feed in feeds if feed["age_ms"] is not None]
+    bypass, _ = read_bypass(bypass_path, MACHINE)
+    return {
+        "version": __version__,
+        "mode": str(live.pipeline.settings.mode),
+        "uptime_s": round((now_us - live.started_us) / 1e6, 1),
+        "watched": len(rows),
+        "ready": sum(row.data in {DataState.OK, DataState.NEW, DataState.DEGRADED} for row in rows),
+        "events": live.inlet.received,
+        "events_per_second": round(live.events_per_second, 1),
+        "feed_age_ms": max(ages, default=None),
+        "epoch": live.epoch,
+        "seq": live.seq,
+        "durable": live.is_durable,
+        "lag_max_ms": live.lag_max_us // 1000,
+        "rules": {"active": rulebook.active, "problem": rulebook.problem},
+        "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
+        "feeds": feeds,
+        "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
+        "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
+        "nearest": _nearest(live.pipeline),
+        "markets": [row_record(row) for row in rows],
+    }
+
+
+def quarantine_record(held: Quarantine) -> dict[str, Any]:
+    """Return a quarantine as commands show it."""
+    return {
+        "id": held.id,
+        "target": str(held.target),
+        "state": str(held.state),
+        "block": str(held.block),
+        "rule": held.hold.rule,
+        "level": str(held.hold.level),
+        "reason": held.hold.reason,
+        "opened": stamp(held.opened_us),
+        "until": stamp(held.until_us),
+        "latest": stamp(held.last_end_us),
+        "actor": held.actor,
+    }
+
+
+def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
+    """Return how a feed fares."""
+    health = feed.connector.health()
+    notes = list(health.notes)
+    if feed.problem:
+        notes.insert(0, feed.problem)
+    if feed.left_out:
+        notes.append(f"{feed.left_out} more markets match; max_markets is {feed.plan.markets_max}")
+    if feed.is_streaming and feed.unwarmed:
+        notes.append(f"no history for {len(feed.unwarmed)} markets: {', '.join(feed.unwarmed[:5])}")
+    return {
+        "exchange": feed.plan.name,
+        "streaming": feed.is_streaming,
+        "failures": feed.failures,
+        "age_ms": None if health.last_event_us is None else max(0, now_us - health.last_event_us) / 1000,
+        "received": health.received,
+        "rejected": dict(health.rejected),
+        "bad_frames": health.bad_frames,
+        "reconnects": health.reconnects,
+        "gaps": health.gaps,
+        "gap_seconds": round(health.gap_seconds, 3),
+        "connections": dict(health.connections),
+        "notes": notes,
+    }
+
+
+def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the calm markets that are nearest to firing, with what is missing."""
+    near = []
+    for watched in pipeline.engine.watched:
+        leading = leading_rule(pipeline, watched)
+        if (
+            leading is None
+            or leading[1].score is None
+            or pipeline.isolation.state_of(watched.facts.market) is not IsolationState.NORMAL
+        ):
+            continue
+        near.append((leading[1].score, str(watched.facts.market), watched, leading[0], leading[1]))
+    near.sort(key=lambda entry: (-entry[0], entry[1]))
+    return [
+        {
+            "market": market,
+            "rule": rule.id,
+            "score": round(score, 4),
+            "missing": "; ".join(_missing(pipeline, watched, rule, outcome)) or "nothing",
+        }
+        for score, market, watched, rule, outcome in near[:_NEAREST_MAX]
+    ]
+
+
+def _missing(pipeline: Pipeline, watched: Watched, rule: Rule, outcome: Outcome) -> list[str]:
+    return missing_to_fire(rule, outcome, pipeline.engine.program.explain(watched.binding, rule.number, watched.values))

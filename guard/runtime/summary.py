@@ -1,0 +1,112 @@
+"""What a run found, held against what the embedded exchange staged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guard.model import IsolationState, Level
+from guard.runtime.blocked import BlockedTime
+from guard.runtime.lines import DecisionLog, lines_of, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.model import Decision, Transition, Verdict
+
+__all__ = ["RunRecord", "bot_lines"]
+
+# The rule that is meant to find a pattern, where its name differs.
+_RULES = {"layering": "spoofing"}
+# A quarantine this long after a staged manipulation still belongs to it: windows and `for` end later than the act.
+_AFTERMATH_US = 120_000_000
+_KEPT_MAX = 100_000
+
+
+class RunRecord:
+    """Collects the decisions of a run for its summary; bounded."""
+
+    def __init__(self) -> None:
+        self.log = DecisionLog()
+        self._verdicts: list[Verdict] = []
+        self._openings: list[Transition] = []
+        self._blocked = BlockedTime()
+
+    def take(self, decision: Decision) -> None:
+        """Take one decision."""
+        for record in lines_of(decision):
+            self.log.write(record)
+        for transition in decision.transitions:
+            self._blocked.take(transition)
+            is_opening = transition.quarantine.state is IsolationState.QUARANTINED and transition.actor == "guard"
+            if is_opening and len(self._openings) < _KEPT_MAX:
+                self._openings.append(transition)
+        if len(self._verdicts) < _KEPT_MAX:
+            self._verdicts += [verdict for verdict in decision.verdicts if verdict.level >= Level.WARNING]
+
+    def summary(self, *, events: int, markets: int, seconds: float, now_us: int) -> dict[str, Any]:
+        """Return the figures of the run."""
+        return {
+            "type": "summary",
+            "events": events,
+            "markets": markets,
+            "seconds": round(seconds, 3),
+            "events_per_second": round(events / max(seconds, 1e-6)),
+            "verdicts": self.log.verdicts,
+            "quarantines": len(self.log.quarantines),
+            "blocked_minutes": round(self._blocked.minutes(now_us), 3),
+            "digest": self.log.digest,
+        }
+
+    def against(self, truth: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return each staged act with the seconds until it was found and blocked, and the quarantines that nothing explains.
+
+        `truth` has pattern, market, harmless, started_us and ended_us (None = it goes on).
+        """
+        acts = [act for act in truth if act["started_us"] is not None]
+        staged = [self._judged(act) for act in acts if not act["harmless"]]
+        unexplained = [opening for opening in self._openings if not any(_explains(act, opening) for act in acts)]
+        return {
+            "truth": staged,
+            "harmless": [
+                {"pattern": act["pattern"], "market": act["market"], "started": stamp(act["started_us"])}
+                for act in acts
+                if act["harmless"]
+            ],
+            "false_quarantines": len({opening.quarantine.id for opening in unexplained}),
+            "false_targets": sorted({str(opening.quarantine.target) for opening in unexplained}),
+        }
+
+    def _judged(self, act: dict[str, Any]) -> dict[str, Any]:
+        rule = _RULES.get(act["pattern"], act["pattern"])
+        found = [v.at_us for v in self._verdicts if v.rule == rule and str(v.market) == act["market"] and _is_during(act, v.at_us)]
+        blocked = [o.at_us for o in self._openings if _explains(act, o)]
+        return {
+            "pattern": act["pattern"],
+            "market": act["market"],
+            "started": stamp(act["started_us"]),
+            "found_after_s": _after(act, found),
+            "blocked_after_s": _after(act, blocked),
+        }
+
+
+def _is_during(act: dict[str, Any], at_us: int) -> bool:
+    ended_us = act["ended_us"]
+    return bool(act["started_us"] <= at_us and (ended_us is None or at_us <= ended_us + _AFTERMATH_US))
+
+
+def _explains(act: dict[str, Any], opening: Transition) -> bool:
+    market = opening.quarantine.hold.market
+    return not act["harmless"] and market is not None and str(market) == act["market"] and _is_during(act, opening.at_us)
+
+
+def _after(act: dict[str, Any], times: Sequence[int]) -> float | None:
+    return round((min(times) - act["started_us"]) / 1e6, 1) if times else None
+
+
+def bot_lines(log: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what the demo bot did, a line a market; empty where it left no summary."""
+    markets = log[-1]["markets"] if log and log[-1].get("summary") else {}
+    return [
+        f"{market:<12} {tally['sent']:>4} entries sent, {tally['refused']:>3} refused, {tally['closed']:>3} closed"
+        for market, tally in markets.items()
+    ]

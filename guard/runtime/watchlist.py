@@ -1,0 +1,47 @@
+"""The markets watched last time: after a restart they are `warming`, not unknown to guard."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from guard.model import Market
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["Watchlist"]
+
+_MARKETS_MAX = 20_000
+
+
+class Watchlist:
+    """Remembers the names of watched markets in a small file; a missing or damaged file is an empty list.
+
+    Parameters
+    ----------
+    path
+        The file, a cache: it may be deleted at any time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.markets = self._read()
+
+    def _read(self) -> frozenset[str]:
+        with suppress(OSError, ValueError, TypeError):
+            names = json.loads(self._path.read_text(encoding="utf-8"))[:_MARKETS_MAX]
+            return frozenset(str(Market.parse(name)) for name in names)
+        return frozenset()
+
+    def remember(self, markets: Iterable[str]) -> None:
+        """Write the names where they changed."""
+        names = frozenset(markets)
+        if names != self.markets:
+            self.markets = names
+            fresh = self._path.with_suffix(".new")
+            with suppress(OSError):
+                fresh.write_text(json.dumps(sorted(names)), encoding="utf-8")
+                fresh.replace(self._path)

@@ -1,0 +1,205 @@
+"""The composition root: everything a running guard consists of, made and joined here."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from guard.alerts.notification import NotificationHandler
+from guard.alerts.outbox import Outbox
+from guard.api.server import OperatorServer
+from guard.model import Level
+from guard.pipeline import Pipeline
+from guard.runtime.clock import SystemClock, seeded_random
+from guard.runtime.feed import Feed
+from guard.runtime.live import Live
+from guard.runtime.operators import Operators
+from guard.runtime.publish import SnapshotPublisher
+from guard.runtime.rulebook import Rulebook
+from guard.runtime.settings import channel_urls, connector_factory, feed_plan, pipeline_settings
+from guard.runtime.state import StateFolder
+from guard.runtime.status import status_document
+from guard.runtime.summary import bot_lines
+from guard.runtime.watchlist import Watchlist
+from guard.store import LedgerStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from guard.dsl import Program
+    from guard.model import Decision
+    from guard.runtime.summary import RunRecord
+
+__all__ = ["RunningGuard"]
+
+_log = structlog.get_logger(__name__)
+
+
+class RunningGuard:
+    """One guard, from its configuration to its last message.
+
+    Parameters
+    ----------
+    path, env
+        guard.yaml and the environment.
+    state_path
+        State folder; None takes the one of guard.yaml.
+    on_decision
+        Told of every decision at once.
+
+    Notes
+    -----
+    Use it as an asynchronous context manager, then `run`. Entering takes the lock, opens the ledger, publishes what it remembers
+    and opens the operator's door, all before any exchange is contacted. Raises ConfigurationError and StateError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        env: Mapping[str, str],
+        *,
+        state_path: Path | None,
+        on_decision: Callable[[Decision], None],
+    ) -> None:
+        self._path = path
+        self._env = env
+        self._state_path = state_path
+        self._on_decision = on_decision
+        self._stack = AsyncExitStack()
+        self.clock = SystemClock()
+        self.random = seeded_random()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        from guard.dsl import load_guard  # noqa: PLC0415 - the lock comes first, and needs the folder only
+
+        state = StateFolder(self._state_path or load_guard(self._path, self._env).state_folder)
+        self.state = self._stack.enter_context(state)
+        self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules)
+        config = self.rulebook.config
+        self.store = LedgerStore(state.ledger, clock=self.clock)
+        ledger = await self.store.open()
+        self._stack.push_async_callback(self.store.close)
+        self.pipeline = Pipeline(self.rulebook.program, pipeline_settings(config))
+        self.pipeline.recall(ledger, self.clock.now_us())
+        self.notifier = NotificationHandler(channel_urls(config))
+        self._stack.push_async_callback(self.notifier.close)
+        self.outbox = Outbox(self.store, self.notifier, list(config.alerts.channels), self.clock, self.random, _log.warning)
+        self.live = Live(
+            self.pipeline,
+            store=self.store,
+            ledger=ledger,
+            publisher=SnapshotPublisher(state.snapshot_folder, self.clock),
+            outbox=self.outbox,
+            watchlist=Watchlist(state.caches / "watched.json"),
+            clock=self.clock,
+            random=self.random,
+            on_decision=self._on_decision,
+        )
+        self.live.publish()
+        operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass))
+        server = OperatorServer(state.socket, operators.handlers())
+        await self._stack.enter_async_context(server)
+        self.live.feeds = [
+            Feed(
+                feed_plan(name, exchange),
+                connect=connector_factory(
+                    name, exchange, state=state, clock=self.clock, random=self.random, report=self._reporter(name)
+                ),
+                open_market=self.live.open_market,
+                sink=self.live.inlet,
+                clock=self.clock,
+                random=self.random,
+                announce=self.live.announce_feed,
+            )
+            for name, exchange in config.exchanges.items()
+        ]
+
+    @staticmethod
+    def _reporter(name: str) -> Callable[[str], None]:
+        return lambda text: _log.warning("connector", exchange=name, note=text)
+
+    async def run(self, *, for_s: float | None, before_close: Callable[[], Awaitable[None]]) -> None:
+        """Run until a signal asks to stop, or for `for_s` seconds; `before_close` runs while the feeds are still open.
+
+        Raises what killed a task.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        hangup = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, hangup.set)
+        extra = [
+            asyncio.create_task(self.rulebook.watch(self.clock, self._rules_changed), name="rules"),
+            asyncio.create_task(self._reload_on(hangup), name="reload"),
+        ]
+        timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
+        try:
+            await self.live.run(stop, also=extra, before_close=before_close)
+        finally:
+            timer.cancel()
+
+    async def _stop_after(self, stop: asyncio.Event, for_s: float | None) -> None:
+        if for_s is not None:
+            await self.clock.sleep(for_s)
+            stop.set()
+
+    async def _reload_on(self, hangup: asyncio.Event) -> None:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            before = self.rulebook.problem
+            program = await self.rulebook.reload()
+            if program is not None or self.rulebook.problem != before:
+                self._rules_changed(program, self.rulebook.problem)
+
+    def _rules_changed(self, program: Program | None, problem: str | None) -> None:
+        if program is not None:
+            self.live.take(self.pipeline.load(program, self.clock.now_us()))
+        if problem is None:
+            self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.WARNING)
+        else:
+            body = f"{problem}\nThe last good rules run on: {self.rulebook.active} of them."
+            self.live.announce("rules", "rules were not taken over", body)
+
+    async def summary(self, record: RunRecord) -> dict[str, Any]:
+        """Return what the run found; on the embedded exchange held against what was staged."""
+        now_us = self.clock.now_us()
+        health = self.outbox.health()
+        found = record.summary(
+            events=self.live.inlet.received,
+            markets=len(self.pipeline.engine.markets),
+            seconds=(now_us - self.live.started_us) / 1e6,
+            now_us=now_us,
+        )
+        found["alerts_delivered"] = sum(channel.delivered for channel in health.values())
+        found["alerts_undelivered"] = sum(channel.dead for channel in health.values())
+        for feed in self.live.feeds:
+            # Only the embedded exchange knows what it staged; guard imports no connector, so it is asked for by name.
+            embedded: Any = feed.connector
+            if hasattr(embedded, "truth"):
+                await embedded.stop_bot()
+                found |= record.against(await embedded.truth())
+                found["bot"] = bot_lines(embedded.bot_log())
+        return found
+
+    async def status(self) -> dict[str, Any]:
+        """Return the status document."""
+        counts = await self.outbox.counts()
+        return status_document(self.live, self.rulebook, bypass_path=str(self.state.bypass), outbox=counts)
