@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from guard.model import Market
     from guard.model.ports import Clock, Sink
+    from guard_ccxt.counters import Counters
     from guard_ccxt.subscription import Subscription
 
 __all__ = ["Silence", "TickerPoll"]
@@ -73,7 +74,7 @@ class TickerPoll:
         The streams of trades to judge.
     on_deaf
         Told of a stream that missed trades.
-    markets, sink, clock
+    markets, sink, clock, counters
         Where STATUS USD_RATE and VOLUME_24H rows go when a value moved by 1 %.
     every_s
         Seconds between polls, > 0.
@@ -88,6 +89,7 @@ class TickerPoll:
         markets: Mapping[Market, int],
         sink: Sink,
         clock: Clock,
+        counters: Counters,
         every_s: float,
     ) -> None:
         self._fetch = fetch
@@ -96,6 +98,7 @@ class TickerPoll:
         self._markets = markets
         self._sink = sink
         self._clock = clock
+        self._counters = counters
         self._every_s = every_s
         self._told: dict[tuple[int, Status], float] = {}
 
@@ -127,3 +130,4 @@ class TickerPoll:
         self._told[row, status] = value
         now_us = self._clock.now_us()
         self._sink.append(Kind.STATUS, row, at_us=now_us, received_us=now_us, price=value, side=Channel.ALL, key=status)
+        self._counters.received += 1

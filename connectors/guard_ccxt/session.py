@@ -120,6 +120,7 @@ class Session:
             markets=markets,
             sink=sink,
             clock=self._context.clock,
+            counters=self._counters,
             every_s=self._options.ticker_poll_s,
         )
         has_poll = self._options.ticker_poll_s > 0 and self.exchange.has.get("fetchTickers")

@@ -81,6 +81,7 @@ class Subscription:
         self.delivered_s = 0.0
         self.misses = 0
         self.arrivals = 0
+        self.restarted_arrivals = -1
         self.last_price: float | None = None
         self.last_good_us: int | None = None
         self.last_trade_us: int | None = None

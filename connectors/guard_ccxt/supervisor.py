@@ -108,11 +108,11 @@ class Supervisor:
         connection = subscription.connection
         if subscription.phase is not Phase.LIVE or connection is None:
             return
-        subscription.misses += 1
+        is_whole = subscription.restarted_arrivals == subscription.arrivals
+        subscription.restarted_arrivals = subscription.arrivals
         self._counters.note(f"stalled: {subscription.symbol} trades: the ticker moved and nothing came; subscribed again")
-        misses = subscription.misses
         subscription.lose(Status.STALLED, last_good_us=subscription.last_trade_us)
-        self._renew(subscription, connection, f"{subscription.symbol}: trades were missed", is_whole=misses > 1)
+        self._renew(subscription, connection, f"{subscription.symbol}: trades were missed", is_whole=is_whole)
 
     async def _keep(self, subscription: Subscription) -> None:
         backoff = Backoff(self._random)

@@ -53,6 +53,7 @@ class SmallBinance:
             "urls": {"api": {"public": f"http://{base}/api/v3", "ws": {"spot": f"ws://{base}/stream"}}},
             "types": ["spot"],
             "repair_delay_s": 0.0,
+            "has": {"fetchTickers": False},  # ccxt counts it as 80 requests and waits before the next
             **more,
         }
 

@@ -85,7 +85,7 @@ async def test_history_of_an_exchange_that_answers_nothing_is_unavailable_and_wr
 
 async def test_open_gives_facts_of_every_market(server: FrameServer) -> None:
     clock = MovedClock()
-    connector = CcxtConnector(context("small", SmallBinance(server, clock).options(), clock))
+    connector = CcxtConnector(context("small", SmallBinance(server, clock).options(has={}), clock))
     try:
         facts = {fact.market.symbol: fact for fact in await connector.open()}
     finally:

@@ -11,13 +11,17 @@ import pytest
 from ccxt_support import Books, MovedClock, Rows, context, until
 from small_binance import SmallBinance
 
-from guard.model import Channel, Kind, Market
+from guard.model import Channel, Kind, Market, Status
 from guard_ccxt import CcxtConnector
+from guard_ccxt.cache import MarketCache
 from guard_ccxt.options import read_options
+from guard_ccxt.poll import Silence
 from guard_ccxt.session import _made
 from guard_ccxt.tap import missing_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ccxt_support import FrameServer
 
 AAA, BBB = Market("small", "AAA/USDT"), Market("small", "BBB/USDT")
@@ -180,3 +184,66 @@ async def test_every_hook_is_there_on_the_classes_of_many_exchanges(name: str) -
     assert exchange.options["defaultType"] == "spot"
     assert exchange.has["fetchTickers"] is False
     assert type(exchange) is getattr(ccxt.pro, name)
+
+
+async def test_stream_that_is_deaf_to_what_the_ticker_shows_is_made_again(server: FrameServer) -> None:
+    run = Opened(server, "trades", has={}, ticker_poll_s=0.2)
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    await run.exchange.send_trade(1, price=3.0)  # the ticker says 1.0 and goes on to say so
+    await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
+    await run.rows.until(lambda rows: ("STALLED", Channel.TRADES) in rows.statuses())
+    await run.exchange.until_subscribed(TRADES, times=2)
+    assert any("the ticker moved" in note for note in run.reports)
+    assert [(row.price, row.key) for row in run.rows.of(Kind.STATUS) if row.key >= Status.USD_RATE] == [
+        (1.0, Status.USD_RATE),
+        (2_500_000.0, Status.VOLUME_24H),
+    ]
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_start_without_rest_uses_the_last_good_markets_and_says_so(server: FrameServer, tmp_path: Path) -> None:
+    for is_up in (True, False):
+        run = Opened(server, "trades")
+        run.connector = CcxtConnector(run.connector._context._replace(cache_folder=str(tmp_path)))
+        if not is_up:
+            del server.rest["/api/v3/exchangeInfo"]
+        facts = await run.connector.open()
+        assert {fact.market.symbol for fact in facts} == {"AAA/USDT", "BBB/USDT"}
+        assert facts[0].tick == 0.01
+        assert any("h ago are used" in note for note in run.reports) is not is_up
+        task = run.stream({AAA: 0})
+        await run.exchange.until_subscribed(TRADES)
+        await run.exchange.send_trade(1)
+        await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
+        await ended(task)
+        await run.connector.close()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "kind": ["okx"], "saved_us": 0, "markets": []}'])
+def test_damaged_or_foreign_cache_counts_as_none(tmp_path: Path, text: str) -> None:
+    cache = MarketCache(str(tmp_path), "small", ["binance"])
+    cache.write([{"symbol": "A/B"}], now_us=10)
+    assert cache.read(now_us=20) == ([{"symbol": "A/B"}], 10)
+    assert cache.read(now_us=40 * 86_400_000_000) is None
+    (tmp_path / "ccxt-small.json").write_text(text)
+    assert cache.read(now_us=20) is None
+
+
+def test_cache_of_a_name_that_leaves_the_folder_is_not_kept(tmp_path: Path) -> None:
+    cache = MarketCache(str(tmp_path / "inner"), "../x", ["binance"])
+    cache.write([{}], now_us=1)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_silence_of_a_thin_coin_is_no_deafness() -> None:
+    silence = Silence()
+    assert not any(silence.is_deaf(arrivals=0, own_last=None, ticker_last=1.0) for _ in range(1000))
+
+
+def test_ticker_that_differs_by_nature_disturbs_less_and_less() -> None:
+    silence = Silence()
+    judged = [at for at in range(200) if silence.is_deaf(arrivals=1, own_last=1.0, ticker_last=2.0)]
+    assert judged == [2, 6, 14, 30, 62, 126, 190]
