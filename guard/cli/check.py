@@ -104,9 +104,7 @@ def _sentence(client: Guard, market: Market, intent: Intent, clearance: Clearanc
     if clearance.status in {ClearanceStatus.BLOCKED, ClearanceStatus.SHRINK}:
         parts.append(_hold(clearance))
     elif clearance.status is ClearanceStatus.UNKNOWN:
-        parts.append(_WHY.get(clearance.reason, clearance.reason))
-        if clearance.reason == "guard_silent":
-            parts.append(client.problem or "look again")
+        parts.append((clearance.reason == "guard_silent" and client.problem) or _WHY.get(clearance.reason, clearance.reason))
     elif clearance.data == "degraded":
         parts.append("a longer baseline is still missing")
     return "; ".join(parts)

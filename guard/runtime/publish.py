@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ __all__ = ["SnapshotPublisher"]
 
 _SLOT_BYTES_MIN = 256 * 1024
 _FILE_MODE = 0o640
+_GENERATION_MAX = 1 << 62
 
 
 class SnapshotPublisher:
@@ -138,25 +140,29 @@ class SnapshotPublisher:
         """Tell bots that guard was stopped, and let go of the file. Blocks in it stand until their end. Safe to call twice."""
         if self._file < 0:
             return
-        if self._is_live and self._is_in_place():
-            self._words[Word.STATE] = State.STOPPED
-            self._words[Word.HEARTBEAT] = 0
-        self._release()
+        try:
+            if self._is_live and self._is_in_place():
+                self._words[Word.STATE] = State.STOPPED
+                self._words[Word.HEARTBEAT] = 0
+        except StateError:
+            # The file under this name is another guard's; ours has no reader left.
+            pass
+        finally:
+            self._release()
 
     def _adopt(self) -> int | None:
         """Open the file that an earlier guard left, if it is one of this layout."""
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
-        header = os.pread(file, HEADER_BYTES, 0)
-        if len(header) == HEADER_BYTES and header.startswith(MAGIC):
-            words = memoryview(header).cast("Q")
-            slot_bytes: int = words[Word.SLOT_BYTES]
-            is_sized = 0 < slot_bytes <= SLOT_BYTES_MAX and os.fstat(file).st_size == HEADER_BYTES + 2 * slot_bytes
-            if words[Word.VERSION] == VERSION and words[Word.STATE] != State.RETIRED and is_sized:
+        try:
+            if _is_adoptable(file):
                 self._permit(file)
                 return file
+        except StateError:
+            os.close(file)
+            raise
         os.close(file)
         return None
 
@@ -273,3 +279,20 @@ class SnapshotPublisher:
             self._words[Word.HEARTBEAT] = 0
         self._release()
         self._map(file)
+
+
+def _is_adoptable(file: int) -> bool:
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) or status.st_size < HEADER_BYTES:
+        return False
+    header = os.pread(file, HEADER_BYTES, 0)
+    words = memoryview(header).cast("Q")
+    slot_bytes: int = words[Word.SLOT_BYTES]
+    return (
+        header.startswith(MAGIC)
+        and words[Word.VERSION] == VERSION
+        and words[Word.STATE] != State.RETIRED
+        and words[Word.GENERATION] < _GENERATION_MAX
+        and 0 < slot_bytes <= SLOT_BYTES_MAX
+        and status.st_size == HEADER_BYTES + 2 * slot_bytes
+    )

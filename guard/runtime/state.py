@@ -39,7 +39,7 @@ class StateFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        places = locate(path)
+        self._places = places = locate(path)
         self.path = Path(places.state)
         self.bypass = Path(places.bypass)
         self.socket = Path(places.socket)
@@ -82,7 +82,7 @@ class StateFolder:
         """
         os.umask(_UMASK)
         try:
-            self._make(self.path, 0o700)
+            self._make_own()
             self._lock = self._take()
             self._make(self.snapshot_folder, 0o750)
             self._make(self.caches, 0o700)
@@ -107,8 +107,18 @@ class StateFolder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _make_own(self) -> None:
+        if self._places.snapshot != str(self.snapshot):
+            raise StateError(f"{self._places.snapshot} is a file; guard needs a state folder, give it one by GUARD_STATE")
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.lock.exists() or not any(self.path.iterdir()):
+            self._make(self.path, 0o700)
+        elif self.path.stat().st_mode & 0o022:
+            # Somebody's home or /tmp, named by mistake: neither safe for guard nor guard's to close.
+            raise StateError(f"{self.path} holds other things and others may write there; give guard a folder of its own")
+
     def _make(self, folder: Path, mode: int) -> None:
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        folder.mkdir(mode=mode, exist_ok=True)
         status = folder.stat()
         if status.st_uid != os.geteuid():
             raise StateError(
