@@ -280,6 +280,35 @@ def test_restored_manager_keeps_the_daily_limit_and_ends_what_it_told() -> None:
     assert [each.kind for each in step(fresh, transitions=[transition("C/USDT")], at_us=START_US + 4)] == ["summary"]
 
 
+def test_same_level_of_an_episode_that_a_quarantine_told_is_not_told_again() -> None:
+    manager = AlertManager(policy())
+    step(manager, verdicts=[verdict(episode_us=1)], transitions=[transition()])
+    again = verdict(previous=WARNING, episode_us=1, at_us=START_US + 5)
+    assert step(manager, verdicts=[again], at_us=START_US + 5) == ()
+    assert manager.counts["slack"]["digested"] == 1
+
+
+def test_quarantine_that_ended_while_it_waited_for_its_zone_is_not_told() -> None:
+    manager = AlertManager(policy())
+    step(manager, transitions=[transition("A/USDT", zone="z")])
+    step(manager, transitions=[transition("B/USDT", zone="z")], at_us=START_US + 1)
+    step(manager, transitions=[transition("B/USDT", NORMAL, previous=QUARANTINED, zone="z")], at_us=START_US + 2)
+    assert manager.advance(START_US + 2 * MINUTE_US) == ()
+    assert manager.counts["slack"]["suppressed:ended"] == 1
+
+
+def test_critical_message_lives_a_day_and_others_an_hour() -> None:
+    sent = step(AlertManager(policy()), transitions=[transition("A/USDT"), transition("B/USDT", level=CRITICAL)])
+    assert [each.expires_us - each.created_us for each in sent] == [60 * MINUTE_US, DAY_US]
+
+
+def test_restored_manager_knows_what_is_held() -> None:
+    manager = AlertManager(policy())
+    manager.restore((), [transition().quarantine])
+    (sent,) = step(manager, verdicts=[verdict(level=CRITICAL)])
+    assert "Already in quarantine" in sent.body
+
+
 def test_channel_with_named_rules_hears_of_no_other_rule() -> None:
     manager = AlertManager(policy(channel("all"), channel("wash")._replace(rules=("wash_*",))))
     sent = step(manager, transitions=[transition("A/USDT"), transition("B/USDT", rule="wash_trading")])

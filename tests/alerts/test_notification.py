@@ -143,6 +143,12 @@ async def test_telegram_429_gives_the_seconds_it_asked_for(hook: Hook) -> None:
     assert (outcome.is_delivered, outcome.retry_after_s) == (False, 17.0)
 
 
+async def test_seconds_of_a_429_are_found_in_the_answer_of_a_service_that_does_not_tell_them(hook: Hook) -> None:
+    hook.usual = (429, {}, b'{"message": "slow down", "retry_after": 9.5}')
+    outcome = await (await opened(json_url(hook))).send(delivery())
+    assert (outcome.is_delivered, outcome.retry_after_s) == (False, 9.5)
+
+
 async def test_429_with_the_seconds_in_a_header_only_pauses_half_a_minute(hook: Hook) -> None:
     hook.usual = (429, {"Retry-After": "3"}, b"")
     outcome = await (await opened(json_url(hook))).send(delivery())
