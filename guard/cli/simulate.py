@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.cli.durations import duration_option
 from guard.errors import OperationRefused
 
 if TYPE_CHECKING:
@@ -17,26 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["simulate"]
 
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_LONGEST_S = 7 * 86_400.0
+_LONGEST_US = 7 * 86_400_000_000
 _CONNECTOR = "sim"
-
-
-def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    """Return the seconds of ``90s``, ``10m`` or ``2h``."""
-    del context, parameter
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
-    if not found:
-        raise click.BadParameter(f"a duration has a number and a unit, such as 120s, 10m or 2h; found {value!r}")
-    seconds = float(found[1]) * _UNITS_S[found[2]]
-    if not 0.0 < seconds <= _LONGEST_S:
-        raise click.BadParameter(f"up to 7d is possible, found {value!r}")
-    return seconds
 
 
 @click.command
 @click.option("--seed", default=7, show_default=True, help="Makes the market; the same seed makes the same market.")
-@click.option("--for", "seconds", callback=_seconds, default="120s", show_default=True, help="How much market time to make.")
+@click.option("--for", "for_us", callback=duration_option, default="120s", show_default=True, help="How much market time to make.")
 @click.option("--schedule", type=click.Choice(["demo", "calm"]), default="demo", show_default=True, help="Who misbehaves.")
 @click.option("--truth", is_flag=True, help="Print what happened when (the default without --out and --serve).")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the trades as FILE.csv.gz for guard replay.")
@@ -48,7 +35,7 @@ def simulate(
     output: Output,
     *,
     seed: int,
-    seconds: float,
+    for_us: int,
     schedule: str,
     truth: bool,
     out: str | None,
@@ -62,11 +49,13 @@ def simulate(
     """
     if serve and (out or truth):
         raise click.UsageError("--serve runs in real time: leave --out and --truth away")
+    if for_us > _LONGEST_US:
+        raise click.UsageError("--for goes up to 7d")
     if serve:
         options = {"seed": seed, "schedule": schedule, "port": port, "inbox": inbox}
         _serve(output, options)
         return
-    acts, trades = _made(out, seconds, seed=seed, schedule=schedule)
+    acts, trades = _made(out, for_us / 1e6, seed=seed, schedule=schedule)
     _tell(output, acts, trades=trades, out=out, is_told=truth or not out)
 
 

@@ -33,7 +33,7 @@ def test_a_tape_is_written_and_told_as_one_document(capsys: pytest.CaptureFixtur
 
 def test_a_duration_without_a_unit_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(["simulate", "--for", "120"], Output()) == Exit.USAGE
-    assert "a number and a unit" in capsys.readouterr().err
+    assert "a duration is written" in capsys.readouterr().err
 
 
 def test_a_path_that_cannot_be_written_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
