@@ -152,11 +152,15 @@ class Kernel:
         return False
 
     def _clock(self, row: int, x: list[float], i: list[int], at: int, received: int) -> None:
-        """Move a market's time forward; an earlier time leaves it where it is."""
+        """Take an event's times in and move its market's time forward."""
         i[s.RECEIVED] = max(i[s.RECEIVED], received)
-        if at <= i[s.AT]:
-            i[s.LATE] += at < i[s.AT]
-            return
+        i[s.LATE] += at < i[s.EVENT_AT]
+        i[s.EVENT_AT] = max(i[s.EVENT_AT], at)
+        if at > i[s.AT]:
+            self._forward(row, x, i, at)
+
+    def _forward(self, row: int, x: list[float], i: list[int], at: int) -> None:
+        """Move a market's time forward."""
         i[s.AT] = at
         if i[s.NEXT_CLOSE] == s.NEVER:
             baselines.mark_bins(x, i, self._layout.baselines, at)
@@ -289,7 +293,7 @@ class Kernel:
         """Move a market's time forward without an event; an earlier time changes nothing."""
         i = self._integers[row]
         if at_us > i[s.AT]:
-            self._clock(row, self._floats[row], i, at_us, i[s.RECEIVED])
+            self._forward(row, self._floats[row], i, at_us)
 
     def read(self, row: int, at_us: int, received_us: int, out: list[float]) -> None:
         """Fill `out` with the values of `leaves` at `at_us`, NaN where unknown or absent; moves time forward as `advance` does."""
@@ -317,7 +321,7 @@ class Kernel:
     def last(self, row: int) -> tuple[int, int]:
         """Return event time and arrival time of the market's latest event, 0 where there was none."""
         i = self._integers[row]
-        return i[s.AT], i[s.RECEIVED]
+        return i[s.EVENT_AT], i[s.RECEIVED]
 
     def late(self, row: int) -> int:
         """Return how many events came with a time before that of an earlier one."""

@@ -37,8 +37,8 @@ BASELINE_SIZE: Final = BASELINE_HEAD + BASELINE_BUCKETS
 _WINDOWED: Final = frozenset(
     {
         "volume", "buy_volume", "turnover", "buy_turnover", "buy_share", "trades", "unsure_volume", "squares", "rush",
-        "rush_orders", "rush_seconds", "inside_volume", "level_churn", "removed_unfilled", "crossings", "gaps", "open_price", "open_mid", "high", "low",
-        "reference_ret",
+        "rush_orders", "rush_seconds", "inside_volume", "level_churn", "removed_unfilled", "crossings", "gaps", "open_price",
+        "open_mid", "high", "low", "reference_ret",
     }
 )  # fmt: skip
 
@@ -185,8 +185,9 @@ class Layout:
         x = [0.0] * self.floats
         i = [0] * self.integers
         for slot in (
-            s.PRICE, s.MID, s.HIGH, s.LOW, s.OPEN_HIGH, s.OPEN_LOW, s.EWMA, s.SECOND_CLOSE, s.BUYER_PRICE, s.TICK, s.TICK_SEEN,
-            s.USD_RATE, s.VOLUME_24H, s.MINUTE_PRICE, s.MINUTE_REFERENCE, s.EVALUATED_PRICE, s.BID, s.ASK, s.EWMA_PRICE, s.SELLER_PRICE,
+            s.PRICE, s.MID, s.HIGH, s.LOW, s.OPEN_HIGH, s.OPEN_LOW, s.EWMA, s.EWMA_PRICE, s.SECOND_CLOSE, s.BUYER_PRICE,
+            s.SELLER_PRICE, s.PAST_BUYER_PRICE, s.PAST_SELLER_PRICE, s.TICK, s.TICK_SEEN, s.USD_RATE, s.VOLUME_24H,
+            s.MINUTE_PRICE, s.MINUTE_REFERENCE, s.EVALUATED_PRICE, s.BID, s.ASK,
         ):  # fmt: skip
             x[slot] = s.NAN
         for slot in (
