@@ -128,6 +128,8 @@ class Checker:
         term = self._resolve(expression, scope)
         if term is not None:
             return term
+        if expression.text in ("true", "false"):
+            return Term(expression.text, self._graph.const(expression.text == "true"), Type.BOOL)
         if self._tables.is_callable(expression.text):
             return self._calls.check(Call(expression.start, expression.end, expression.text, (), ()), scope)
         known = scope.names.all() | self._tables.names() | self._calls.functions()

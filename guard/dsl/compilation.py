@@ -68,7 +68,9 @@ def compiled(
     files: dict[int, _FileNames] = {}
     try:
         for source in rules.rules:
-            names = files.setdefault(id(source.macros), _FileNames(source, graph, checker, report))
+            names = files.get(id(source.macros))
+            if names is None:
+                names = files[id(source.macros)] = _FileNames(source, graph, checker, report)
             rule = _RuleCheck(source, names, graph=graph, checker=checker, detectors=found, report=report)
             made = rule.run(len(done))
             if made is not None:
@@ -155,7 +157,7 @@ class _RuleCheck:
         self._report = report
         self._uses = detectors.used(self._table("use"), report)
         lets = {name: self._definition(entry.node) for name, entry in self._table("let").items() if isinstance(entry.node, Scalar)}
-        self._names = Names({**lets, **self._uses.names}, file.names)
+        self._names = Names({**lets, **self._uses.names}, file.names, broken=self._uses.broken)
         self._terms: list[tuple[str, Term]] = []
         self._is_sound = True
 
@@ -211,7 +213,7 @@ class _RuleCheck:
     def _after(self, number: int, found: _Conditions) -> tuple[Rule, Plan] | None:
         """Check what may use the score: clear and release."""
         spec, graph, true = self._source.spec, self._graph, self._graph.const(value=True)
-        is_ready = spec is not None and self._is_sound and self._uses.is_sound
+        is_ready = spec is not None and self._is_sound and not self._uses.broken
         where_node = found.where.node if found.where is not None and is_ready else true
         when_node = found.when.node if found.when is not None and is_ready else true
         exceptions = tuple((name, term.node) for name, term in found.unless.items() if term is not None and is_ready)

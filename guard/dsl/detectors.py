@@ -28,13 +28,13 @@ __all__ = ["Detectors", "Uses"]
 
 
 class Uses(NamedTuple):
-    """The detectors of one rule: names for its expressions, score nodes, evidence, and whether all of them are sound."""
+    """The detectors of one rule: names for its expressions, score nodes, evidence, and the broken ones."""
 
     names: dict[str, Callable[[], Term]]
     scores: tuple[int, ...]
     evidence: tuple[tuple[tuple[str, int], ...], ...]
     detectors: tuple[UsedDetector, ...]
-    is_sound: bool
+    broken: tuple[str, ...]
 
 
 class Detectors:
@@ -51,18 +51,17 @@ class Detectors:
         scores: list[int] = []
         evidence: list[tuple[tuple[str, int], ...]] = []
         used: list[UsedDetector] = []
-        is_sound = True
+        broken: list[str] = []
         for alias, entry in table.items():
             made = self._use(alias, entry, report)
             if made is None:
-                is_sound = False
-                names[f"{alias}.score"] = lambda: POISON
+                broken.append(alias)
                 continue
             names.update(made.terms)
             scores.append(made.terms[f"{alias}.score"]().node)
             evidence.append(made.evidence)
             used.append(made.used)
-        return Uses(names, tuple(scores), tuple(evidence), tuple(used), is_sound)
+        return Uses(names, tuple(scores), tuple(evidence), tuple(used), tuple(broken))
 
     def _use(self, alias: str, entry: Entry, report: Report) -> _Made | None:
         keys = entry.node.entries if isinstance(entry.node, Table) else {}

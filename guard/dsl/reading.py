@@ -108,6 +108,8 @@ def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> No
 def _explain(error: yaml.MarkedYAMLError, source: Source, report: Report) -> None:
     mark = error.problem_mark or error.context_mark
     place = Place(source) if mark is None else Place(source, mark.line + 1, mark.column + 1)
+    if place.line > len(source.lines):
+        place = Place(source, len(source.lines), len(source.lines[-1]) + 1)
     before = place.text[: place.column].rstrip()
     found = place.text[place.column - 1 : place.column]
     message = (error.problem or "cannot be read").replace("\t", "\\t")
@@ -190,7 +192,10 @@ class _Composer:
         is_quoted = self._refuse_marks(event, place)
         text, style = event.value, event.style or ""
         if is_flow and not style and text.count("(") != text.count(")"):
-            self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", _QUOTE_EXPRESSION)
+            if text.count("(") > text.count(")"):
+                self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", _QUOTE_EXPRESSION)
+            # The one problem is reported; a harmless value keeps the torn expression from making more of them.
+            return Scalar(0, "0", place)
         return Scalar(text if style or is_quoted else resolve(text), text, place, style)
 
     def _refuse_marks(self, event: Any, place: Place) -> bool:  # noqa: ANN401 - PyYAML's events are untyped
@@ -237,6 +242,11 @@ class _Open:
         """Return what was collected."""
         return Table(self._entries, self._place) if self._is_table else Items(tuple(self._items), self._place)
 
+    def _report_bare(self, key: Scalar, report: Report) -> None:
+        is_rest = any(isinstance(entry.node, Scalar) and entry.node.text == "0" for entry in self._entries.values())
+        if not is_rest:
+            report.add("E012", key.place, f"{key.text!r} became a key of its own", _QUOTE_EXPRESSION)
+
     def _checked_key(self, node: Node, report: Report) -> Scalar | None:
         if not isinstance(node, Scalar):
             report.add("E011", node.place, "a key must be a text")
@@ -253,7 +263,7 @@ class _Open:
         before = self._entries.get(key.text)
         is_bare = self.is_flow and isinstance(node, Scalar) and not node.text and not node.style
         if is_bare:
-            report.add("E012", key.place, f"{key.text!r} became a key of its own", _QUOTE_EXPRESSION)
+            self._report_bare(key, report)
         elif before is not None:
             report.add("E004", key.place, f"{key.text!r} is already set on line {before.key.line}", "keep one of the two")
         else:

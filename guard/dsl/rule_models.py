@@ -130,6 +130,8 @@ class QuarantineAction(Model):
 
 
 def _step(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
+    if isinstance(value, str) and value != "alert":
+        raise ValueError(f"an action is alert, or {{quarantine: {{for: 30m}}}}; found {value[:40]!r}")
     return {"alert": True} if value == "alert" else value
 
 

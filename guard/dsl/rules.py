@@ -165,7 +165,7 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    spec = validate(RuleSpec, node, report)
+    spec = validate(RuleSpec, Table(node.entries, entry.key), report)
     meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
     digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
     return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])

@@ -10,7 +10,7 @@ from guard.dsl.tokens import written_quantity
 from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from guard.dsl.syntax import Expression
 
@@ -50,11 +50,17 @@ class Cycle(Exception):
 
 
 class Names:
-    """Names of a place in a file and what they stand for; a definition is checked when it is first used."""
+    """Names of a place in a file and what they stand for; a definition is checked when it is first used.
 
-    def __init__(self, definitions: Mapping[str, Callable[[], Term]], outer: Names | None = None) -> None:
+    `broken` are names before a dot whose problem is already reported.
+    """
+
+    def __init__(
+        self, definitions: Mapping[str, Callable[[], Term]], outer: Names | None = None, *, broken: Collection[str] = ()
+    ) -> None:
         self._definitions = dict(definitions)
         self._outer = outer
+        self._broken = frozenset(broken)
         self._terms: dict[str, Term] = {}
         self._open: set[str] = set()
         self.used: set[str] = set()
@@ -62,6 +68,8 @@ class Names:
     def resolve(self, name: str) -> Term | None:
         """Return what `name` stands for, None where nobody defined it. Raises Cycle."""
         definition = self._definitions.get(name)
+        if name.partition(".")[0] in self._broken:
+            return POISON
         if definition is None:
             return self._outer.resolve(name) if self._outer is not None else None
         self.used.add(name)

@@ -34,6 +34,7 @@ _CODES = {
     "less_than_equal": "E024",
     "finite_number": "E024",
     "too_long": "E024",
+    "too_short": "E024",
 }
 _EXPECTED = {
     "string_type": "a text",
@@ -81,10 +82,12 @@ def _report(
     place = (
         entry.key if is_key or kind in ("extra_forbidden", "missing") or not isinstance(entry.node, Scalar) else entry.node.place
     )
-    hidden = is_hidden(walked)
+    hidden = is_hidden(walked) or place.is_hidden
     code = _CODES.get(kind, "E022")
     found = "" if hidden else _found(entry.node)
     message, hint = _words(kind, details, found, path)
+    if hidden:
+        message = message.partition(", found")[0]
     if kind == "extra_forbidden":
         owner, _ = find(root, walked[:-1])
         known = keys_allowed(model, walked[:-1])
@@ -97,7 +100,7 @@ def _report(
             hint = did_you_mean(str(path[-2]), _choices(details))
     elif code == "E023":
         hint = did_you_mean(found.strip("'"), _choices(details))
-    report.add(code, Place(place.source, place.line, place.column, is_hidden=hidden or place.is_hidden), message, hint)
+    report.add(code, Place(place.source, place.line, place.column, is_hidden=hidden), message, hint)
 
 
 def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: PLR0911 - one case for each kind of mistake
@@ -115,7 +118,7 @@ def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | in
             return f"expected {context.get('expected', 'another word')}{tail}", ""
         case "string_pattern_mismatch":
             return f"expected a text like {context.get('pattern')}{tail}", ""
-        case "string_too_short":
+        case "string_too_short" | "too_short":
             return "must not be empty", ""
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[kind]

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from guard.cli.main import main
+from guard.dsl import load_guard
+
+GOOD = """
+exchanges: {sim: {connector: sim, options: {seed: 7, apiKey: canary, inner: {password: canary}}, urls: {api: "https://canary@x"}}}
+alerts: {channels: {a: {url: "json://canary@127.0.0.1"}}}
+"""
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(list(words))
+    return int(caught.value.code or 0), capsys.readouterr().out
+
+
+@pytest.fixture
+def guard_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUARD_CONFIG", raising=False)
+    path = tmp_path / "guard.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.mark.usefixtures("guard_yaml")
+def test_sound_file_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "config", "check") == (0, "guard.yaml: no mistakes found\n")
+
+
+def test_broken_file_ends_with_three(guard_yaml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guard_yaml.write_text("mode: x\nexchanges: {}\n")
+    code, out = run(capsys, "config", "check")
+    assert code == 3
+    assert out.count("error[") == 2
+    code, out = run(capsys, "config", "check", "--json")
+    assert code == 3
+    assert [row["id"] for row in json.loads(out)["errors"]] == ["E023", "E024"]
+
+
+@pytest.mark.usefixtures("guard_yaml")
+def test_show_hides_secrets_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("config", "show"), ("config", "show", "--redacted"), ("--json", "config", "show")):
+        code, out = run(capsys, *words)
+        assert code == 0
+        assert "canary" not in out
+        assert "json://********" in out
+        assert "keep" in out
+    assert run(capsys, "config", "show", "--plain")[1].count("canary") == 4
+
+
+@pytest.mark.usefixtures("guard_yaml")
+def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GUARD_MODEE", "alert")
+    code, out = run(capsys, "config", "check")
+    assert code == 3
+    assert "did you mean GUARD_MODE?" in out
+
+
+def test_guard_yaml_of_the_repository_is_sound_and_needs_no_network() -> None:
+    config = load_guard(Path(__file__).parents[2] / "guard.yaml", {})
+    assert [exchange.connector for exchange in config.exchanges.values()] == ["sim"]
+    assert all("127.0.0.1" in channel.url.get_secret_value() for channel in config.alerts.channels.values())

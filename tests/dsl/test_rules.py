@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from timeit import timeit
+
+import pytest
+import yaml
+from dsl.small import CATALOGUE, DETECTORS, FIELDS, RULE, facts, program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.dsl import compile_rules, rules_from_text
+from guard.dsl.compilation import compiled
+from guard.dsl.problems import NAMES, Report
+from guard.dsl.rules import RULES_MAX
+from guard.errors import Problem, RuleError
+
+
+def found(text: str) -> list[Problem]:
+    report = Report()
+    rules = rules_from_text(text, report)
+    compiled(rules, report, fields=FIELDS, catalogue=CATALOGUE, detectors=DETECTORS)
+    return list(report.problems)
+
+
+def rule(keys: str) -> str:
+    return f"rules:\n  one:\n{keys}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "line", "says"),
+    [
+        ("    title: x", "E025", 2, "when: or risk:"),
+        ("    when: ret(1s) > 1%", "E025", 2, "needs level:"),
+        ("    level: danger\n    risk: {a: {weight: 1, value: ret(1s)}}", "E025", 2, "use levels:"),
+        ("    risk: {a: {weight: 1, value: ret(1s), optional: true}}", "E025", 2, "must be required"),
+        ("    risk: {a: {weight: 1}}", "E021", 3, "'value' is missing"),
+        ("    risk: {a: {weight: -1, value: ret(1s)}}", "E024", 3, "must be > 0"),
+        ("    risk: {a: {weight: .nan, value: ret(1s)}}", "E022", 3, "a number"),
+        ("    risk: {a: {weight: 1, value: crossed}}", "E044", 3, "expected a number"),
+        ("    risk: {a: {weight: 1, value: ramp(ret(1s), 1%, 2%)}}", "E012", 3, "quote"),
+        ("    {level: danger, when: crossed, levels: {warning: 80%, danger: 70%}}", "E025", 3, "must rise"),
+        ("    {level: danger, when: crossed, use: {x: {detector: pump_dmp}}}", "E050", 3, "did you mean pump_dump?"),
+        (
+            "    {level: danger, when: x.score > 1, use: {x: {detector: pump_dump, params: {windw: 1s}}}}",
+            "E020",
+            3,
+            "did you mean window?",
+        ),
+        (
+            "    {level: danger, when: x.score > 1, use: {x: {detector: pump_dump, params: {count: many}}}}",
+            "E022",
+            3,
+            "whole number",
+        ),
+        ("    {level: danger, when: x.scor > 1, use: {x: {detector: pump_dump}}}", "E042", 3, "did you mean x.score?"),
+        ("    {level: danger, when: crossed, let: {Score: 1}}", "E025", 3, "not a name"),
+        ("    {level: danger, when: crossed, unless: {a: ret(1s)}}", "E044", 3, "a condition"),
+        ("    {level: danger, when: crossed, actions: {danger: [alarm]}}", "E025", 3, "an action is alert"),
+        (
+            "    {level: danger, when: crossed, actions: {danger: [{quarantine: {for: 2d, escalate: {max: 1d}}}]}}",
+            "E025",
+            3,
+            "shorter than for",
+        ),
+        ("    {level: danger, when: crossed, clear: {when: scor < 1}}", "E042", 3, "did you mean score?"),
+        ("    {level: danger, when: crossed, scope: {class: sport}}", "E023", 3, "did you mean spot?"),
+        ("    {level: danger, when: null}", "E025", 2, "when: or risk:"),
+        ("    {level: danger, when: [a]}", "E022", 3, "a text"),
+        ("    text", "E011", 3, "keys and values"),
+    ],
+)
+def test_mistake_in_a_rule_has_line_and_words(keys: str, code: str, line: int, says: str) -> None:
+    errors = [problem for problem in found(rule(keys)) if problem.severity == "error"]
+    assert [(problem.id, problem.line) for problem in errors] == [(code, line)]
+    assert says in str(errors[0])
+
+
+def test_expressions_are_checked_where_keys_are_wrong_too() -> None:
+    ids = [problem.id for problem in found(rule("    {mod: x, when: retn(1s) > 1, level: danger}"))]
+    assert ids == ["E020", "E042"]
+
+
+def test_duplicate_and_odd_ids_are_refused() -> None:
+    assert [row.id for row in found("rules: {Bad Id: {level: danger, when: crossed}}")] == ["E025"]
+    assert [row.id for row in found("rules:\n  a: {level: danger, when: crossed}\n  a: {level: danger, when: crossed}")] == ["E004"]
+
+
+def test_unused_names_and_constant_conditions_are_warnings() -> None:
+    text = "macros: {m: crossed}\n" + rule("    {level: danger, when: 1 < 2, let: {a: ret(1s)}}")
+    assert sorted(row.id for row in found(text)) == ["W001", "W001", "W002"]
+    compile_rules(rules_from_text(text, Report()), fields=FIELDS, catalogue=CATALOGUE, detectors=DETECTORS)
+
+
+def test_too_many_rules_are_refused() -> None:
+    lines = "".join(f" r{at}: {{}}\n" for at in range(RULES_MAX + 1))
+    assert "E010" in {problem.id for problem in found(f"rules:\n{lines}")}
+
+
+def test_every_problem_has_a_stable_name() -> None:
+    assert len(set(NAMES.values())) == len(NAMES)
+    for problem in found(rule("    {mod: x, when: retn(1s) > 1, level: danger}")):
+        assert NAMES[problem.id] == problem.name
+
+
+def test_broken_detector_is_blamed_on_the_detector() -> None:
+    class Broken(DETECTORS["pump_dump"]):  # type: ignore[misc]
+        score = "nothing(window)"
+
+    report = Report()
+    rules = rules_from_text(RULE, report)
+    assert compiled(rules, report, fields=FIELDS, catalogue=CATALOGUE, detectors={"pump_dump": Broken}) is None
+    assert [problem.id for problem in report.errors] == ["E052"]
+    assert "unknown name 'nothing'" in report.errors[0].message
+
+
+def test_broken_feature_is_blamed_on_the_catalogue() -> None:
+    report = Report()
+    broken = [feature._replace(formula="vol_z(w)") if feature.name == "vol_z" else feature for feature in CATALOGUE]
+    compiled(rules_from_text(RULE, report), report, fields=FIELDS, catalogue=broken, detectors=DETECTORS)
+    assert {problem.id for problem in report.errors} == {"E053"}
+
+
+mutations = st.lists(
+    st.tuples(
+        st.integers(0, len(RULE) - 1),
+        st.integers(0, 12),
+        st.text(alphabet=st.sampled_from("a:{}[]\"'%$>,.0 \n-*&!()="), max_size=4),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=150)
+@given(mutations)
+def test_torn_file_gives_a_program_or_problems(cuts: list[tuple[int, int, str]]) -> None:
+    text = RULE
+    for at, length, instead in cuts:
+        text = text[:at] + instead + text[at + length :]
+    report = Report()
+    rules = rules_from_text(text, report)
+    made = compiled(rules, report, fields=FIELDS, catalogue=CATALOGUE, detectors=DETECTORS)
+    lines = text.replace("\r", "\n").split("\n")
+    assert (made is None) == bool(report.errors)
+    assert all(1 <= row.line <= len(lines) + 1 and row.column >= 1 for row in report.problems)
+    if made is not None:
+        made.bind(facts()).evaluate([float("nan")] * len(made.leaves))
+
+
+trees = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(["ret(1s) > 1%", "danger", "1s", "x", "*", "alert"])
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["when", "risk", "level", "use", "let", "actions", "clear", "scope", "weight", "value", "a"]), inner
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150)
+@given(trees, st.sampled_from(["rules", "override", "lists", "macros"]))
+def test_any_tree_under_any_key_gives_a_program_or_problems(tree: object, key: str) -> None:
+    text = yaml.safe_dump({"rules": {"one": {"level": "danger", "when": "crossed"}}, key: {"one": tree}})
+    report = Report()
+    made = compiled(rules_from_text(text, report), report, fields=FIELDS, catalogue=CATALOGUE, detectors=DETECTORS)
+    assert (made is None) == bool(report.errors)
+
+
+def test_fifteen_rules_compile_fast() -> None:
+    head, body = RULE.split("rules:\n")
+    text = f"{head}rules:\n" + "".join(
+        body.replace("  pump:\n", f"  pump{at}:\n").replace("move: ret(60s)", f"move: ret({at + 20}s)") for at in range(15)
+    )
+    made = program(text)
+    best = min(_bind_seconds(text) for _ in range(5))
+    # The bar is 5 ms on a quiet machine; four times that keeps the test honest and still.
+    assert best < 0.020
+    assert len(made.rules) == 15
+
+
+def _bind_seconds(text: str) -> float:
+    made = program(text)
+    return timeit(lambda: made.bind(facts()), number=1)
+
+
+def test_errors_are_raised_all_together() -> None:
+    with pytest.raises(RuleError) as caught:
+        program(rule("    {level: danger, when: retn(1s) > 1%, unless: {a: spreed > 1%}}"))
+    assert len(caught.value.problems) == 2
