@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any
 from guard.errors import MalformedEvent, Unavailable
 from guard.model import Channel, Flag, Kind, Status
 from guard_ccxt.candles import MINUTE_US, candle_rows
+from guard_ccxt.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
-    from guard_ccxt.gate import Gate, TradeRow
+    from guard_ccxt.gate import TradeRow
     from guard_ccxt.rest import Rest
 
 __all__ = ["History"]
 
 _TRADE_PAGES_MAX = 5
-_TRADES_LIMIT = 1000
 _TRADES_US = 300_000_000  # the last five minutes come as trades
 _CANDLE_PAGES_MAX = 60
-_CANDLES_LIMIT = 1000
 
 
 class History:
@@ -99,7 +98,7 @@ class History:
         cursor_ms = since_us // 1000
         for _ in range(_TRADE_PAGES_MAX):
             doing = f"fetching recent trades of {symbol}"
-            page = self._passed(await self._rest.call(doing, self._exchange.fetch_trades, symbol, cursor_ms, _TRADES_LIMIT), passed)
+            page = self._passed(await self._rest.page(doing, self._exchange.fetch_trades, symbol, cursor_ms), passed)
             before = len(rows)
             rows.update({one.key or one: one for one in page if since_us <= one.at_us})
             newest_ms = max((one.at_us // 1000 for one in page), default=cursor_ms)
@@ -109,14 +108,17 @@ class History:
         return sorted(rows.values(), key=lambda one: (one.at_us, one.key))
 
     async def _candles(self, symbol: str, *, since_us: int, until_us: int, now_us: int) -> list[TradeRow]:
+        # ccxt's candles are in base, also where its trades are in contracts.
+        gate = Gate(offset=self._gate.offset)
+
         def passed(candle: Any) -> list[TradeRow]:
-            return candle_rows(candle, self._gate, now_us=now_us)
+            return candle_rows(candle, gate, now_us=now_us)
 
         rows: list[TradeRow] = []
         cursor_ms, until_ms = since_us // 1000, until_us // 1000
         for _ in range(_CANDLE_PAGES_MAX):
             doing = f"fetching candles of {symbol}"
-            answer = await self._rest.call(doing, self._exchange.fetch_ohlcv, symbol, "1m", cursor_ms, _CANDLES_LIMIT)
+            answer = await self._rest.page(doing, self._exchange.fetch_ohlcv, symbol, "1m", cursor_ms)
             page = [candle for candle in answer or () if _stamp_ms(candle) is not None]
             fresh = sorted((candle for candle in page if cursor_ms <= candle[0] < until_ms), key=lambda candle: int(candle[0]))
             rows += self._passed(fresh, passed)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetched", "assess", "repair"]
 
-_LIMIT = 1000
-
 
 class Fetched(NamedTuple):
     """Trades that were missed, oldest first, and whether there can be no others."""
@@ -50,7 +48,7 @@ async def repair(
 ) -> None:
     """Fetch the last trades (and, where they do not reach back, those since the hole began) and settle the subscription.
 
-    `fetch(since_ms, limit)` raises Unavailable. A later loss may have settled it meanwhile: then nothing is done.
+    `fetch(since_ms)` raises Unavailable. A later loss may have settled it meanwhile: then nothing is done.
     """
     held, since_us = subscription.held, subscription.last_good_us
     if held is None or since_us is None:
@@ -60,7 +58,7 @@ async def repair(
     fetched = Fetched([], is_closed=False)
     try:
         for since_ms in (None, floor_us // 1000 - 1):
-            rows = _merged(rows, _passed(await fetch(since_ms, _LIMIT), subscription, counters, clock.now_us()))
+            rows = _merged(rows, _passed(await fetch(since_ms), subscription, counters, clock.now_us()))
             fetched = assess(rows, known=subscription.known, held=[row for row, _ in held], since_us=floor_us)
             if fetched.is_closed:
                 break

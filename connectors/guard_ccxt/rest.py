@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ccxt
 
+from guard.errors import RateLimited, Unavailable
 from guard_ccxt.faults import RETRY_AFTER_S, Fault, classify, translated
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Rest"]
 
 _RETRY_AFTER_MAX_S = 600.0
+_PAGE = 1000
 
 
 class Rest:
@@ -37,6 +39,7 @@ class Rest:
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrent)
         self._quiet_until_us = 0
+        self._pages: dict[str, int | None] = {}
 
     async def call(self, doing: str, request: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
         """Return the answer of `request`; raises Disconnected or RateLimited, telling what it was `doing`."""
@@ -45,6 +48,24 @@ class Rest:
                 return await request(*arguments, **named)
             except (ccxt.BaseError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 raise translated(error, doing, retry_after_s=self.left_s()) from error
+
+    async def page(self, doing: str, request: Callable[..., Awaitable[Any]], *arguments: Any, parameters: Any = None) -> Any:
+        """Return up to 1000 rows of `request`, or as many as the exchange gives by default once it refused that many.
+
+        `arguments` are those before ccxt's ``limit`` and ``params``. Raises Unavailable.
+        """
+        name = str(getattr(request, "__name__", request))
+        limit = self._pages.get(name, _PAGE)
+        try:
+            return await self.call(doing, request, *arguments, limit, parameters or {})
+        except RateLimited:
+            raise
+        except Unavailable:
+            if limit is None:
+                raise
+            answer = await self.call(doing, request, *arguments, None, parameters or {})
+            self._pages[name] = None
+            return answer
 
     def install(self) -> None:
         """Make ccxt's own requests (a book's snapshot, and its retries) keep quiet too."""

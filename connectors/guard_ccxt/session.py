@@ -87,7 +87,6 @@ class Session:
             counters=counters,
             rest=self._rest,
             options=options,
-            is_tapped=self.is_tapped,
         )
 
     async def load(self) -> Sequence[MarketFacts]:

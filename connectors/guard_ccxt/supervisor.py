@@ -55,7 +55,6 @@ class Supervisor:
         counters: Counters,
         rest: Rest,
         options: Options,
-        is_tapped: bool,
     ) -> None:
         self._exchange = exchange
         self._tap = tap
@@ -64,7 +63,6 @@ class Supervisor:
         self._counters = counters
         self._rest = rest
         self._options = options
-        self._is_tapped = is_tapped
         self._book_limit: int | None = options.book_limit
         self._book_starts = asyncio.Semaphore(_BOOK_STARTS_MAX)
         self._repairs: set[asyncio.Task[None]] = set()
@@ -92,12 +90,12 @@ class Supervisor:
     def start_repair(self, subscription: Subscription) -> None:
         """Fetch what `subscription` missed, in the background."""
 
-        async def fetch(since_ms: int | None, limit: int) -> Any:
+        async def fetch(since_ms: int | None) -> Any:
             await self._clock.sleep(self._options.repair_delay_s)
             market_type = (self._exchange.markets.get(subscription.symbol) or {}).get("type") or ""
             parameters = self._options.repair_parameters(market_type)
             doing = f"fetching missed trades of {subscription.symbol}"
-            return await self._rest.call(doing, self._exchange.fetch_trades, subscription.symbol, since_ms, limit, parameters)
+            return await self._rest.page(doing, self._exchange.fetch_trades, subscription.symbol, since_ms, parameters=parameters)
 
         task = asyncio.create_task(repair(subscription, fetch, clock=self._clock, counters=self._counters))
         self._repairs.add(task)
@@ -244,7 +242,14 @@ class Supervisor:
             subscription.confirm(at_us=now_us, received_us=now_us)
         elif self._rest.left_s() > 0:
             subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now
-        elif waited_us > self._options.first_event_s * 1e6:
+        elif waited_us <= self._options.first_event_s * 1e6:
+            return
+        elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:
+            # Asked twice on a connection that pongs: the exchange acknowledges nothing. The ticker poll would find it deaf.
+            self._counters.note(f"{self._exchange.id} does not answer requests for trades: taken for live")
+            now_us = self._clock.now_us()
+            subscription.confirm(at_us=now_us, received_us=now_us)
+        else:
             self._start_again(subscription, connection)
 
     def _start_again(self, subscription: Subscription, connection: Connection) -> None:

@@ -59,6 +59,7 @@ def test_ccxt_calls_its_hooks_through_the_instance() -> None:
     assert "self.receive_loop" in inspect.getsource(Client.open)
     assert "self.client(url)" in inspect.getsource(Exchange.watch)
     assert "self.client(url)" in inspect.getsource(Exchange.watch_multiple)
+    assert "self.last_response_headers = headers" in inspect.getsource(Exchange.fetch)
     assert "await self.fetch(" in inspect.getsource(Exchange.fetch2)
 
 

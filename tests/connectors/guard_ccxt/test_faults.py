@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ccxt_support import Books, MovedClock, Rows, context
+from ccxt_support import Books, MovedClock, Rows, context, until
 from small_binance import SmallBinance
 
 from guard.model import Channel, Flag, Kind, Market
@@ -200,6 +200,25 @@ async def test_quiet_market_on_a_connection_that_pongs_is_not_stalled(server: Fr
         await asyncio.sleep(1.0)
         assert run.rows.statuses() == [("LIVE", 1)]
         assert server.dials[1:] == []
+
+
+async def test_server_that_is_silent_from_the_start_is_left_for_a_new_connection(server: FrameServer) -> None:
+    async with running(server, "trades", stall_after_s=0.4) as run:
+        run.exchange.is_mute = True
+        await until(lambda: len(server.dials) == 2)
+        run.exchange.is_mute = False
+        await run.exchange.until_subscribed(TRADES)
+        await run.rows.until(lambda rows: rows.statuses() == [("LIVE", 1)])
+        assert run.rows.of(Kind.GAP) == []
+
+
+async def test_trades_that_no_one_acknowledges_are_asked_for_twice_and_taken_for_live(server: FrameServer) -> None:
+    async with running(server, "trades", stall_after_s=0.4, first_event_s=0.5) as run:
+        run.exchange.gives_acks = False
+        await run.exchange.until_subscribed(TRADES, times=2)
+        await run.rows.until(lambda rows: rows.statuses() == [("LIVE", 1)])
+        assert len(server.dials) == 1
+        assert any("does not answer requests" in note for note in run.reports)
 
 
 async def test_sequence_gap_resubscribes_the_book_alone(server: FrameServer) -> None:

@@ -83,6 +83,25 @@ async def test_history_of_an_exchange_that_answers_nothing_is_unavailable_and_wr
     assert rows.rows == []
 
 
+async def test_page_size_that_is_refused_falls_back_to_the_exchanges_own(server: FrameServer) -> None:
+    clock = MovedClock()
+    exchange = SmallBinance(server, clock)
+    a_past(exchange, candles=30)
+    stock = server.rest["/api/v3/klines"]
+    server.rest["/api/v3/klines"] = lambda query: (
+        (400, {}, '{"code": -1100, "msg": "limit"}') if query["limit"] == "1000" else stock(query)
+    )
+    connector, rows = CcxtConnector(context("small", exchange.options(), clock)), Rows()
+    try:
+        await connector.open()
+        for _ in range(2):
+            await connector.history(AAA, 0, rows, since_us=clock.now_us() - 20 * 60_000_000)
+    finally:
+        await connector.close()
+    assert len(rows.of(Kind.TRADE)) > 100
+    assert server.times_asked("/api/v3/klines") == 3  # the refusal is remembered
+
+
 async def test_open_gives_facts_of_every_market(server: FrameServer) -> None:
     clock = MovedClock()
     connector = CcxtConnector(context("small", SmallBinance(server, clock).options(has={}), clock))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ccxt.async_support.base.ws.order_book import CountedOrderBook, IndexedOrderBook, OrderBook
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.model import ASK, BID
@@ -33,6 +33,7 @@ def delta(kind: str, price: float, size: float, extra: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", sorted(FACTORIES))
+@settings(max_examples=60)
 @given(operations=OPERATIONS)
 def test_rows_of_a_mirror_rebuild_ccxts_book_after_any_operations(kind: str, operations: list[Any]) -> None:
     factory, stock = FACTORIES[kind]
