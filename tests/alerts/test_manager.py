@@ -371,7 +371,7 @@ def chatty() -> AlertPolicy:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(EVENTS)
 def test_every_event_is_sent_digested_suppressed_or_waits_for_each_channel(events: Events) -> None:
     manager = AlertManager(chatty())
@@ -391,7 +391,7 @@ def test_every_event_is_sent_digested_suppressed_or_waits_for_each_channel(event
             assert sum(each.alert_id.startswith("digest:") for each in mine) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(EVENTS, st.integers(0, 60))
 def test_saved_and_loaded_in_the_middle_sends_the_same(events: Events, cut: int) -> None:
     whole, _ = play(AlertManager(chatty()), events)

@@ -73,7 +73,7 @@ async def test_crash_between_send_and_settle_sends_the_same_id_once_more() -> No
     assert store.rows["id-7"].state is DeliveryState.DELIVERED
 
 
-@hypothesis_settings(max_examples=12, deadline=None)
+@hypothesis_settings(max_examples=8, deadline=None)
 @given(st.integers(1, 12), st.sets(st.integers(1, 40), max_size=4), st.integers(0, 1000))
 def test_every_delivery_ends_delivered_and_repeats_stay_within_the_crashes(count: int, crashes: set[int], seed: int) -> None:
     asyncio.run(_until_delivered(count, crashes, seed))
