@@ -133,9 +133,19 @@ def history(output: Output, *, target: str | None, limit: int, state: str | None
     rows = answer.get("history", [])
     if not rows:
         output.text("no entry")
-    for row in rows:
-        output.text("  ".join(f"{name}={safe(str(value))}" for name, value in row.items()))
+    else:
+        head = ("seq", "when", "target", "state", "cause", "actor", "id", "reason")
+        _table(output, head, [_history_row(row) for row in rows])
     return Exit.OK
+
+
+def _history_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    at_us = row.get("at_us")
+    when = moment(at_us, now_us=MACHINE.wall_us()) if isinstance(at_us, int) else ""
+    held = row.get("quarantine")
+    identity = held.get("id", "") if isinstance(held, dict) else ""
+    texts = [safe(str(row.get(name, ""))) for name in ("seq", "target", "state", "cause", "actor", "reason")]
+    return (texts[0], when, *texts[1:5], safe(str(identity)), texts[5])
 
 
 def _ask(state: str | None, op: str, **arguments: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON

@@ -55,7 +55,8 @@ class Desk:
             records = [block_record(held) for held in HELD]
             return {"quarantines": [{**r, "opened": iso(r["opened_us"]), "until": iso(r["until_us"])} for r in records]}
         if name == "history":
-            return {"history": [{"seq": 3, "cause": "rule", "target": "sim:X/\x1bUSDT"}]}
+            row = {"seq": 3, "at_us": UNTIL_US - 120 * MINUTE, "target": "sim:X/\x1bUSDT", "state": "quarantined", "cause": "rule"}
+            return {"history": [{**row, "actor": "guard", "reason": "up 9 %", "quarantine": {"id": "aabbccddeeff"}}, {"seq": 2}]}
         if arguments["reason"] == "no":
             raise OperationRefused("nothing holds it")
         state = "quarantined" if name == "add" else "normal"
@@ -169,7 +170,11 @@ def test_refusal_is_told_with_its_reason(run: Run) -> None:
 
 
 def test_history_shows_rows_without_letting_them_steer_the_terminal(run: Run, desk: Desk) -> None:
-    assert run("history", "sim:X/USDT", "--limit", "5") == (0, "seq=3  cause=rule  target=sim:X/?USDT\n")
+    code, text = run("history", "sim:X/USDT", "--limit", "5")
+    lines = text.splitlines()
+    assert (code, len(lines)) == (0, 3)
+    assert all(word in lines[1] for word in ("(1h ago)", "sim:X/?USDT", "quarantined", "rule", "guard", "aabbccddeeff", "up 9 %"))
+    assert lines[2] == "2"
     assert desk.asked == [("history", {"limit": 5, "target": "sim:X/USDT"})]
 
 
