@@ -82,8 +82,9 @@ class SeededMarket:
         draw = chance(self.seed, "act", number)
         if act.pattern == "market_drop":
             return [_begin(at_us, self._market_drop(draw, truth, at_us))]
-        markets = self.coins if act.symbol == EVERYWHERE else [self.by_symbol[act.symbol]]
-        return [_begin(at_us, COIN_PATTERNS[act.pattern](market, draw, truth, at_us)) for market in markets]
+        if act.symbol == EVERYWHERE:
+            return [_begin(at_us, self._silence(truth, at_us))]
+        return [_begin(at_us, COIN_PATTERNS[act.pattern](self.by_symbol[act.symbol], draw, truth, at_us))]
 
     def _market_drop(self, draw: Random, truth: Truth, now_us: int) -> Iterator[int]:
         """Let the common factor fall by 2 to 3 % within eight seconds; every coin follows by its beta, busier than usual."""
@@ -100,7 +101,18 @@ class SeededMarket:
         now_us += 6 * SECOND_US
         yield now_us
         for market in self.coins:
-            del market.moods["drop"]
+            market.moods.pop("drop", None)
+        truth.end(now_us)
+
+    def _silence(self, truth: Truth, now_us: int) -> Iterator[int]:
+        """Keep every stream silent for 20 s while trading and REST go on."""
+        truth.enter("silent", now_us)
+        for market in self.coins:
+            market.is_silent = True
+        now_us += 20 * SECOND_US
+        yield now_us
+        for market in self.coins:
+            market.is_silent = False
         truth.end(now_us)
 
 

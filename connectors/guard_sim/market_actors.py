@@ -47,7 +47,7 @@ def pump_dump(market: CoinMarket, draw: Random, truth: Truth, now_us: int) -> It
         now_us += int(draw.uniform(0.5, 1.3) * SECOND_US)
         yield now_us
         market.sweep(now_us, SELL, draw.randint(8, 14))
-    del market.moods["pump"]
+    market.moods.pop("pump", None)
     truth.end(now_us)
 
 
@@ -131,7 +131,7 @@ def spread_blowout(market: CoinMarket, draw: Random, truth: Truth, now_us: int) 
         market.maker.withheld.update({BID: left, ASK: left})
         now_us += SECOND_US // 4
         yield now_us
-    del market.moods["blowout"]
+    market.moods.pop("blowout", None)
     truth.end(now_us)
 
 
@@ -163,7 +163,7 @@ def flash_crash(market: CoinMarket, draw: Random, truth: Truth, now_us: int) -> 
         market.own += missing / 100
         now_us += 3 * SECOND_US // 10
         yield now_us
-    del market.moods["crash"]
+    market.moods.pop("crash", None)
     truth.end(now_us)
 
 

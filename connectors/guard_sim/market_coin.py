@@ -170,7 +170,7 @@ class CoinMarket:
                 self.own += move / length_s
                 now_us += SECOND_US
                 yield now_us
-            del self.moods["episode"]
+            self.moods.pop("episode", None)
 
     def _rate(self, now_us: int) -> float:
         rate = self.coin.trades_per_s * hour_factor(now_us) * _BASE_SHARE

@@ -107,6 +107,31 @@ class VirtualMarket:
                     self._candle(row, minute)
             self._status(row, self.market.start_us, Status.WARM)
 
+    def fill_earlier_trades(self, *, history_s: float) -> None:
+        """Write every trade of the last `history_s` seconds (at most 48 h) before the start, as if it had been heard live."""
+        since_us = self.market.start_us - int(history_s * 1e6)
+        coins = [(row, self.market.by_symbol[symbol].coin) for symbol, row in self._rows.items()]
+        for minutes in zip(*(self.past.minutes(coin) for _, coin in coins), strict=True):
+            if minutes[0].at_us < since_us:
+                continue
+            found = [
+                (trade, row, coin)
+                for (row, coin), minute in zip(coins, minutes, strict=True)
+                for trade in self.past.trades(coin, minute)
+            ]
+            # Coins of one minute come one after the other; a tape is in order of time.
+            for trade, row, coin in sorted(found, key=lambda each: (each[0].at_us, each[1], each[0].id)):
+                self._sink.append(
+                    Kind.TRADE,
+                    row,
+                    at_us=trade.at_us,
+                    received_us=trade.at_us + self._latency_us,
+                    price=trade.tick / coin.ticks_per_usdt,
+                    amount=trade.lots / coin.lots_per_coin,
+                    side=trade.side,
+                    key=trade.id,
+                )
+
     def play(self, duration_s: float, *, slice_us: int = SLICE_US) -> Iterator[int]:
         """Run the market for `duration_s` and yield the virtual time after each slice; the sink has its rows by then."""
         until_us = self.market.now_us + int(duration_s * 1e6)
@@ -206,10 +231,19 @@ class VirtualMarket:
         self._sink.append(Kind.STATUS, row, at_us=at_us, received_us=at_us + self._latency_us, side=Channel.ALL, key=status)
 
 
-def fill(sink: Sink, *, duration_s: float, history_s: float = 0.0, slice_us: int = SLICE_US, **options: Any) -> Sequence[Truth]:  # noqa: ANN401 - the options of VirtualMarket
-    """Write `duration_s` of the market into `sink`, after `history_s` of its past, and return the truth of the schedule.
+def fill(
+    sink: Sink,
+    *,
+    duration_s: float,
+    history_s: float = 0.0,
+    earlier_s: float = 0.0,
+    slice_us: int = SLICE_US,
+    **options: Any,  # noqa: ANN401 - the options of VirtualMarket
+) -> Sequence[Truth]:
+    """Write `duration_s` of the market into `sink` and return the truth of the schedule.
 
-    `options` are those of `VirtualMarket`.
+    Before it come `history_s` of its past as BACKFILL candles, or `earlier_s` of its past as plain trades. `options` are those of
+    `VirtualMarket`.
 
     Examples
     --------
@@ -222,6 +256,8 @@ def fill(sink: Sink, *, duration_s: float, history_s: float = 0.0, slice_us: int
     market = VirtualMarket(sink, **options)
     if history_s:
         market.fill_past(history_s=history_s)
+    if earlier_s:
+        market.fill_earlier_trades(history_s=earlier_s)
     for _ in market.play(duration_s, slice_us=slice_us):
         pass
     return market.truth

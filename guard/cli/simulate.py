@@ -27,6 +27,9 @@ _CONNECTOR = "sim"
 @click.option("--schedule", type=click.Choice(["demo", "calm"]), default="demo", show_default=True, help="Who misbehaves.")
 @click.option("--truth", is_flag=True, help="Print what happened when (the default without --out and --serve).")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the trades as FILE.csv.gz for guard replay.")
+@click.option(
+    "--history", "history_us", callback=duration_option, help="With --out: also the trades of the time before, up to 48h."
+)
 @click.option("--serve", is_flag=True, help="Run the exchange until interrupted and print its addresses.")
 @click.option("--port", default=0, show_default=True, help="With --serve: its port, 0 = choose.")
 @click.option("--inbox", type=int, help="With --serve: also an inbox for Apprise's json:// posts, at this port, 0 = choose.")
@@ -39,23 +42,25 @@ def simulate(
     schedule: str,
     truth: bool,
     out: str | None,
+    history_us: int | None,
     serve: bool,
     port: int,
     inbox: int | None,
 ) -> None:
     """Make a seeded market with pumps, wash trading and layering in it; needs no network.
 
-    Without --serve no time passes: two minutes of market take half a second.
+    Without --serve no time passes: two minutes of market take half a second. A tape for guard replay wants --history 6h: what is
+    unusual shows only against what is usual.
     """
-    if serve and (out or truth):
-        raise click.UsageError("--serve runs in real time: leave --out and --truth away")
+    if serve and (out or truth or history_us):
+        raise click.UsageError("--serve runs in real time: leave --out, --history and --truth away")
     if for_us > _LONGEST_US:
         raise click.UsageError("--for goes up to 7d")
     if serve:
         options = {"seed": seed, "schedule": schedule, "port": port, "inbox": inbox}
         _serve(output, options)
         return
-    acts, trades = _made(out, for_us / 1e6, seed=seed, schedule=schedule)
+    acts, trades = _made(out, for_us / 1e6, earlier_s=(history_us or 0) / 1e6, seed=seed, schedule=schedule)
     _tell(output, acts, trades=trades, out=out, is_told=truth or not out)
 
 

@@ -144,6 +144,26 @@ async def test_a_fault_of_the_exchange_shows_as_a_gap(tmp_path: Path) -> None:
             await streaming
 
 
+async def test_the_demo_bot_trades_and_tells_what_it_was_refused(tmp_path: Path) -> None:
+    async with _connected(tmp_path, bot=True, snapshot=str(tmp_path / "none"), symbols=None) as (connector, _):
+        await connector.open()
+        streaming = asyncio.create_task(connector.stream({BTC: 0}, Rows()))
+        for _ in range(200):
+            if len(connector.bot_log()) >= 2:
+                break
+            await asyncio.sleep(0.05)
+        await connector.stop_bot()
+        *lines, summary = connector.bot_log()
+        assert lines[0]["market"] == "sim:MOON/USDT"
+        # No guard writes here, so nothing is let in.
+        assert {(line["reason"], line["sent"]) for line in lines} == {("guard_silent", False)}
+        assert summary["summary"]
+        assert summary["markets"]["MOON/USDT"]["refused"] >= 1
+        streaming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await streaming
+
+
 async def test_what_is_not_open_says_so(tmp_path: Path) -> None:
     async with _connected(tmp_path) as (connector, _):
         assert connector.health().received == 0

@@ -73,7 +73,7 @@ async def test_a_malformed_frame_stops_stock_ccxt_without_a_word(running: Runnin
     asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context.get("exception")))
     assert (await running.fault("malformed", symbol="BTC/USDT"))["reached"] == 1
     with pytest.raises(TimeoutError):
-        await endlessly(client.watch_trades, seconds=1.0)
+        await endlessly(client.watch_trades, seconds=0.6)
     assert any(isinstance(error, ValueError) for error in heard)
 
 

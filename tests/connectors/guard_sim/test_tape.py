@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,17 @@ def test_the_past_comes_first_marked_and_closed_by_warm() -> None:
     warm = [at for at, row in enumerate(rows) if row.kind == Kind.STATUS and row.key == Status.WARM]
     assert len(warm) == len(tape.facts())
     assert max(at for at, row in enumerate(rows) if row.flags & Flag.BACKFILL) < warm[-1]
+
+
+def test_earlier_trades_come_as_plain_trades_in_order_of_time_and_join_the_live_ones() -> None:
+    rows: list[tape.Row] = []
+    tape.fill(tape._Rows(rows), duration_s=20.0, earlier_s=1800.0, schedule="calm", has_book=False)
+    trades = [row for row in rows if row.kind == Kind.TRADE]
+    assert all(before.at_us <= after.at_us for before, after in pairwise(trades))
+    assert START_US - 1_800_000_000 <= trades[0].at_us < START_US - 1_700_000_000
+    for market in range(3):
+        keys = [row.key for row in trades if row.market == market]
+        assert keys == list(range(keys[0], keys[0] + len(keys)))
 
 
 def test_a_frozen_feed_writes_nothing_and_returns_with_a_gap_and_a_snapshot() -> None:
