@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_at_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    # ccxt lets TLS say goodbye for a quarter of a second; there is none here.
+    from ccxt.async_support.base.exchange import BaseExchange
+
+    monkeypatch.setattr(BaseExchange, "timeout_on_exit", 0)
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[FrameServer]:
     frames = FrameServer()

@@ -189,6 +189,7 @@ async def test_every_hook_is_there_on_the_classes_of_many_exchanges(name: str) -
 async def test_stream_that_is_deaf_to_what_the_ticker_shows_is_made_again(server: FrameServer) -> None:
     run = Opened(server, "trades", has={}, ticker_poll_s=0.2)
     await run.connector.open()
+    run.ccxt.enableRateLimit = False
     task = run.stream({AAA: 0})
     await run.exchange.until_subscribed(TRADES)
     await run.exchange.send_trade(1, price=3.0)  # the ticker says 1.0 and goes on to say so
