@@ -66,7 +66,7 @@ class LedgerStore:
     audit trail stay.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, busy_timeout_s: float = 1.0) -> None:
+    def __init__(self, path: Path, clock: Clock, *, busy_timeout_s: float = 1.0) -> None:
         self.path = path
         self._clock = clock
         self._busy_timeout_s = busy_timeout_s

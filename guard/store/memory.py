@@ -40,7 +40,7 @@ class MemoryStore:
     Nothing is pruned: it serves runs that end.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._is_open = False
         self._epoch = 0

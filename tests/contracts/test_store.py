@@ -13,8 +13,8 @@ from guard.store import LedgerStore, MemoryStore
 
 AnyStore = LedgerStore | MemoryStore
 STORES: dict[str, Callable[[Path, HandClock], AnyStore]] = {
-    "memory": lambda _, clock: MemoryStore(clock=clock),
-    "sqlite": lambda folder, clock: LedgerStore(folder / "ledger.sqlite", clock=clock, busy_timeout_s=0.05),
+    "memory": lambda _, clock: MemoryStore(clock),
+    "sqlite": lambda folder, clock: LedgerStore(folder / "ledger.sqlite", clock, busy_timeout_s=0.05),
 }
 
 
@@ -156,7 +156,7 @@ async def test_the_trail_is_chained_and_equal_in_all_stores(store: AnyStore) -> 
     await store.commit([decision(3)], epoch=epoch)
     verified = await store.verify()
     assert (verified.rows, verified.seq) == (6, 6)
-    other = MemoryStore(clock=HandClock())
+    other = MemoryStore(HandClock())
     await other.open()
     await other.commit([decision(1), decision(2), decision(3)], epoch=1)
     assert await other.verify() == verified

@@ -14,7 +14,7 @@ from guard.store import LedgerStore
 
 
 async def write(path: Path, first: int) -> None:
-    store = LedgerStore(path, clock=HandClock(), busy_timeout_s=1.0)
+    store = LedgerStore(path, HandClock(), busy_timeout_s=1.0)
     epoch = (await store.open()).epoch
     number = first
     while True:
@@ -26,7 +26,7 @@ async def write(path: Path, first: int) -> None:
 async def write_into_a_limit(path: Path) -> None:
     """Commit until no file may grow any further, report, lift the limit, and commit what failed."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    store = LedgerStore(path, clock=HandClock(), busy_timeout_s=1.0)
+    store = LedgerStore(path, HandClock(), busy_timeout_s=1.0)
     epoch = (await store.open()).epoch
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     number = 1

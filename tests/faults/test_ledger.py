@@ -34,7 +34,7 @@ def quick_check(path: Path) -> str:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[LedgerStore]:
-    made = LedgerStore(tmp_path / "ledger.sqlite", clock=HandClock(), busy_timeout_s=0.05)
+    made = LedgerStore(tmp_path / "ledger.sqlite", HandClock(), busy_timeout_s=0.05)
     yield made
     await made.close()
 
@@ -58,7 +58,7 @@ async def test_no_acknowledged_commit_is_lost_by_kill_9(tmp_path: Path) -> None:
         writer.wait()
         writer.stdout.close()
         assert quick_check(path) == "ok"
-        store = LedgerStore(path, clock=HandClock())
+        store = LedgerStore(path, HandClock())
         state = await store.open()
         assert state.epoch == 2 * kill + 2
         held = {int(each.target.name[5:-5]) for each in state.quarantines}
@@ -155,7 +155,7 @@ async def test_a_system_call_that_fails_loses_nothing_acknowledged(tmp_path: Pat
         failed += len(acknowledged) <= 60
         if not path.exists():
             continue
-        store = LedgerStore(path, clock=HandClock())
+        store = LedgerStore(path, HandClock())
         state = await store.open()
         held = {int(each.target.name[5:-5]) for each in state.quarantines}
         assert acknowledged <= held

@@ -1,5 +1,4 @@
 """What the SQLite ledger promises beyond the contract: its file."""
-# ruff: noqa: ASYNC240 - a test has nothing else to do meanwhile
 
 import shutil
 import sqlite3
@@ -22,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def ledger(path: Path, clock: HandClock | None = None) -> LedgerStore:
-    return LedgerStore(path, clock=clock or HandClock(), busy_timeout_s=0.05)
+    return LedgerStore(path, clock or HandClock(), busy_timeout_s=0.05)
 
 
 async def filled(path: Path, count: int = 3) -> None:
