@@ -22,12 +22,17 @@ _STATE_STYLES = {"normal": "dim", "quarantined": "bold red", "probation": "yello
 _DATA_STYLES = {"ok": "green", "new": "cyan", "warming": "cyan", "degraded": "yellow"}
 _FACTORS = {"price_volatility": "price", "volume_anomaly": "volume", "order_book": "book", "trade_pattern": "pattern"}
 _BAR_CELLS = 10
+_WIDE = 118
 _SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
 
 
-def board_view(status: Mapping[str, Any], *, rows_max: int = 40) -> RenderableType:
-    """Render the document of ``guard --json status``: a line of figures, a row a market, what is held, the nearest misses."""
-    parts: list[RenderableType] = [_headline(status), _markets(status["markets"][:rows_max])]
+def board_view(status: Mapping[str, Any], *, width: int, rows_max: int = 40) -> RenderableType:
+    """Render the document of ``guard --json status``: a line of figures, a row a market, what is held, the nearest misses.
+
+    Below 118 columns of `width` the factors and the rule are left out.
+    """
+    table = _markets(status["markets"][:rows_max], is_wide=width >= _WIDE)
+    parts: list[RenderableType] = [_headline(status), table]
     hidden = len(status["markets"]) - rows_max
     if hidden > 0:
         parts.append(Text(f"  and {hidden} calmer markets", style="dim"))
@@ -53,22 +58,24 @@ def _headline(status: Mapping[str, Any]) -> Text:
     return text
 
 
-def _markets(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for name in ("market", "score", "", *_FACTORS.values(), "level", "state", "data", "age", "rule"):
+def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", padding=(0, 1))
+    factors = tuple(_FACTORS.values()) if is_wide else ()
+    for name in ("market", "score", "", *factors, "level", "state", "data", "age", *(("rule",) if is_wide else ())):
         table.add_column(name, justify="right" if name == "age" else "left", no_wrap=True)
     for row in rows:
         score = row["score"]
+        wide = [_factor(row["factors"], name) for name in _FACTORS] if is_wide else []
         table.add_row(
             escape(row["market"]),
-            "  - " if score is None else f"{score:4.2f}",
+            "   -" if score is None else f"{score:4.2f}",
             Text(_bar(score), style=_LEVEL_STYLES[row["level"]]),
-            *(_factor(row["factors"], name) for name in _FACTORS),
+            *wide,
             Text(row["level"], style=_LEVEL_STYLES[row["level"]]),
             Text(_state(row), style=_STATE_STYLES[row["state"]]),
             Text(row["data"], style=_DATA_STYLES.get(row["data"], "bold red")),
             "-" if row["age_ms"] is None else _age(row["age_ms"]),
-            Text(row["rule"], style="dim"),
+            *((Text(row["rule"], style="dim"),) if is_wide else ()),
         )
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -39,7 +40,7 @@ class JsonConsole:
         """Print what was decided."""
         self.record.take(decision)
         for record in (*lines_of(decision), *map(alert_line, decision.deliveries)):
-            self._printer.put(lambda record=record: self._output.line(record))  # type: ignore[misc]  # the default binds it
+            self._printer.put(partial(self._output.line, record))
 
     async def follow(self, guard: RunningGuard) -> None:
         """Nothing to refresh."""
@@ -83,13 +84,13 @@ class LogConsole:
             await guard.clock.sleep(_REFRESH_S)
             waited += 1
             status = await guard.status()
-            if waited >= _BOARD_EVERY_S and status["ready"]:
+            if waited >= _BOARD_EVERY_S and any(row["age_ms"] is not None for row in status["markets"]):
                 waited = 0
-                self.show(board_view(status))
+                self.show(board_view(status, width=self._console.width))
 
     def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:
         """Print the last board and the summary."""
-        self.show(board_view(status))
+        self.show(board_view(status, width=self._console.width))
         for line in _summary_lines(summary):
             self.event(line)
 
@@ -106,7 +107,8 @@ class TerminalConsole(LogConsole):
         self._printer.put(self._live.start)
         while True:
             status = await guard.status()
-            self._printer.put(lambda status=status: self._live.update(board_view(status, rows_max=25), refresh=True))  # type: ignore[misc]
+            board = board_view(status, width=self._console.width, rows_max=25)
+            self._printer.put(partial(self._live.update, board, refresh=True))
             await guard.clock.sleep(_REFRESH_S)
 
     def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:

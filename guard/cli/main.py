@@ -78,6 +78,14 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(_run(words, output))
 
 
+_CODES: tuple[tuple[type[GuardError], Exit], ...] = (
+    (ConfigurationError, Exit.CONFIGURATION),
+    (NotRunning, Exit.NOT_RUNNING),
+    (Timeout, Exit.TIMEOUT),
+    (GuardError, Exit.FINDINGS),
+)
+
+
 def _run(words: list[str], output: Output) -> int:
     try:
         answer: Any = guard.main(words, prog_name="guard", standalone_mode=False, obj=output)
@@ -86,12 +94,7 @@ def _run(words: list[str], output: Output) -> int:
         return Exit.USAGE
     except click.Abort:
         return 130
-    except ConfigurationError as error:
-        return fail(output, Exit.CONFIGURATION, str(error), problems=error.problems)
-    except NotRunning as error:
-        return fail(output, Exit.NOT_RUNNING, str(error))
-    except Timeout as error:
-        return fail(output, Exit.TIMEOUT, str(error))
     except GuardError as error:
-        return fail(output, Exit.FINDINGS, str(error))
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        return fail(output, code, str(error), problems=getattr(error, "problems", ()))
     return answer if isinstance(answer, int) else Exit.OK

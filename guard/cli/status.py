@@ -34,16 +34,16 @@ def status(output: Output, *, watch: bool, state: str | None) -> int:
 
     console = Console()
     if not watch:
-        console.print(board_view(call(socket, "status")))
+        console.print(board_view(call(socket, "status"), width=console.width))
         return Exit.OK
     from rich.live import Live
 
     from guard.client.clock import pause
 
-    with Live(board_view(call(socket, "status")), console=console, auto_refresh=False, screen=True) as live:
+    with Live(board_view(call(socket, "status"), width=console.width), console=console, auto_refresh=False, screen=True) as live:
         while True:
             pause(_REFRESH_S)
-            live.update(board_view(call(socket, "status")), refresh=True)
+            live.update(board_view(call(socket, "status"), width=console.width), refresh=True)
 
 
 @click.command
@@ -76,7 +76,8 @@ def _print_why(output: Output, found: Mapping[str, Any], only: str | None) -> No
             output.text(f"  {part['factor']:<18} weight {part['weight']:g}  value {value:<8} adds {part['share']:.2f}")
         for missing in told["missing"]:
             output.text(f"  missing to fire: {missing}")
-        _print_tree(output, told["tree"], depth=1)
+        for tree in told["tree"]:
+            _print_tree(output, tree, depth=1)
 
 
 def _print_tree(output: Output, node: Mapping[str, Any], *, depth: int) -> None:

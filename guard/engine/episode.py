@@ -88,7 +88,7 @@ class Episode:
     @property
     def is_open(self) -> bool:
         """Whether time alone may change something: an episode runs, or a level is being entered."""
-        return self.level is not Level.NORMAL or any(watch.truth is not False for watch in self._rising.values())
+        return self.level is not Level.NORMAL or any(watch.truth is True for watch in self._rising.values())
 
     @property
     def due_us(self) -> int | None:

@@ -127,14 +127,14 @@ class Live:
     def announce_feed(self, exchange: str, problem: str | None) -> None:
         """Tell people that a feed failed, or is back."""
         if problem is None:
-            self.announce(f"feed:{exchange}", f"{exchange} is back", f"The streams of {exchange} deliver again.")
+            self.announce(f"feed:{exchange}", f"{exchange} is back", f"The streams of {exchange} deliver again.", Level.NORMAL)
         else:
             body = f"{problem}. Bots get 'unknown' for its markets and, by default, open nothing there; exits always pass."
             self.announce(f"feed:{exchange}", f"{exchange} does not deliver", body)
 
     def _announce_outage(self, problem: str | None) -> None:
         if problem is None:
-            self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.WARNING)
+            self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         else:
             body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait."
             self.announce("ledger", "the ledger cannot be written", body, Level.CRITICAL)

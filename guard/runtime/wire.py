@@ -115,6 +115,7 @@ class RunningGuard:
         operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass))
         server = OperatorServer(state.socket, operators.handlers())
         await self._stack.enter_async_context(server)
+        await self.notifier.open()
         self.live.feeds = [
             Feed(
                 feed_plan(name, exchange),
@@ -173,7 +174,7 @@ class RunningGuard:
         if program is not None:
             self.live.take(self.pipeline.load(program, self.clock.now_us()))
         if problem is None:
-            self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.WARNING)
+            self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.NORMAL)
         else:
             body = f"{problem}\nThe last good rules run on: {self.rulebook.active} of them."
             self.live.announce("rules", "rules were not taken over", body)

@@ -1,0 +1,131 @@
+"""``guard doctor``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from guard.cli.output import Exit, Output
+from guard.errors import ConfigurationError, GuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+__all__ = ["doctor"]
+
+_ERRORS_SHOWN = 3
+
+
+class _Finding(NamedTuple):
+    what: str
+    is_well: bool
+    found: str
+    mend: str = ""
+
+
+@click.command
+@click.option("--config", "config_path", type=click.Path(dir_okay=False, path_type=Path), default="guard.yaml", show_default=True)
+@click.option(
+    "--state", type=click.Path(path_type=Path), envvar="GUARD_STATE", help="State folder; by default the one of guard.yaml."
+)
+@click.pass_obj
+def doctor(output: Output, config_path: Path, state: Path | None) -> int:
+    """Look for what is wrong, and say how to mend it."""
+    findings = list(_findings(config_path, state))
+    if output.is_json:
+        output.document({"findings": [finding._asdict() for finding in findings]})
+    else:
+        for finding in findings:
+            output.text(f"{'ok  ' if finding.is_well else 'LOOK'}  {finding.what}: {finding.found}")
+            if not finding.is_well and finding.mend:
+                output.text(f"        {finding.mend}")
+    return Exit.OK if all(finding.is_well for finding in findings) else Exit.FINDINGS
+
+
+def _findings(config_path: Path, state: Path | None) -> Iterator[_Finding]:
+    yield _Finding("Python", (3, 11) <= sys.version_info[:2] < (3, 14), sys.version.split()[0], "use Python 3.11, 3.12 or 3.13")
+    folder = state
+    try:
+        from guard.dsl import load_guard
+
+        config = load_guard(config_path, os.environ)
+        folder = folder or config.state_folder
+        yield _Finding("guard.yaml", is_well=True, found=f"{config_path}, mode {config.mode}, {len(config.exchanges)} exchange(s)")
+        yield _rules(config)
+        channels = ", ".join(config.alerts.channels) or "none"
+        yield _Finding(
+            "alert channels", bool(config.alerts.channels), channels, "add one under alerts.channels, then: guard alerts test"
+        )
+    except ConfigurationError as error:
+        yield _Finding("guard.yaml", is_well=False, found=_first_lines(error), mend="guard config check")
+    yield from _state(folder or Path(".guard"))
+
+
+def _rules(config: Any) -> _Finding:  # noqa: ANN401 - imported late
+    from guard.dsl import compile_rules, load_rules
+
+    try:
+        program = compile_rules(load_rules(config))
+    except ConfigurationError as error:
+        return _Finding("rules", is_well=False, found=_first_lines(error), mend="guard rules check")
+    enforced = sum(rule.mode == "enforce" for rule in program.rules)
+    return _Finding("rules", bool(program.rules), f"{len(program.rules)} compile, {enforced} may block", "name packs under rules:")
+
+
+def _state(folder: Path) -> Iterator[_Finding]:
+    from guard.api.call import call
+    from guard.client import Guard
+    from guard.client.places import locate
+
+    if not folder.is_dir():
+        yield _Finding("state folder", is_well=False, found=f"{folder} does not exist", mend="it is made by the first: guard run")
+        return
+    mode = folder.stat().st_mode & 0o777
+    yield _Finding("state folder", not mode & 0o077, f"{folder}, mode {mode:o}", f"chmod 700 {folder}")
+    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+    yield _Finding("disk", free > 100 << 20, f"{free >> 20} MiB free", "make room: the ledger needs it")
+    problem = Guard(folder).problem
+    yield _Finding("snapshot", problem is None, "bots can read it" if problem is None else problem)
+    try:
+        status = call(locate(folder).socket, "status")
+    except GuardError as error:
+        yield _Finding("guard", is_well=False, found=str(error), mend="guard run")
+        return
+    yield from _running(status)
+
+
+def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
+    yield _Finding(
+        "guard", is_well=True, found=f"runs for {status['uptime_s']:.0f} s, {status['watched']} watched, {status['ready']} ready"
+    )
+    yield _Finding(
+        "ledger", status["durable"], "written" if status["durable"] else "cannot be written", "see the log; is the disk full?"
+    )
+    problem = status["rules"]["problem"]
+    yield _Finding("running rules", problem is None, problem or f"{status['rules']['active']} active", "guard rules check")
+    yield _Finding(
+        "bypass",
+        status["bypass"] is None,
+        "off" if status["bypass"] is None else f"ON until {status['bypass']['until']}",
+        "guard bypass --end",
+    )
+    for feed in status["feeds"]:
+        lost = [name for name, state in feed["connections"].items() if state == "lost"]
+        found = f"{feed['received']:,} rows, {feed['reconnects']} reconnects, {feed['gaps']} gaps, {feed['bad_frames']} bad frames"
+        yield _Finding(f"feed {feed['exchange']}", feed["streaming"] and not lost, found, "; ".join(feed["notes"]))
+    for channel, counts in status["outbox"].items():
+        dead = counts.get("dead", 0)
+        yield _Finding(
+            f"channel {channel}", dead == 0, f"{counts.get('delivered', 0)} delivered, {dead} undeliverable", "guard alerts outbox"
+        )
+
+
+def _first_lines(error: ConfigurationError) -> str:
+    texts = [f"{p.file}:{p.line}:{p.column}: {p.message}" for p in error.problems[:_ERRORS_SHOWN]]
+    more = len(error.problems) - len(texts)
+    return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")
