@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Checker"]
 
+DEPTH_MAX = 90
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 _SYMBOL = re.compile(r"[A-Za-z0-9_.\-]+(\s*/\s*[A-Za-z0-9_.\-]+)?\Z")
 
@@ -50,6 +51,7 @@ class Checker:
         self._graph = graph
         self._tables = tables
         self._calls = Calls(graph, tables, self)
+        self._depth = 0
 
     def number(self, expression: Expression, scope: Scope) -> Term:
         """Check an expression that must be a number."""
@@ -69,8 +71,18 @@ class Checker:
             hint = "number(condition) is 1 where it holds and 0 where not"
         return _failed(scope, "E044", expression, f"expected {needed} here, found {kind_of(term)}: {term.text}", hint)
 
-    def check(self, expression: Expression, scope: Scope) -> Term:  # noqa: C901, PLR0911 - one case for each kind of expression
+    def check(self, expression: Expression, scope: Scope) -> Term:
         """Return the checked term; a mistake is reported once and gives a poisoned term."""
+        if self._depth >= DEPTH_MAX:
+            hint = "names that stand for names that stand for names: write some of them out"
+            return _failed(scope, "E041", expression, f"nested deeper than {DEPTH_MAX} levels, with what its names stand for", hint)
+        self._depth += 1
+        try:
+            return self._checked(expression, scope)
+        finally:
+            self._depth -= 1
+
+    def _checked(self, expression: Expression, scope: Scope) -> Term:  # noqa: C901, PLR0911 - one case for each kind of expression
         match expression:
             case Number():
                 return Term(expression.text, self._graph.const(expression.value), Type.NUMBER, expression.unit)

@@ -156,8 +156,10 @@ class _RuleCheck:
         self._file = file
         self._report = report
         self._uses = detectors.used(self._table("use"), report)
-        lets = {name: self._definition(entry.node) for name, entry in self._table("let").items() if isinstance(entry.node, Scalar)}
-        self._names = Names({**lets, **self._uses.names}, file.names, broken=self._uses.broken)
+        self._lets = {
+            name: self._definition(entry.node) for name, entry in self._table("let").items() if isinstance(entry.node, Scalar)
+        }
+        self._names = Names({**self._lets, **self._uses.names}, file.names, broken=self._uses.broken)
         self._terms: list[tuple[str, Term]] = []
         self._is_sound = True
 
@@ -198,7 +200,7 @@ class _RuleCheck:
             for name, entry in self._table("risk").items()
             if isinstance(entry.node, Table) and "value" in entry.node.entries
         }
-        for name in self._table("let"):
+        for name in self._lets:
             if name not in self._names.used:
                 place = self._table("let")[name].key
                 self._is_sound &= not self._resolved(name).is_poison

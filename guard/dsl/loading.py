@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
 
+CONFIG = "guard.yaml"
 SHIPPED = "guard:"
 _SUFFIXES = (".yaml", ".yml")
 _TEST_SUFFIXES = (".test.yaml", ".test.yml")
@@ -69,7 +70,7 @@ def check(
     packs: list[Path] = []
     sets: list[RuleSet] = []
     for path in map(Path, paths):
-        if path.name == "guard.yaml" and not path.is_dir():
+        if _is_config(path):
             config = _read_guard(path, env or {}, report)
             if config is not None:
                 sets.append(_rules_of(config, report))
@@ -80,6 +81,14 @@ def check(
     for rules in sets:
         compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
     return report.problems
+
+
+def _is_config(path: Path) -> bool:
+    """Whether a file is a configuration and no pack: by its name, or because it names exchanges."""
+    if path.is_dir():
+        return False
+    root = read_file(path, Report()) if path.name != CONFIG and path.suffix in _SUFFIXES else None
+    return path.name == CONFIG or (isinstance(root, Table) and "exchanges" in root.entries)
 
 
 def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConfig | None:
@@ -140,13 +149,17 @@ def _pack_files(paths: Sequence[Path], report: Report) -> list[tuple[Path, str]]
         if not path.is_dir():
             found[path] = shown_path(path)
             continue
-        inside = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and not file.name.endswith(_TEST_SUFFIXES))
+        inside = sorted(file for file in path.rglob("*") if _is_pack(file))
         if not inside:
             report.add(
                 "E028", Place(Source.of(shown_path(path), "")), "there is no rule file in this folder", "a pack is named NAME.yaml"
             )
         found.update((file, shown_path(file)) for file in inside[:_FILES_MAX])
     return list(found.items())
+
+
+def _is_pack(path: Path) -> bool:
+    return path.suffix in _SUFFIXES and not path.name.endswith(_TEST_SUFFIXES) and path.name != CONFIG
 
 
 def pack_folder() -> Path:

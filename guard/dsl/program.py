@@ -30,6 +30,7 @@ _FAMILY_OF_FACTOR = {
     "trade_pattern": Family.PATTERN,
 }
 _BINDINGS_MAX = 512
+_MARKETS_MAX = 20_000
 
 
 class Outcome(NamedTuple):
@@ -175,11 +176,23 @@ class Program:
         self.hash = digest
         self._plans = plans
         self._graph = graph
+        self._bindings: dict[MarketFacts, Binding] = {}
         self._fixed: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._functions: dict[Bound, Callable[[Sequence[float]], tuple[Outcome, ...]]] = {}
 
     def bind(self, facts: MarketFacts) -> Binding:
-        """Return the rules that look at a market. Markets whose facts differ in nothing that matters share one function."""
+        """Return the rules that look at a market. Markets whose facts differ in nothing that matters share one function.
+
+        Known markets answer at once: a reload binds all of them before it swaps the rules.
+        """
+        binding = self._bindings.get(facts)
+        if binding is None:
+            if len(self._bindings) >= _MARKETS_MAX:
+                self._bindings.clear()
+            binding = self._bindings[facts] = self._bind(facts)
+        return binding
+
+    def _bind(self, facts: MarketFacts) -> Binding:
         known = market_facts(facts)
         covered = [rule.number for rule in self.rules if rule.covers(facts)]
         wheres = self._graph.evaluate([self._plans[number].where for number in covered], leaves=None, facts=known)

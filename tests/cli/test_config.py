@@ -55,6 +55,16 @@ def test_show_hides_secrets_unless_asked(capsys: pytest.CaptureFixture[str]) -> 
     assert run(capsys, "config", "show", "--plain")[1].count("canary") == 4
 
 
+def test_what_show_prints_loads_to_the_same_configuration(guard_yaml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guard_yaml.write_text(
+        GOOD + "allow: [{base: A, until: 2027-01-31, why: x}]\non_market_wide: alert\nbots: {b: {on_unknown: {warming: refuse}}}\n"
+    )
+    before = load_guard(guard_yaml, {})
+    shown = run(capsys, "config", "show", "--plain")[1]
+    guard_yaml.write_text(shown)
+    assert load_guard(guard_yaml, {}).model_dump() == before.model_dump()
+
+
 @pytest.mark.usefixtures("guard_yaml")
 def test_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GUARD_MODEE", "alert")

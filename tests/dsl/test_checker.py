@@ -114,6 +114,14 @@ def test_macros_that_double_stay_small() -> None:
     assert len(made.leaves) == 1
 
 
+@pytest.mark.parametrize("deep", ["m{}", "not (not (not (not (1 < 2 and (1 < 2 or m{})))))"])
+def test_long_chains_of_names_are_refused_and_never_exhaust_the_stack(deep: str) -> None:
+    lines = "".join(f"  m{n}: '{deep.format(n - 1)}'\n" for n in range(1, 400))
+    with pytest.raises(RuleError) as caught:
+        program(f"macros:\n  m0: ret(1s) > 1%\n{lines}rules: {{one: {{level: danger, when: m399}}}}")
+    assert {row.id for row in caught.value.problems} == {"E041"}
+
+
 def test_equal_parts_are_read_once() -> None:
     made = program()
     assert len(set(made.leaves)) == len(made.leaves)

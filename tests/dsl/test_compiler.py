@@ -48,7 +48,7 @@ def reference(of: Program, leaves: list[float]) -> object:
     return of._graph.evaluate([plan.fires], leaves=leaves, facts=market_facts(facts()))[0]
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(conditions, st.data())
 def test_compiled_function_equals_the_reference(text: str, data: st.DataObject) -> None:
     made = condition(text)
@@ -105,6 +105,7 @@ def _score(required: float, one: float, other: float) -> float | None:
     return outcome.score
 
 
+@settings(deadline=None)
 @given(values, values, values)
 def test_compiled_score_equals_the_classifier(required: float, one: float, other: float) -> None:
     score = _score(required, one, other)
@@ -112,6 +113,7 @@ def test_compiled_score_equals_the_classifier(required: float, one: float, other
     assert score is None or 0.0 <= score <= 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(values, min_size=20, max_size=20), st.sets(st.sampled_from(["trades", "book"])))
 def test_outcome_of_any_row_equals_the_classifier(leaves: list[float], streams: set[str]) -> None:
     made = SHARED

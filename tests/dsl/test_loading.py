@@ -3,7 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from dsl.small import CATALOGUE, DETECTORS, FIELDS, RULE
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from guard.dsl import check, compile_rules, load_guard, load_rules, pack_folder, shipped_packs
 from guard.dsl.describe import configuration
@@ -230,6 +233,12 @@ def test_same_rule_in_two_files_names_the_first(tmp_path: Path) -> None:
         load_rules([tmp_path / "rules"])
 
 
+def test_configuration_of_another_name_is_known_by_its_exchanges(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALL + "mod: x", "production.yaml")
+    assert [row.id for row in check([path], fields=FIELDS, catalogue=CATALOGUE, detectors={})] == ["E020"]
+    assert "did you mean mode?" in check([path], fields=FIELDS, catalogue=CATALOGUE, detectors={})[0].hint
+
+
 def test_folder_without_rules_is_no_silent_success(tmp_path: Path) -> None:
     assert [row.id for row in check([tmp_path], fields=FIELDS, catalogue=CATALOGUE, detectors={})] == ["E028"]
     assert [row.id for row in check([tmp_path / "x.yaml"], fields=FIELDS, catalogue=CATALOGUE, detectors={})] == ["E001"]
@@ -238,3 +247,46 @@ def test_folder_without_rules_is_no_silent_success(tmp_path: Path) -> None:
 def test_shipped_packs_are_found_from_the_checkout() -> None:
     assert pack_folder().name == "rules"
     assert all(path.suffix == ".yaml" and not path.name.endswith(".test.yaml") for path in shipped_packs())
+
+
+KEYS = [
+    "exchanges",
+    "sim",
+    "markets",
+    "streams",
+    "alerts",
+    "channels",
+    "url",
+    "bots",
+    "allow",
+    "on_market_wide",
+    "mode",
+    "storage",
+    "keep",
+]
+trees = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.sampled_from(["sim", "${env:X}", "${file:..}", "10m", "alert", "*"]),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner)),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    trees, st.dictionaries(st.sampled_from(["GUARD_MODE", "GUARD_EXCHANGES__SIM", "GUARD_X", "GUARD_STORAGE__KEEP__D"]), st.text())
+)
+def test_any_tree_and_environment_give_a_configuration_or_problems(
+    tmp_path_factory: pytest.TempPathFactory, tree: object, env: dict[str, str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "guard.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    try:
+        load_guard(path, env)
+    except ConfigurationError as error:
+        assert error.problems  # noqa: PT017 - an error without a problem tells nobody what to mend

@@ -69,6 +69,10 @@ def test_markets_with_equal_facts_share_one_function() -> None:
     assert PUMP.bind(facts("BTC/USDT")).evaluate is not PUMP.bind(facts("Y/USDT")).evaluate
 
 
+def test_market_that_was_bound_before_answers_with_the_same_binding() -> None:
+    assert PUMP.bind(facts("X/USDT")) is PUMP.bind(facts("X/USDT"))
+
+
 def test_disabled_rule_is_checked_but_never_bound() -> None:
     made = program(RULE.replace("mode: enforce", "mode: disabled"))
     assert made.rules[0].mode is RuleMode.DISABLED

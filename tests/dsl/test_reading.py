@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.dsl.document import Scalar, Table, place_in, plain
@@ -154,6 +154,7 @@ def test_word_inside_a_scalar_is_found_in_the_file(text: str, word: str, line: i
     assert (place.line, place.column) == (line, column)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:-[]{},#'\"&*!|>%@` \n\t?<0.x\r\x85"), max_size=60), st.sampled_from(PARSERS))
 def test_any_text_gives_a_tree_or_problems(text: str, parser: type) -> None:
     found, problems = read(text, parser)
@@ -161,6 +162,7 @@ def test_any_text_gives_a_tree_or_problems(text: str, parser: type) -> None:
     assert found is not None or problems or not text.strip("\r\n \t\x85#ab:-[]{},'\"&*!|>%@`?<0.x")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_tree_or_problems(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"

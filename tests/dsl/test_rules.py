@@ -131,7 +131,7 @@ mutations = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(mutations)
 def test_torn_file_gives_a_program_or_problems(cuts: list[tuple[int, int, str]]) -> None:
     text = RULE
@@ -161,7 +161,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(trees, st.sampled_from(["rules", "override", "lists", "macros"]))
 def test_any_tree_under_any_key_gives_a_program_or_problems(tree: object, key: str) -> None:
     text = yaml.safe_dump({"rules": {"one": {"level": "danger", "when": "crossed"}}, key: {"one": tree}})
