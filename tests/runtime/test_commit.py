@@ -56,7 +56,7 @@ class Bench:
         self.shown.append(tuple(each.target.name for each in self.committer.blocks()))
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not condition():  # noqa: ASYNC110 - what is waited for happens in the database's thread
                 await asyncio.sleep(0.001)
 
@@ -109,6 +109,17 @@ async def test_all_that_waits_goes_into_one_transaction() -> None:
         assert [entry for entry in it.log if entry[0] == "publish"] == [("publish", 2, True, 1), ("publish", 8, True, 3)]
         assert it.committer.health.committed == 4
         assert it.committer.health.waiting == 0
+
+
+async def test_a_great_many_decisions_are_written_in_groups() -> None:
+    store = GatedStore(HandClock())
+    store.gate.set()
+    async with bench(store) as it:
+        for number in range(600):
+            it.committer.submit(decision(number))
+        assert await it.committer.drain(5.0) == 0
+        assert store.sizes == [256, 256, 88]
+        assert [len(names) for names in it.shown] == [256, 512, 600]
 
 
 async def test_a_block_is_shown_at_once_when_the_ledger_cannot_be_written_and_an_operator_waits(ledger: LedgerStore) -> None:

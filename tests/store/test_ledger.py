@@ -27,8 +27,7 @@ def ledger(path: Path, clock: HandClock | None = None) -> LedgerStore:
 async def filled(path: Path, count: int = 3) -> None:
     store = ledger(path)
     epoch = (await store.open()).epoch
-    for number in range(count):
-        await store.commit([decision(number)], epoch=epoch)
+    await store.commit([decision(number) for number in range(count)], epoch=epoch)
     await store.close()
 
 
