@@ -52,7 +52,7 @@ class SimConnector:
         self._server: Child | None = None
         self._bot: Child | None = None
         self._reader: Connector | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
         self._is_closed = False
         self.urls: dict[str, Any] = {}
 
@@ -70,7 +70,9 @@ class SimConnector:
                 server, self._server = self._server, None
                 await server.stop()
                 raise
-            self._watch = asyncio.create_task(self._mourn(self._server))
+            self._watches.append(
+                asyncio.create_task(self._mourn(self._server, f"the embedded exchange, so {self._context.name} has no data"))
+            )
             self._reader = self._through_ccxt()
         return await self._opened().open()
 
@@ -98,8 +100,8 @@ class SimConnector:
     async def close(self) -> None:
         """End bot, streams and server. Safe to call twice."""
         self._is_closed = True
-        if self._watch is not None:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         bot, self._bot = self._bot, None
         reader, self._reader = self._reader, None
         server, self._server = self._server, None
@@ -151,6 +153,8 @@ class SimConnector:
         """End the demo bot, so that its summary is in the log."""
         bot, self._bot = self._bot, None
         if bot is not None:
+            for watch in self._watches[1:]:
+                watch.cancel()
             await bot.stop()
 
     async def fault(self, kind: str, *, symbol: str | None = None, for_s: float = 5.0) -> dict[str, Any]:
@@ -172,17 +176,18 @@ class SimConnector:
         }
         return CcxtConnector(self._context._replace(options=options))
 
-    async def _mourn(self, server: Child) -> None:
-        code = await asyncio.shield(server.exited)
-        self._context.report(f"the embedded exchange ended by itself with code {code}: {self._context.name} has no data")
+    async def _mourn(self, child: Child, what: str) -> None:
+        code = await asyncio.shield(child.exited)
+        self._context.report(f"ended by itself with code {code}: {what}")
 
     async def _start_bot(self) -> None:
         path = self._bot_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         where = ["--snapshot", self._options.snapshot] if self._options.snapshot else []
-        name = ["--exchange-id", self._context.name]
-        self._bot = await Child.start("guard.client.demo", "--exchange", self.urls["rest"], "--out", str(path), *name, *where)
+        words = ["--exchange", self.urls["rest"], "--out", str(path), "--exchange-id", self._context.name, *where]
+        self._bot = await Child.start("guard.client.demo", *words)
+        self._watches.append(asyncio.create_task(self._mourn(self._bot, "the demo bot")))
 
     def _bot_path(self) -> Path:
         return Path(self._context.cache_folder) / _BOT_LOG

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -122,7 +123,7 @@ async def test_a_dead_server_is_reported_and_ends_the_stream(tmp_path: Path) -> 
         os.kill(connector._server.pid, signal.SIGKILL)
         with pytest.raises(Disconnected, match="ended with code -9"):
             await asyncio.wait_for(streaming, LIMIT_S)
-        assert any("ended by itself" in line for line in reports)
+        assert any("ended by itself with code -9: the embedded exchange" in line for line in reports)
         with pytest.raises(Disconnected):
             await connector.truth()
 
@@ -159,6 +160,23 @@ async def test_the_demo_bot_trades_and_tells_what_it_was_refused(tmp_path: Path)
         assert {(line["reason"], line["sent"]) for line in lines} == {("guard_silent", False)}
         assert summary["summary"]
         assert summary["markets"]["MOON/USDT"]["refused"] >= 1
+        streaming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await streaming
+
+
+async def test_a_demo_bot_that_dies_is_reported(tmp_path: Path) -> None:
+    async with _connected(tmp_path, bot=True) as (connector, reports):
+        await connector.open()
+        streaming = asyncio.create_task(connector.stream({BTC: 0}, Rows()))
+        for _ in range(400):
+            if connector._bot is not None and reports:
+                break
+            if connector._bot is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(connector._bot.pid, signal.SIGKILL)
+            await asyncio.sleep(0.01)
+        assert reports == ["ended by itself with code -9: the demo bot"]
         streaming.cancel()
         with pytest.raises(asyncio.CancelledError):
             await streaming

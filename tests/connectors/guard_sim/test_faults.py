@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import Running
 
-LIMIT_S = 5.0
+LIMIT_S = 15.0
 
 
 async def endlessly(watch: Callable[[str], Any], *, seconds: float = LIMIT_S) -> None:
