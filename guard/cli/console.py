@@ -45,7 +45,7 @@ class JsonConsole:
     async def follow(self, guard: RunningGuard) -> None:
         """Nothing to refresh."""
 
-    def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:
+    def summary(self, summary: dict[str, Any], status: dict[str, Any] | None) -> None:
         """Print the last line."""
         del status
         self._printer.put(lambda: self._output.line(summary))
@@ -88,9 +88,10 @@ class LogConsole:
                 waited = 0
                 self.show(board_view(status, width=self._console.width))
 
-    def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:
-        """Print the last board and the summary."""
-        self.show(board_view(status, width=self._console.width))
+    def summary(self, summary: dict[str, Any], status: dict[str, Any] | None) -> None:
+        """Print the last board (if there is one) and the summary."""
+        if status is not None:
+            self.show(board_view(status, width=self._console.width))
         for line in _summary_lines(summary):
             self.event(line)
 
@@ -111,7 +112,7 @@ class TerminalConsole(LogConsole):
             self._printer.put(partial(self._live.update, board, refresh=True))
             await guard.clock.sleep(_REFRESH_S)
 
-    def summary(self, summary: dict[str, Any], status: dict[str, Any]) -> None:
+    def summary(self, summary: dict[str, Any], status: dict[str, Any] | None) -> None:
         """Leave the last board on the screen, and the summary below it."""
         self._printer.put(self._live.stop)
         super().summary(summary, status)
@@ -145,7 +146,9 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
         "",
         f"[bold]{summary['events']:,} events of {summary['markets']} markets in {summary['seconds']:.0f} s[/]; verdicts: {levels}",
         f"quarantines: {summary['quarantines']}, {summary['blocked_minutes']:.1f} minutes blocked",
-        f"alerts delivered: {summary['alerts_delivered']}, undelivered: {summary['alerts_undelivered']}",
+        f"messages that a channel would have got: {summary['pushes']}"
+        if "pushes" in summary
+        else f"alerts delivered: {summary['alerts_delivered']}, undelivered: {summary['alerts_undelivered']}",
     ]
     if "truth" not in summary:
         return lines

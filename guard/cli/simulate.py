@@ -19,6 +19,7 @@ __all__ = ["simulate"]
 
 _LONGEST_US = 7 * 86_400_000_000
 _CONNECTOR = "sim"
+_HISTORY_S = 86_400.0
 
 
 @click.command
@@ -31,6 +32,7 @@ _CONNECTOR = "sim"
     "--history", "history_us", callback=duration_option, help="With --out: also the trades of the time before, up to 48h."
 )
 @click.option("--serve", is_flag=True, help="Run the exchange until interrupted and print its addresses.")
+@click.option("--decide", is_flag=True, help="Run the rules over it in virtual time, and hold what they find against the truth.")
 @click.option("--port", default=0, show_default=True, help="With --serve: its port, 0 = choose.")
 @click.option("--inbox", type=int, help="With --serve: also an inbox for Apprise's json:// posts, at this port, 0 = choose.")
 @click.pass_obj
@@ -44,6 +46,7 @@ def simulate(
     out: str | None,
     history_us: int | None,
     serve: bool,
+    decide: bool,
     port: int,
     inbox: int | None,
 ) -> None:
@@ -52,6 +55,9 @@ def simulate(
     Without --serve no time passes: two minutes of market take half a second. A tape for guard replay wants --history 6h: what is
     unusual shows only against what is usual.
     """
+    if decide:
+        _decide(output, for_us / 1e6, seed=seed, schedule=schedule)
+        return
     if serve and (out or truth or history_us):
         raise click.UsageError("--serve runs in real time: leave --out, --history and --truth away")
     if for_us > _LONGEST_US:
@@ -62,6 +68,29 @@ def simulate(
         return
     acts, trades = _made(out, for_us / 1e6, earlier_s=(history_us or 0) / 1e6, seed=seed, schedule=schedule)
     _tell(output, acts, trades=trades, out=out, is_told=truth or not out)
+
+
+def _decide(output: Output, seconds: float, *, seed: int, schedule: str) -> None:
+    import sys
+
+    from rich.console import Console
+
+    from guard.cli.console import JsonConsole, LogConsole
+    from guard.dsl import compile_rules, load_rules, shipped_packs
+    from guard.model import Mode
+    from guard.pipeline import Pipeline, Settings
+    from guard.runtime.clock import SystemClock
+    from guard.runtime.printer import Printer
+    from guard.runtime.settings import board_policy
+    from guard.runtime.simulate import Simulation
+
+    printer = Printer()
+    console = JsonConsole(output, printer) if output.is_json else LogConsole(printer, Console(file=sys.stdout, soft_wrap=True))
+    settings = Settings(mode=Mode.ENFORCE, references={_CONNECTOR: "BTC/USDT"}, alerts=board_policy())
+    run = Simulation(Pipeline(compile_rules(load_rules(shipped_packs())), settings), _part("tape"), on_decision=console.decision)
+    summary = run.run(seconds=seconds, history_s=_HISTORY_S, clock=SystemClock(), seed=seed, schedule=schedule)
+    console.summary(summary, None)
+    printer.close()
 
 
 def _made(out: str | None, seconds: float, **options: Any) -> tuple[Sequence[Any], int]:  # noqa: ANN401 - of the tape

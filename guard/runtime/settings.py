@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from guard.alerts.policy import alert_policy
+from guard.alerts.policy import AlertPolicy, ChannelPolicy, alert_policy
 from guard.errors import ConfigurationError, Problem
 from guard.model import Target, TargetKind
 from guard.model.ports import ConnectorContext
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock, Connector, Random
     from guard.runtime.state import StateFolder
 
-__all__ = ["channel_urls", "connector_factory", "feed_plan", "pipeline_settings"]
+__all__ = ["board_policy", "channel_urls", "connector_factory", "feed_plan", "pipeline_settings"]
 
 _DAY_US = 86_400_000_000
 _HISTORY_WAIT_S = 60.0
@@ -35,6 +35,11 @@ def pipeline_settings(config: GuardConfig) -> Settings:
         references={name: _reference(exchange) for name, exchange in config.exchanges.items()},
         on_unknown=config.on_unknown(),
     )
+
+
+def board_policy() -> AlertPolicy:
+    """Return the alert policy of a run without guard.yaml: one channel that would push danger and critical."""
+    return AlertPolicy(channels=(ChannelPolicy("push"),))
 
 
 def _allow(entry: Any) -> AllowEntry:  # noqa: ANN401 - the settings' own class of the same name

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.dsl import compile_rules, rules_from_text
+from guard.dsl.problems import Report
+from guard.engine import Engine
+from guard.model import BUY, Batch, Channel, DataState, Kind, Level, Market, MarketFacts, Status
+
+if TYPE_CHECKING:
+    from guard.dsl import Program
+    from guard.model import Verdict
+
+S = 1_000_000
+T0 = 1_700_000_000 * S
+BUSY = """
+rules:
+  busy:
+    mode: enforce
+    when: trades(10s) >= 3
+    level: danger
+    for: 2s
+    clear: {when: trades(10s) == 0, for: 3s}
+"""
+
+
+def program(text: str = BUSY) -> Program:
+    report = Report()
+    rules = rules_from_text(text, report)
+    assert not report.errors, report.errors
+    return compile_rules(rules)
+
+
+class Feed:
+    """Feeds an engine event by event, firing what is due before."""
+
+    def __init__(self, text: str = BUSY) -> None:
+        self.engine = Engine(program(text))
+        self.row = self.engine.open(MarketFacts(Market("x", "A/USDT"), streams=frozenset({"trades"})))
+        self.told: list[tuple[float, str]] = []
+        self.put(Kind.STATUS, 0, side=Channel.TRADES, key=Status.LIVE)
+
+    def until(self, at_s: float) -> None:
+        while (due_us := self.engine.next_deadline_us) is not None and due_us <= T0 + at_s * S:
+            self._tell(self.engine.fire()[2])
+
+    def put(self, kind: Kind, at_s: float, **columns: float) -> None:
+        self.until(at_s)
+        batch = Batch(1)
+        batch.append(kind, self.row, at_us=T0 + int(at_s * S), received_us=T0 + int(at_s * S), **columns)  # type: ignore[arg-type]
+        answer = self.engine.apply(batch, 0, T0 + int(at_s * S))
+        self._tell(answer[1] if answer else ())
+
+    def trade(self, at_s: float) -> None:
+        self.put(Kind.TRADE, at_s, price=1.0, amount=1.0, side=BUY, key=int(at_s * 1000))
+
+    def _tell(self, verdicts: tuple[Verdict, ...]) -> None:
+        self.told += [(round((v.at_us - T0) / S, 1), str(v.level)) for v in verdicts]
+
+
+def burst(feed: Feed, at_s: float) -> None:
+    for step in range(4):
+        feed.trade(at_s + step / 10)
+
+
+def test_a_level_is_entered_after_for_without_another_event() -> None:
+    feed = Feed()
+    burst(feed, 20)
+    feed.until(30)
+    assert feed.told == [(22.2, "danger")]
+
+
+def test_a_level_ends_by_silence_alone() -> None:
+    feed = Feed()
+    burst(feed, 20)
+    feed.until(60)
+    assert [level for _, level in feed.told] == ["danger", "normal"]
+    assert 33 <= feed.told[-1][0] <= 35
+
+
+def test_a_quiet_market_costs_nothing() -> None:
+    feed = Feed()
+    feed.trade(20)
+    feed.until(10_000)
+    assert feed.engine.next_deadline_us is None
+    assert feed.engine.evaluations <= 4
+
+
+def test_a_rule_that_cannot_tell_does_not_keep_the_engine_busy() -> None:
+    feed = Feed(BUSY.replace("trades(10s) >= 3", "vol_z(10s, baseline=6h) > 3"))
+    burst(feed, 20)
+    feed.until(10_000)
+    assert feed.engine.evaluations <= 12
+    assert feed.told == []
+    assert feed.engine.watched[0].episodes[0].is_unknown(T0 + 10_000 * S)
+    assert feed.engine.data_state(feed.row, T0 + 10_000 * S) is DataState.DEGRADED
+
+
+def test_a_lost_stream_makes_the_data_stale_and_a_live_one_does_not() -> None:
+    feed = Feed()
+    feed.trade(1)
+    feed.trade(70)
+    assert feed.engine.data_state(feed.row, T0 + 70 * S) is DataState.OK
+    feed.put(Kind.STATUS, 71, side=Channel.TRADES, key=Status.LOST)
+    assert feed.engine.data_state(feed.row, T0 + 71 * S) is DataState.STALE
+    feed.put(Kind.STATUS, 72, side=Channel.TRADES, key=Status.LIVE)
+    assert feed.engine.data_state(feed.row, T0 + 72 * S) is not DataState.STALE
+
+
+def test_a_reload_keeps_the_episode_of_an_unchanged_rule_and_drops_a_changed_one() -> None:
+    feed = Feed()
+    burst(feed, 20)
+    feed.until(25)
+    feed.engine.load(program(BUSY + "\n  other: {when: trades(10s) > 100, level: warning}\n"), T0 + 25 * S)
+    assert [episode.level for episode in feed.engine.watched[0].episodes] == [Level.DANGER, Level.NORMAL]
+    feed.engine.load(program(BUSY.replace("for: 2s", "for: 4s")), T0 + 25 * S)
+    assert [episode.level for episode in feed.engine.watched[0].episodes] == [Level.NORMAL]
+
+
+SOFT = """
+rules:
+  pump:
+    mode: enforce
+    use: {pump: {detector: pump_dump}}
+    when: trades(10s) >= 3
+    risk:
+      trade_pattern: {weight: 1, value: "ramp(trades(10s), 0, 3)"}
+      volume_anomaly: {weight: 0.01, value: "SECOND"}
+"""
+
+
+def test_a_soft_detector_blocks_only_with_a_factor_of_another_family() -> None:
+    for second, level in (("0.4", "warning"), ("0.6", "critical")):
+        feed = Feed(SOFT.replace("SECOND", second))
+        burst(feed, 20)
+        feed.until(25)
+        assert feed.told[-1][1] == level
