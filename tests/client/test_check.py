@@ -191,9 +191,11 @@ def test_strongest_block_wins_then_latest_end(machine: Machine) -> None:
 def test_timed_block_ends_with_its_time_to_the_second(machine: Machine) -> None:
     machine.publish(image(quarantine(until_us=START_US + 60 * SECOND)))
     guard = machine.guard()
-    machine.pass_time(59.999)
+    machine.pass_time(59.9995)
     assert guard.check("sim", "X/USDT").status is BLOCKED
-    machine.clock.pass_time(0.002)
+    machine.clock.pass_time(0.0003)
+    assert guard.check("sim", "X/USDT").status is BLOCKED
+    machine.clock.pass_time(0.0003)
     assert guard.check("sim", "X/USDT").status is ALLOWED
 
 
@@ -348,6 +350,7 @@ def test_file_of_an_earlier_start_of_the_machine_keeps_blocks_by_the_wall_clock(
     assert guard.check("sim", "Y/USDT").reason == "guard_silent"
     machine.clock.boot_us = 9000 * SECOND
     assert guard.check("sim", "Y/USDT").reason == "guard_silent"
+    assert machine.guard(clocks=machine.clock.clocks(boot_id="f" * 32)).check("sim", "Y/USDT").reason == "guard_silent"
     machine.clock.wall_us += 61 * SECOND
     machine.clock.boot_us += 61 * SECOND
     assert guard.check("sim", "X/USDT").reason == "guard_silent"

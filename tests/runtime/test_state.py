@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -76,6 +77,23 @@ def test_lock_file_deleted_under_a_guard_does_not_fool_the_one_after_the_next(tm
     with StateFolder(tmp_path) as state:
         state.lock.unlink()
         with StateFolder(tmp_path), pytest.raises(StateError):
+            StateFolder(tmp_path).open()
+
+
+def test_lock_file_deleted_between_opening_and_locking_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, state = fcntl.flock, StateFolder(tmp_path)
+    deleted: list[Path] = []
+
+    def delete_then_lock(file: int, operation: int) -> None:
+        if not deleted:
+            deleted.append(state.lock)
+            state.lock.unlink()
+        real(file, operation)
+
+    monkeypatch.setattr("fcntl.flock", delete_then_lock)
+    with state:
+        assert deleted
+        with pytest.raises(StateError, match="another guard"):
             StateFolder(tmp_path).open()
 
 
