@@ -24,6 +24,9 @@ __all__ = [
     "Use",
 ]
 
+ENTRIES_MAX = 64
+"""Detectors, named expressions, exceptions or factors of one rule."""
+
 LevelName = Literal["warning", "danger", "critical"]
 
 
@@ -174,15 +177,15 @@ class RuleSpec(Model):
     """How far it may go: disabled, shadow (computed and shown only), alert, enforce."""
     tags: Words = ()
     scope: ScopeSpec = ScopeSpec()
-    use: dict[RuleId, Use] = Field(default_factory=dict)
+    use: dict[RuleId, Use] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Detectors, by the name that expressions use: pump.score."""
-    let: dict[RuleId, Written] = Field(default_factory=dict)
+    let: dict[RuleId, Written] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Named expressions."""
     when: Written | None = None
     """The condition; without it only the score counts."""
-    unless: dict[RuleId, Written] = Field(default_factory=dict)
+    unless: dict[RuleId, Written] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Named exceptions: one that holds keeps the rule silent."""
-    risk: dict[RuleId, FactorSpec] = Field(default_factory=dict)
+    risk: dict[RuleId, FactorSpec] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Factors of the score."""
     levels: Levels = Levels()
     level: LevelName | None = None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from guard.dsl.document import Scalar, Table, place_in, plain
 from guard.dsl.problems import Report
-from guard.dsl.reading import BYTES_MAX, read_file, read_text
+from guard.dsl.reading import BYTES_MAX, read_file, read_text, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,11 +155,22 @@ def test_word_inside_a_scalar_is_found_in_the_file(text: str, word: str, line: i
 
 
 @settings(deadline=None)
-@given(st.text(alphabet=st.sampled_from("ab:-[]{},#'\"&*!|>%@` \n\t?<0.x\r\x85"), max_size=60), st.sampled_from(PARSERS))
+@given(st.text(alphabet=st.sampled_from("abe1:-[]{},#'\"&*!|>%@` \n\t?<0.x\r\x85"), max_size=60), st.sampled_from(PARSERS))
 def test_any_text_gives_a_tree_or_problems(text: str, parser: type) -> None:
     found, problems = read(text, parser)
     assert found is None or problems == [] or all(line >= 1 and column >= 1 for _, line, column in problems)
-    assert found is not None or problems or not text.strip("\r\n \t\x85#ab:-[]{},'\"&*!|>%@`?<0.x")
+    assert found is not None or problems or text.lstrip("\r\n \t\x85")[:1] in ("", "#", "-", "%")
+
+
+@given(st.text(alphabet="0123456789eE+-._xon~ ", max_size=45))
+def test_any_scalar_is_a_finite_number_or_itself(text: str) -> None:
+    found = resolve(text)
+    assert found is None or found == text or (isinstance(found, int | float) and found == float(text) and abs(found) < float("inf"))
+
+
+@pytest.mark.parametrize("text", ["e0", ".e1", "-", "+.", ".", "1e", "0x1", "--1", "1e9999", "9" * 41, "1.2.3", "00.5", "٣"])
+def test_what_only_looks_like_a_number_stays_a_text(text: str) -> None:
+    assert resolve(text) == text
 
 
 @settings(deadline=None)

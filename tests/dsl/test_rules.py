@@ -96,6 +96,13 @@ def test_too_many_rules_are_refused() -> None:
     assert "E010" in {problem.id for problem in found(f"rules:\n{lines}")}
 
 
+def test_too_many_exceptions_or_factors_of_one_rule_are_refused() -> None:
+    many = ", ".join(f"e{at}: crossed" for at in range(65))
+    assert [row.id for row in found(rule(f"    {{level: danger, when: crossed, unless: {{{many}}}}}"))] == ["E024"]
+    fine = ", ".join(f"e{at}: ret({at + 1}s) > 1%" for at in range(64))
+    program(rule(f"    {{level: danger, when: crossed, unless: {{{fine}}}}}")).bind(facts())
+
+
 def test_every_problem_has_a_stable_name() -> None:
     assert len(set(NAMES.values())) == len(NAMES)
     for problem in found(rule("    {mod: x, when: retn(1s) > 1, level: danger}")):
