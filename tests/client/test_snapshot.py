@@ -138,3 +138,18 @@ def test_forked_bot_goes_on_checking(machine: Machine) -> None:
     if child == 0:
         os._exit(0 if guard.check("sim", "X/USDT").status is ClearanceStatus.BLOCKED else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_answers_of_a_file_do_not_outlive_it_even_where_the_next_one_counts_alike(machine: Machine) -> None:
+    machine.publish(image())
+    guard = machine.guard()
+    assert guard.check("sim", "X/USDT").permitted
+    machine.publisher.path.unlink()
+    other = machine.writer()
+    other.publish(image(quarantine()), epoch=8, seq=1, durable=True)
+    assert other.generation == machine.publisher.generation
+    for _ in range(3):
+        machine.clock.pass_time(0.25)
+        other.beat()
+    assert guard.check("sim", "X/USDT").status is ClearanceStatus.BLOCKED
+    other.stop()
