@@ -114,7 +114,7 @@ def test_ls_shows_what_the_live_guard_holds(run: Run) -> None:
     lines = text.splitlines()
     assert (code, len(lines)) == (0, 3)
     assert lines[0].split() == ["id", "target", "state", "until", "rule", "reason"]
-    assert all(word in lines[1] for word in ("aabbccddeeff", "sim:X/USDT", "quarantined", "(in 59m", "pump_dump", "up 9 %"))
+    assert all(word in lines[1] for word in ("aabbccddeeff", "sim:X/USDT", "quarantined", "(in 5", "pump_dump", "up 9 %"))
     assert "base:PEPE" in lines[2]
     document = json.loads(run("ls", "--json")[1])
     assert (document["schema"], document["source"], len(document["quarantines"])) == (1, "guard", 2)
@@ -173,7 +173,7 @@ def test_history_shows_rows_without_letting_them_steer_the_terminal(run: Run, de
     code, text = run("history", "sim:X/USDT", "--limit", "5")
     lines = text.splitlines()
     assert (code, len(lines)) == (0, 3)
-    assert all(word in lines[1] for word in ("(1h ago)", "sim:X/?USDT", "quarantined", "rule", "guard", "aabbccddeeff", "up 9 %"))
+    assert all(word in lines[1] for word in ("(1h", "sim:X/?USDT", "quarantined", "rule", "guard", "aabbccddeeff", "up 9 %"))
     assert lines[2] == "2"
     assert desk.asked == [("history", {"limit": 5, "target": "sim:X/USDT"})]
 
