@@ -151,6 +151,6 @@ def test_answers_of_a_file_do_not_outlive_it_even_where_the_next_one_counts_alik
     for _ in range(3):
         machine.clock.pass_time(0.25)
         other.beat()
-    for _ in range(3):
-        assert guard.check("sim", "X/USDT").status is ClearanceStatus.BLOCKED
+    assert guard.check("sim", "Y/USDT").permitted
+    assert guard.check("sim", "X/USDT").status is ClearanceStatus.BLOCKED
     other.stop()
