@@ -1,0 +1,107 @@
+"""Runs tests and sums up what they show of each rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.dsl import compile_rules
+from guard.features.fields import FIELDS_BY_NAME
+from guard.features.tables import Type
+from guard.model import RuleMode
+from guard.runtime.rehearsal.collection import place_of
+from guard.runtime.rehearsal.judge import around, misses
+from guard.runtime.rehearsal.scene import recorded, scripted
+from guard.runtime.rehearsal.script import Unplayable
+from guard.runtime.rehearsal.stage import play
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from guard.dsl import Program, RuleSet
+    from guard.dsl.problems import Report
+    from guard.runtime.rehearsal.collection import FoundCase
+
+__all__ = ["Coverage", "coverage", "rehearse"]
+
+
+class Coverage(NamedTuple):
+    """What tests show of one rule: how many make it fire and how many keep it silent."""
+
+    rule: str
+    firing: int
+    calm: int
+    place: str
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has a test of either kind."""
+        return self.firing > 0 and self.calm > 0
+
+
+def coverage(rules: RuleSet, cases: Sequence[FoundCase]) -> tuple[Coverage, ...]:
+    """Return for each rule that is not disabled what tests show of it."""
+    found = []
+    for rule in rules.rules:
+        if rule.spec is None or rule.spec.mode is RuleMode.DISABLED:
+            continue
+        own = [test.case for test in cases if test.case.rule == rule.id]
+        firing, calm = sum(case.is_firing for case in own), sum(case.is_calm for case in own)
+        found.append(Coverage(rule.id, firing, calm, f"{rule.file}:{rule.place.line}"))
+    return tuple(found)
+
+
+def rehearse(rules: RuleSet, cases: Sequence[FoundCase], report: Report) -> Iterator[dict[str, Any]]:
+    """Run tests one by one and yield a JSON-able record of each; one that cannot be played goes to the report.
+
+    Raises RuleError where the rules do not compile.
+    """
+    program = compile_rules(rules)
+    windows_us = _windows(program)
+    for test in cases:
+        try:
+            record = _rehearsed(test, program, windows_us)
+        except Unplayable as error:
+            report.add("E025", place_of(test.entry, error.path), str(error))
+            continue
+        yield record
+
+
+def _rehearsed(test: FoundCase, program: Program, windows_us: Sequence[int]) -> dict[str, Any]:
+    case = test.case
+    scene = recorded(case, test.folder) if case.recording else scripted(case, windows_us)
+    played = play(scene, program, case.rule)
+    found = [
+        {
+            "line": place_of(test.entry, miss.path).line,
+            "column": place_of(test.entry, miss.path).column,
+            "market": str(miss.market),
+            "at_s": miss.at_us / 1e6,
+            "expected": miss.expected,
+            "found": miss.found,
+            "around": around(played, miss),
+        }
+        for miss in misses(case, scene, played)
+    ]
+    return {
+        "test": test.name,
+        "rule": case.rule,
+        "file": test.place.source.file,
+        "line": test.place.line,
+        "column": test.place.column,
+        "passed": not found,
+        "firing": case.is_firing,
+        "calm": case.is_calm,
+        "events": played.events,
+        "seconds": scene.end_us / 1e6,
+        "misses": found,
+    }
+
+
+def _windows(program: Program) -> list[int]:
+    """Return the windows that the rules look at, in microseconds."""
+    return [
+        int(value)
+        for leaf in program.leaves
+        for argument, value in zip(FIELDS_BY_NAME[leaf.field].arguments, leaf.arguments, strict=True)
+        if argument.type is Type.DURATION and argument.name == "w"
+    ]
