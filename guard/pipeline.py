@@ -160,7 +160,7 @@ class Pipeline:
 
     def _hold(self, row: int) -> None:
         market = self.engine.watched[row].facts.market
-        is_held = self.isolation.state_of(market) is not IsolationState.NORMAL
+        is_held = self.isolation.state_of(market) is IsolationState.QUARANTINED
         self.engine.hold(row, is_held=is_held, now_us=self.now_us)
 
     def _decision(self) -> Decision:

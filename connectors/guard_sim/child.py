@@ -45,6 +45,8 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env=_environment(),
+                # Ctrl-C goes to every process of the terminal's group; this one leaves when its parent does.
+                start_new_session=True,
                 limit=_LINE_MAX,
             )
         except OSError as error:

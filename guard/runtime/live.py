@@ -13,11 +13,11 @@ from guard.runtime.commit import Committer
 from guard.runtime.inlet import Inlet
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from guard.alerts.outbox import Outbox
-    from guard.model import Batch, Command, MarketFacts
-    from guard.model.ports import Clock, LedgerState, Random, Store
+    from guard.model import Batch, Command, Delivery, MarketFacts
+    from guard.model.ports import Clock, LedgerState, Outcome, Random, Store
     from guard.pipeline import Pipeline
     from guard.runtime.feed import Feed
     from guard.runtime.publish import SnapshotPublisher
@@ -44,6 +44,8 @@ class Live:
         Decides.
     store, ledger
         The ledger, open, and what it remembers.
+    notify
+        Sends one message past the outbox, for the trouble that stops the outbox.
     on_decision
         Told of every decision at once, for the console.
 
@@ -64,6 +66,7 @@ class Live:
         watchlist: Watchlist,
         clock: Clock,
         random: Random,
+        notify: Callable[[Delivery], Coroutine[None, None, Outcome]],
         on_decision: Callable[[Decision], None],
     ) -> None:
         self.pipeline = pipeline
@@ -91,6 +94,8 @@ class Live:
         self.lag_max_us = 0
         self._on_decision = on_decision
         self._published_us = 0
+        self._notify = notify
+        self._pages: set[asyncio.Task[Outcome]] = set()
         self._rates: deque[tuple[int, int]] = deque(maxlen=_RATE_WINDOW_S * 4)
 
     @staticmethod
@@ -137,7 +142,17 @@ class Live:
             self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         else:
             body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait."
-            self.announce("ledger", "the ledger cannot be written", body, Level.CRITICAL)
+            now_us = self.clock.now_us()
+            decision = self.pipeline.announce("ledger", "the ledger cannot be written", body, Level.CRITICAL, now_us)
+            self.take(decision)
+            self._page(decision)
+
+    def _page(self, decision: Decision) -> None:
+        """Send at once, past the outbox: that one waits for the very ledger that cannot be written."""
+        for delivery in decision.deliveries:
+            task = asyncio.create_task(self._notify(delivery))
+            self._pages.add(task)
+            task.add_done_callback(self._pages.discard)
 
     def committed(self, seq: int, *, durable: bool, decisions: int) -> None:
         """Publish what the ledger now holds, or, where it cannot be written, the blocks that only memory has."""

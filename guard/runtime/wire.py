@@ -12,6 +12,7 @@ import structlog
 from guard.alerts.notification import NotificationHandler
 from guard.alerts.outbox import Outbox
 from guard.api.server import OperatorServer
+from guard.errors import Unavailable
 from guard.model import Level
 from guard.pipeline import Pipeline
 from guard.runtime.clock import SystemClock, seeded_random
@@ -109,6 +110,7 @@ class RunningGuard:
             watchlist=Watchlist(state.caches / "watched.json"),
             clock=self.clock,
             random=self.random,
+            notify=self.notifier.send,
             on_decision=self._on_decision,
         )
         self.live.publish()
@@ -196,8 +198,11 @@ class RunningGuard:
             embedded: Any = feed.connector
             if hasattr(embedded, "truth"):
                 await embedded.stop_bot()
-                found |= record.against(await embedded.truth())
                 found["bot"] = bot_lines(embedded.bot_log())
+                try:
+                    found |= record.against(await embedded.truth())
+                except Unavailable as error:
+                    _log.warning("the embedded exchange tells no truth", error=str(error))
         return found
 
     async def status(self) -> dict[str, Any]:
