@@ -43,7 +43,7 @@ class PumpDump:
     surge
         Bought value that scores 1, in multiples of the market's own high quantile (`high_buys`). > 0.
     sweep
-        Swept levels that score 1 in 60 s, in multiples of the own high quantile (`high_rush`); on 10 s and 5 min 1.6 times that.
+        Swept levels that score 1 in 60 s, in multiples of the own high quantile (`high_rush`); on 10 s and 5 min twice that.
     levels
         The own high quantile counts as at least this many levels. > 0.
     hands
@@ -71,9 +71,9 @@ class PumpDump:
     Parameters: type[BaseModel] = PumpDumpParameters
     let: ClassVar[Mapping[str, str]] = {
         "gain": "min(residual_gap() / rise, (price() - ewma_price()) / (3 * tick()))",
-        "sweep_10s": "rush(10s) / (1.6 * sweep * max(levels, high_rush(10s)))",
+        "sweep_10s": "rush(10s) / (2 * sweep * max(levels, high_rush(10s)))",
         "sweep_60s": "rush(60s) / (sweep * max(levels, high_rush(60s)))",
-        "sweep_5m": "rush(5m) / (1.6 * sweep * max(levels, high_rush(5m)))",
+        "sweep_5m": "rush(5m) / (2 * sweep * max(levels, high_rush(5m)))",
         "fast": "min(min(buy_surge(10s) / surge, sweep_10s), rush_seconds(10s) / (0.75 * hands))",
         "medium": "min(min(buy_surge(60s) / surge, sweep_60s), rush_seconds(60s) / hands)",
         "long": "min(min(buy_surge(5m) / surge, sweep_5m), rush_seconds(5m) / (2 * hands))",

@@ -26,6 +26,7 @@ _NON_EMPTY_MIN = 30.0
 _WEIGHT_MAX = 1e12
 _AGE_MAX = 20.0
 _STALE_SHARE = 0.01
+_FOLDED_MAX = 0.1
 
 
 def mark_bins(x: list[float], i: list[int], baselines: Sequence[Baseline], at: int) -> None:
@@ -114,13 +115,32 @@ def observe(x: list[float], offset: int, per_octave: int, value: float, count: f
         bucket = floor(log2(value) * per_octave)
         if x[offset + SEEN] == 0.0:
             x[offset + SHIFT] = float(bucket - BASELINE_BUCKETS // 2)
-        bucket = min(max(bucket - int(x[offset + SHIFT]), 0), BASELINE_BUCKETS - 1)
+        bucket -= int(x[offset + SHIFT])
+        if bucket >= BASELINE_BUCKETS:
+            bucket -= _make_room(x, offset, bucket - BASELINE_BUCKETS + 1)
+        bucket = min(max(bucket, 0), BASELINE_BUCKETS - 1)
         x[offset + BASELINE_HEAD + bucket] += weight * count
         x[offset + SEEN] += weight * count
     x[offset + PENDING] += count
     # The answer moves by about the share of new observations, so it is renewed when that is 1 %.
     if x[offset + PENDING] * weight >= _STALE_SHARE * x[offset + TOTAL]:
         _refresh(x, offset, per_octave)
+
+
+def _make_room(x: list[float], offset: int, count: int) -> int:
+    """Move the buckets down by `count`, folding the lowest ones, and return by how many.
+
+    Where that would fold a tenth of all, the value is an outlier and nothing moves: one absurd print must not erase the past.
+    """
+    start = offset + BASELINE_HEAD
+    end = start + BASELINE_BUCKETS
+    if count >= BASELINE_BUCKETS or sum(x[start : start + count]) > _FOLDED_MAX * x[offset + SEEN]:
+        return 0
+    x[start + count] += sum(x[start : start + count])
+    x[start : end - count] = x[start + count : end]
+    x[end - count : end] = [0.0] * count
+    x[offset + SHIFT] += float(count)
+    return count
 
 
 def _refresh(x: list[float], offset: int, per_octave: int) -> None:

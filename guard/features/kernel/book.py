@@ -94,7 +94,7 @@ def settle(x: list[float], i: list[int], book: int) -> None:
     crossed and its mid is unknown.
     """
     crossed = drop_crossed(x, i, book)
-    i[s.CROSSED] = crossed > 0
+    i[s.CROSSED] = int(crossed > 0)
     bids = i[s.BIDS]
     asks = i[s.ASKS]
     x[s.BID] = x[side_offset(book, 1) + bids - 1] if bids else s.NAN

@@ -132,15 +132,15 @@ class Kernel:
             if flags & _BACKFILL:
                 self._history(x, i, at, batch.price[number], batch.amount[number], batch.side[number])
                 return False
-            self._clock(row, x, i, at, batch.received_us[number])
+            self._clock(x, i, at, batch.received_us[number])
             return self._trade(x, i, at, batch, number)
         if kind == _LEVEL:
             if flags & _BACKFILL:
                 return False
-            self._clock(row, x, i, at, batch.received_us[number])
+            self._clock(x, i, at, batch.received_us[number])
             return self._level(x, i, batch, number)
         if kind in _STREAM_NEWS:
-            self._clock(row, x, i, at, batch.received_us[number])
+            self._clock(x, i, at, batch.received_us[number])
             if kind == _GAP:
                 streams.gap(x, i, batch.side[number], batch.key[number])
             else:
@@ -151,15 +151,15 @@ class Kernel:
             return True
         return False
 
-    def _clock(self, row: int, x: list[float], i: list[int], at: int, received: int) -> None:
+    def _clock(self, x: list[float], i: list[int], at: int, received: int) -> None:
         """Take an event's times in and move its market's time forward."""
         i[s.RECEIVED] = max(i[s.RECEIVED], received)
         i[s.LATE] += at < i[s.EVENT_AT]
         i[s.EVENT_AT] = max(i[s.EVENT_AT], at)
         if at > i[s.AT]:
-            self._forward(row, x, i, at)
+            self._forward(x, i, at)
 
-    def _forward(self, row: int, x: list[float], i: list[int], at: int) -> None:
+    def _forward(self, x: list[float], i: list[int], at: int) -> None:
         """Move a market's time forward."""
         i[s.AT] = at
         if i[s.NEXT_CLOSE] == s.NEVER:
@@ -172,25 +172,23 @@ class Kernel:
                 baselines.rebase(x, self._layout.baselines)
                 windows.rebase(x, self._layout.rings)
             windows.roll(x, i, self._layout.rings, at)
-        if at // s.MINUTE_US != i[s.MINUTE]:
-            self._minute(row, x, i, at)
         if i[s.PENDING_COUNT]:
             removals.classify(x, i, self._layout.pending)
 
-    def _minute(self, row: int, x: list[float], i: list[int], at: int) -> None:
-        """Learn beta from the returns since the last minute in which something happened."""
-        i[s.MINUTE] = at // s.MINUTE_US
-        reference = self._references[row]
-        if reference is None:
-            return
-        theirs = self._floats[reference][s.PRICE]
-        mine = x[s.PRICE]
-        if x[s.MINUTE_PRICE] > 0.0 and x[s.MINUTE_REFERENCE] > 0.0 and theirs > 0.0:
-            change = log(theirs / x[s.MINUTE_REFERENCE])
-            x[s.BETA_XY] = _BETA_DECAY * x[s.BETA_XY] + change * log(mine / x[s.MINUTE_PRICE])
-            x[s.BETA_XX] = _BETA_DECAY * x[s.BETA_XX] + change * change
-        x[s.MINUTE_PRICE] = mine
-        x[s.MINUTE_REFERENCE] = theirs
+    @staticmethod
+    def _compare(x: list[float], i: list[int], theirs: float) -> None:
+        """Learn beta from prices of one moment: the market's last trade of each minute, and the reference market then."""
+        minute = i[s.AT] // s.MINUTE_US
+        if minute != i[s.MINUTE]:
+            i[s.MINUTE] = minute
+            if x[s.MINUTE_PRICE] > 0.0 and x[s.MINUTE_REFERENCE] > 0.0 and x[s.PAIR_REFERENCE] > 0.0:
+                change = log(x[s.PAIR_REFERENCE] / x[s.MINUTE_REFERENCE])
+                x[s.BETA_XY] = _BETA_DECAY * x[s.BETA_XY] + change * log(x[s.PAIR_PRICE] / x[s.MINUTE_PRICE])
+                x[s.BETA_XX] = _BETA_DECAY * x[s.BETA_XX] + change * change
+            x[s.MINUTE_PRICE] = x[s.PAIR_PRICE]
+            x[s.MINUTE_REFERENCE] = x[s.PAIR_REFERENCE]
+        x[s.PAIR_PRICE] = x[s.PRICE]
+        x[s.PAIR_REFERENCE] = theirs
 
     def _history(self, x: list[float], i: list[int], at: int, price: float, amount: float, side: int) -> None:
         """Feed baselines with the past; what live trades already told is dropped and counted."""
@@ -216,6 +214,9 @@ class Kernel:
         side = trades.trade(x, i, stamp, price, amount, batch.side[number], is_inferred=inferred)
         i[s.TRADE_AT] = max(i[s.TRADE_AT], stamp)
         i[s.TRADE_RECEIVED] = max(i[s.TRADE_RECEIVED], batch.received_us[number])
+        reference = self._references[batch.market[number]]
+        if reference is not None:
+            self._compare(x, i, self._floats[reference][s.PRICE])
         layout = self._layout
         if layout.needs_removals and side:
             removals.fill(x, i, layout.pending, layout.fills, price, amount, side)
@@ -293,7 +294,7 @@ class Kernel:
         """Move a market's time forward without an event; an earlier time changes nothing."""
         i = self._integers[row]
         if at_us > i[s.AT]:
-            self._forward(row, self._floats[row], i, at_us)
+            self._forward(self._floats[row], i, at_us)
 
     def read(self, row: int, at_us: int, received_us: int, out: list[float]) -> None:
         """Fill `out` with the values of `leaves` at `at_us`, NaN where unknown or absent; moves time forward as `advance` does."""

@@ -187,7 +187,7 @@ class Layout:
         for slot in (
             s.PRICE, s.MID, s.HIGH, s.LOW, s.OPEN_HIGH, s.OPEN_LOW, s.EWMA, s.EWMA_PRICE, s.SECOND_CLOSE, s.BUYER_PRICE,
             s.SELLER_PRICE, s.PAST_BUYER_PRICE, s.PAST_SELLER_PRICE, s.TICK, s.TICK_SEEN, s.USD_RATE, s.VOLUME_24H,
-            s.MINUTE_PRICE, s.MINUTE_REFERENCE, s.EVALUATED_PRICE, s.BID, s.ASK,
+            s.MINUTE_PRICE, s.MINUTE_REFERENCE, s.EVALUATED_PRICE, s.BID, s.ASK, s.PAIR_PRICE, s.PAIR_REFERENCE,
         ):  # fmt: skip
             x[slot] = s.NAN
         for slot in (

@@ -13,6 +13,9 @@ from guard.features.kernel.layout import PRINTS_CAP, PRINTS_PARTS, SIZE_BUCKETS
 
 __all__ = ["add", "alternation", "expire", "path", "same_size_pairs", "size_entropy", "top_size", "turnover"]
 
+# Modulo a power of two all round sizes would share a bucket.
+_LARGE_PRIME = 1_000_003
+_PRIME = 1021
 _PAIR_US = 2_000_000
 _DAY_US = 86_400_000_000
 _AT, _AMOUNT, _SIDE, _PAIRS, _TURNS, _PATH, _TURNOVER, _PRICE = range(PRINTS_PARTS)
@@ -23,7 +26,7 @@ _TOTALS = PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS
 def _bucket(prints: int, amount: float) -> int:
     """Return the bucket of a size: equal floats share it."""
     mantissa, exponent = frexp(amount)
-    return prints + PRINTS_CAP * PRINTS_PARTS + (int(mantissa * 9007199254740992.0) * 31 + exponent * 7919) % SIZE_BUCKETS
+    return prints + PRINTS_CAP * PRINTS_PARTS + (int(mantissa * 9007199254740992.0) % _LARGE_PRIME * 8191 + exponent * 131) % _PRIME
 
 
 def _entry(i: list[int], prints: int, number: int) -> int:

@@ -61,7 +61,9 @@ BID: Final = 41
 ASK: Final = 42
 PAST_BUYER_PRICE: Final = 43
 PAST_SELLER_PRICE: Final = 44
-FLOATS: Final = 45
+PAIR_PRICE: Final = 45
+PAIR_REFERENCE: Final = 46
+FLOATS: Final = 47
 
 # Integers. Times are microseconds; NEVER stands for "not covered since any time".
 AT: Final = 0
