@@ -23,6 +23,8 @@ _HISTORY_US: Final = 20 * _SECOND_US
 # How much the sizes of calm orders differ: the deviation of their logarithm.
 _SIZES_SPREAD: Final = 0.8
 _DIGITS: Final = 5
+# A hand that trades with itself inside the spread looks at the book first.
+_AFTER_BOOK_US: Final = 20_000
 _DEPTH_SHARE: Final = 1 / 200
 
 
@@ -190,12 +192,12 @@ class ScriptedMarket:
         wash = step.wash
         assert wash is not None
         for number in range(wash.for_us // wash.every_us):
-            at_us = step.at_us + number * wash.every_us
+            at_us = step.at_us + number * wash.every_us + _AFTER_BOOK_US
             side = BUY if noise.random() < 0.5 else SELL  # noqa: PLR2004 - a coin
             size = wash.size * noise.spread_out(_SIZES_SPREAD)
             middle = self._rounded(self.mid(at_us))
             for again in range(wash.prints if at_us < self._end_us else 0):
-                # The hand's second order, at once: within the tenth of a second in which nobody else trades.
+                # The hand's second order comes at once, before anybody else can trade.
                 yield from self._order(at_us + again * 50_000, -side if again else side, size, 1, middle)
 
     def _book_times(self) -> list[int]:
@@ -208,6 +210,8 @@ class ScriptedMarket:
             for change in (step.spread, step.depth):
                 if change and change.for_us is not None:
                     times.add(step.at_us + change.over_us + change.for_us)
+            if step.wash:
+                times |= set(range(step.at_us, step.at_us + step.wash.for_us, step.wash.every_us))
             if step.wall:
                 for number in range(step.wall.times):
                     placed = step.at_us + number * (step.wall.every_us or 0)

@@ -252,10 +252,12 @@ class Case(Model):
     recording: Annotated[Recording | None, BeforeValidator(_recording)] = None
     length_us: Annotated[Duration | None, Field(alias="length", gt=0, le=86_400_000_000)] = None
     """The default ends 5 s after the last step and expectation, at least a minute."""
-    expect: Annotated[tuple[Expectation, ...], Field(min_length=1)]
+    expect: tuple[Expectation, ...]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if not self.expect:
+            raise ValueError("a test expects something: expect: [{never: warning}]")
         if self.recording is not None and (self.feed or self.markets or self.length_us):
             raise ValueError("recording: stands in place of feed:, markets: and length:")
         known = {self.market, *self.markets}
