@@ -22,14 +22,15 @@ _STATE_STYLES = {"normal": "dim", "quarantined": "bold red", "probation": "yello
 _DATA_STYLES = {"ok": "green", "new": "cyan", "warming": "cyan", "degraded": "yellow"}
 _FACTORS = {"price_volatility": "price", "volume_anomaly": "volume", "order_book": "book", "trade_pattern": "pattern"}
 _BAR_CELLS = 10
-_WIDE = 118
+_WIDE = 132
+_NARROW_CELLS = 5
 _SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
 
 
 def board_view(status: Mapping[str, Any], *, width: int, rows_max: int = 40) -> RenderableType:
     """Render the document of ``guard --json status``: a line of figures, a row a market, what is held, the nearest misses.
 
-    Below 118 columns of `width` the factors and the rule are left out.
+    Below 132 columns of `width` the factors and the rule are left out.
     """
     table = _markets(status["markets"][:rows_max], is_wide=width >= _WIDE)
     parts: list[RenderableType] = [_headline(status), table]
@@ -59,7 +60,7 @@ def _headline(status: Mapping[str, Any]) -> Text:
 
 
 def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     factors = tuple(_FACTORS.values()) if is_wide else ()
     for name in ("market", "score", "", *factors, "level", "state", "data", "age", *(("rule",) if is_wide else ())):
         table.add_column(name, justify="right" if name == "age" else "left", no_wrap=True)
@@ -69,7 +70,7 @@ def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
         table.add_row(
             escape(row["market"]),
             "   -" if score is None else f"{score:4.2f}",
-            Text(_bar(score), style=_LEVEL_STYLES[row["level"]]),
+            Text(_bar(score, _BAR_CELLS if is_wide else _NARROW_CELLS), style=_LEVEL_STYLES[row["level"]]),
             *wide,
             Text(row["level"], style=_LEVEL_STYLES[row["level"]]),
             Text(_state(row), style=_STATE_STYLES[row["state"]]),
@@ -83,12 +84,12 @@ def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
 def _state(row: Mapping[str, Any]) -> str:
     if row["state"] == "normal":
         return "normal"
-    return f"{row['state'].upper()} to {row['until'][11:19]}" if row["until"] else row["state"].upper()
+    return f"{row['state']} to {row['until'][11:16]}Z" if row["until"] else str(row["state"])
 
 
-def _bar(score: float | None) -> str:
-    cells = 0 if score is None else round(score * _BAR_CELLS)
-    return "█" * cells + "·" * (_BAR_CELLS - cells)
+def _bar(score: float | None, cells: int) -> str:
+    full = 0 if score is None else round(score * cells)
+    return "█" * full + "·" * (cells - full)
 
 
 def _factor(factors: Mapping[str, float | None], name: str) -> str:

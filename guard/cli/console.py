@@ -24,7 +24,7 @@ __all__ = ["JsonConsole", "LogConsole", "TerminalConsole", "make_console"]
 
 _REFRESH_S = 1.0
 _BOARD_EVERY_S = 20
-_WIDTH_MIN = 140
+_LOG_WIDTH = 140
 _STATES = {"quarantined": "bold red", "probation": "yellow", "normal": "green"}
 
 
@@ -122,7 +122,7 @@ def make_console(printer: Printer) -> LogConsole:
     """Return the console that fits where stdout goes."""
     if sys.stdout.isatty():
         return TerminalConsole(printer, Console())
-    return LogConsole(printer, Console(file=sys.stdout, force_terminal=False, width=_WIDTH_MIN, highlight=False))
+    return LogConsole(printer, Console(file=sys.stdout, force_terminal=False, width=_LOG_WIDTH, highlight=False))
 
 
 def _event(record: dict[str, Any]) -> str:
