@@ -39,14 +39,14 @@ class _PlainSide(_Recording, OrderBookSide):  # type: ignore[misc]  # ccxt is un
 
 
 class _CountedSide(_Recording, CountedOrderBookSide):  # type: ignore[misc]
-    def storeArray(self, delta: Any) -> None:  # noqa: N802
+    def storeArray(self, delta: Any) -> None:  # noqa: N802  # ccxt's name
         self.touched[delta[0]] = delta[1] if delta[1] and delta[2] else 0.0
         super().storeArray(delta)
 
 
 class _IndexedSide(_Recording, IndexedOrderBookSide):  # type: ignore[misc]
     # Kept by order id: a delta may move an order, and a price holds the sum of its orders.
-    def storeArray(self, delta: Any) -> None:  # noqa: N802
+    def storeArray(self, delta: Any) -> None:  # noqa: N802  # ccxt's name
         before = self._hashmap.get(delta[2])
         super().storeArray(delta)
         after = self._hashmap.get(delta[2])
@@ -130,5 +130,5 @@ def trim(side: Any, levels_max: int) -> bool:
         return False
     depth, side._depth = side._depth, levels_max  # noqa: SLF001  # ccxt's limit() knows no other depth
     side.limit()
-    side._depth = depth  # noqa: SLF001
+    side._depth = depth  # noqa: SLF001  # likewise
     return True

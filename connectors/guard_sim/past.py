@@ -148,7 +148,7 @@ class Past:
     def _volume(self, coin: Coin, draw: Random, at_us: int) -> tuple[int, float]:
         """Return the count of trades and the turnover in USDT of the minute at `at_us`."""
         length_s = (min(at_us + MINUTE_US, self.start_us) - at_us) / 1e6
-        busy = lognormal(draw, 0.93, 0.35) * (draw.uniform(2.0, 5.0) if draw.random() < 0.02 else 1.0)  # noqa: PLR2004
+        busy = lognormal(draw, 0.93, 0.35) * (draw.uniform(2.0, 5.0) if draw.random() < 0.02 else 1.0)  # noqa: PLR2004 - one in 50
         count = min(_PER_MINUTE_MAX, poisson(draw, coin.trades_per_s * hour_factor(at_us) * busy * length_s))
         usd = count * coin.order_usd * _ORDER_MEAN * lognormal(draw, 1.0, 1.2 / math.sqrt(count)) if count else 0.0
         return count, usd

@@ -144,7 +144,7 @@ class NotificationHandler:
             return Outcome(is_delivered=False, error=self._redactor.clean(f"{type(error).__name__}: {error}")[:_ERROR_MAX])
 
     def _notify(self, name: str, delivery: Delivery) -> Outcome:
-        import apprise  # noqa: PLC0415
+        import apprise  # noqa: PLC0415 - it costs half a second, and only a delivery needs it
 
         notifier = apprise.Apprise(asset=self._services[name].asset)
         notifier.add(self._services[name])
@@ -185,7 +185,7 @@ def _tamed(name: str, service: Any, apprise: Any) -> Any:  # noqa: ANN401 - fore
     service.socket_read_timeout = _READ_S
     service.overflow_mode = apprise.OverflowMode.SPLIT
     # Outside the tree of loggers on purpose: no handler of the process may ever see these lines.
-    logger = logging.Logger(f"guard.alerts.{name}", logging.DEBUG)  # noqa: LOG001
+    logger = logging.Logger(f"guard.alerts.{name}", logging.DEBUG)  # noqa: LOG001 - see above
     logger.addHandler(logging.NullHandler())
     service.logger = logger
     return service
