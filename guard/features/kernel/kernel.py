@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from math import log
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import baselines, book, prints, removals, streams, trades, windows
 from guard.features.kernel import slots as s
+from guard.features.kernel.book_readers import spread
 from guard.features.kernel.image import dump, load
 from guard.features.kernel.layout import Layout
 from guard.features.kernel.move import moved
-from guard.features.kernel.readers import View, reader, spread
+from guard.features.kernel.readers import reader
+from guard.features.kernel.reading import View
+from guard.features.kernel.reference import compare
 from guard.model.batch import Channel, Flag, Kind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.features.kernel.layout import Window
+    from guard.features.kernel.reading import Read
     from guard.features.tables import Leaf
     from guard.model.batch import Batch
     from guard.model.market import MarketFacts
@@ -37,7 +40,6 @@ _WARM: Final = int(Status.WARM)
 _TRADES: Final = int(Channel.TRADES)
 _BOOK: Final = int(Channel.BOOK)
 _SHORT_US = 60_000_000
-_BETA_DECAY = 1.0 - 1.0 / 1440.0
 _SAMPLE_MAX_S = 60
 
 
@@ -83,6 +85,8 @@ class Kernel:
         self._layout = layout
         self._readers = [reader(layout, leaf) for leaf in layout.leaves]
         self._streams = [_stream(leaf) for leaf in layout.leaves]
+        self._here: dict[frozenset[str], list[tuple[int, Read]]] = {}
+        self._absent: dict[frozenset[str], list[int]] = {}
         self._has_spread = any(item.source < 0 for item in layout.baselines)
 
     @property
@@ -175,21 +179,6 @@ class Kernel:
         if i[s.PENDING_COUNT]:
             removals.classify(x, i, self._layout.pending)
 
-    @staticmethod
-    def _compare(x: list[float], i: list[int], theirs: float) -> None:
-        """Learn beta from prices of one moment: the market's last trade of each minute, and the reference market then."""
-        minute = i[s.AT] // s.MINUTE_US
-        if minute != i[s.MINUTE]:
-            i[s.MINUTE] = minute
-            if x[s.MINUTE_PRICE] > 0.0 and x[s.MINUTE_REFERENCE] > 0.0 and x[s.PAIR_REFERENCE] > 0.0:
-                change = log(x[s.PAIR_REFERENCE] / x[s.MINUTE_REFERENCE])
-                x[s.BETA_XY] = _BETA_DECAY * x[s.BETA_XY] + change * log(x[s.PAIR_PRICE] / x[s.MINUTE_PRICE])
-                x[s.BETA_XX] = _BETA_DECAY * x[s.BETA_XX] + change * change
-            x[s.MINUTE_PRICE] = x[s.PAIR_PRICE]
-            x[s.MINUTE_REFERENCE] = x[s.PAIR_REFERENCE]
-        x[s.PAIR_PRICE] = x[s.PRICE]
-        x[s.PAIR_REFERENCE] = theirs
-
     def _history(self, x: list[float], i: list[int], at: int, price: float, amount: float, side: int) -> None:
         """Feed baselines with the past; what live trades already told is dropped and counted."""
         if at >= i[s.TRADES_BEGAN]:
@@ -216,7 +205,7 @@ class Kernel:
         i[s.TRADE_RECEIVED] = max(i[s.TRADE_RECEIVED], batch.received_us[number])
         reference = self._references[batch.market[number]]
         if reference is not None:
-            self._compare(x, i, self._floats[reference][s.PRICE])
+            compare(x, i, self._floats[reference][s.PRICE])
         layout = self._layout
         if layout.needs_removals and side:
             removals.fill(x, i, layout.pending, layout.fills, price, amount, side)
@@ -304,10 +293,18 @@ class Kernel:
         reference = self._references[row]
         rows = None if reference is None else (self._floats[reference], self._integers[reference])
         view = View(received_us, rows, lambda fresh: self._mids(row, received_us, fresh))
-        here = self._facts[row].streams
-        for number, read in enumerate(self._readers):
-            stream = self._streams[number]
-            out[number] = read(x, i, view) if stream is None or stream in here else s.NAN
+        for number, read in self._present(self._facts[row].streams):
+            out[number] = read(x, i, view)
+        for number in self._absent[self._facts[row].streams]:
+            out[number] = s.NAN
+
+    def _present(self, here: frozenset[str]) -> list[tuple[int, Read]]:
+        """Return the readers of the leaves whose stream a market has, with their places."""
+        if here not in self._here:
+            told = [stream is None or stream in here for stream in self._streams]
+            self._here[here] = [(number, read) for number, read in enumerate(self._readers) if told[number]]
+            self._absent[here] = [number for number, is_told in enumerate(told) if not is_told]
+        return self._here[here]
 
     def _mids(self, row: int, received_us: int, fresh: int) -> list[float]:
         """Return the known mids of the same symbol on all exchanges."""
