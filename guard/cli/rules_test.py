@@ -26,7 +26,8 @@ def test(output: Output, paths: Sequence[str]) -> int:
     """Play the tests of rule packs on virtual time and show what differs.
 
     PATHS are packs, test files, folders or globs; the default are the packs of guard.yaml, without one the shipped packs. Tests
-    lie beside their pack, PACK.test.yaml. A rule without a test that makes it fire, or without one that keeps it silent, fails.
+    stand in their pack (tests:) or lie beside it (PACK.test.yaml). A rule that no test makes fire, or that none keeps silent,
+    fails.
     """
     from guard.cli.rules import guard_file
     from guard.dsl.problems import Report
@@ -44,7 +45,7 @@ def test(output: Output, paths: Sequence[str]) -> int:
             records.append(record)
             if not output.is_json and not record["passed"]:
                 _show(output, record)
-        covered = coverage(collection.rules, cases)
+        covered = coverage(collection, cases)
         problems = report.errors
     except RuleError as error:
         problems = error.problems
@@ -77,8 +78,9 @@ def _tell(output: Output, records: list[dict[str, Any]], covered: Sequence[Cover
 def _show(output: Output, record: dict[str, Any]) -> None:
     output.text(f"{record['file']}:{record['line']}:{record['column']}: {record['test']} failed (rule {record['rule']})")
     for miss in record["misses"]:
-        output.text(f"  line {miss['line']}: expected {miss['expected']}")
-        output.text(f"  {' ' * len(str(miss['line']))}       found {miss['found']}  on {miss['market']}")
+        place = f"{miss['line']}:{miss['column']}"
+        output.text(f"  {place}: expected {miss['expected']}")
+        output.text(f"  {' ' * len(place)}  found    {miss['found']}, on {miss['market']}")
         for row in miss["around"]:
             output.text(f"    {_event(row) if 'event' in row else _glance(row)}")
     output.text("")

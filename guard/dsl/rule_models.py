@@ -226,3 +226,5 @@ class Pack(Model):
     """Rules by their id."""
     override: dict[RuleId, dict[str, Any]] = Field(default_factory=dict)
     """Keys of rules of other files that are replaced; mappings are merged by key."""
+    tests: dict[str, Any] = Field(default_factory=dict)
+    """Tests of these rules, with the keys of a test file; `guard rules test` checks and plays them."""

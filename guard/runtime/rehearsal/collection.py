@@ -41,10 +41,11 @@ class FoundCase(NamedTuple):
 
 
 class Collection(NamedTuple):
-    """What a run is about: the rules, and the test files of them."""
+    """What a run is about: the rules, the files with their tests, and the packs (as shown) that must be tested in full."""
 
     rules: RuleSet
     files: tuple[Path, ...]
+    packs: frozenset[str]
 
 
 def collect(paths: Sequence[str], config: Path, env: Mapping[str, str]) -> Collection:
@@ -55,35 +56,45 @@ def collect(paths: Sequence[str], config: Path, env: Mapping[str, str]) -> Colle
     """
     if not paths:
         rules = load_rules(load_guard(config, env)) if config.is_file() else load_rules(shipped_packs())
-        files = [test for file in dict.fromkeys(rule.file for rule in rules.rules) for test in _beside(Path(file))]
+        shown = dict.fromkeys(rule.file for rule in rules.rules)
+        files = [test for file in shown for test in _beside(Path(file))]
         if not files:
-            raise OperationRefused("no pack has a test beside it; a test file is named PACK.test.yaml")
-        return Collection(rules, tuple(files))
-    packs: dict[Path, None] = {}
+            raise OperationRefused("no pack has a test in it or beside it; a test file is named PACK.test.yaml")
+        return Collection(rules, tuple(files), frozenset(shown))
+    packs: dict[Path, bool] = {}
     found: dict[Path, None] = {}
     for text in paths:
         tests = _tests_of(text, packs)
         if not tests:
             raise OperationRefused(f"no test matches {text!r}; a test file is named PACK.test.yaml and lies beside its pack")
         found.update(dict.fromkeys(tests))
-    return Collection(load_rules(packs), tuple(found))
+    whole = frozenset(shown_path(pack) for pack, is_whole in packs.items() if is_whole)
+    return Collection(load_rules(packs), tuple(found), whole)
 
 
-def _tests_of(text: str, packs: dict[Path, None]) -> list[Path]:
-    """Return the test files that one path of the command line stands for, and note their packs."""
+def _tests_of(text: str, packs: dict[Path, bool]) -> list[Path]:
+    """Return the files with tests that one path of the command line stands for.
+
+    Their packs are noted, with whether all their tests are among them: a test file without a pack of its name is tried on all
+    packs beside it, and answers for none of them.
+    """
     matched = [Path(text)] if Path(text).exists() else [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 - absolute patterns
     tests: list[Path] = []
     for path in matched[:_FILES_MAX]:
         if path.is_dir():
             inside = sorted(path.rglob("*.y*ml"))[:_FILES_MAX]
-            packs.update(dict.fromkeys(file for file in inside if _is_pack(file)))
-            tests += [file for file in inside if file.name.endswith(_SUFFIXES)]
+            packs.update(dict.fromkeys((file for file in inside if _is_pack(file)), True))
+            tests += [file for file in inside if file.name.endswith(_SUFFIXES) or (_is_pack(file) and _has_tests(file))]
         elif path.name.endswith(_SUFFIXES):
             pack = path.with_name(path.name.replace(".test.", "."))
-            packs.update(dict.fromkeys([pack] if pack.is_file() else filter(_is_pack, sorted(path.parent.glob("*.y*ml")))))
-            tests.append(path)
+            if pack.is_file():
+                packs[pack] = True
+                tests += _beside(pack)
+            else:
+                packs.update((file, packs.get(file, False)) for file in sorted(path.parent.glob("*.y*ml")) if _is_pack(file))
+                tests.append(path)
         else:
-            packs[path] = None
+            packs[path] = True
             tests += _beside(path)
     return tests
 
@@ -93,7 +104,19 @@ def _is_pack(path: Path) -> bool:
 
 
 def _beside(pack: Path) -> list[Path]:
-    return [test for suffix in _SUFFIXES if (test := pack.with_name(pack.stem + suffix)).is_file()]
+    beside = [test for suffix in _SUFFIXES if (test := pack.with_name(pack.stem + suffix)).is_file()]
+    return [*([pack] if _has_tests(pack) else []), *beside]
+
+
+def _has_tests(pack: Path) -> bool:
+    """Whether a pack has tests inline; one that cannot be read has none, and is told by the loader of rules."""
+    root = read_file(pack, Report())
+    return isinstance(root, Table) and "tests" in root.entries
+
+
+def _tests_only(root: Table) -> Table:
+    """Return a pack's tree as that of a test file."""
+    return Table({key: entry for key, entry in root.entries.items() if key in {"version", "tests"}}, root.place)
 
 
 def read_cases(files: Iterable[Path], rules: RuleSet, report: Report) -> list[FoundCase]:
@@ -106,6 +129,8 @@ def read_cases(files: Iterable[Path], rules: RuleSet, report: Report) -> list[Fo
             if not any(problem.file == shown_path(path) for problem in report.errors):
                 report.add("E011", Place(Source.of(shown_path(path), "")), "the file is empty", "tests: {my_test: ...}")
             continue
+        if isinstance(root, Table) and not path.name.endswith(_SUFFIXES):
+            root = _tests_only(root)
         file = validate(CaseFile, root, report)
         if file is None or not isinstance(root, Table):
             continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from guard.model import BUY, SELL, Channel, Flag, Kind, Status
 from guard.runtime.rehearsal.course import Wander, change_course, price_course, start_price
 from guard.runtime.rehearsal.noise import Noise
-from guard.runtime.rehearsal.shelf import Shelf, book_messages
+from guard.runtime.rehearsal.shelf import Shelf, book_messages, on_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,7 @@ class ScriptedMarket:
         return self._rounded(self.mid(at_us) * (1.0 + side * half))
 
     def _rounded(self, price: float) -> float:
-        return round(round(price / self.tick) * self.tick, 12)
+        return on_tick(price, self.tick)
 
     def _is_silent(self, at_us: int) -> bool:
         return any(begin <= at_us < end for begin, end in self._pauses)

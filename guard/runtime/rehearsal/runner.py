@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl import compile_rules
-from guard.features.fields import FIELDS_BY_NAME
-from guard.features.tables import Type
 from guard.model import RuleMode
 from guard.runtime.rehearsal.collection import place_of
 from guard.runtime.rehearsal.judge import around, misses
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program, RuleSet
     from guard.dsl.problems import Report
-    from guard.runtime.rehearsal.collection import FoundCase
+    from guard.runtime.rehearsal.collection import Collection, FoundCase
 
 __all__ = ["Coverage", "coverage", "rehearse"]
 
@@ -38,11 +36,11 @@ class Coverage(NamedTuple):
         return self.firing > 0 and self.calm > 0
 
 
-def coverage(rules: RuleSet, cases: Sequence[FoundCase]) -> tuple[Coverage, ...]:
-    """Return for each rule that is not disabled what tests show of it."""
+def coverage(collection: Collection, cases: Sequence[FoundCase]) -> tuple[Coverage, ...]:
+    """Return for each rule of the packs that must be tested in full, unless it is disabled, what tests show of it."""
     found = []
-    for rule in rules.rules:
-        if rule.spec is None or rule.spec.mode is RuleMode.DISABLED:
+    for rule in collection.rules.rules:
+        if rule.file not in collection.packs or rule.spec is None or rule.spec.mode is RuleMode.DISABLED:
             continue
         own = [test.case for test in cases if test.case.rule == rule.id]
         firing, calm = sum(case.is_firing for case in own), sum(case.is_calm for case in own)
@@ -56,19 +54,18 @@ def rehearse(rules: RuleSet, cases: Sequence[FoundCase], report: Report) -> Iter
     Raises RuleError where the rules do not compile.
     """
     program = compile_rules(rules)
-    windows_us = _windows(program)
     for test in cases:
         try:
-            record = _rehearsed(test, program, windows_us)
+            record = _rehearsed(test, program)
         except Unplayable as error:
             report.add("E025", place_of(test.entry, error.path), str(error))
             continue
         yield record
 
 
-def _rehearsed(test: FoundCase, program: Program, windows_us: Sequence[int]) -> dict[str, Any]:
+def _rehearsed(test: FoundCase, program: Program) -> dict[str, Any]:
     case = test.case
-    scene = recorded(case, test.folder) if case.recording else scripted(case, windows_us)
+    scene = recorded(case, test.folder) if case.recording else scripted(case)
     played = play(scene, program, case.rule)
     found = [
         {
@@ -95,13 +92,3 @@ def _rehearsed(test: FoundCase, program: Program, windows_us: Sequence[int]) -> 
         "seconds": scene.end_us / 1e6,
         "misses": found,
     }
-
-
-def _windows(program: Program) -> list[int]:
-    """Return the windows that the rules look at, in microseconds."""
-    return [
-        int(value)
-        for leaf in program.leaves
-        for argument, value in zip(FIELDS_BY_NAME[leaf.field].arguments, leaf.arguments, strict=True)
-        if argument.type is Type.DURATION and argument.name == "w"
-    ]

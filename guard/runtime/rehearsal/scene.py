@@ -25,9 +25,6 @@ _BEGIN_US: Final = 1_767_614_400_000_000
 _SECOND_US: Final = 1_000_000
 _MARGIN_US: Final = 5 * _SECOND_US
 _LENGTH_MIN_US: Final = 60 * _SECOND_US
-_LIVE_MIN_US: Final = 300 * _SECOND_US
-_LIVE_MAX_US: Final = 1800 * _SECOND_US
-_LIVE_MARGIN_US: Final = 30 * _SECOND_US
 EVENTS_MAX: Final = 2_000_000
 
 
@@ -49,12 +46,11 @@ class Scene(NamedTuple):
         return when_us - self.begin_us if is_absolute(when_us) else when_us
 
 
-def scripted(case: Case, windows_us: Iterable[int]) -> Scene:
-    """Return the scene of a script; `windows_us` are the windows that rules look at. Raises Unplayable."""
+def scripted(case: Case) -> Scene:
+    """Return the scene of a script. Raises Unplayable."""
     specs = {case.market: case.facts, **case.markets}
     end_us = case.length_us or max(_LENGTH_MIN_US, _last_us(case) + _MARGIN_US)
-    covered = max((us for us in windows_us if us <= _LIVE_MAX_US), default=0)
-    live_us = case.warm.live_us if case.warm.live_us is not None else max(_LIVE_MIN_US, covered + _LIVE_MARGIN_US)
+    live_us = case.warm.live_us
     found: list[tuple[int, Row]] = []
     for number, (name, spec) in enumerate(specs.items()):
         _bounded(spec, case.feed, live_us + end_us)

@@ -60,8 +60,8 @@ class Warm(Model):
     """What happened before the beginning: calm history for the baselines, then calm live trading."""
 
     history_us: Annotated[Duration, Field(alias="history", le=604_800_000_000)] = 43_200_000_000
-    live_us: Annotated[Duration | None, Field(alias="live", le=86_400_000_000)] = None
-    """The default covers the windows of the rules up to 30 minutes, and at least 5 minutes."""
+    live_us: Annotated[Duration, Field(alias="live", gt=0, le=86_400_000_000)] = 1_860_000_000
+    """The default covers windows of up to 30 minutes; it depends on no rule, so that a test plays alike beside any others."""
 
 
 class Order(Model):

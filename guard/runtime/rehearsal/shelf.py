@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor
+from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.model import ASK, BID, Flag
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from guard.runtime.rehearsal.noise import Noise
     from guard.runtime.rehearsal.script import Wall
 
-__all__ = ["Shelf", "book_messages"]
+__all__ = ["Shelf", "book_messages", "on_tick"]
 
 # Levels behind the best one stand 4 bp apart: five of them in 20 bp, and 60 bp in all.
 _GAP: Final = 0.0004
@@ -21,6 +21,17 @@ _LEVELS: Final = 15
 _IN_BAND: Final = 5.0
 
 Side = dict[float, float]
+
+
+def on_tick(price: float, tick: float) -> float:
+    """Return the multiple of `tick`, > 0, that is nearest to a price, free of the noise of multiplication.
+
+    Examples
+    --------
+    >>> on_tick(0.3049, 0.1)
+    0.3
+    """
+    return round(max(1, round(price / tick)) * tick, max(0, 3 - floor(log10(tick))))
 
 
 class Shelf(NamedTuple):
@@ -68,7 +79,7 @@ class Shelf(NamedTuple):
                             yield price, wall.size * self.depth_quote / wall.layers
 
     def _on_tick(self, price: float) -> float:
-        return round(max(1, round(price / self.tick)) * self.tick, 12)
+        return on_tick(price, self.tick)
 
 
 def book_messages(

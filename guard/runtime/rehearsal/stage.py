@@ -81,8 +81,12 @@ class Play:
     def _stand(self, market: Market, at_us: int, *, level: Level | None = None, is_blocked: bool | None = None) -> None:
         last = self.stands[market][-1]
         stand = Stand(at_us, last.level if level is None else level, last.is_blocked if is_blocked is None else is_blocked)
-        if stand[1:] != last[1:]:
-            self.stands[market].append(stand)
+        if stand[1:] == last[1:]:
+            return
+        if at_us == last.at_us:
+            # A level and the block that comes with it are one change.
+            self.stands[market].pop()
+        self.stands[market].append(stand)
 
     def stand(self, market: Market, at_us: int) -> Stand:
         """Return how things stood at a time."""

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.cli.main import main
+
+PACK = """version: 1
+rules:
+  jump:
+    level: danger
+    when: ret(10s) > 2%
+    mode: enforce
+    actions: {danger: [quarantine]}
+"""
+TESTS = """version: 1
+tests:
+  rises:
+    rule: jump
+    warm: {live: 60s, history: 0s}
+    feed: [{at: 5s, price: "100 -> 105 over 5s", trades: 5/s, side: buy}]
+    expect: [{by: 12s, level: danger, blocked: true}]
+  calm:
+    rule: jump
+    warm: {live: 60s, history: 0s}
+    expect: [{never: warning}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUARD_CONFIG", raising=False)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(["rules", "test", *words])
+    told = capsys.readouterr()
+    return int(caught.value.code or 0), told.out + told.err
+
+
+def written(pack: str = PACK, tests: str = TESTS, *, name: str = "pack") -> None:
+    Path("rules").mkdir(exist_ok=True)
+    Path(f"rules/{name}.yaml").write_text(pack)
+    if tests:
+        Path(f"rules/{name}.test.yaml").write_text(tests)
+
+
+@pytest.mark.parametrize("path", ["rules", "rules/pack.yaml", "rules/pack.test.yaml", "rules/*.yaml", "r*"])
+def test_sound_tests_end_with_one_line_and_zero(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    written()
+    code, out = run(capsys, path)
+    assert code == 0
+    assert out == "2 tests: 2 passed; 1 of 1 rules have a test that fires and one that stays silent\n"
+
+
+def test_a_difference_is_shown_with_its_place_and_what_surrounds_it(capsys: pytest.CaptureFixture[str]) -> None:
+    written(tests=TESTS.replace("by: 12s", "by: 6s"))
+    code, out = run(capsys, "rules")
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0] == "rules/pack.test.yaml:3:3: rises failed (rule jump)"
+    assert lines[1] == "  7:14: expected danger or worse and blocked by 6s"
+    assert "found    normal, not blocked" in lines[2]
+    assert "so only" in lines[2]
+    assert "   6.00s  normal    score" in out
+    assert "-> jump sim:TEST/USDT: quarantined (rule)" in out
+    assert "calm" not in out
+    assert lines[-1].startswith("2 tests: 1 passed, 1 failed; ")
+
+
+@pytest.mark.parametrize("path", ["nowhere", "rules/*.nothing", "empty"])
+def test_a_path_that_matches_no_test_fails(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    written()
+    Path("empty").mkdir()
+    code, out = run(capsys, "rules", path)
+    assert code == 1
+    assert f"no test matches {path!r}" in out
+
+
+def test_a_pack_without_tests_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    written(tests="")
+    assert run(capsys, "rules")[0] == 1
+
+
+@pytest.mark.parametrize(("kept", "lacking"), [("rises", "keeps it silent"), ("calm", "makes it fire")])
+def test_a_rule_without_either_kind_of_test_fails(kept: str, lacking: str, capsys: pytest.CaptureFixture[str]) -> None:
+    head, rises, calm = TESTS.partition("  rises:")[0], *("  rises:" + TESTS.partition("  rises:")[2]).split("  calm:")
+    written(tests=head + (rises if kept == "rises" else "  calm:" + calm))
+    code, out = run(capsys, "rules")
+    assert code == 1
+    assert f"rules/pack.yaml:3: the rule jump has no test that {lacking}" in out
+    assert "1 tests: 1 passed; 0 of 1 rules" in out
+
+
+def test_a_disabled_rule_needs_no_test(capsys: pytest.CaptureFixture[str]) -> None:
+    written()
+    Path("rules/off.yaml").write_text(PACK.replace("jump", "off").replace("enforce", "disabled"))
+    assert run(capsys, "rules")[0] == 0
+
+
+def test_inline_tests_count_as_those_beside(capsys: pytest.CaptureFixture[str]) -> None:
+    written(pack=PACK + TESTS.removeprefix("version: 1\n"), tests="")
+    code, out = run(capsys, "rules/pack.yaml")
+    assert (code, out[:18]) == (0, "2 tests: 2 passed;")
+
+
+def test_a_file_of_tests_without_a_pack_is_tried_on_its_neighbours_and_answers_for_none(capsys: pytest.CaptureFixture[str]) -> None:
+    written(tests="")
+    Path("rules/mine.test.yaml").write_text(TESTS.partition("  calm:")[0])
+    code, out = run(capsys, "rules/mine.test.yaml")
+    assert code == 0
+    assert out.startswith("1 tests: 1 passed; 0 of 0 rules")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("rule: jump\n    warm: {live: 60s, history: 0s}\n    feed", "rule: jmp\n    feed", "4:11: error[E027 unknown-rule]"),
+        ("by: 12s", "by: 12", "7:19: error[E025 wrong-value]: a duration needs its unit"),
+        ("feed:", "fed:", "6:5: error[E020 unknown-key]: unknown key 'fed'"),
+        ('"100 -> 105 over 5s"', '"100 -> 105 over"', "6:28: error[E025 wrong-value]"),
+        ("trades: 5/s", "trades: 900/s, over: 20h", "6:11: error[E025 wrong-value]: about"),
+    ],
+)
+def test_a_broken_test_file_fails_with_the_place(old: str, new: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tests=TESTS.replace(old, new, 1))
+    code, out = run(capsys, "rules")
+    assert code == 1
+    assert f"rules/pack.test.yaml:{problem}" in out
+
+
+def test_broken_rules_fail_with_the_place(capsys: pytest.CaptureFixture[str]) -> None:
+    written(pack=PACK.replace("ret(10s)", "retn(10s)"))
+    code, out = run(capsys, "rules")
+    assert code == 1
+    assert "rules/pack.yaml:5:11: error[E042 unknown-name]" in out
+
+
+def test_json_is_one_document_with_every_test(capsys: pytest.CaptureFixture[str]) -> None:
+    written(tests=TESTS.replace("by: 12s", "by: 6s"))
+    code, out = run(capsys, "rules", "--json")
+    document: dict[str, Any] = json.loads(out)
+    assert code == 1
+    assert document["schema"] == 1
+    assert (document["passed"], document["failed"], document["errors"]) == (1, 1, [])
+    assert [(test["test"], test["passed"]) for test in document["tests"]] == [("rises", False), ("calm", True)]
+    (miss,) = document["tests"][0]["misses"]
+    assert (miss["line"], miss["column"]) == (7, 14)
+    assert {"level", "score", "factors", "blocked"} <= miss["around"][0].keys()
+    assert document["coverage"][0]["complete"] is True
+
+
+def test_without_paths_the_packs_of_guard_yaml_are_tested_with_their_overrides(capsys: pytest.CaptureFixture[str]) -> None:
+    written()
+    Path("guard.yaml").write_text("version: 1\nmode: observe\nrules: [rules/*.yaml]\nexchanges: {sim: {connector: sim}}\n")
+    assert run(capsys)[0] == 0
+    with Path("guard.yaml").open("a") as config:
+        config.write("override: {jump: {mode: alert}}\n")
+    code, out = run(capsys)
+    assert code == 1
+    assert "expected danger or worse and blocked by 12s" in out
+
+
+def test_the_shipped_packs_pass_their_tests(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not os.path.lexists("guard.yaml")
+    code, out = run(capsys)
+    assert code == 0, out
+    assert "5 of 5 rules have a test that fires and one that stays silent" in out
