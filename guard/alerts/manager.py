@@ -44,8 +44,9 @@ class AlertManager:
     A transition into quarantine is pushed to the channels of its level (danger at least); its ends go to those that got it.
     Openings of one zone in one step are one message; later ones of the zone wait a minute and come as one; when the last of them
     is free again, one message says so. A verdict at danger or above without a block is pushed once an episode, and again only
-    when its level rises. Rules in shadow never alert. What is not pushed at once is in the daily digest at 00:00 UTC of event
-    time. After `daily_max` pushes a channel gets one summary and then nothing before the digest.
+    when its level rises. Rules in shadow never alert, nor does a rule at a level where it does not list `alert`. What is not
+    pushed at once is in the daily digest at 00:00 UTC of event time. After `daily_max` pushes a channel gets one summary and then
+    nothing before the digest.
 
     A delivery's id is a hash of alert, kind and channel: replaying the same events makes the same deliveries. `counts` accounts
     for every event and channel: sent, digested, waiting or suppressed with a reason.
@@ -296,6 +297,9 @@ class AlertManager:
         if verdict.mode in {RuleMode.SHADOW, RuleMode.DISABLED} or verdict.level <= verdict.previous:
             place = "cleared" if verdict.mode in {RuleMode.ALERT, RuleMode.ENFORCE} else "shadow"
             self._desk.tally.count_all(f"suppressed:{place}")
+            return []
+        if not verdict.alert:
+            self._desk.tally.count_all("suppressed:no_alert_action")
             return []
         episode, market = _episode(verdict), str(verdict.market)
         subject = Subject(episode, "verdict", str(verdict.level), verdict.level, market, verdict.rule)

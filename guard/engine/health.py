@@ -16,17 +16,21 @@ class StreamHealth:
     Parameters
     ----------
     facts
-        The market; each of its `streams` must be live before the data can be ok.
+        The market; each of its `streams` must be live before the data can be ok. Raises ValueError for a stream nobody knows.
 
     Notes
     -----
     In order of precedence: maintenance, stale (a stream was lost or judged dead), warming (a stream is not live yet, or the
-    windows of up to 60 s are not covered), new (listed less than 72 h ago), degraded (rules lack a longer baseline), ok.
+    windows of up to 60 s are not covered), new (listed less than 72 h ago), degraded (rules lack a longer baseline), ok. A market
+    without any stream stays warming: nothing ever tells how it fares.
     """
 
     __slots__ = ("_listed_us", "_streams", "is_maintenance")
 
     def __init__(self, facts: MarketFacts) -> None:
+        unknown = sorted(facts.streams - set(_CHANNELS))
+        if unknown:
+            raise ValueError(f"{facts.market} has the streams {', '.join(unknown)}; known are {', '.join(_CHANNELS)}")
         self._streams: dict[Channel, Status | None] = {_CHANNELS[name]: None for name in sorted(facts.streams)}
         self._listed_us = facts.listed_us
         self.is_maintenance = False
@@ -51,7 +55,7 @@ class StreamHealth:
             return DataState.MAINTENANCE
         if Status.LOST in statuses or Status.STALLED in statuses:
             return DataState.STALE
-        if None in statuses or not is_covered:
+        if not statuses or None in statuses or not is_covered:
             return DataState.WARMING
         if self._listed_us is not None and at_us - self._listed_us < _NEW_FOR_US:
             return DataState.NEW
@@ -59,8 +63,8 @@ class StreamHealth:
 
     @property
     def is_live(self) -> bool:
-        """Whether every stream delivers."""
-        return not self.is_maintenance and all(status is Status.LIVE for status in self._streams.values())
+        """Whether every stream delivers; False where there is none."""
+        return not self.is_maintenance and set(self._streams.values()) == {Status.LIVE}
 
     def save(self) -> dict[str, int | bool | None]:
         """Return the state as JSON-able values."""

@@ -65,6 +65,7 @@ def verdict_of(
         risk=risk,
         findings=_findings(engine, watched, rule, outcome, at_us),
         episode_us=episode.started_us,
+        alert=episode.level in rule.actions and rule.actions[episode.level].alert,
     )
 
 

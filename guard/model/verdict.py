@@ -25,7 +25,8 @@ class RuleMode(StrEnum):
 class Verdict(NamedTuple):
     """The level of `rule` on `market` became `level` at `at_us` (event time); it was `previous` before.
 
-    `episode_us` is when the level left normal: it names the episode, the same for all verdicts of one.
+    `episode_us` is when the level left normal: it names the episode, the same for all verdicts of one. `alert` is whether the
+    rule orders people to be told at `level`; a quarantine is told of in any case.
     """
 
     at_us: int
@@ -37,3 +38,4 @@ class Verdict(NamedTuple):
     risk: RiskScore
     findings: tuple[Finding, ...]
     episode_us: int
+    alert: bool = True
