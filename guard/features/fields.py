@@ -20,7 +20,11 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("open_price", Unit.QUOTE, "Last price before the window, in quote per base.", (_W,)),
     Field("high", Unit.QUOTE, "Highest traded price of the window, in quote per base.", (_W,)),
     Field("low", Unit.QUOTE, "Lowest traded price of the window, in quote per base.", (_W,)),
-    Field("ewma_price", Unit.QUOTE, "Price averaged with exponential weights of 600 s, each price as long as it held."),
+    Field(
+        "ewma_price",
+        Unit.QUOTE,
+        "Price averaged with exponential weights of 600 s, each price as long as it held; in quote per base.",
+    ),
     Field("volume", Unit.BASE, "Traded amount of the window, in base.", (_W,)),
     Field("buy_volume", Unit.BASE, "Amount that takers bought in the window, in base.", (_W,)),
     Field("turnover", Unit.QUOTE, "Traded value of the window, in quote.", (_W,)),
