@@ -125,6 +125,12 @@ def test_a_file_of_tests_without_a_pack_is_tried_on_its_neighbours_and_answers_f
         ("by: 12s", "by: 12", "7:19: error[E025 wrong-value]: a duration needs its unit"),
         ("feed:", "fed:", "6:5: error[E020 unknown-key]: unknown key 'fed'"),
         ('"100 -> 105 over 5s"', '"100 -> 105 over"', "6:28: error[E025 wrong-value]"),
+        ("{by: 12s", '{by: "2018-09-07T15:30Z"', "7:14: error[E025 wrong-value]: this moment is not in the test, which lasts 60s"),
+        (
+            "rule: jump",
+            "rule: jump\n    length: 11s",
+            "8:14: error[E025 wrong-value]: this moment is not in the test, which lasts 11s",
+        ),
         ("trades: 5/s", "trades: 900/s, over: 20h", "6:11: error[E025 wrong-value]: about"),
     ],
 )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from guard.dsl import Program, RuleSet
     from guard.dsl.problems import Report
     from guard.runtime.rehearsal.collection import Collection, FoundCase
+    from guard.runtime.rehearsal.scene import Scene
+    from guard.runtime.rehearsal.script import Case
 
 __all__ = ["Coverage", "coverage", "rehearse"]
 
@@ -66,6 +68,7 @@ def rehearse(rules: RuleSet, cases: Sequence[FoundCase], report: Report) -> Iter
 def _rehearsed(test: FoundCase, program: Program) -> dict[str, Any]:
     case = test.case
     scene = recorded(case, test.folder) if case.recording else scripted(case)
+    _check_moments(case, scene)
     played = play(scene, program, case.rule)
     found = [
         {
@@ -92,3 +95,11 @@ def _rehearsed(test: FoundCase, program: Program) -> dict[str, Any]:
         "seconds": scene.end_us / 1e6,
         "misses": found,
     }
+
+
+def _check_moments(case: Case, scene: Scene) -> None:
+    """Raise Unplayable for an expectation outside the test: nothing could be seen there."""
+    for number, expectation in enumerate(case.expect):
+        when = expectation.at if expectation.by is None else expectation.by
+        if when is not None and not 0 <= scene.since_begin(when) <= scene.end_us:
+            raise Unplayable(f"this moment is not in the test, which lasts {scene.end_us / 1e6:g}s", "expect", number)
