@@ -49,7 +49,6 @@ class Engine:
         self.evaluations = 0
         self._deadlines = Deadlines()
         self._references: dict[str, str] = {}
-        self._looks_at_age = self._has_age(program)
 
     def open(self, facts: MarketFacts, *, reference: str | None = None) -> int:
         """Watch a market and return its row. `reference` is the symbol that leads its exchange."""
@@ -102,6 +101,8 @@ class Engine:
         watched.outcomes = watched.binding.evaluate(watched.values)
         verdicts: list[Verdict] = []
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
+            if episode.is_idle and outcome.fires is False:
+                continue
             rule = self.program.rules[outcome.rule]
             before = episode.level
             candidate = candidate_level(rule, outcome)
@@ -115,7 +116,7 @@ class Engine:
             watched.idle_us = 0
             dues = [due for episode in watched.episodes if (due := episode.due_us) is not None and due > now_us]
             return min([now_us + _OPEN_US, *dues])
-        if not self._looks_at_age:
+        if not watched.looks_at_age:
             return None
         is_fresh = now_us - watched.last_received_us < _OPEN_US
         watched.idle_us = _OPEN_US if is_fresh else min(2 * max(watched.idle_us, _OPEN_US), _IDLE_MAX_US)
@@ -152,11 +153,6 @@ class Engine:
             watched.bind(program, kept={rule.hash: e for rule, e in zip(rules, watched.episodes, strict=True)})
             self._deadlines.set(row, now_us + _BIN_US)
         self.program = program
-        self._looks_at_age = self._has_age(program)
-
-    @staticmethod
-    def _has_age(program: Program) -> bool:
-        return any(leaf.field == "age" for leaf in program.leaves)
 
     def why(self, row: int) -> list[dict[str, Any]]:
         """Return what every rule makes of a market, as of its last evaluation."""

@@ -37,7 +37,7 @@ class Episode:
     (<Level.DANGER: 2>, 2)
     """
 
-    __slots__ = ("_clearing", "_rising", "clear_for_us", "for_us", "level", "started_us", "unknown_since_us")
+    __slots__ = ("_clearing", "_is_idle", "_rising", "clear_for_us", "for_us", "level", "started_us", "unknown_since_us")
 
     def __init__(self, *, for_us: int, clear_for_us: int) -> None:
         self.for_us = for_us
@@ -47,6 +47,7 @@ class Episode:
         self.unknown_since_us: int | None = None
         self._rising = {level: Stopwatch() for level in _RISING}
         self._clearing = Stopwatch()
+        self._is_idle = False
 
     def update(self, at_us: int, candidate: Level | None, *, clears: bool | None) -> bool:
         """Take what the rule says at `at_us`: the level its score reaches now (None unknown), and whether it is clear.
@@ -61,6 +62,7 @@ class Episode:
         self._rise(at_us, candidate)
         if self.level is not Level.NORMAL:
             self._clear(at_us, clears=clears if candidate is not None else None)
+        self._is_idle = candidate is Level.NORMAL and self.level is Level.NORMAL
         return self.level is not before
 
     def _rise(self, at_us: int, candidate: Level | None) -> None:
@@ -84,6 +86,11 @@ class Episode:
     def is_unknown(self, at_us: int) -> bool:
         """Whether the rule has been unable to tell for long enough to say so."""
         return self.unknown_since_us is not None and at_us - self.unknown_since_us >= UNKNOWN_AFTER_US
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a rule that does not fire has nothing to change here."""
+        return self._is_idle
 
     @property
     def is_open(self) -> bool:
@@ -116,3 +123,4 @@ class Episode:
         for watch, saved in zip(self._rising.values(), state["rising"], strict=True):
             watch.restore(saved)
         self._clearing.restore(state["clearing"])
+        self._is_idle = False

@@ -21,7 +21,18 @@ class Watched:
     evaluations while time passes, because a quarantine waits for calm.
     """
 
-    __slots__ = ("binding", "episodes", "facts", "health", "idle_us", "is_held", "last_received_us", "outcomes", "values")
+    __slots__ = (
+        "binding",
+        "episodes",
+        "facts",
+        "health",
+        "idle_us",
+        "is_held",
+        "last_received_us",
+        "looks_at_age",
+        "outcomes",
+        "values",
+    )
 
     def __init__(self, facts: MarketFacts, program: Program) -> None:
         self.facts = facts
@@ -37,6 +48,8 @@ class Watched:
         self.binding: Binding = program.bind(self.facts)
         self.outcomes: tuple[Outcome, ...] = ()
         self.values = [float("nan")] * len(program.leaves)
+        # Time alone can make a rule fire on a calm market where a formula reads the age of a stream it has.
+        self.looks_at_age = any(leaf.field == "age" and leaf.arguments[0] in self.facts.streams for leaf in program.leaves)
         rules = [program.rules[index] for index in self.binding.rules]
         self.episodes = [kept.get(rule.hash) or Episode(for_us=rule.for_us, clear_for_us=rule.clear_for_us) for rule in rules]
 
