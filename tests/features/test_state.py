@@ -99,6 +99,17 @@ def test_a_new_window_is_unknown_until_it_is_covered() -> None:
     assert read(kernel, at_us + 300 * SECOND)["volume(300000000)"] == pytest.approx(300, abs=16)
 
 
+def test_leaves_that_are_not_known_change_nothing() -> None:
+    kernel = opened([Leaf("volume", (10 * SECOND,))])
+    feed(kernel, [trade(START + second * SECOND, 1.0) for second in range(20)])
+    before = json.dumps(kernel.save())
+    for wrong, error in ((Leaf("nonsense"), KeyError), (Leaf("volume", (1,)), ValueError)):
+        with pytest.raises(error):
+            kernel.adopt([wrong])
+    assert json.dumps(kernel.save()) == before
+    assert read(kernel, START + 19 * SECOND)["volume(10000000)"] == 11.0
+
+
 def test_restore_adopts_other_leaves_and_refuses_a_damaged_state() -> None:
     kernel = opened([Leaf("price"), Leaf("volume", (10 * SECOND,))])
     feed(kernel, [trade(START, 2.5)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, floor, log1p, log2, sqrt
+from math import exp, floor, fsum, log1p, log2, sqrt
 from typing import TYPE_CHECKING
 
 from guard.features.kernel import slots as s
@@ -134,9 +134,11 @@ def _make_room(x: list[float], offset: int, count: int) -> int:
     """
     start = offset + BASELINE_HEAD
     end = start + BASELINE_BUCKETS
-    if count >= BASELINE_BUCKETS or sum(x[start : start + count]) > _FOLDED_MAX * x[offset + SEEN]:
+    # `sum` rounds in another way from Python 3.12 on; verdicts must not follow.
+    folded = fsum(x[start : start + count])
+    if count >= BASELINE_BUCKETS or folded > _FOLDED_MAX * x[offset + SEEN]:
         return 0
-    x[start + count] += sum(x[start : start + count])
+    x[start + count] += folded
     x[start : end - count] = x[start + count : end]
     x[end - count : end] = [0.0] * count
     x[offset + SHIFT] += float(count)

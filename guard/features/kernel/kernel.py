@@ -82,8 +82,10 @@ class Kernel:
 
     def _install(self, layout: Layout) -> None:
         """Take a layout into use."""
+        # First what may fail, so that a field that is not known leaves everything as it was.
+        readers = [reader(layout, leaf) for leaf in layout.leaves]
         self._layout = layout
-        self._readers = [reader(layout, leaf) for leaf in layout.leaves]
+        self._readers = readers
         self._streams = [_stream(leaf) for leaf in layout.leaves]
         self._here: dict[frozenset[str], list[tuple[int, Read]]] = {}
         self._absent: dict[frozenset[str], list[int]] = {}
@@ -353,9 +355,13 @@ class Kernel:
     def adopt(self, leaves: Sequence[Leaf]) -> None:
         """Take other leaves into use: what both name keeps its state, what is new starts cold. Raises as the constructor does."""
         layout = Layout(leaves)
-        for row in range(len(self._facts)):
-            self._floats[row], self._integers[row] = moved(self._layout, layout, self._floats[row], self._integers[row])
+        if layout.leaves == self._layout.leaves:
+            self._install(self._layout)
+            return
+        old = self._layout
         self._install(layout)
+        for row in range(len(self._facts)):
+            self._floats[row], self._integers[row] = moved(old, layout, self._floats[row], self._integers[row])
 
     def save(self) -> dict[str, Any]:
         """Return the whole state, fit for JSON."""
@@ -368,9 +374,8 @@ class Kernel:
         self._siblings = {}
         for row, facts in enumerate(self._facts):
             self._siblings.setdefault(facts.market.symbol, []).append(row)
-        self._install(layout)
-        if layout.leaves != wanted:
-            self.adopt(wanted)
+        self._layout = layout
+        self.adopt(wanted)
 
 
 def _share(x: list[float], i: list[int], window: Window, since: int, began: int, down: int) -> float:
