@@ -36,6 +36,8 @@ class Divergence:
     -----
     Unknown below three exchanges with a fresh book. A *hard* detector: two other exchanges bear it out, so it may block alone.
 
+    Source: the law of one price; the median of at least three, so that one exchange alone cannot name another one wrong.
+
     Examples
     --------
     >>> DivergenceParameters().distance

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from math import isnan, nan
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.model import Contribution, Level, RiskScore
@@ -108,8 +109,8 @@ class RiskClassifier:
         chosen = self._chosen(cut, required, optional)
         if chosen is None:
             return RiskScore(None, tuple(self._contribution(at, cut, 0.0, is_absent) for at in range(len(self.factors))))
-        total = sum(self.factors[at].weight for at in chosen)
-        score = min(sum(self.factors[at].weight * cut[at] for at in chosen) / total, 1.0)
+        total = added(self.factors[at].weight for at in chosen)
+        score = min(added(self.factors[at].weight * cut[at] for at in chosen) / total, 1.0)
         return RiskScore(
             score, tuple(self._contribution(at, cut, total if at in chosen else 0.0, is_absent) for at in range(len(cut)))
         )
@@ -117,8 +118,8 @@ class RiskClassifier:
     def _chosen(self, cut: Sequence[float], required: Sequence[int], optional: Sequence[int]) -> list[int] | None:
         if not required or any(isnan(cut[at]) for at in required):
             return None
-        total = sum(self.factors[at].weight * cut[at] for at in required)
-        weight = sum(self.factors[at].weight for at in required)
+        total = added(self.factors[at].weight * cut[at] for at in required)
+        weight = added(self.factors[at].weight for at in required)
         chosen = list(required)
         for at in sorted(optional, key=lambda at: -cut[at]):
             more, heavier = total + self.factors[at].weight * cut[at], weight + self.factors[at].weight
@@ -135,6 +136,17 @@ class RiskClassifier:
         if isnan(value):
             return Contribution(factor.name, factor.weight, None, 0.0, "unknown")
         return Contribution(factor.name, factor.weight, value, factor.weight * value / total if total else 0.0, "known")
+
+
+def added(parts: Iterable[float]) -> float:
+    """Return the sum from left to right; `sum` rounds in another way from Python 3.12 on, and verdicts would follow.
+
+    Examples
+    --------
+    >>> added([0.1] * 3)
+    0.30000000000000004
+    """
+    return reduce(add, parts, 0.0)
 
 
 def with_best(total: float, weight: float, optional: Iterable[tuple[float, float]]) -> float:

@@ -37,6 +37,8 @@ class SpreadBlowout:
     -----
     Samples are taken each second. Unknown below 80 of them, while the book is crossed, and after a gap until the next snapshot.
 
+    Source: a multiple of the market's own median and its 99.9 % quantile, which a thin coin's usual spread does not reach.
+
     Examples
     --------
     >>> SpreadBlowoutParameters().ratio

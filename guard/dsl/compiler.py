@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guard.detection.risk import with_best
+from guard.detection.risk import added, with_best
 from guard.dsl.graph import BOOLEAN
 from guard.dsl.operations import OPERATIONS
 
@@ -190,7 +190,7 @@ class _Writer:
         if not required:
             return math.nan
         total = self._let(" + ".join(f"{weight!r} * {value}" for weight, value in required)).name
-        weight = sum(weight for weight, _ in required)
+        weight = added(weight for weight, _ in required)
         if len(optional) > 1:
             parts = _tuple([f"({heavy!r}, {value})" for heavy, value in optional])
             return self._let(f"with_best({total}, {weight!r}, {parts})")

@@ -165,7 +165,11 @@ def test_any_text_gives_a_tree_or_problems(text: str, parser: type) -> None:
 @given(st.text(alphabet="0123456789eE+-._xon~ ", max_size=45))
 def test_any_scalar_is_a_finite_number_or_itself(text: str) -> None:
     found = resolve(text)
-    assert found is None or found == text or (isinstance(found, int | float) and found == float(text) and abs(found) < float("inf"))
+    assert (
+        found is None
+        or found == text
+        or (isinstance(found, int | float) and float(found) == float(text) and abs(found) < float("inf"))
+    )
 
 
 @pytest.mark.parametrize("text", ["e0", ".e1", "-", "+.", ".", "1e", "0x1", "--1", "1e9999", "9" * 41, "1.2.3", "00.5", "٣"])
