@@ -18,7 +18,7 @@ from guard.dsl import compile_rules, load_rules
 from guard.dsl.problems import Report
 from guard.dsl.rules import rules_from_text
 from guard.errors import RuleError
-from guard.features.fields import FIELDS_BY_NAME
+from guard.features.fields import FIELDS, FIELDS_BY_NAME
 from guard.model import Level, Market, MarketFacts
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 NAN: Final = math.nan
 ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = sorted(point.name for point in entry_points(group="guard.detectors"))
-FACTS: Final = MarketFacts(Market("sim", "X/USDT"))
+STREAMS: Final = frozenset(field.stream for field in FIELDS) - {"market"}
+FACTS: Final = MarketFacts(Market("sim", "X/USDT"), streams=STREAMS)
 EXTREMES: Final = [NAN, NAN, 0.0, -0.0, 1.0, -1.0, 0.01, 0.5, 60.0, 1e4, 1e-12, 1e308, -1e308, 5e-324, math.inf, -math.inf]
 values: Final = st.one_of(st.sampled_from(EXTREMES), st.floats(0.0, 2.0), st.floats())
 
@@ -70,8 +71,9 @@ def raw(program: Program, leaves: Sequence[float]) -> float:
     return found
 
 
-def outcomes(program: Program, leaves: Sequence[float]) -> tuple[Outcome, ...]:
-    return program.bind(FACTS).evaluate(leaves)
+def outcomes(program: Program, leaves: Sequence[float], streams: frozenset[str] = STREAMS) -> dict[int, Outcome]:
+    """Return what each rule makes of a row, by its number."""
+    return {outcome.rule: outcome for outcome in program.bind(FACTS._replace(streams=streams)).evaluate(leaves)}
 
 
 @st.composite
@@ -159,9 +161,9 @@ def test_score_is_between_0_and_1_or_unknown_and_the_same_for_the_same_row(name:
     row = data.draw(rows(program))
     score = raw(program, row)
     assert math.isnan(score) or 0.0 <= score <= 1.0
-    (outcome,) = outcomes(program, row)
+    outcome = outcomes(program, row)[0]
     assert outcome.detectors == ((None if math.isnan(score) else score),)
-    assert outcomes(program, list(row)) == (outcome,)
+    assert outcomes(program, list(row)) == {0: outcome}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,7 +179,7 @@ def test_score_does_not_depend_on_when_it_was_compiled(name: str, data: st.DataO
 @pytest.mark.parametrize("name", NAMES)
 def test_detector_is_silent_when_everything_is_unknown(name: str) -> None:
     program = alone(name)
-    (outcome,) = outcomes(program, [NAN] * len(program.leaves))
+    outcome = outcomes(program, [NAN] * len(program.leaves))[0]
     assert outcome.detectors[0] in (None, 0.0)
     assert outcome.score in (None, 0.0)
 
@@ -286,11 +288,10 @@ def test_losing_anything_never_raises_a_level_nor_makes_a_rule_fire(rule: int, d
 def test_market_without_a_book_never_has_a_higher_level(data: st.DataObject) -> None:
     program = packs()
     row = data.draw(rows(program))
-    bare = program.bind(FACTS._replace(streams=frozenset({"trades"})))
-    book = {at for at, leaf in enumerate(program.leaves) if FIELDS_BY_NAME[leaf.field].stream == "book"}
-    without = bare.evaluate([NAN if at in book else value for at, value in enumerate(row)])
-    whole = {outcome.rule: outcome for outcome in outcomes(program, row)}
-    for after in without:
+    book = {at for at, leaf in enumerate(program.leaves) if FIELDS_BY_NAME[leaf.field].stream not in ("trades", "market")}
+    without = outcomes(program, [NAN if at in book else value for at, value in enumerate(row)], frozenset({"trades"}))
+    whole = outcomes(program, row)
+    for after in without.values():
         before = whole[after.rule]
         if before.score is not None:
             assert after.score is None or after.score <= before.score
