@@ -36,7 +36,8 @@ __all__ = ["Pipeline", "Settings"]
 class Settings(NamedTuple):
     """What guard.yaml says about decisions.
 
-    `references` maps an exchange to the symbol that leads it; `on_unknown` is described at `guard.model.Image`.
+    `references` maps an exchange to the symbol that leads it; `on_unknown` is described at `guard.model.Image`; `has_peers`
+    tells that three or more exchanges are watched, so that their prices can be compared.
     """
 
     mode: Mode = Mode.ENFORCE
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     allow: tuple[AllowEntry, ...] = ()
     references: Mapping[str, str] = {}
     on_unknown: Mapping[str, Mapping[str, bool]] = {}
+    has_peers: bool = False
 
 
 class Pipeline:
@@ -74,6 +76,8 @@ class Pipeline:
 
     def open(self, facts: MarketFacts) -> int:
         """Watch a market and return its row number."""
+        if self.settings.has_peers and "book" in facts.streams:
+            facts = facts._replace(streams=facts.streams | {"peers"})
         row = self.engine.open(facts, reference=self.settings.references.get(facts.market.exchange))
         self._hold(row)
         return row

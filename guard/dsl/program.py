@@ -111,6 +111,11 @@ class Rule:
         """Return for each factor whether a stream that it needs will never arrive on this market."""
         return tuple(not factor.streams <= facts.streams for factor in self.factors)
 
+    def works_on(self, facts: MarketFacts) -> bool:
+        """Whether a market's streams can ever give it a score: without one required factor there is none."""
+        absent = self.factor_absent(facts)
+        return not self.factors or any(not (factor.is_optional or gone) for factor, gone in zip(self.factors, absent, strict=True))
+
     def covers(self, facts: MarketFacts) -> bool:
         """Whether the written scope, without ``where``, holds this market."""
         scope, market = self.scope, facts.market
@@ -181,7 +186,9 @@ class Program:
         self._functions: dict[Bound, Callable[[Sequence[float]], tuple[Outcome, ...]]] = {}
 
     def bind(self, facts: MarketFacts) -> Binding:
-        """Return the rules that look at a market. Markets whose facts differ in nothing that matters share one function.
+        """Return the rules that look at a market and can work there.
+
+        Markets whose facts differ in nothing that matters share one function.
 
         Known markets answer at once: a reload binds all of them before it swaps the rules.
         """
@@ -194,7 +201,7 @@ class Program:
 
     def _bind(self, facts: MarketFacts) -> Binding:
         known = market_facts(facts)
-        covered = [rule.number for rule in self.rules if rule.covers(facts)]
+        covered = [rule.number for rule in self.rules if rule.covers(facts) and rule.works_on(facts)]
         wheres = self._graph.evaluate([self._plans[number].where for number in covered], leaves=None, facts=known)
         numbers = tuple(number for number, where in zip(covered, wheres, strict=True) if where is not False)
         bound = self._bound(numbers, known, facts)

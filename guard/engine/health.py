@@ -8,6 +8,8 @@ __all__ = ["StreamHealth"]
 
 _NEW_FOR_US = 72 * 3_600_000_000
 _CHANNELS = {"trades": Channel.TRADES, "book": Channel.BOOK}
+# Made of other markets' books: it has no channel of its own that could be lost.
+_DERIVED = {"peers"}
 
 
 class StreamHealth:
@@ -28,10 +30,10 @@ class StreamHealth:
     __slots__ = ("_listed_us", "_streams", "is_maintenance")
 
     def __init__(self, facts: MarketFacts) -> None:
-        unknown = sorted(facts.streams - set(_CHANNELS))
+        unknown = sorted(facts.streams - set(_CHANNELS) - _DERIVED)
         if unknown:
             raise ValueError(f"{facts.market} has the streams {', '.join(unknown)}; known are {', '.join(_CHANNELS)}")
-        self._streams: dict[Channel, Status | None] = {_CHANNELS[name]: None for name in sorted(facts.streams)}
+        self._streams: dict[Channel, Status | None] = {_CHANNELS[name]: None for name in sorted(facts.streams - _DERIVED)}
         self._listed_us = facts.listed_us
         self.is_maintenance = False
 

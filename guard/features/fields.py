@@ -159,7 +159,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         Unit.RATIO,
         "Distance of the mid from the median mid of the symbol over at least 3 exchanges whose book is younger than fresh.",
         (Argument("fresh", Type.DURATION, 2_000_000.0),),
-        stream="book",
+        stream="peers",
     ),
     # The market and its data.
     Field(

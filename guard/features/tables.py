@@ -45,7 +45,8 @@ class Argument(NamedTuple):
 class Field(NamedTuple):
     """What the kernel can read of a market's record: a leaf of every formula.
 
-    `stream` is ``trades``, ``book`` or ``market``: where that stream is not subscribed the field is absent. `doc` is one sentence
+    `stream` is ``trades``, ``book``, ``peers`` (the same symbol on three or more exchanges) or ``market``: where a stream is not
+    subscribed the field is absent. `doc` is one sentence
     with the unit. A field whose data is missing reads NaN: unknown, never 0.
     """
 

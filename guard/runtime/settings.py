@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock, Connector, Random
     from guard.runtime.state import StateFolder
 
-__all__ = ["board_policy", "channel_urls", "connector_factory", "feed_plan", "pipeline_settings"]
+__all__ = ["PEERS_MIN", "board_policy", "channel_urls", "connector_factory", "feed_plan", "pipeline_settings"]
 
 _DAY_US = 86_400_000_000
+PEERS_MIN = 3
 _HISTORY_WAIT_S = 60.0
 
 
@@ -34,6 +35,7 @@ def pipeline_settings(config: GuardConfig) -> Settings:
         allow=tuple(_allow(entry) for entry in config.allow),
         references={name: _reference(exchange) for name, exchange in config.exchanges.items()},
         on_unknown=config.on_unknown(),
+        has_peers=len(config.exchanges) >= PEERS_MIN,
     )
 
 

@@ -135,3 +135,17 @@ def test_a_soft_detector_blocks_only_with_a_factor_of_another_family() -> None:
         burst(feed, 20)
         feed.until(25)
         assert feed.told[-1][1] == level
+
+
+TRADES_ONLY = frozenset({"trades"})
+
+
+def test_a_rule_whose_required_streams_never_arrive_is_not_watched() -> None:
+    text = """
+rules:
+  book: {when: spread() > 0, risk: {order_book: {weight: 1, value: "ramp(spread(), 0, 1)"}}}
+  both: {when: trades(10s) > 0, risk: {price_volatility: {weight: 1, value: "0.5"}, order_book: {weight: 1, value: spread()}}}
+"""
+    compiled = program(text)
+    bound = compiled.bind(MarketFacts(Market("x", "A/USDT"), streams=TRADES_ONLY)).rules
+    assert [compiled.rules[number].id for number in bound] == ["both"]

@@ -149,7 +149,7 @@ def test_volume_that_rested_long_or_far_away_is_no_bait() -> None:
 def _exchanges(mids: list[float]) -> Kernel:
     kernel = Kernel([Leaf("divergence", (2 * SECOND,))])
     for number, mid in enumerate(mids):
-        kernel.open(MarketFacts(Market(f"x{number}", "A/USDT")))
+        kernel.open(MarketFacts(Market(f"x{number}", "A/USDT"), streams=frozenset({"book", "peers"})))
         feed(kernel, snapshot(START, mid, number))
     return kernel
 

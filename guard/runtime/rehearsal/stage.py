@@ -9,6 +9,7 @@ from guard.engine.verdicts import candidate_level, risk_of
 from guard.model import Batch, Flag, IsolationState, Level, Market, Mode
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.lines import lines_of
+from guard.runtime.settings import PEERS_MIN
 
 if TYPE_CHECKING:
     from typing import Any
@@ -106,7 +107,7 @@ class Play:
 
 def play(scene: Scene, program: Program, rule: str) -> Play:
     """Play a scene through a fresh pipeline, on virtual time."""
-    pipeline = Pipeline(program, Settings(mode=Mode.ENFORCE, references=scene.references))
+    pipeline = Pipeline(program, Settings(mode=Mode.ENFORCE, references=scene.references, has_peers=_has_peers(scene)))
     found = Play(program, rule, scene.markets)
     rows = {facts.market: pipeline.open(facts) for facts in scene.markets}
     at = 0
@@ -120,6 +121,10 @@ def play(scene: Scene, program: Program, rule: str) -> Play:
         mark_us = min(0, mark_us + _WARM_MARK_US) if mark_us < 0 else mark_us + SECOND_US
     found.events = at
     return found
+
+
+def _has_peers(scene: Scene) -> bool:
+    return len({facts.market.exchange for facts in scene.markets}) >= PEERS_MIN
 
 
 def _feed(pipeline: Pipeline, found: Play, scene: Scene, at: int, *, until_us: int, live_us: int) -> int:
