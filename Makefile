@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do if "$$p" -c 'import sys,venv; sys.exit(not (3,11) <= sys.version_info[:2] < (3,14))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 BIN := .venv/bin
+# Twice quiet: errors are shown, remarks about folders that a machine's pip was told to look into are not.
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
 .PHONY: run test lint types floors pytest packs lock clean
@@ -31,11 +33,13 @@ packs: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "guard needs Python 3.11, 3.12 or 3.13 with venv; none was found on PATH" >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config requirements.lock || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(PIP) uv==0.13.9 || echo "uv could not be installed; pip does its work, which takes a few minutes" >&2
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --no-config --system-certs requirements.lock \
+		|| { echo "uv could not install what guard needs; pip tries" >&2; $(PIP) --require-hashes -r requirements.lock; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-config --no-deps --no-build-isolation --editable . \
+		|| $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
 
 lock: pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
