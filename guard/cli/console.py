@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonConsole", "LogConsole", "TerminalConsole", "make_console"]
 
+_log = structlog.get_logger(__name__)
 _REFRESH_S = 1.0
 _BOARD_EVERY_S = 20
 _LOG_WIDTH = 140
@@ -58,7 +60,7 @@ class LogConsole:
         self.record = RunRecord()
         self._printer = printer
         self._console = console
-        self._shown: list[str] = []
+        self._feeds: dict[str, tuple[int, str | None]] = {}
 
     def decision(self, decision: Decision) -> None:
         """Print what was decided."""
@@ -83,10 +85,21 @@ class LogConsole:
         while True:
             await guard.clock.sleep(_REFRESH_S)
             waited += 1
-            status = await guard.status()
+            status = await _status(guard)
+            if status is None:
+                continue
+            self._tell_feeds(status)
             if waited >= _BOARD_EVERY_S and any(row["age_ms"] is not None for row in status["markets"]):
                 waited = 0
                 self.show(board_view(status, width=self._console.width))
+
+    def _tell_feeds(self, status: dict[str, Any]) -> None:
+        """Print what keeps an exchange from delivering, once for each failure."""
+        for feed in status["feeds"]:
+            name, told = feed["exchange"], (feed["failures"], feed["problem"])
+            if feed["failures"] and feed["problem"] and self._feeds.get(name) != told:
+                self.event(f"[bold red]{escape(name)} does not deliver:[/] {escape(feed['problem'])}")
+            self._feeds[name] = told
 
     def summary(self, summary: dict[str, Any], status: dict[str, Any] | None) -> None:
         """Print the last board (if there is one) and the summary."""
@@ -107,15 +120,25 @@ class TerminalConsole(LogConsole):
         """Refresh the board every second."""
         self._printer.put(self._live.start)
         while True:
-            status = await guard.status()
-            board = board_view(status, width=self._console.width, rows_max=25)
-            self._printer.put(partial(self._live.update, board, refresh=True))
+            status = await _status(guard)
+            if status is not None:
+                board = board_view(status, width=self._console.width, rows_max=25)
+                self._printer.put(partial(self._live.update, board, refresh=True))
             await guard.clock.sleep(_REFRESH_S)
 
     def summary(self, summary: dict[str, Any], status: dict[str, Any] | None) -> None:
         """Leave the last board on the screen, and the summary below it."""
         self._printer.put(self._live.stop)
         super().summary(summary, status)
+
+
+async def _status(guard: RunningGuard) -> dict[str, Any] | None:
+    """Return the status document; None, with a line in the log, where it cannot be had: the next second asks anew."""
+    try:
+        return await guard.status()
+    except Exception:  # noqa: BLE001 - what people watch must never stop
+        _log.exception("no status for the console")
+        return None
 
 
 def make_console(printer: Printer) -> LogConsole:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _ERRORS_SHOWN = 3
+_JUMP_S_MAX = 1.0
 
 
 class _Finding(NamedTuple):
@@ -106,6 +107,15 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
     yield _Finding(
         "ledger", status["durable"], "written" if status["durable"] else "cannot be written", "see the log; is the disk full?"
     )
+    jump_s = status["clock_jump_ms"] / 1000
+    yield _Finding(
+        "clock",
+        abs(jump_s) < _JUMP_S_MAX,
+        "steady"
+        if abs(jump_s) < _JUMP_S_MAX
+        else f"the machine's clock was set {abs(jump_s):.1f} s {'ahead' if jump_s > 0 else 'back'}",
+        "guard keeps the time of its start; see that the machine's clock is right, then restart guard",
+    )
     problem = status["rules"]["problem"]
     yield _Finding("running rules", problem is None, problem or f"{status['rules']['active']} active", "guard rules check")
     yield _Finding(
@@ -115,13 +125,23 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
         "guard bypass --end",
     )
     for feed in status["feeds"]:
-        lost = [name for name, state in feed["connections"].items() if state == "lost"]
         found = f"{feed['received']:,} rows, {feed['reconnects']} reconnects, {feed['gaps']} gaps, {feed['bad_frames']} bad frames"
-        yield _Finding(f"feed {feed['exchange']}", feed["streaming"] and not lost, found, "; ".join(feed["notes"]))
-    for channel, counts in status["outbox"].items():
-        dead = counts.get("dead", 0)
+        yield _Finding(f"feed {feed['exchange']}", feed["problem"] is None, found, "; ".join(feed["notes"]))
+    yield from _channels(status)
+
+
+def _channels(status: Mapping[str, Any]) -> Iterator[_Finding]:
+    for channel in sorted({*status["outbox"], *status["channels"]}):
+        counts, health = status["outbox"].get(channel, {}), status["channels"].get(channel)
+        dead, error = counts.get("dead", 0), health and health["error"]
+        found = f"{counts.get('delivered', 0)} delivered, {counts.get('pending', 0)} waiting, {dead} undeliverable"
+        if health is None:
+            found += "; guard.yaml names it no longer"
         yield _Finding(
-            f"channel {channel}", dead == 0, f"{counts.get('delivered', 0)} delivered, {dead} undeliverable", "guard alerts outbox"
+            f"channel {channel}",
+            dead == 0 and not error,
+            f"{found}; it fails: {error}" if error else found,
+            f"guard alerts test {channel}" if error else "guard alerts outbox",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from guard.cli.durations import duration_option
 from guard.cli.output import Exit, Output
 
 if TYPE_CHECKING:
+    from guard.runtime.printer import Printer
     from guard.runtime.wire import RunningGuard
 
 __all__ = ["run"]
@@ -32,13 +34,33 @@ def run(output: Output, config_path: Path, state: Path | None, for_us: int | Non
     from guard.runtime.printer import Printer
 
     log = load_guard(config_path, os.environ).log
-    printer = Printer()
-    set_up_logging(printer, level=log.level, style=log.format)
+    # Each way out has its own thread: nobody reads the board, and the log goes on all the same.
+    printer, log_printer = Printer(), Printer()
+    set_up_logging(log_printer, level=log.level, style=log.format)
     try:
         asyncio.run(_run(output, printer, config_path, state, for_us))
-    finally:
+    except BaseException:
         printer.close()
+        log_printer.close()
+        raise
+    _leave(printer, log_printer)
     return Exit.OK
+
+
+def _leave(printer: Printer, log_printer: Printer) -> None:
+    """Let go of stdout and stderr, read or not."""
+    is_written = printer.close()
+    if printer.dropped:
+        import structlog
+
+        structlog.get_logger(__name__).warning("lines were not written to stdout", dropped=printer.dropped, error=printer.problem)
+    is_logged = log_printer.close()
+    if not (is_written and is_logged):
+        # A thread hangs in a write and holds the stream's lock, which Python would wait for at its end. All else is done.
+        os._exit(Exit.OK)
+    if printer.is_closed_outside:
+        # Otherwise Python would complain, at its very end, of what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _run(output: Output, printer: Any, config_path: Path, state: Path | None, for_us: int | None) -> None:  # noqa: ANN401 - imported late

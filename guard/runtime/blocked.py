@@ -32,6 +32,8 @@ class BlockedTime:
             reasons.remove(name)
             if not reasons:
                 self._total_us += transition.at_us - self._since.pop(target)
+        if not reasons:
+            del self._reasons[target]
 
     def minutes(self, now_us: int) -> float:
         """Return the minutes up to `now_us`, those still running included."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from guard.model import DataState, Decision, Image, Level, MarketView
+from guard.errors import GuardError
+from guard.model import DataState, Decision, Image, Level, Market, MarketView
 from guard.runtime.commit import Committer
 from guard.runtime.inlet import Inlet
+from guard.runtime.trouble import News, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -33,6 +35,10 @@ _LAG_TOLD_US = 1_000_000
 _RATE_WINDOW_S = 20
 _DRAIN_S = 5.0
 _NOT_OPEN = MarketView(data=str(DataState.WARMING), level=str(Level.NORMAL), score=None, rules_active=0, rules_expected=0)
+_NOT_REACHED = _NOT_OPEN._replace(data=str(DataState.STALE))
+_SILENT = frozenset({DataState.STALE, DataState.MAINTENANCE})
+# A guard that lasts this long after a start has got over what ended it before.
+_SETTLED_US = 120_000_000
 
 
 class Live:
@@ -53,6 +59,9 @@ class Live:
     -----
     Order of a decision: submitted to the committer, COMMIT, published to bots, operators answered, outbox woken. The heartbeat is
     written by the loop itself, so that it stops when the loop does.
+
+    Whatever goes wrong in the pipeline ends guard: a guard that lost rows must not look alive. A console that raises does not; it
+    is counted in `console_failures`.
     """
 
     def __init__(
@@ -92,6 +101,11 @@ class Live:
         )
         self.started_us = clock.now_us()
         self.lag_max_us = 0
+        self.console_failures = 0
+        self._ended: Exception | None = None
+        self._troubles: dict[str, Trouble] = {}
+        self._remembered: tuple[int, int] = (-1, -1)
+        self._is_settled = False
         self._on_decision = on_decision
         self._published_us = 0
         self._notify = notify
@@ -107,22 +121,36 @@ class Live:
         row = self.pipeline.engine.markets.get(facts.market)
         if row is None:
             row = self.pipeline.open(facts)
-            self.watchlist.remember(map(str, self.pipeline.engine.markets))
         return row
 
     def _process(self, batch: Batch) -> None:
-        self.take(self.pipeline.process(batch))
+        # It is called by the loop itself and by connectors: neither would end guard for an exception, so the heartbeat does.
+        if self._ended is not None:
+            return
+        try:
+            self.take(self.pipeline.process(batch))
+        except Exception as error:  # noqa: BLE001 - the heartbeat raises it
+            self._ended = error
+            _log.critical("events cannot be processed, guard ends", error=str(error))
 
     def take(self, decision: Decision) -> None:
         """Send a decision on its way: console, ledger, bots, people."""
         if not decision.is_empty:
-            self._on_decision(decision)
+            self._show(decision)
             self.committer.submit(decision)
+
+    def _show(self, decision: Decision) -> None:
+        try:
+            self._on_decision(decision)
+        except Exception:  # noqa: BLE001 - what people watch must never stop what protects bots
+            self.console_failures += 1
+            if self.console_failures == 1:
+                _log.exception("the console failed; further failures are only counted")
 
     async def operate(self, command: Command) -> tuple[Decision, int]:
         """Carry out a person's order and return after COMMIT with the sequence number. Raises OperationRefused."""
         decision = self.pipeline.operate(command, self.clock.now_us())
-        self._on_decision(decision)
+        self._show(decision)
         return decision, await self.committer.settled(decision)
 
     def announce(self, key: str, title: str, body: str, level: Level = Level.DANGER) -> None:
@@ -136,6 +164,26 @@ class Live:
         else:
             body = f"{problem}. Bots get 'unknown' for its markets and, by default, open nothing there; exits always pass."
             self.announce(f"feed:{exchange}", f"{exchange} does not deliver", body)
+
+    def watch_feeds(self) -> None:
+        """Tell people of an exchange that has not delivered for two minutes, once, and of its return if they were told."""
+        for feed in self.feeds:
+            name = feed.plan.name
+            problem = feed.trouble or self._silence(feed)
+            trouble = self._troubles.setdefault(name, Trouble())
+            news = trouble.look(self.clock.monotonic_us(), is_bad=problem is not None, at_once=feed.is_misconfigured)
+            if news is not None:
+                self.announce_feed(name, problem if news is News.BEGUN else None)
+
+    def _silence(self, feed: Feed) -> str | None:
+        """Return how many markets of a feed have no data now, where that is more than half."""
+        now_us = self.clock.now_us()
+        states = [self.pipeline.engine.data_state(row, now_us) for row in feed.rows.values()]
+        silent = [state for state in states if state in _SILENT]
+        if 2 * len(silent) <= len(states):
+            return None
+        worst = max(set(silent), key=silent.count)
+        return f"{len(silent)} of {len(states)} markets have no data ({worst})"
 
     def _announce_outage(self, problem: str | None) -> None:
         if problem is None:
@@ -152,7 +200,12 @@ class Live:
         for delivery in decision.deliveries:
             task = asyncio.create_task(self._notify(delivery))
             self._pages.add(task)
-            task.add_done_callback(self._pages.discard)
+            task.add_done_callback(self._paged)
+
+    def _paged(self, task: asyncio.Task[Outcome]) -> None:
+        self._pages.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a message could not be sent past the outbox", error=str(error))
 
     def committed(self, seq: int, *, durable: bool, decisions: int) -> None:
         """Publish what the ledger now holds, or, where it cannot be written, the blocks that only memory has."""
@@ -162,15 +215,42 @@ class Live:
         self.publish()
 
     def image(self) -> Image:
-        """Return what bots may see: blocks as the ledger has them, and markets of the last run that are not open yet as warming."""
+        """Return what bots may see: blocks as the ledger has them, and the markets of the last run that are not open yet.
+
+        Those are warming, or stale once their feed has failed.
+        """
         image = self.pipeline.image()
-        waiting = {name: _NOT_OPEN for name in self.watchlist.markets if name not in image.markets}
+        failing = {feed.plan.name for feed in self.feeds if feed.failures and not feed.is_streaming}
+        waiting = {
+            name: _NOT_REACHED if Market.parse(name).exchange in failing else _NOT_OPEN
+            for name in self.watchlist.markets
+            if name not in image.markets
+        }
         return image._replace(blocks=self.committer.blocks(), markets={**waiting, **image.markets})
 
     def publish(self) -> None:
         """Write the snapshot."""
         self._published_us = self.clock.monotonic_us()
         self.publisher.publish(self.image(), epoch=self.epoch, seq=self.seq, durable=self.is_durable)
+
+    def _remember(self) -> None:
+        """Keep the names of watched markets for a restart: those of an exchange that was not reached yet stay in the list."""
+        markets = self.pipeline.engine.markets
+        state = (len(markets), sum(feed.has_streamed for feed in self.feeds))
+        if state != self._remembered:
+            self._remembered = state
+            unreached = {feed.plan.name for feed in self.feeds if not feed.has_streamed}
+            kept = {name for name in self.watchlist.markets if Market.parse(name).exchange in unreached}
+            self.watchlist.remember(kept | set(map(str, markets)))
+
+    def _look_around(self) -> None:
+        """Do what is done once a second."""
+        self._remember()
+        self.watch_feeds()
+        if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
+            self._is_settled = True
+            self.announce("guard", "guard runs again", "Bots are answered again.", Level.NORMAL)
+        self.publish()
 
     async def heartbeat(self) -> None:
         """Let time pass in the pipeline and prove to bots that the loop turns, four times a second."""
@@ -181,10 +261,12 @@ class Live:
             if lag_us > _LAG_TOLD_US:
                 _log.warning("the loop was late", lag_ms=lag_us // 1000)
             self.inlet.flush()
+            if self._ended is not None:
+                raise self._ended
             self.take(self.pipeline.advance(self.clock.now_us()))
             self._rates.append((self.clock.monotonic_us(), self.inlet.received))
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
-                self.publish()
+                self._look_around()
             self.publisher.beat()
             expected_us = self.clock.monotonic_us() + int(HEARTBEAT_S * 1e6)
             await self.clock.sleep(HEARTBEAT_S)
@@ -206,7 +288,7 @@ class Live:
     ) -> None:
         """Run until `stop` is set, then drain, call `before_close`, stop the streams and mark the snapshot stopped.
 
-        A task that dies ends guard: what killed it is raised, and bots see a guard that is silent.
+        A task that dies ends guard: people are told, what killed it is raised, and bots see a guard that is silent.
         """
         self.publish()
         self.outbox.start()
@@ -217,8 +299,7 @@ class Live:
         try:
             done, _ = await asyncio.wait([commit, heartbeat, *feeds, *also, waiter], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {waiter}:
-                _log.critical("a task died", task=task.get_name())
-                task.result()
+                await self._end(task)
             await self.committer.drain(_DRAIN_S)
             await self.outbox.drain(_DRAIN_S)
             await before_close()
@@ -227,6 +308,30 @@ class Live:
             await self.committer.drain(_DRAIN_S)
             await _cancelled([commit])
             self.publisher.stop()
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        """Tell people that guard ends because a task died, and raise what killed it."""
+        error = None if task.cancelled() else task.exception()
+        cause = error or GuardError(f"{task.get_name()} ended by itself")
+        _log.critical("a task died, guard ends", task=task.get_name(), error=str(cause))
+        body = f"{task.get_name()}: {cause}\nBots get 'unknown' and, by default, open nothing; blocks stay, exits always pass."
+        now_us = self.clock.now_us()
+        # Not through the pipeline: it may be what died.
+        sent = self.pipeline.alerts.system("guard", "guard ended by itself", body, Level.CRITICAL, now_us)
+        decision = Decision(now_us, deliveries=sent)
+        try:
+            self.committer.submit(decision)
+            is_kept = await self.committer.drain(_DRAIN_S) == 0
+        except Exception as problem:  # noqa: BLE001 - the ledger may be what died
+            _log.error("the end is not in the ledger", error=str(problem))
+            is_kept = False
+        if is_kept:
+            await self.outbox.drain(_DRAIN_S)
+        else:
+            self._page(decision)
+        if self._pages:
+            await asyncio.wait(self._pages, timeout=_DRAIN_S)
+        raise cause
 
 
 async def _until(stop: asyncio.Event) -> None:

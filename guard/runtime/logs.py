@@ -43,12 +43,18 @@ def set_up_logging(printer: Printer, *, level: str, style: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer = structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # Never rich's tracebacks: they print local variables, and those hold the addresses of channels.
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if is_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info if is_json else _keep,
+            structlog.processors.format_exc_info,
+            *(() if is_json else (_escaped,)),
             renderer,
         ],
     )
@@ -67,6 +73,20 @@ def set_up_logging(printer: Printer, *, level: str, style: str) -> None:
     )
 
 
-def _keep(logger: object, name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+def _escaped(logger: object, name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Write out what could move a terminal's cursor or forge a line: an exchange may have put it there."""
     del logger, name
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _plain(value, kept="\n\t" if key in {"exception", "stack"} else "")
+        elif not isinstance(value, int | float | bool | None):
+            event[key] = _plain(repr(value))
     return event
+
+
+def _plain(text: str, kept: str = "") -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in kept else letter.encode("unicode_escape").decode() for letter in text
+    )

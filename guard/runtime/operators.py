@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from guard.errors import OperationRefused
+from guard.errors import OperationRefused, Unavailable
 from guard.model import AddQuarantine, IsolationState, Market, ReleaseQuarantine, Target, TargetKind
 from guard.runtime.lines import transition_line
 from guard.runtime.status import quarantine_record, status_document
@@ -28,11 +28,12 @@ class Operators:
     An order is answered after its COMMIT, with the sequence number. Raises OperationRefused with the reason.
     """
 
-    def __init__(self, live: Live, rulebook: Rulebook, store: Store, *, bypass_path: str) -> None:
+    def __init__(self, live: Live, rulebook: Rulebook, store: Store, *, bypass_path: str, jump_us: Callable[[], int]) -> None:
         self._live = live
         self._rulebook = rulebook
         self._store = store
         self._bypass_path = bypass_path
+        self._jump_us = jump_us
 
     def handlers(self) -> dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]:
         """Return the operations by name."""
@@ -50,7 +51,14 @@ class Operators:
     async def status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the status document."""
         del arguments
-        return status_document(self._live, self._rulebook, bypass_path=self._bypass_path, outbox=await self._store.outbox())
+        try:
+            outbox = await self._live.outbox.counts()
+        except Unavailable:
+            # Who asks how guard fares, asks when the ledger does not answer above all; `durable` and the log tell of it.
+            outbox = {}
+        return status_document(
+            self._live, self._rulebook, bypass_path=self._bypass_path, outbox=outbox, clock_jump_us=self._jump_us()
+        )
 
     async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Explain what every rule makes of a market now."""
@@ -61,7 +69,8 @@ class Operators:
             known = ", ".join(map(str, list(pipeline.engine.markets)[:8])) or "none"
             raise OperationRefused(f"{market} is not watched; watched are {known}")
         found = pipeline.why(row)
-        return {**found, "quarantines": [quarantine_record(held) for held in found.pop("holds")]}
+        holds = found.pop("holds")
+        return {**found, "quarantines": [quarantine_record(held) for held in holds]}
 
     async def quarantines(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """List what is held."""
@@ -71,14 +80,14 @@ class Operators:
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hold a target."""
         for_us = arguments.get("for_us")
-        if not isinstance(for_us, int) or not 0 < for_us <= 30 * _DAY_US:
+        if not _is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
             raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
         command = AddQuarantine(_target(arguments), for_us, _text(arguments, "reason"), _text(arguments, "actor"))
         return await self._operate(command)
 
     async def release(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Release by id or target."""
-        identity = arguments.get("id")
+        identity = _text(arguments, "id") if arguments.get("id") else None
         target = None if identity else _target(arguments)
         command = ReleaseQuarantine(target, identity, _text(arguments, "reason"), _text(arguments, "actor"))
         return await self._operate(command)
@@ -98,21 +107,25 @@ class Operators:
     async def history(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the newest audit rows."""
         limit = arguments.get("limit", 50)
-        if not isinstance(limit, int) or not 0 < limit <= _HISTORY_MAX:
+        if not _is_whole(limit) or not 0 < limit <= _HISTORY_MAX:
             raise OperationRefused(f"limit must be 1 to {_HISTORY_MAX}, found {limit!r}")
-        target = arguments.get("target")
-        return {"history": list(await self._store.audit(target=str(target) if target else None, limit=limit))}
+        target = _text(arguments, "target") if arguments.get("target") else None
+        return {"history": list(await self._store.audit(target=target, limit=limit))}
 
     async def outbox(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the counts of deliveries by channel and state."""
         del arguments
-        return {"channels": await self._store.outbox()}
+        return {"channels": await self._live.outbox.counts()}
 
     async def reload(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the rules anew; broken ones leave the last good ones running."""
         del arguments
         await self._rulebook.reload()
         return {"active": self._rulebook.active, "problem": self._rulebook.problem}
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _text(arguments: Mapping[str, Any], name: str) -> str:

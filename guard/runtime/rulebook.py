@@ -16,9 +16,10 @@ from guard.dsl.document import plain
 from guard.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.dsl import GuardConfig, Program, RuleSet
+    from guard.model import MarketFacts
     from guard.model.ports import Clock
 
 __all__ = ["Rulebook"]
@@ -49,10 +50,22 @@ class Rulebook:
         self.problem: str | None = None
         self._env = env
         self._last_good = last_good
+        self._replaced = last_good.with_suffix(".old")
+        self._reading = asyncio.Lock()
+        self._facts: Callable[[], Sequence[MarketFacts]] = tuple
+        self._changed: Callable[[Program | None, str | None], None] | None = None
         self.config: GuardConfig = load_guard(path, env)
         self._started_with = self._without_rules(self.config)
         self._seen = self._fingerprint()
         self.program = self._first_program()
+
+    def connect(self, *, facts: Callable[[], Sequence[MarketFacts]], changed: Callable[[Program | None, str | None], None]) -> None:
+        """Say which markets are open, and who takes over new rules.
+
+        `facts` returns the open markets: new rules are bound to all of them in a thread, so that the swap only looks them up.
+        `changed` gets the new program, or None, and what is wrong.
+        """
+        self._facts, self._changed = facts, changed
 
     @staticmethod
     def _without_rules(config: GuardConfig) -> dict[str, object]:
@@ -63,13 +76,25 @@ class Rulebook:
             rules = load_rules(self.config)
             program = compile_rules(rules)
         except ConfigurationError as error:
-            if not self._last_good.is_dir():
-                raise
-            self.problem = str(error)[:_PROBLEM_MAX]
+            program = self._last_good_program(error)
+            self.problem = _short(error)
             _log.error("rules are broken, the last good ones run", problem=self.problem)
-            return compile_rules(load_rules([self._last_good]))
-        self._keep(rules)
+            return program
+        try:
+            self._keep(rules)
+        except OSError as error:
+            _log.error("no copy of the rules is kept: a restart with broken rules would not start", error=str(error))
         return program
+
+    def _last_good_program(self, broken: ConfigurationError) -> Program:
+        """Return what the copy says; raises `broken` where there is none, or none that this version understands."""
+        for folder in (self._last_good, self._replaced):
+            if folder.is_dir():
+                try:
+                    return compile_rules(load_rules([folder]))
+                except ConfigurationError as error:
+                    _log.error("the last good rules cannot be used", folder=str(folder), problem=_short(error))
+        raise broken
 
     def _keep(self, rules: RuleSet) -> None:
         """Copy the rules, as resolved, into a new folder that then takes the place of the old one."""
@@ -85,8 +110,12 @@ class Rulebook:
             }
             text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
             (fresh / f"{number:04d}_{rule.id}.yaml").write_text(text, encoding="utf-8")
-        shutil.rmtree(self._last_good, ignore_errors=True)
+        # Whenever the machine stops here, one of the two folders is whole.
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        if self._last_good.is_dir():
+            self._last_good.rename(self._replaced)
         fresh.rename(self._last_good)
+        shutil.rmtree(self._replaced, ignore_errors=True)
 
     def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         names = [str(self.path)]
@@ -99,8 +128,9 @@ class Rulebook:
             try:
                 status = Path(name).stat()
                 marks.append((name, status.st_mtime_ns, status.st_size))
-            except FileNotFoundError:
-                marks.append((name, 0, -1))
+            except OSError as error:
+                # Whatever keeps the file from being read, `reload` will tell of it.
+                marks.append((name, 0, -(error.errno or 1)))
         return tuple(marks)
 
     @property
@@ -108,36 +138,59 @@ class Rulebook:
         """How many rules run."""
         return len(self.program.rules)
 
-    def _read(self) -> tuple[GuardConfig, RuleSet, Program]:
+    def _read(self, facts: Iterable[MarketFacts]) -> tuple[GuardConfig, RuleSet, Program]:
         config = load_guard(self.path, self._env)
         rules = load_rules(config)
-        return config, rules, compile_rules(rules)
+        program = compile_rules(rules)
+        if program.hash != self.program.hash:
+            for each in facts:
+                program.bind(each)
+        return config, rules, program
 
     async def reload(self) -> Program | None:
-        """Read everything anew; returns the new program, None where it is broken or nothing changed."""
+        """Read everything anew and hand over what changed; returns the new program, None where it is broken or the same."""
+        async with self._reading:
+            before = self.problem
+            program = await self._reload()
+            if self._changed is not None and (program is not None or self.problem != before):
+                self._changed(program, self.problem)
+            return program
+
+    async def _reload(self) -> Program | None:
         self._seen = self._fingerprint()
         try:
-            config, rules, program = await asyncio.to_thread(self._read)
-        except ConfigurationError as error:
-            self.problem = str(error)[:_PROBLEM_MAX]
-            _log.error("rules are broken, the last good ones run on", problem=self.problem)
+            config, rules, program = await asyncio.to_thread(self._read, self._facts())
+        except (ConfigurationError, OSError) as error:
+            self._stay(_short(error))
+            return None
+        except Exception as error:  # noqa: BLE001 - rules must never end a guard that runs, a mistake of the compiler included
+            _log.exception("guard failed to compile the rules")
+            self._stay(f"guard failed to compile the rules, a mistake of guard: {_short(error)}")
             return None
         self.config = config
         changed = self._without_rules(config) != self._started_with
         self.problem = "guard.yaml changed beyond its rules: restart guard to apply that" if changed else None
         if program.hash == self.program.hash:
             return None
-        await asyncio.to_thread(self._keep, rules)
+        try:
+            await asyncio.to_thread(self._keep, rules)
+        except OSError as error:
+            self.problem = f"the rules run, but no copy of them is kept for a restart: {error}"
+            _log.error("no copy of the rules is kept", error=str(error))
         self.program = program
         return program
 
-    async def watch(self, clock: Clock, changed: Callable[[Program | None, str | None], None]) -> None:
-        """Look for changed files every second; `changed` gets the new program, or None and what is wrong."""
+    def _stay(self, problem: str) -> None:
+        self.problem = problem
+        _log.error("rules are broken, the last good ones run on", problem=problem)
+
+    async def watch(self, clock: Clock) -> None:
+        """Look for changed files every second, until cancelled."""
         while True:
             await clock.sleep(_LOOK_S)
-            if self._fingerprint() == self._seen:
-                continue
-            before = self.problem
-            program = await self.reload()
-            if program is not None or self.problem != before:
-                changed(program, self.problem)
+            if self._fingerprint() != self._seen:
+                await self.reload()
+
+
+def _short(error: Exception) -> str:
+    return (str(error) or type(error).__name__)[:_PROBLEM_MAX]

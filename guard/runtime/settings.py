@@ -94,7 +94,7 @@ def connector_factory(
     if exchange.id is not None:
         options["id"] = exchange.id
     if exchange.urls:
-        options["urls"] = _nested({key: url.get_secret_value() for key, url in exchange.urls.items()})
+        options["urls"] = _nested(name, {key: url.get_secret_value() for key, url in exchange.urls.items()})
     if exchange.connector == "sim":
         options.setdefault("snapshot", str(state.snapshot))
     context = ConnectorContext(name, options, frozenset(exchange.streams), clock, random, str(state.caches), report)
@@ -106,16 +106,20 @@ def connector_factory(
     return connect
 
 
-def _nested(flat: Mapping[str, str]) -> dict[str, Any]:
-    """Return ``{"api.ws.spot": url}`` as nested mappings.
+def _nested(exchange: str, flat: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``{"api.ws.spot": url}`` as nested mappings. Raises ConfigurationError where one name is a part of another.
 
     Examples
     --------
-    >>> _nested({"api.ws.spot": "ws://a", "api.public": "http://b"})
+    >>> _nested("x", {"api.ws.spot": "ws://a", "api.public": "http://b"})
     {'api': {'ws': {'spot': 'ws://a'}, 'public': 'http://b'}}
     """
     tree: dict[str, Any] = {}
     for path, url in flat.items():
+        below = next((other for other in flat if other.startswith(f"{path}.")), None)
+        if below is not None:
+            message = f"exchanges.{exchange}.urls: {path} is one address and cannot hold {below} too"
+            raise ConfigurationError(Problem("guard.yaml", 1, 1, "E402", "url-in-url", "error", message, f"remove {path}"))
         *parents, last = path.split(".")
         at = tree
         for parent in parents:

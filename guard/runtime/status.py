@@ -15,6 +15,7 @@ from guard.runtime.lines import stamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guard.alerts.outbox import ChannelHealth
     from guard.dsl import Outcome, Rule
     from guard.engine.watched import Watched
     from guard.model import Quarantine
@@ -34,8 +35,12 @@ def status_document(
     *,
     bypass_path: str,
     outbox: Mapping[str, Mapping[str, int]],
+    clock_jump_us: int,
 ) -> dict[str, Any]:
-    """Return all a person asks of a running guard, JSON-able."""
+    """Return all a person asks of a running guard, JSON-able.
+
+    `outbox` are deliveries by channel and state, `clock_jump_us` how far the machine's clock was set since guard started.
+    """
     now_us = live.clock.now_us()
     rows = board_rows(live.pipeline, now_us)
     feeds = [feed_record(feed, now_us) for feed in live.feeds]
@@ -54,10 +59,13 @@ def status_document(
         "seq": live.seq,
         "durable": live.is_durable,
         "lag_max_ms": live.lag_max_us // 1000,
+        "clock_jump_ms": round(clock_jump_us / 1000),
+        "console_failures": live.console_failures,
         "rules": {"active": rulebook.active, "problem": rulebook.problem},
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
         "feeds": feeds,
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
+        "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "nearest": _nearest(live.pipeline),
         "markets": [row_record(row) for row in rows],
@@ -81,20 +89,32 @@ def quarantine_record(held: Quarantine) -> dict[str, Any]:
     }
 
 
+def channel_record(health: ChannelHealth) -> dict[str, Any]:
+    """Return how an alert channel fares since the start."""
+    return {
+        "failing": health.is_failing,
+        "delivered": health.delivered,
+        "failed": health.failed,
+        "dead": health.dead,
+        "error": health.error or None,
+    }
+
+
 def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
     """Return how a feed fares."""
     health = feed.connector.health()
     notes = list(health.notes)
-    if feed.problem:
-        notes.insert(0, feed.problem)
+    if feed.trouble:
+        notes.insert(0, feed.trouble)
     if feed.left_out:
         notes.append(f"{feed.left_out} more markets match; max_markets is {feed.plan.markets_max}")
     if feed.is_streaming and feed.unwarmed:
-        notes.append(f"no history for {len(feed.unwarmed)} markets: {', '.join(feed.unwarmed[:5])}")
+        notes.append(f"no history for {len(feed.unwarmed)} markets: {', '.join(sorted(feed.unwarmed)[:5])}")
     return {
         "exchange": feed.plan.name,
         "streaming": feed.is_streaming,
         "failures": feed.failures,
+        "problem": feed.trouble,
         "age_ms": None if health.last_event_us is None else max(0, now_us - health.last_event_us) / 1000,
         "received": health.received,
         "rejected": dict(health.rejected),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.model import IsolationState, Level
 from guard.runtime.blocked import BlockedTime
@@ -11,7 +11,7 @@ from guard.runtime.lines import DecisionLog, lines_of, stamp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guard.model import Decision, Transition, Verdict
+    from guard.model import Decision
 
 __all__ = ["RunRecord", "bot_lines"]
 
@@ -22,13 +22,26 @@ _AFTERMATH_US = 120_000_000
 _KEPT_MAX = 100_000
 
 
+class _Found(NamedTuple):
+    at_us: int
+    rule: str
+    market: str
+
+
+class _Opening(NamedTuple):
+    at_us: int
+    id: str
+    target: str
+    market: str
+
+
 class RunRecord:
-    """Collects the decisions of a run for its summary; bounded."""
+    """Collects the decisions of a run for its summary: counts of all of them, times of the first hundred thousand."""
 
     def __init__(self) -> None:
         self.log = DecisionLog()
-        self._verdicts: list[Verdict] = []
-        self._openings: list[Transition] = []
+        self._found: list[_Found] = []
+        self._openings: list[_Opening] = []
         self._blocked = BlockedTime()
 
     def take(self, decision: Decision) -> None:
@@ -39,9 +52,11 @@ class RunRecord:
             self._blocked.take(transition)
             is_opening = transition.quarantine.state is IsolationState.QUARANTINED and transition.actor == "guard"
             if is_opening and len(self._openings) < _KEPT_MAX:
-                self._openings.append(transition)
-        if len(self._verdicts) < _KEPT_MAX:
-            self._verdicts += [verdict for verdict in decision.verdicts if verdict.level >= Level.WARNING]
+                held = transition.quarantine
+                self._openings.append(_Opening(transition.at_us, held.id, str(held.target), str(held.hold.market or "")))
+        for verdict in decision.verdicts:
+            if verdict.level >= Level.WARNING and len(self._found) < _KEPT_MAX:
+                self._found.append(_Found(verdict.at_us, verdict.rule, str(verdict.market)))
 
     def summary(self, *, events: int, markets: int, seconds: float, now_us: int) -> dict[str, Any]:
         """Return the figures of the run."""
@@ -72,13 +87,13 @@ class RunRecord:
                 for act in acts
                 if act["harmless"]
             ],
-            "false_quarantines": len({opening.quarantine.id for opening in unexplained}),
-            "false_targets": sorted({str(opening.quarantine.target) for opening in unexplained}),
+            "false_quarantines": len({opening.id for opening in unexplained}),
+            "false_targets": sorted({opening.target for opening in unexplained}),
         }
 
     def _judged(self, act: dict[str, Any]) -> dict[str, Any]:
         rule = _RULES.get(act["pattern"], act["pattern"])
-        found = [v.at_us for v in self._verdicts if v.rule == rule and str(v.market) == act["market"] and _is_during(act, v.at_us)]
+        found = [v.at_us for v in self._found if v.rule == rule and v.market == act["market"] and _is_during(act, v.at_us)]
         blocked = [o.at_us for o in self._openings if _explains(act, o)]
         return {
             "pattern": act["pattern"],
@@ -94,9 +109,8 @@ def _is_during(act: dict[str, Any], at_us: int) -> bool:
     return bool(act["started_us"] <= at_us and (ended_us is None or at_us <= ended_us + _AFTERMATH_US))
 
 
-def _explains(act: dict[str, Any], opening: Transition) -> bool:
-    market = opening.quarantine.hold.market
-    return not act["harmless"] and market is not None and str(market) == act["market"] and _is_during(act, opening.at_us)
+def _explains(act: dict[str, Any], opening: _Opening) -> bool:
+    return not act["harmless"] and opening.market == act["market"] and _is_during(act, opening.at_us)
 
 
 def _after(act: dict[str, Any], times: Sequence[int]) -> float | None:

@@ -6,6 +6,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import structlog
+
 from guard.model import Market
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watchlist"]
 
+_log = structlog.get_logger(__name__)
 _MARKETS_MAX = 20_000
 
 
@@ -23,15 +26,16 @@ class Watchlist:
     Parameters
     ----------
     path
-        The file, a cache: it may be deleted at any time.
+        The file, a cache: it may be deleted at any time. Where it cannot be written, that is logged once.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_told = False
         self.markets = self._read()
 
     def _read(self) -> frozenset[str]:
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             names = json.loads(self._path.read_text(encoding="utf-8"))[:_MARKETS_MAX]
             return frozenset(str(Market.parse(name)) for name in names)
         return frozenset()
@@ -39,9 +43,14 @@ class Watchlist:
     def remember(self, markets: Iterable[str]) -> None:
         """Write the names where they changed."""
         names = frozenset(markets)
-        if names != self.markets:
-            self.markets = names
-            fresh = self._path.with_suffix(".new")
-            with suppress(OSError):
-                fresh.write_text(json.dumps(sorted(names)), encoding="utf-8")
-                fresh.replace(self._path)
+        if names == self.markets:
+            return
+        self.markets = names
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(sorted(names)), encoding="utf-8")
+            fresh.replace(self._path)
+        except OSError as error:
+            if not self._is_told:
+                self._is_told = True
+                _log.warning("the list of watched markets is not kept for a restart", error=str(error))

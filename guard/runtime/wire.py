@@ -23,7 +23,6 @@ from guard.runtime.publish import SnapshotPublisher
 from guard.runtime.rulebook import Rulebook
 from guard.runtime.settings import channel_urls, connector_factory, feed_plan, pipeline_settings
 from guard.runtime.state import StateFolder
-from guard.runtime.status import status_document
 from guard.runtime.summary import bot_lines
 from guard.runtime.watchlist import Watchlist
 from guard.store import LedgerStore
@@ -113,9 +112,10 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._on_decision,
         )
+        self.rulebook.connect(facts=lambda: [each.facts for each in self.pipeline.engine.watched], changed=self._rules_changed)
         self.live.publish()
-        operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass))
-        server = OperatorServer(state.socket, operators.handlers())
+        self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
+        server = OperatorServer(state.socket, self.operators.handlers())
         await self._stack.enter_async_context(server)
         await self.notifier.open()
         self.live.feeds = [
@@ -128,7 +128,6 @@ class RunningGuard:
                 sink=self.live.inlet,
                 clock=self.clock,
                 random=self.random,
-                announce=self.live.announce_feed,
             )
             for name, exchange in config.exchanges.items()
         ]
@@ -149,10 +148,13 @@ class RunningGuard:
         hangup = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
         extra = [
-            asyncio.create_task(self.rulebook.watch(self.clock, self._rules_changed), name="rules"),
+            asyncio.create_task(self.rulebook.watch(self.clock), name="rules"),
             asyncio.create_task(self._reload_on(hangup), name="reload"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
+        # What was told before a restart ends here: both say nothing where nothing was told.
+        self._rules_changed(None, self.rulebook.problem)
+        self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         try:
             await self.live.run(stop, also=extra, before_close=before_close)
         finally:
@@ -167,19 +169,20 @@ class RunningGuard:
         while True:
             await hangup.wait()
             hangup.clear()
-            before = self.rulebook.problem
-            program = await self.rulebook.reload()
-            if program is not None or self.rulebook.problem != before:
-                self._rules_changed(program, self.rulebook.problem)
+            await self.rulebook.reload()
 
     def _rules_changed(self, program: Program | None, problem: str | None) -> None:
         if program is not None:
             self.live.take(self.pipeline.load(program, self.clock.now_us()))
         if problem is None:
             self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.NORMAL)
+        elif program is not None:
+            self.live.announce(
+                "rules", "new rules run, but not all is well", f"{problem}\n{self.rulebook.active} rules are active."
+            )
         else:
             body = f"{problem}\nThe last good rules run on: {self.rulebook.active} of them."
-            self.live.announce("rules", "rules were not taken over", body)
+            self.live.announce("rules", "changes were not taken over", body)
 
     async def summary(self, record: RunRecord) -> dict[str, Any]:
         """Return what the run found; on the embedded exchange held against what was staged."""
@@ -207,5 +210,4 @@ class RunningGuard:
 
     async def status(self) -> dict[str, Any]:
         """Return the status document."""
-        counts = await self.outbox.counts()
-        return status_document(self.live, self.rulebook, bypass_path=str(self.state.bypass), outbox=counts)
+        return dict(await self.operators.status({}))

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     except ConfigurationError as error:
         return _leave(CONFIGURATION, str(error))
     except OSError as error:
-        return _leave(UNAVAILABLE, str(error))
+        return _leave(UNAVAILABLE, error.strerror or str(error))
     except (KeyboardInterrupt, asyncio.CancelledError):
         pass
     return 0

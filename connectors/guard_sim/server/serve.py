@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import sys
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ async def serve(options: Mapping[str, Any], announce: Callable[[dict[str, Any]],
         port = await _listen(stack, exchange.app(), int(options.get("port", 0)))
         urls: dict[str, Any] = {"rest": f"http://{HOST}:{port}", "ws": f"ws://{HOST}:{port}/stream", "inbox": None}
         if options.get("inbox") is not None:
-            urls["inbox"] = f"http://{HOST}:{await _listen(stack, Inbox(now_us).app(), int(options['inbox']))}"
+            urls["inbox"] = f"http://{HOST}:{await _listen(stack, Inbox(now_us).app(), int(options['inbox']), of='inbox')}"
         # One full collection would walk the whole market while readers wait.
         gc.freeze()
         announce(urls)
@@ -54,12 +55,22 @@ async def serve(options: Mapping[str, Any], announce: Callable[[dict[str, Any]],
             parent.cancel()
 
 
-async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, port: int) -> int:
+async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, port: int, *, of: str = "port") -> int:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, HOST, port)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        also = " and the channels under alerts with it" if of == "inbox" else ""
+        raise OSError(
+            error.errno,
+            f"port {port} of {HOST} is in use, by another guard perhaps: stop that one, or set options.{of} of this exchange in "
+            f"guard.yaml to a free port{also}",
+        ) from error
     return int(runner.addresses[0][1])
 
 

@@ -200,7 +200,7 @@ async def test_a_taken_port_is_told(tmp_path: Path) -> None:
     blocker = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = blocker.sockets[0].getsockname()[1]
     async with blocker, _connected(tmp_path, port=port) as (connector, _):
-        with pytest.raises(Disconnected, match="address already in use"):
+        with pytest.raises(Disconnected, match=r"options\.port of this exchange in guard\.yaml to a free port"):
             await connector.open()
 
 
