@@ -9,7 +9,7 @@ from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
 from guard.features.kernel import Kernel
-from guard.model import Channel, DataState, Kind, Market, Status
+from guard.model import Channel, DataState, Kind, Market, RuleMode, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,11 @@ class Engine:
         return watched.health.state(
             now_us,
             is_covered=self.kernel.data_ready(row),
-            is_degraded=any(episode.is_unknown(now_us) for episode in watched.episodes),
+            is_degraded=any(
+                episode.is_unknown(now_us)
+                for number, episode in zip(watched.binding.rules, watched.episodes, strict=True)
+                if self.program.rules[number].mode is not RuleMode.SHADOW
+            ),
         )
 
     def load(self, program: Program, now_us: int) -> None:

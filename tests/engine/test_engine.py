@@ -87,7 +87,12 @@ def test_a_quiet_market_costs_nothing() -> None:
 
 
 def test_a_rule_that_cannot_tell_does_not_keep_the_engine_busy() -> None:
-    feed = Feed(BUSY.replace("trades(10s) >= 3", "vol_z(10s, baseline=6h) > 3"))
+    unknown = BUSY.replace("trades(10s) >= 3", "vol_z(10s, baseline=6h) > 3")
+    shadow = Feed(unknown.replace("enforce", "shadow"))
+    burst(shadow, 20)
+    shadow.until(10_000)
+    assert shadow.engine.data_state(shadow.row, T0 + 10_000 * S) is not DataState.DEGRADED
+    feed = Feed(unknown)
     burst(feed, 20)
     feed.until(10_000)
     assert feed.engine.evaluations <= 12
