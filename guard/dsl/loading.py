@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import guard
 from guard.dsl.compilation import compiled
-from guard.dsl.document import Items, Scalar, Table
+from guard.dsl.document import Items, Node, Scalar, Table
 from guard.dsl.environment import Secrets, overlay
 from guard.dsl.problems import Place, Report, Source, did_you_mean
 from guard.dsl.reading import read_file
@@ -31,6 +31,14 @@ SHIPPED = "guard:"
 _SUFFIXES = (".yaml", ".yml")
 _TEST_SUFFIXES = (".test.yaml", ".test.yml")
 _FILES_MAX = 500
+INERT_KEYS = (
+    ("on_market_wide",),
+    ("alerts", "group"),
+    ("alerts", "quiet_hours"),
+    ("alerts", "digest"),
+    ("storage", "keep"),
+    ("http", "listen"),
+)
 
 
 def load_guard(path: Path | str, env: Mapping[str, str]) -> GuardConfig:
@@ -104,9 +112,27 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
     config = validate(GuardConfig, tree, report, is_hidden=_is_secret)
     if config is None:
         return None
+    _warn_of_inert_keys(tree, report)
     config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
     config._tree = tree  # noqa: SLF001 - likewise
     return config
+
+
+def _warn_of_inert_keys(tree: Table, report: Report) -> None:
+    """Say which keys this version reads but does not act on: a safety net that is not there must not look as if it were."""
+    for path in INERT_KEYS:
+        node: Node | None = tree
+        key = None
+        for part in path:
+            entry = node.entries.get(part) if isinstance(node, Table) else None
+            node, key = (None, None) if entry is None else (entry.node, entry.key)
+        if key is not None:
+            report.add("W004", key, f"{'.'.join(path)} is read, but this version does not act on it yet")
+    exchanges = tree.entries.get("exchanges")
+    for exchange in exchanges.node.entries.values() if exchanges is not None and isinstance(exchanges.node, Table) else ():
+        limits = exchange.node.entries.get("limits") if isinstance(exchange.node, Table) else None
+        if limits is not None:
+            report.add("W004", limits.key, "limits is read, but this version does not act on it yet")
 
 
 def _is_secret(path: Sequence[str | int]) -> bool:

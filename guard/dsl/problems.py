@@ -57,6 +57,7 @@ NAMES = {
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
+    "W004": "no-effect-yet",
 }
 
 
