@@ -1,4 +1,3 @@
-
 from typing import TYPE_CHECKING
 
 from guard.model import Batch, Kind
