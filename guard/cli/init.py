@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from guard.errors import GuardError
 
 __all__ = ["init"]
 
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRAILING_COMMA = re.compile(rf"{_STRING}|,(\s*[\]}}])", re.DOTALL)
+_GLOB = re.compile(r"[A-Za-z0-9*_/:.\-]+")
 _HEAD = """\
 # guard: what is watched, which rules decide, who is told. Check it with: guard config check
 version: 1
@@ -72,21 +77,27 @@ def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bo
         raise GuardError(f"{path} is there already; guard init writes no file that exists")
     if bot and not bot_config:
         raise click.UsageError("--bot needs --config, the bot's configuration file")
-    markets = ["*/USDT"]
+    markets, left_out = ["*/USDT"], list[str]()
     if bot_config:
-        exchange, markets = _freqtrade(bot_config, exchange)
+        exchange, markets, left_out = _freqtrade(bot_config, exchange)
     text = _HEAD.format(mode="observe" if exchange else "enforce")
     if exchange:
         _known(exchange)
         text += _LIVE.format(exchange=exchange, markets=json.dumps(markets), markets_max=max(100, len(markets)))
     else:
         text += _EMBEDDED
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise GuardError(f"{path} cannot be written: {error.strerror}") from error
     if output.is_json:
-        output.document({"written": [str(path)], "exchange": exchange or "sim", "mode": "observe" if exchange else "enforce"})
+        mode = "observe" if exchange else "enforce"
+        output.document({"written": [str(path)], "exchange": exchange or "sim", "mode": mode, "left_out": left_out})
     else:
+        if left_out:
+            output.text(f"not taken over, for guard.yaml has * only: {', '.join(left_out)}")
         output.text(f"wrote {path}\nnext: cd {folder} && guard config check && guard run")
     return Exit.OK
 
@@ -106,15 +117,22 @@ def _known(exchange: str) -> None:
         raise GuardError(f"ccxt streams no exchange {exchange!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
 
 
-def _freqtrade(path: Path, exchange: str | None) -> tuple[str, list[str]]:
+def _freqtrade(path: Path, exchange: str | None) -> tuple[str, list[str], list[str]]:
+    """Return exchange, markets, and what of the whitelist is no glob and could not be taken over."""
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = json.loads(_without_comments(path.read_text(encoding="utf-8")))
         section = document["exchange"]
-        pairs = [pair for pair in section["pair_whitelist"] if isinstance(pair, str)]
-        name = exchange or section["name"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise GuardError(
-            f"{path} is no Freqtrade configuration with exchange.name and exchange.pair_whitelist: {error!r}"
-        ) from error
-    # Freqtrade's whitelist may hold regular expressions; guard.yaml has globs.
-    return name, [pair.replace(".*", "*") for pair in pairs] or ["*/USDT"]
+        # A bot with a dynamic pair list has no whitelist: it trades whatever its stake buys.
+        pairs = [pair.replace(".*", "*") for pair in section.get("pair_whitelist", ()) if isinstance(pair, str)]
+        name = exchange or str(section["name"])
+        stake = str(document.get("stake_currency") or "USDT")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GuardError(f"{path} is no Freqtrade configuration with exchange.name: {error!r}") from error
+    globs = [pair for pair in pairs if _GLOB.fullmatch(pair)]
+    return name, globs or [f"*/{stake}"], [pair for pair in pairs if pair not in globs]
+
+
+def _without_comments(text: str) -> str:
+    """Return the JSON of a text with ``//`` and ``/* */`` comments and trailing commas, as Freqtrade reads it."""
+    without = _COMMENT.sub(lambda found: found[0] if found[0].startswith('"') else " ", text)
+    return _TRAILING_COMMA.sub(lambda found: found[0] if found[0].startswith('"') else found[1], without)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +36,16 @@ def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: P
 
     write = output.line if output.is_json else _printer(output)
     run = Replay(Pipeline(_program(rules_folder)), batch_rows=batch_rows, write=write)
-    summary = run.run(list(files), exchange=exchange, clock=SystemClock())
-    if output.is_json:
-        output.line(summary)
-    else:
-        _print_summary(output, summary)
+    try:
+        summary = run.run(list(files), exchange=exchange, clock=SystemClock())
+        if output.is_json:
+            output.line(summary)
+        else:
+            _print_summary(output, summary)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough (head); otherwise Python would complain of the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.OK
 
 

@@ -9,6 +9,7 @@ import click
 from guard.api.call import call
 from guard.cli.output import Exit, Output
 from guard.client.places import locate
+from guard.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,21 +55,24 @@ def status(output: Output, *, watch: bool, state: str | None) -> int:
 def why(output: Output, market: str, rule: str | None, state: str | None) -> int:
     """Explain what each rule makes of MARKET now: every condition with its value, and what is missing to fire."""
     found = call(locate(state).socket, "why", market=market)
+    if rule is not None:
+        known = [told["rule"] for told in found["rules"]]
+        if rule not in known:
+            raise GuardError(f"no rule {rule!r} looks at {market}; these do: {', '.join(known) or 'none yet'}")
+        found = {**found, "rules": [told for told in found["rules"] if told["rule"] == rule]}
     if output.is_json:
         output.document(found)
         return Exit.OK
-    _print_why(output, found, rule)
+    _print_why(output, found)
     return Exit.OK
 
 
-def _print_why(output: Output, found: Mapping[str, Any], only: str | None) -> None:
+def _print_why(output: Output, found: Mapping[str, Any]) -> None:
     output.text(f"{found['market']}: {found['state']}, data {found['data']}")
     for held in found["quarantines"]:
         output.text(f"  {held['state']} until {held['until']} by {held['rule']}: {held['reason']}")
         output.text(f"  release it with: guard quarantine release {held['id']} --reason ...")
     for told in found["rules"]:
-        if only is not None and told["rule"] != only:
-            continue
         score = "unknown" if told["score"] is None else f"{told['score']:.2f}"
         output.text(f"\n{told['rule']} ({told['mode']}): {told['level']}, score {score}")
         for part in told["factors"]:

@@ -36,6 +36,11 @@ class Rows:
         return {row for kind, row, side, key in self.rows if (kind, side, key) == (Kind.STATUS, Channel.ALL, Status.LOST)}
 
 
+def say_live(markets: Mapping[Market, int], sink: Sink) -> None:
+    for row in markets.values():
+        sink.append(Kind.STATUS, row, at_us=1, received_us=1, side=Channel.ALL, key=Status.LIVE)
+
+
 class Script:
     """What the connectors of a test do, one after the other; shared by all that a feed makes.
 
@@ -47,7 +52,7 @@ class Script:
         self.made = 0
         self.states: dict[str, str] = {"ws://x": "live"}
         self.fail = asyncio.Event()
-        self.live: Callable[[Mapping[Market, int], Sink], None] | None = None
+        self.live: Callable[[Mapping[Market, int], Sink], None] = say_live
 
     def connect(self) -> ScriptedConnector:
         self.made += 1
@@ -77,8 +82,7 @@ class ScriptedConnector:
             await self._do("history")
 
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
-        if self._script.live is not None:
-            self._script.live(markets, sink)
+        self._script.live(markets, sink)
         await self._do("stream")
         await self._script.fail.wait()
         self._script.fail.clear()

@@ -1,0 +1,155 @@
+"""Rules that are loaded, watched, and replaced only by ones without a mistake."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alerts.support import MovedClock
+
+from guard.errors import ConfigurationError
+from guard.model import Market, MarketFacts
+from guard.runtime.rulebook import Rulebook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from guard.dsl import Program
+
+GOOD = "rules:\n  busy: {mode: enforce, when: trades(10s) > 3, level: danger}\n"
+OTHER = GOOD + "  calm: {mode: shadow, when: trades(10s) < 1, level: warning}\n"
+BROKEN = "rules:\n  busy: {mode: enforce, when: tradez(10s) > 3, level: danger}\n"
+CONFIG = "version: 1\nmode: enforce\nrules: [rules/*.yaml]\nexchanges: {sim: {connector: sim}}\n"
+FACTS = [MarketFacts(Market("x", "A/USDT")), MarketFacts(Market("x", "B/USDT"))]
+
+
+class Bench:
+    """A folder with guard.yaml, one rule file and the copy of the last good ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "guard.yaml"
+        self.rules = folder / "rules" / "own.yaml"
+        self.last_good = folder / ".guard" / "last-good-rules"
+        self.rules.parent.mkdir()
+        self.config.write_text(CONFIG)
+        self.rules.write_text(GOOD)
+        self.changes: list[tuple[Program | None, str | None]] = []
+
+    def start(self) -> Rulebook:
+        book = Rulebook(self.config, {}, last_good=self.last_good)
+        book.connect(facts=lambda: FACTS, changed=lambda program, problem: self.changes.append((program, problem)))
+        return book
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_first_start_with_broken_rules_raises(bench: Bench) -> None:
+    bench.rules.write_text(BROKEN)
+    with pytest.raises(ConfigurationError, match="tradez"):
+        bench.start()
+
+
+def test_a_restart_with_broken_rules_runs_the_last_good_ones_and_says_so(bench: Bench) -> None:
+    before = bench.start().program.hash
+    bench.rules.write_text(BROKEN)
+    book = bench.start()
+    assert (book.program.hash, book.active) == (before, 1)
+    assert "tradez" in str(book.problem)
+
+
+def test_a_copy_that_was_being_replaced_when_the_machine_stopped_is_found(bench: Bench) -> None:
+    bench.start()
+    bench.last_good.rename(bench.last_good.with_suffix(".old"))
+    bench.rules.write_text(BROKEN)
+    assert bench.start().active == 1
+
+
+def test_a_copy_that_cannot_be_used_leaves_the_mistake_of_the_rules_to_be_told(bench: Bench) -> None:
+    bench.start()
+    for file in bench.last_good.iterdir():
+        file.write_text("rules: {a: {when: nonsense(}}")
+    bench.rules.write_text(BROKEN)
+    with pytest.raises(ConfigurationError, match=r"own\.yaml:2:"):
+        bench.start()
+
+
+def test_a_start_without_room_for_the_copy_is_a_start(bench: Bench) -> None:
+    bench.last_good.parent.mkdir()
+    bench.last_good.with_suffix(".new").write_text("in the way")
+    assert bench.start().active == 1
+
+
+async def test_new_rules_are_bound_to_every_open_market_before_they_are_handed_over(bench: Bench) -> None:
+    book = bench.start()
+    bench.rules.write_text(OTHER)
+    program = await book.reload()
+    assert program is not None
+    assert set(program._bindings) == set(FACTS)
+    assert bench.changes == [(program, None)]
+    assert book.active == 2
+
+
+async def test_broken_rules_change_nothing_and_are_told_once(bench: Bench) -> None:
+    book = bench.start()
+    bench.rules.write_text(BROKEN)
+    for _ in range(2):
+        assert await book.reload() is None
+    assert book.active == 1
+    assert [program for program, _ in bench.changes] == [None]
+    assert "tradez" in str(book.problem)
+    bench.rules.write_text(GOOD)
+    await book.reload()
+    assert bench.changes[1:] == [(None, None)]
+
+
+async def test_a_file_that_cannot_be_read_ends_nothing(bench: Bench) -> None:
+    book = bench.start()
+    bench.rules.unlink()
+    bench.rules.symlink_to(bench.rules)
+    assert await book.reload() is None
+    assert book.problem
+    assert book.active == 1
+
+
+async def test_a_mistake_of_the_compiler_ends_nothing(bench: Bench) -> None:
+    book: Any = bench.start()
+    book.connect(facts=lambda: [object()], changed=lambda program, problem: bench.changes.append((program, problem)))
+    bench.rules.write_text(OTHER)
+    assert await book.reload() is None
+    assert "a mistake of guard" in bench.changes[0][1]
+    assert book.active == 1
+
+
+async def test_a_change_beyond_the_rules_asks_for_a_restart(bench: Bench) -> None:
+    book = bench.start()
+    bench.config.write_text(CONFIG.replace("enforce", "observe"))
+    await book.reload()
+    assert "restart guard" in str(book.problem)
+    assert bench.changes == [(None, book.problem)]
+
+
+async def test_reloads_at_the_same_moment_hand_over_once(bench: Bench) -> None:
+    book = bench.start()
+    bench.rules.write_text(OTHER)
+    programs = await asyncio.gather(*(book.reload() for _ in range(4)))
+    assert sum(program is not None for program in programs) == 1
+    assert len(bench.changes) == 1
+
+
+async def test_changed_files_are_noticed_within_a_second(bench: Bench) -> None:
+    clock = MovedClock()
+    book = bench.start()
+    task = asyncio.create_task(book.watch(clock))
+    await clock.advance(5)
+    assert bench.changes == []
+    bench.rules.write_text(OTHER)
+    await clock.advance(1)
+    async with asyncio.timeout(5):
+        while not bench.changes:  # noqa: ASYNC110 - the reload's thread is waited for
+            await asyncio.sleep(0.01)
+    assert book.active == 2
+    task.cancel()
