@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["board_view"]
 
 _LEVEL_STYLES = {"normal": "green", "warning": "yellow", "danger": "bold red", "critical": "bold white on red"}
+_BAR_STYLES = {"normal": "green", "warning": "yellow", "danger": "red", "critical": "red"}
 _STATE_STYLES = {"normal": "dim", "quarantined": "bold red", "probation": "yellow"}
 _DATA_STYLES = {"ok": "green", "new": "cyan", "warming": "cyan", "degraded": "yellow"}
 _FACTORS = {"price_volatility": "price", "volume_anomaly": "volume", "order_book": "book", "trade_pattern": "pattern"}
@@ -70,7 +71,7 @@ def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
         table.add_row(
             escape(row["market"]),
             "   -" if score is None else f"{score:4.2f}",
-            Text(_bar(score, _BAR_CELLS if is_wide else _NARROW_CELLS), style=_LEVEL_STYLES[row["level"]]),
+            Text(_bar(score, _BAR_CELLS if is_wide else _NARROW_CELLS), style=_BAR_STYLES[row["level"]]),
             *wide,
             Text(row["level"], style=_LEVEL_STYLES[row["level"]]),
             Text(_state(row), style=_STATE_STYLES[row["state"]]),
@@ -113,7 +114,9 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
     if status["rules"]["problem"]:
         lines.append(f"[bold red]rules are broken, the last good ones run:[/] {escape(status['rules']['problem'])}")
     for feed in status["feeds"]:
-        lines += [f"[bold red]{escape(feed['exchange'])}:[/] {escape(note)}" for note in feed["notes"]]
+        if feed["problem"]:
+            lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")
+        lines += [f"[dim]{escape(feed['exchange'])}: {escape(note)}[/]" for note in feed["notes"] if note != feed["problem"]]
     for held in status["quarantines"]:
         lines.append(
             f"[bold red]{held['state']}[/] {escape(held['target'])} until {held['until'][:19]}Z  {escape(held['reason'])}  "
