@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DETECTORS = {entry.name: entry for entry in entry_points(group="guard.detectors")}
 NAMES = sorted(path.stem for path in PACKS.glob("*.yaml") if not path.name.endswith(".test.yaml") and path.stem in DETECTORS)
+STREAMS = frozenset({"trades", "book", "peers"})
 _values = st.one_of(st.just(math.nan), st.just(0.0), st.floats(-1e9, 1e9), st.floats(0, 1))
 
 
@@ -42,7 +43,7 @@ def test_a_detector_is_named_documented_and_has_a_frozen_model(name: str) -> Non
 @given(data=st.data())
 def test_scores_stay_in_range_and_unknown_raises_none(name: str, data: st.DataObject) -> None:
     compiled = program(name)
-    binding = compiled.bind(MarketFacts(Market("sim", "X/USDT")))
+    binding = compiled.bind(MarketFacts(Market("sim", "X/USDT"), streams=STREAMS))
     values = data.draw(st.lists(_values, min_size=len(compiled.leaves), max_size=len(compiled.leaves)))
     (outcome,) = binding.evaluate(values)
     for score in (outcome.score, *outcome.detectors):
@@ -55,14 +56,14 @@ def test_scores_stay_in_range_and_unknown_raises_none(name: str, data: st.DataOb
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cold_market_is_unknown(name: str) -> None:
-    bench = Bench(program(name), [MarketFacts(Market("sim", "X/USDT"))])
+    bench = Bench(program(name), [MarketFacts(Market("sim", "X/USDT"), streams=STREAMS)])
     (moment,) = bench.append(Kind.TRADE, 0, at_us=START, received_us=START, price=1.0, amount=1.0, side=1)
     assert not moment.fires
     assert not moment.score
 
 
 def test_an_exchange_away_from_two_others_is_in_danger() -> None:
-    bench = Bench(program("divergence"), [MarketFacts(Market(f"x{number}", "A/USDT")) for number in range(3)])
+    bench = Bench(program("divergence"), [MarketFacts(Market(f"x{number}", "A/USDT"), streams=STREAMS) for number in range(3)])
     for row, mid in enumerate((100.0, 101.0, 100.0)):
         feed(bench.kernel, snapshot(START, mid, row))
     scores = [next(bench.look(row, START + 1, START + SECOND)).score for row in range(3)]
