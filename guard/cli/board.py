@@ -112,7 +112,7 @@ def _age(milliseconds: float) -> str:
 def _notes(status: Mapping[str, Any]) -> list[str]:
     lines = []
     if status["rules"]["problem"]:
-        lines.append(f"[bold red]rules are broken, the last good ones run:[/] {escape(status['rules']['problem'])}")
+        lines.append(f"[bold red]rules:[/] {escape(status['rules']['problem'])}")
     for feed in status["feeds"]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")
@@ -132,4 +132,7 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
     dead = sum(counts.get("dead", 0) for counts in status["outbox"].values())
     if pending or dead:
         lines.append(f"[yellow]alerts:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
+    for name, health in status["channels"].items():
+        if health["failing"]:
+            lines.append(f"[bold red]alert channel {escape(name)} does not deliver:[/] {escape(str(health['error']))}")
     return lines

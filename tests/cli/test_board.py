@@ -1,0 +1,68 @@
+"""The board: whatever the status holds, it is shown, and nothing in it is markup."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from guard.cli.board import board_view
+
+EVIL = "sim:[bold]X[/bold]/USDT"
+
+
+def status(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    row = {
+        "market": EVIL, "level": "danger", "score": None, "rule": "pump_dump", "factors": {"price_volatility": None},
+        "state": "quarantined", "data": "stale", "age_ms": None, "until": None, "rules_active": 0, "rules_expected": 2,
+    }  # fmt: skip
+    return {
+        "mode": "enforce", "watched": 1, "ready": 0, "events_per_second": 0.0, "feed_age_ms": None, "durable": True,
+        "uptime_s": 3.0, "channels": {},
+        "rules": {"active": 2, "problem": None}, "bypass": None, "feeds": [], "outbox": {}, "quarantines": [], "nearest": [],
+        "markets": [row], **changes,
+    }  # fmt: skip
+
+
+def shown(document: dict[str, Any], *, width: int = 140, **options: int) -> str:
+    text = io.StringIO()
+    Console(file=text, width=width).print(board_view(document, width=width, **options))
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 118, 200])
+def test_a_market_without_figures_is_shown_as_it_is_named(width: int) -> None:
+    board = shown(status(), width=width)
+    assert "[bold]" in board
+    assert "quarantined" in board
+
+
+def test_trouble_is_written_out() -> None:
+    feed = {"exchange": "sim", "problem": "port [8788] is in use", "notes": ["port [8788] is in use", "[b]note[/b]"]}
+    board = shown(
+        status(
+            durable=False,
+            feeds=[feed],
+            rules={"active": 1, "problem": "own.yaml:2: [x] is unknown"},
+            bypass={"until": "12:00", "reason": "r", "actor": "a"},
+            channels={"people": {"failing": True, "error": "[x] 500"}},
+            outbox={"people": {"pending": 2, "dead": 1}},
+        )
+    )
+    for words in (
+        "LEDGER CANNOT BE WRITTEN",
+        "sim: port [8788] is in use",
+        "sim: [b]note[/b]",
+        "alert channel people does not deliver: [x] 500",
+        "rules: own.yaml:2: [x] is unknown",
+        "BYPASSED until 12:00",
+        "2 waiting, 1 undeliverable",
+    ):
+        assert words in board
+
+
+def test_the_rest_is_counted_where_there_are_too_many_markets() -> None:
+    rows = status()["markets"] * 7
+    assert "and 4 calmer markets" in shown(status(markets=rows), rows_max=3)
