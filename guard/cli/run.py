@@ -14,6 +14,7 @@ from guard.cli.durations import duration_option
 from guard.cli.output import Exit, Output
 
 if TYPE_CHECKING:
+    from guard.dsl import GuardConfig
     from guard.runtime.printer import Printer
     from guard.runtime.wire import RunningGuard
 
@@ -30,15 +31,13 @@ __all__ = ["run"]
 def run(output: Output, config_path: Path, state: Path | None, for_us: int | None) -> int:
     """Watch the exchanges of guard.yaml until stopped."""
     from guard.dsl import load_guard
-    from guard.runtime.logs import set_up_logging
     from guard.runtime.printer import Printer
 
-    log = load_guard(config_path, os.environ).log
+    config = load_guard(config_path, os.environ)
     # Each way out has its own thread: nobody reads the board, and the log goes on all the same.
     printer, log_printer = Printer(), Printer()
-    set_up_logging(log_printer, level=log.level, style=log.format)
     try:
-        asyncio.run(_run(output, printer, config_path, state, for_us))
+        asyncio.run(_run(output, config, state, for_us, printer=printer, log_printer=log_printer))
     except BaseException:
         printer.close()
         log_printer.close()
@@ -63,17 +62,25 @@ def _leave(printer: Printer, log_printer: Printer) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-async def _run(output: Output, printer: Any, config_path: Path, state: Path | None, for_us: int | None) -> None:  # noqa: ANN401 - imported late
-    from guard.cli.console import JsonConsole, make_console
-    from guard.runtime.wire import RunningGuard
+async def _run(
+    output: Output, config: GuardConfig, state: Path | None, for_us: int | None, *, printer: Printer, log_printer: Printer
+) -> None:
+    from guard.runtime.opening import Opening
 
-    console = JsonConsole(output, printer) if output.is_json else make_console(printer)
-    async with RunningGuard(config_path, os.environ, state_path=state, on_decision=console.decision) as guard:
-        board = asyncio.create_task(console.follow(guard), name="board")
-        try:
-            await guard.run(for_s=None if for_us is None else for_us / 1e6, before_close=lambda: _finish(guard, console))
-        finally:
-            board.cancel()
+    async with Opening(config, state) as opening:
+        # Bots have their answer now; what follows takes long to import.
+        from guard.cli.console import JsonConsole, make_console
+        from guard.runtime.logs import set_up_logging
+        from guard.runtime.wire import RunningGuard
+
+        set_up_logging(log_printer, level=config.log.level, style=config.log.format)
+        console = JsonConsole(output, printer) if output.is_json else make_console(printer)
+        async with RunningGuard(opening, config.path, os.environ, on_decision=console.decision) as guard:
+            board = asyncio.create_task(console.follow(guard), name="board")
+            try:
+                await guard.run(for_s=None if for_us is None else for_us / 1e6, before_close=lambda: _finish(guard, console))
+            finally:
+                board.cancel()
 
 
 async def _finish(guard: RunningGuard, console: Any) -> None:  # noqa: ANN401 - either console

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from guard.errors import GuardError
-from guard.model import DataState, Decision, Image, Level, Market, MarketView
+from guard.model import DataState, Decision, Image, Level, Market
 from guard.runtime.commit import Committer
 from guard.runtime.inlet import Inlet
+from guard.runtime.opening import NOT_OPEN
 from guard.runtime.trouble import News, Trouble
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ _PUBLISH_US = 1_000_000
 _LAG_TOLD_US = 1_000_000
 _RATE_WINDOW_S = 20
 _DRAIN_S = 5.0
-_NOT_OPEN = MarketView(data=str(DataState.WARMING), level=str(Level.NORMAL), score=None, rules_active=0, rules_expected=0)
-_NOT_REACHED = _NOT_OPEN._replace(data=str(DataState.STALE))
+_NOT_REACHED = NOT_OPEN._replace(data=str(DataState.STALE))
 _SILENT = frozenset({DataState.STALE, DataState.MAINTENANCE})
 # A guard that lasts this long after a start has got over what ended it before.
 _SETTLED_US = 120_000_000
@@ -222,7 +222,7 @@ class Live:
         image = self.pipeline.image()
         failing = {feed.plan.name for feed in self.feeds if feed.failures and not feed.is_streaming}
         waiting = {
-            name: _NOT_REACHED if Market.parse(name).exchange in failing else _NOT_OPEN
+            name: _NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN
             for name in self.watchlist.markets
             if name not in image.markets
         }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
-
-import structlog
 
 from guard.model import Market
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Watchlist"]
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 _MARKETS_MAX = 20_000
 
 
@@ -53,4 +52,4 @@ class Watchlist:
         except OSError as error:
             if not self._is_told:
                 self._is_told = True
-                _log.warning("the list of watched markets is not kept for a restart", error=str(error))
+                _log.warning("the list of watched markets is not kept for a restart: %s", error)

@@ -15,17 +15,13 @@ from guard.api.server import OperatorServer
 from guard.errors import Unavailable
 from guard.model import Level
 from guard.pipeline import Pipeline
-from guard.runtime.clock import SystemClock, seeded_random
+from guard.runtime.clock import seeded_random
 from guard.runtime.feed import Feed
 from guard.runtime.live import Live
 from guard.runtime.operators import Operators
-from guard.runtime.publish import SnapshotPublisher
 from guard.runtime.rulebook import Rulebook
 from guard.runtime.settings import channel_urls, connector_factory, feed_plan, pipeline_settings
-from guard.runtime.state import StateFolder
 from guard.runtime.summary import bot_lines
-from guard.runtime.watchlist import Watchlist
-from guard.store import LedgerStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
     from guard.model import Decision
+    from guard.runtime.opening import Opening
     from guard.runtime.summary import RunRecord
 
 __all__ = ["RunningGuard"]
@@ -45,33 +42,35 @@ class RunningGuard:
 
     Parameters
     ----------
+    opening
+        Entered: holds lock, ledger and snapshot.
     path, env
         guard.yaml and the environment.
-    state_path
-        State folder; None takes the one of guard.yaml.
     on_decision
         Told of every decision at once.
 
     Notes
     -----
-    Use it as an asynchronous context manager, then `run`. Entering takes the lock, opens the ledger, publishes what it remembers
-    and opens the operator's door, all before any exchange is contacted. Raises ConfigurationError and StateError.
+    Use it as an asynchronous context manager, then `run`. Entering loads the rules, publishes and opens the operator's door, all
+    before any exchange is contacted. Raises ConfigurationError and StateError.
     """
 
     def __init__(
         self,
+        opening: Opening,
         path: Path,
         env: Mapping[str, str],
         *,
-        state_path: Path | None,
         on_decision: Callable[[Decision], None],
     ) -> None:
+        self._opening = opening
         self._path = path
         self._env = env
-        self._state_path = state_path
         self._on_decision = on_decision
         self._stack = AsyncExitStack()
-        self.clock = SystemClock()
+        self.clock = opening.clock
+        self.state = opening.state
+        self.store = opening.store
         self.random = seeded_random()
 
     async def __aenter__(self) -> Self:
@@ -86,15 +85,9 @@ class RunningGuard:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        from guard.dsl import load_guard  # noqa: PLC0415 - the lock comes first, and needs the folder only
-
-        state = StateFolder(self._state_path or load_guard(self._path, self._env).state_folder)
-        self.state = self._stack.enter_context(state)
+        state, ledger = self.state, self._opening.ledger
         self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules)
         config = self.rulebook.config
-        self.store = LedgerStore(state.ledger, clock=self.clock)
-        ledger = await self.store.open()
-        self._stack.push_async_callback(self.store.close)
         self.pipeline = Pipeline(self.rulebook.program, pipeline_settings(config))
         self.pipeline.recall(ledger, self.clock.now_us())
         self.notifier = NotificationHandler(channel_urls(config))
@@ -104,9 +97,9 @@ class RunningGuard:
             self.pipeline,
             store=self.store,
             ledger=ledger,
-            publisher=SnapshotPublisher(state.snapshot_folder, self.clock),
+            publisher=self._opening.publisher,
             outbox=self.outbox,
-            watchlist=Watchlist(state.caches / "watched.json"),
+            watchlist=self._opening.watchlist,
             clock=self.clock,
             random=self.random,
             notify=self.notifier.send,
@@ -114,10 +107,10 @@ class RunningGuard:
         )
         self.rulebook.connect(facts=lambda: [each.facts for each in self.pipeline.engine.watched], changed=self._rules_changed)
         self.live.publish()
+        self.live.publisher.beat()
         self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
         server = OperatorServer(state.socket, self.operators.handlers())
         await self._stack.enter_async_context(server)
-        await self.notifier.open()
         self.live.feeds = [
             Feed(
                 feed_plan(name, exchange),
@@ -150,6 +143,7 @@ class RunningGuard:
         extra = [
             asyncio.create_task(self.rulebook.watch(self.clock), name="rules"),
             asyncio.create_task(self._reload_on(hangup), name="reload"),
+            asyncio.create_task(self._open_channels(), name="channels"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.
@@ -164,6 +158,11 @@ class RunningGuard:
         if for_s is not None:
             await self.clock.sleep(for_s)
             stop.set()
+
+    async def _open_channels(self) -> None:
+        """Load Apprise, which takes most of a second; a channel that it does not know ends guard with its error."""
+        await self.notifier.open()
+        await asyncio.Event().wait()
 
     async def _reload_on(self, hangup: asyncio.Event) -> None:
         while True:

@@ -1,0 +1,74 @@
+"""The first thing a starting guard does: take its folder and ledger, and tell bots what it remembers."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from guard.model import DataState, Image, Level, MarketView
+from guard.quarantine import VisibleBlocks
+from guard.runtime.clock import SystemClock
+from guard.runtime.publish import SnapshotPublisher
+from guard.runtime.state import StateFolder
+from guard.runtime.watchlist import Watchlist
+from guard.store import LedgerStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from guard.dsl import GuardConfig
+
+__all__ = ["NOT_OPEN", "Opening"]
+
+# A market of the last run before its exchange is open again.
+NOT_OPEN = MarketView(data=str(DataState.WARMING), level=str(Level.NORMAL), score=None, rules_active=0, rules_expected=0)
+
+
+class Opening:
+    """Lock, ledger and a first snapshot, before anything that takes long to import.
+
+    Parameters
+    ----------
+    config
+        guard.yaml.
+    state_path
+        State folder; None takes the one of guard.yaml.
+
+    Notes
+    -----
+    An asynchronous context manager. Once entered, bots see every block of the ledger and the markets of the last run as warming,
+    with a fresh heartbeat. Raises StateError where another guard runs, or the ledger cannot be used.
+    """
+
+    def __init__(self, config: GuardConfig, state_path: Path | None) -> None:
+        self.config = config
+        self.clock = SystemClock()
+        self.state = StateFolder(state_path or config.state_folder)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._stack.enter_context(self.state)
+            self.store = LedgerStore(self.state.ledger, clock=self.clock)
+            self.ledger = await self.store.open()
+            self._stack.push_async_callback(self.store.close)
+            self.watchlist = Watchlist(self.state.caches / "watched.json")
+            self.publisher = SnapshotPublisher(self.state.snapshot_folder, self.clock)
+            self.publisher.publish(self._remembered(), epoch=self.ledger.epoch, seq=self.ledger.seq, durable=True)
+            self.publisher.beat()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    def _remembered(self) -> Image:
+        return Image(
+            mode=self.config.mode,
+            at_us=self.clock.now_us(),
+            markets=dict.fromkeys(self.watchlist.markets, NOT_OPEN),
+            blocks=VisibleBlocks(self.ledger.quarantines).show(),
+            on_unknown=self.config.on_unknown(),
+        )
