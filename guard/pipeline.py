@@ -204,6 +204,19 @@ class Pipeline:
             rules_expected=len(expected),
         )
 
+    def can_tell(self, rule: str, market: str) -> bool:
+        """Whether a rule watches a market and has seen enough to judge it."""
+        row = next((row for known, row in self.engine.markets.items() if str(known) == market), None)
+        if row is None:
+            return False
+        watched = self.engine.watched[row]
+        rules = (self.engine.program.rules[number].id for number in watched.binding.rules)
+        return any(
+            name == rule and episode.unknown_since_us is None
+            for name, episode in zip(rules, watched.episodes, strict=True)
+            if watched.outcomes
+        )
+
     def why(self, row: int) -> dict[str, Any]:
         """Return why a market stands where it stands, JSON-able."""
         market = self.engine.watched[row].facts.market

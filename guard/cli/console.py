@@ -178,7 +178,8 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
     lines.append("")
     lines.append("[bold]what was staged, and when it was noticed[/]")
     for act in summary["truth"]:
-        found = "[bold red]missed[/]" if act["found_after_s"] is None else f"found after {act['found_after_s']:.1f} s"
+        missed = "[bold red]missed[/]" if act["ready"] else "[yellow]not seen: its rule was still warming[/]"
+        found = missed if act["found_after_s"] is None else f"found after {act['found_after_s']:.1f} s"
         blocked = "not blocked" if act["blocked_after_s"] is None else f"blocked after {act['blocked_after_s']:.1f} s"
         lines.append(f"  {act['pattern']:<16} {escape(act['market']):<16} {found:<22} {blocked}")
     lines += [f"  {act['pattern']:<16} {escape(act['market']):<16} harmless, rightly let pass" for act in summary["harmless"]]

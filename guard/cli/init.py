@@ -98,7 +98,7 @@ def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bo
     else:
         if left_out:
             output.text(f"not taken over, for guard.yaml has * only: {', '.join(left_out)}")
-        output.text(f"wrote {path}\nnext: cd {folder} && guard config check && guard run")
+        output.text(f"wrote {path}\nnext: {'' if folder == Path() else f'cd {folder} && '}guard config check && guard run")
     return Exit.OK
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["replay"]
 
+# The market leader, where the tape has it: returns are then judged net of what it explains.
+_REFERENCE = "BTC/USDT"
+
 
 @click.command
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -30,12 +33,12 @@ def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: P
 
     FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount; several merge by time.
     """
-    from guard.pipeline import Pipeline
+    from guard.pipeline import Pipeline, Settings
     from guard.runtime.clock import SystemClock
     from guard.runtime.replay import Replay
 
     write = output.line if output.is_json else _printer(output)
-    run = Replay(Pipeline(_program(rules_folder)), batch_rows=batch_rows, write=write)
+    run = Replay(Pipeline(_program(rules_folder), Settings(references={exchange: _REFERENCE})), batch_rows=batch_rows, write=write)
     try:
         summary = run.run(list(files), exchange=exchange, clock=SystemClock())
         if output.is_json:

@@ -37,13 +37,14 @@ def run(output: Output, config_path: Path, state: Path | None, for_us: int | Non
     # Each way out has its own thread: nobody reads the board, and the log goes on all the same.
     printer, log_printer = Printer(), Printer()
     try:
-        asyncio.run(_run(output, config, state, for_us, printer=printer, log_printer=log_printer))
+        is_deaf = asyncio.run(_run(output, config, state, for_us, printer=printer, log_printer=log_printer))
     except BaseException:
         printer.close()
         log_printer.close()
         raise
     _leave(printer, log_printer)
-    return Exit.OK
+    # A bounded run is somebody's check: one in which every exchange failed and nothing came has failed it.
+    return Exit.FINDINGS if for_us is not None and is_deaf else Exit.OK
 
 
 def _leave(printer: Printer, log_printer: Printer) -> None:
@@ -64,7 +65,7 @@ def _leave(printer: Printer, log_printer: Printer) -> None:
 
 async def _run(
     output: Output, config: GuardConfig, state: Path | None, for_us: int | None, *, printer: Printer, log_printer: Printer
-) -> None:
+) -> bool:
     from guard.runtime.opening import Opening
 
     async with Opening(config, state) as opening:
@@ -81,6 +82,7 @@ async def _run(
                 await guard.run(for_s=None if for_us is None else for_us / 1e6, before_close=lambda: _finish(guard, console))
             finally:
                 board.cancel()
+            return not guard.live.inlet.received and all(feed.problem for feed in guard.live.feeds)
 
 
 async def _finish(guard: RunningGuard, console: Any) -> None:  # noqa: ANN401 - either console

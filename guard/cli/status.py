@@ -53,7 +53,10 @@ def status(output: Output, *, watch: bool, state: str | None) -> int:
 @click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 @click.pass_obj
 def why(output: Output, market: str, rule: str | None, state: str | None) -> int:
-    """Explain what each rule makes of MARKET now: every condition with its value, and what is missing to fire."""
+    """Explain what each rule makes of MARKET now.
+
+    Every condition with its value, and what is missing to fire.
+    """
     found = call(locate(state).socket, "why", market=market)
     if rule is not None:
         known = [told["rule"] for told in found["rules"]]

@@ -114,4 +114,4 @@ class DecisionLog:
     @property
     def digest(self) -> str:
         """The digest of all that was written."""
-        return self._hash.hexdigest()
+        return f"sha256:{self._hash.hexdigest()}"

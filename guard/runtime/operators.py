@@ -82,8 +82,16 @@ class Operators:
         for_us = arguments.get("for_us")
         if not _is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
             raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
-        command = AddQuarantine(_target(arguments), for_us, _text(arguments, "reason"), _text(arguments, "actor"))
+        target = _target(arguments)
+        self._check_exchange(target)
+        command = AddQuarantine(target, for_us, _text(arguments, "reason"), _text(arguments, "actor"))
         return await self._operate(command)
+
+    def _check_exchange(self, target: Target) -> None:
+        names = [feed.plan.name for feed in self._live.feeds]
+        exchange = {TargetKind.EXCHANGE: target.name, TargetKind.MARKET: target.name.partition(":")[0]}.get(target.kind)
+        if exchange is not None and exchange not in names:
+            raise OperationRefused(f"guard.yaml has no exchange {exchange!r}; it has {', '.join(names)}")
 
     async def release(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Release by id or target."""

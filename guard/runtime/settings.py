@@ -84,11 +84,20 @@ def connector_factory(
     report: Callable[[str], None],
 ) -> Callable[[], Connector]:
     """Return what makes connectors of an exchange. Raises ConfigurationError where the connector is not installed."""
-    points = {point.name: point for point in entry_points(group="guard.connectors")}
+    points = {point.name: point for point in entry_points(group="guard.connectors") if point.name != "tape"}
     if exchange.connector not in points:
         known = ", ".join(sorted(points))
         raise ConfigurationError(
-            Problem("guard.yaml", 1, 1, "E401", "unknown-connector", "error", f"{name}: no connector {exchange.connector!r}", known)
+            Problem(
+                "guard.yaml",
+                1,
+                1,
+                "E401",
+                "unknown-connector",
+                "error",
+                f"{name}: no connector {exchange.connector!r}",
+                f"there are {known}; recordings go to guard replay",
+            )
         )
     options: dict[str, Any] = dict(exchange.options)
     if exchange.id is not None:

@@ -60,7 +60,12 @@ class Simulation:
             now_us=self.pipeline.now_us,
         )
         truth = [{**act.document(), "market": f"{name}:{act.symbol}"} for act in virtual.truth]
-        return {**summary, "virtual_seconds": seconds, "pushes": self.pushed, **self.record.against(truth)}
+        return {
+            **summary,
+            "virtual_seconds": seconds,
+            "pushes": self.pushed,
+            **self.record.against(truth, can_tell=self.pipeline.can_tell),
+        }
 
     def append(self, kind: int, market: int, **columns: Any) -> None:  # noqa: ANN401 - the columns of Batch.append
         """Take one row of the market."""

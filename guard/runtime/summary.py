@@ -9,7 +9,7 @@ from guard.runtime.blocked import BlockedTime
 from guard.runtime.lines import DecisionLog, lines_of, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from guard.model import Decision
 
@@ -72,13 +72,14 @@ class RunRecord:
             "digest": self.log.digest,
         }
 
-    def against(self, truth: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def against(self, truth: Sequence[dict[str, Any]], *, can_tell: Callable[[str, str], bool]) -> dict[str, Any]:
         """Return each staged act with the seconds until it was found and blocked, and the quarantines that nothing explains.
 
-        `truth` has pattern, market, harmless, started_us and ended_us (None = it goes on).
+        `truth` has pattern, market, harmless, started_us and ended_us (None = it goes on). `can_tell` says of a rule and a market
+        whether it has seen enough by now; ``ready`` is False for an act that was missed because its rule had not.
         """
         acts = [act for act in truth if act["started_us"] is not None]
-        staged = [self._judged(act) for act in acts if not act["harmless"]]
+        staged = [self._judged(act, can_tell) for act in acts if not act["harmless"]]
         unexplained = [opening for opening in self._openings if not any(_explains(act, opening) for act in acts)]
         return {
             "truth": staged,
@@ -91,7 +92,7 @@ class RunRecord:
             "false_targets": sorted({opening.target for opening in unexplained}),
         }
 
-    def _judged(self, act: dict[str, Any]) -> dict[str, Any]:
+    def _judged(self, act: dict[str, Any], can_tell: Callable[[str, str], bool]) -> dict[str, Any]:
         rule = _RULES.get(act["pattern"], act["pattern"])
         found = [v.at_us for v in self._found if v.rule == rule and v.market == act["market"] and _is_during(act, v.at_us)]
         blocked = [o.at_us for o in self._openings if _explains(act, o)]
@@ -101,6 +102,7 @@ class RunRecord:
             "started": stamp(act["started_us"]),
             "found_after_s": _after(act, found),
             "blocked_after_s": _after(act, blocked),
+            "ready": bool(found) or can_tell(rule, act["market"]),
         }
 
 

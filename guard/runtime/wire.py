@@ -202,7 +202,7 @@ class RunningGuard:
                 await embedded.stop_bot()
                 found["bot"] = bot_lines(embedded.bot_log())
                 try:
-                    found |= record.against(await embedded.truth())
+                    found |= record.against(await embedded.truth(), can_tell=self.pipeline.can_tell)
                 except Unavailable as error:
                     _log.warning("the embedded exchange tells no truth", error=str(error))
         return found

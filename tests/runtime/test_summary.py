@@ -42,19 +42,19 @@ def record(*entries: Any) -> RunRecord:  # noqa: ANN401 - likewise
 
 def test_an_act_is_found_and_blocked_after_so_many_seconds() -> None:
     at_us = START_US + 3_200_000
-    found = record(verdict(at_us=at_us), transition(at_us=at_us + 100_000)).against([act()])
+    found = record(verdict(at_us=at_us), transition(at_us=at_us + 100_000)).against([act()], can_tell=lambda *_: True)
     assert (found["truth"][0]["found_after_s"], found["truth"][0]["blocked_after_s"]) == (3.2, 3.3)
     assert (found["false_quarantines"], found["false_targets"]) == (0, [])
 
 
 def test_what_nothing_explains_is_false() -> None:
     for acts in ([], [act("sim:Y/USDT")], [act(harmless=True)], [act(started_us=None)], [act(started_us=START_US + 1)]):
-        found = record(transition()).against(acts)
+        found = record(transition()).against(acts, can_tell=lambda *_: True)
         assert (found["false_quarantines"], found["false_targets"]) == (1, ["sim:X/USDT"])
 
 
 def test_layering_is_what_the_spoofing_rule_finds() -> None:
-    found = record(verdict(rule="spoofing")).against([act(pattern="layering")])
+    found = record(verdict(rule="spoofing")).against([act(pattern="layering")], can_tell=lambda *_: True)
     assert found["truth"][0]["found_after_s"] == 0.0
 
 
@@ -74,7 +74,7 @@ def test_the_summary_has_the_promised_fields() -> None:
             "blocked_minutes": 1.0,
         }.items()
     )
-    assert len(summary["digest"]) == 64
+    assert summary["digest"].startswith("sha256:")
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 600)), max_size=40))
@@ -114,3 +114,9 @@ def test_a_bot_that_left_no_summary_has_no_lines() -> None:
 def test_an_address_inside_an_address_is_refused(urls: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=r"api is one address and cannot hold api\.public"):
         _nested("okx", urls)
+
+
+def test_an_act_that_no_rule_could_see_is_told_apart_from_a_missed_one() -> None:
+    for is_ready in (True, False):
+        (judged,) = record().against([act()], can_tell=lambda rule, market, told=is_ready: told)["truth"]
+        assert (judged["found_after_s"], judged["ready"]) == (None, is_ready)
