@@ -118,5 +118,5 @@ def test_an_address_inside_an_address_is_refused(urls: dict[str, str]) -> None:
 
 def test_an_act_that_no_rule_could_see_is_told_apart_from_a_missed_one() -> None:
     for is_ready in (True, False):
-        (judged,) = record().against([act()], can_tell=lambda rule, market, told=is_ready: told)["truth"]
+        (judged,) = record().against([act()], can_tell=lambda *_, told=is_ready: told)["truth"]
         assert (judged["found_after_s"], judged["ready"]) == (None, is_ready)
