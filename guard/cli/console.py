@@ -178,10 +178,8 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
     lines.append("")
     lines.append("[bold]what was staged, and when it was noticed[/]")
     for act in summary["truth"]:
-        missed = "[bold red]missed[/]" if act["ready"] else "[yellow]not seen: its rule was still warming[/]"
-        found = missed if act["found_after_s"] is None else f"found after {act['found_after_s']:.1f} s"
         blocked = "not blocked" if act["blocked_after_s"] is None else f"blocked after {act['blocked_after_s']:.1f} s"
-        lines.append(f"  {act['pattern']:<16} {escape(act['market']):<16} {found:<22} {blocked}")
+        lines.append(f"  {act['pattern']:<16} {escape(act['market']):<16} {_noticed(act)} {blocked}")
     lines += [f"  {act['pattern']:<16} {escape(act['market']):<16} harmless, rightly let pass" for act in summary["harmless"]]
     false = summary["false_quarantines"]
     lines.append(f"  false quarantines: {false}" + (f" ({', '.join(summary['false_targets'])})" if false else ""))
@@ -191,3 +189,10 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
         lines.append("[bold]the demo bot[/], in its own process, asked before each order")
         lines += [f"  {escape(line)}" for line in bot]
     return lines
+
+
+def _noticed(act: dict[str, Any]) -> str:
+    """Return when an act was found, in 22 columns."""
+    if act["found_after_s"] is not None:
+        return f"found after {act['found_after_s']:.1f} s".ljust(22)
+    return f"[bold red]{'missed':<22}[/]" if act["ready"] else f"[yellow]{'rule still warming':<22}[/]"
