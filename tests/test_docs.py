@@ -218,6 +218,21 @@ def test_first_page_of_the_help_names_the_commands_of_every_day() -> None:
     )
 
 
+def commands(group: click.Group, path: str = "guard") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+
+
+def test_every_command_says_what_it_does_in_one_line_of_a_terminal() -> None:
+    told = {path: command.get_short_help_str(62) for path, command in commands(cli)}
+    assert {path: text for path, text in told.items() if not text or text.endswith("...")} == {}
+
+
 def test_examples_of_configuration_in_the_pages_are_valid(tmp_path: Path) -> None:
     from guard.dsl import check
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard.dsl.patterns import matches_any
 from guard.model import Level, Mode
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ChannelPolicy(NamedTuple):
 
     def hears(self, rule: str) -> bool:
         """Whether the channel is told of `rule`; an empty name is guard itself or a person."""
-        return not rule or any(fnmatchcase(rule, pattern) for pattern in self.rules)
+        return not rule or matches_any(self.rules, rule)
 
 
 class AlertPolicy(NamedTuple):

@@ -40,9 +40,10 @@ def alerts() -> None:
 )
 @click.pass_obj
 def test(output: Output, channel: str | None, config: Path) -> int:
-    """Send a test message through CHANNEL, or through every channel of guard.yaml; guard need not run.
+    """Send a test message to one channel or to all.
 
-    Exit codes: 0 all delivered, 1 not all, 3 guard.yaml cannot be used.
+    CHANNEL is a name in guard.yaml; without it all are tried. guard need not run. Exit codes: 0 all delivered, 1 not all, 3
+    guard.yaml cannot be used.
     """
     import asyncio
 
@@ -71,7 +72,10 @@ def test(output: Output, channel: str | None, config: Path) -> int:
 @click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 @click.pass_obj
 def outbox(output: Output, state: str | None) -> int:
-    """Show how many messages of the running guard wait, were delivered, or could not be (dead), by channel."""
+    """Count the running guard's messages by channel.
+
+    Pending ones wait, dead ones could not be delivered.
+    """
     from guard.api.call import call
     from guard.client.places import locate
 

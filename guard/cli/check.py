@@ -9,7 +9,7 @@ import click
 
 from guard.cli.durations import duration_option, say_duration
 from guard.cli.output import Exit
-from guard.cli.wording import iso, moment, safe
+from guard.cli.wording import moment, safe
 from guard.client import Clearance, ClearanceStatus, Guard, Intent
 from guard.client.answer import intent_of
 from guard.client.bypass import FOR_MAX_US, Bypass, begin_bypass, end_bypass, read_bypass
@@ -18,6 +18,7 @@ from guard.client.places import locate
 from guard.errors import StateError
 from guard.model.clearance import Mode
 from guard.model.market import Market
+from guard.runtime.lines import stamp
 
 if TYPE_CHECKING:
     from guard.cli.output import Output
@@ -63,7 +64,7 @@ def check(
                 "market": str(market),
                 "intent": str(meant),
                 **clearance._asdict(),
-                "until": None if clearance.until_us is None else iso(clearance.until_us),
+                "until": None if clearance.until_us is None else stamp(clearance.until_us),
                 "mode": None if client.mode is None else str(client.mode),
                 "fail_open": fail_open,
                 "problem": problem,
@@ -142,9 +143,9 @@ def _hold(clearance: Clearance) -> str:
 @click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 @click.pass_obj
 def bypass(output: Output, *, for_us: int | None, reason: str | None, end: bool, state: str | None) -> int:
-    """Permit everything for a while, with or without a live guard; without options show what is in force.
+    """Permit everything for a while.
 
-    Bots of the same user honour it within a second.
+    Without options: show what is in force. Needs no live guard. Bots of the same user honour it within a second.
     """
     places = locate(state)
     if end and (for_us is not None or reason is not None):
@@ -166,7 +167,12 @@ def _show(output: Output, current: Bypass | None, problem: str | None) -> None:
     if output.is_json:
         shown = None
         if current is not None:
-            shown = {"until": iso(current.until_us), "until_us": current.until_us, "reason": current.reason, "actor": current.actor}
+            shown = {
+                "until": stamp(current.until_us),
+                "until_us": current.until_us,
+                "reason": current.reason,
+                "actor": current.actor,
+            }
         output.document({"bypass": shown, "problem": problem})
         return
     if problem:

@@ -32,12 +32,15 @@ def _file(file: Path | None) -> Path:
 @_FILE
 @click.pass_obj
 def check(output: Output, file: Path | None) -> int:
-    """Find every mistake in guard.yaml, its variables and secrets; `guard rules check` looks at the rules too."""
+    """Find every mistake in guard.yaml, its variables and secrets.
+
+    `guard rules check` looks at the rules too.
+    """
     from guard.dsl import load_guard
 
     path = _file(file)
     try:
-        load_guard(path, os.environ)
+        warnings = load_guard(path, os.environ).warnings
     except ConfigurationError as error:
         if output.is_json:
             output.document({"errors": [problem._asdict() for problem in error.problems]})
@@ -45,9 +48,13 @@ def check(output: Output, file: Path | None) -> int:
             output.text(f"{error}\n\n{path}: {len(error.problems)} mistake{'s' if len(error.problems) > 1 else ''}")
         return Exit.CONFIGURATION
     if output.is_json:
-        output.document({"errors": []})
+        output.document({"errors": [problem._asdict() for problem in warnings]})
     else:
-        output.text(f"{path}: no mistakes found")
+        for problem in warnings:
+            output.text(f"{problem}\n")
+        output.text(
+            f"{path}: no mistakes found" + (f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "")
+        )
     return Exit.OK
 
 
@@ -56,7 +63,10 @@ def check(output: Output, file: Path | None) -> int:
 @click.option("--redacted/--plain", default=True, show_default=True, help="Mask addresses and options that may hold a secret.")
 @click.pass_obj
 def show(output: Output, file: Path | None, *, redacted: bool) -> None:
-    """Show guard.yaml with variables, secrets and defaults filled in."""
+    """Show guard.yaml with all values filled in.
+
+    Variables, secrets and defaults; what may be secret is masked.
+    """
     from guard.dsl import load_guard
     from guard.dsl.describe import configuration
 

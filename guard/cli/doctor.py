@@ -30,7 +30,15 @@ class _Finding(NamedTuple):
 
 
 @click.command
-@click.option("--config", "config_path", type=click.Path(dir_okay=False, path_type=Path), default="guard.yaml", show_default=True)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="guard.yaml",
+    show_default=True,
+    envvar="GUARD_CONFIG",
+    help="The file to read.",
+)
 @click.option(
     "--state", type=click.Path(path_type=Path), envvar="GUARD_STATE", help="State folder; by default the one of guard.yaml."
 )
@@ -57,6 +65,8 @@ def _findings(config_path: Path, state: Path | None) -> Iterator[_Finding]:
         config = load_guard(config_path, os.environ)
         folder = folder or config.state_folder
         yield _Finding("guard.yaml", is_well=True, found=f"{config_path}, mode {config.mode}, {len(config.exchanges)} exchange(s)")
+        for problem in config.warnings:
+            yield _Finding(f"{problem.file}:{problem.line}", is_well=False, found=problem.message, mend=problem.hint)
         yield _rules(config)
         channels = ", ".join(config.alerts.channels) or "none"
         yield _Finding(

@@ -71,7 +71,10 @@ alerts:
 )
 @click.pass_obj
 def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bot_config: Path | None) -> int:
-    """Write a guard.yaml into FOLDER: the embedded exchange, or a live one in mode observe."""
+    """Write a guard.yaml for the embedded or a live exchange.
+
+    FOLDER is made where it is missing. A live exchange begins in mode observe: nothing is refused.
+    """
     path = folder / "guard.yaml"
     if path.exists():
         raise GuardError(f"{path} is there already; guard init writes no file that exists")

@@ -10,12 +10,13 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit
-from guard.cli.wording import iso, moment, safe
+from guard.cli.wording import moment, safe
 from guard.client.clock import MACHINE
 from guard.client.places import locate
 from guard.errors import NotRunning, OperationRefused
 from guard.model.market import Market
 from guard.model.quarantine import TargetKind
+from guard.runtime.lines import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,14 +34,20 @@ _state = click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="
 
 @click.group
 def quarantine() -> None:
-    """See, add and release quarantines. Entries are held back only: reducing and closing always pass."""
+    """See, add and release quarantines.
+
+    Entries are held back only: reducing and closing always pass.
+    """
 
 
 @quarantine.command
 @_state
 @click.pass_obj
 def ls(output: Output, *, state: str | None) -> int:
-    """List what is held; with guard down, what the last snapshot holds."""
+    """List what is held.
+
+    With guard down: what the last snapshot holds.
+    """
     records, source = _held(state)
     if output.is_json:
         output.document({"source": source, "quarantines": records})
@@ -99,9 +106,10 @@ def _release_target(context: click.Context, parameter: click.Parameter, text: st
 @_state
 @click.pass_obj
 def add(output: Output, *, target: str, for_us: int, reason: str, state: str | None) -> int:
-    """Hold MARKET, or a TARGET: symbol:PEPE/USDT, base:PEPE, exchange:binance.
+    """Hold a market, symbol, base asset or exchange.
 
-    Ends with its time, without probation. Answers when it is in the ledger and bots can see it.
+    Write a market as binance:PEPE/USDT, a wider TARGET as symbol:PEPE/USDT, base:PEPE or exchange:binance. Ends with its time,
+    without probation. Answers when it is in the ledger and bots can see it.
     """
     answer = _ask(state, "quarantine.add", target=target, for_us=for_us, reason=reason)
     return _done(output, answer, f"{safe(target)} is held")
@@ -113,7 +121,10 @@ def add(output: Output, *, target: str, for_us: int, reason: str, state: str | N
 @_state
 @click.pass_obj
 def release(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:
-    """Release one quarantine by its ID, or all that holds a MARKET or TARGET; for 30m the same rules only alert."""
+    """Release one quarantine, or all of a target.
+
+    By ID: one; by MARKET or TARGET: all that holds it. For 30m the same rules only alert.
+    """
     answer = _ask(state, "quarantine.release", **what, reason=reason)
     return _done(output, answer, f"{safe(next(iter(what.values())))} is released")
 
@@ -179,8 +190,8 @@ def _record(block: PublishedBlock) -> Mapping[str, Any]:
         "rule": block.rule,
         "level": block.level,
         "reason": block.reason,
-        "opened": iso(block.opened_us),
-        "until": iso(block.until_us),
+        "opened": stamp(block.opened_us),
+        "until": stamp(block.until_us),
         "actor": block.actor,
     }
 
@@ -190,8 +201,8 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_moment(record[name]) if name == "until" else safe(str(record[name])) for name in names)
 
 
-def _moment(stamp: object) -> str:
-    at_us = int(datetime.fromisoformat(str(stamp)).timestamp() * 1e6)
+def _moment(text: object) -> str:
+    at_us = int(datetime.fromisoformat(str(text)).timestamp() * 1e6)
     return moment(at_us, now_us=MACHINE.wall_us())
 
 

@@ -29,7 +29,7 @@ _REFERENCE = "BTC/USDT"
 @click.option("--batch", "batch_rows", default=1024, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
 @click.pass_obj
 def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: Path | None, batch_rows: int) -> int:
-    """Run recorded trades through the rules and print what would have happened.
+    """Show what the rules make of recorded trades.
 
     FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount; several merge by time.
     """

@@ -50,7 +50,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def rules() -> None:
-    """Check, list and explain rules."""
+    """Check, test, list and show rules."""
 
 
 def guard_file() -> Path:
@@ -62,7 +62,10 @@ def guard_file() -> Path:
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.pass_obj
 def check(output: Output, paths: Sequence[Path]) -> int:
-    """Find every mistake in rule files, folders of them, or guard.yaml and its rules (the default)."""
+    """Find every mistake in rule files.
+
+    PATHS are packs, folders of them, or a guard.yaml, which stands for its own rules; the default is the guard.yaml in use.
+    """
     from guard.dsl import check as check_files
 
     problems = check_files(paths or [guard_file()], env=os.environ)
@@ -96,7 +99,10 @@ def _rule_set(paths: Sequence[Path]) -> RuleSet:
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.pass_obj
 def list_rules(output: Output, paths: Sequence[Path]) -> None:
-    """List rules with their mode; shadow rules never alert nor block."""
+    """List rules with their mode.
+
+    Shadow rules never alert nor block.
+    """
     found = [_row(rule) for rule in _rule_set(paths).rules]
     if output.is_json:
         output.document({"rules": found})
@@ -123,7 +129,10 @@ def _row(rule: RuleSource) -> dict[str, Any]:
 @click.argument("word", default="")
 @click.pass_obj
 def features(output: Output, word: str) -> None:
-    """List what expressions can name: features and fields with WORD in their name or description."""
+    """List the features that expressions can name.
+
+    With WORD: those that have it in their name or description.
+    """
     from guard.dsl.describe import described
 
     rows = [row for row in described() if word.lower() in f"{row['name']} {row['doc']}".lower()]

@@ -23,11 +23,11 @@ __all__ = ["test"]
 @click.argument("paths", nargs=-1)
 @click.pass_obj
 def test(output: Output, paths: Sequence[str]) -> int:
-    """Play the tests of rule packs on virtual time and show what differs.
+    """Play the tests of rule packs and show what differs.
 
-    PATHS are packs, test files, folders or globs; the default are the packs of guard.yaml, without one the shipped packs. Tests
-    stand in their pack (tests:) or lie beside it (PACK.test.yaml). A rule that no test makes fire, or that none keeps silent,
-    fails.
+    They run on virtual time. PATHS are packs, test files, folders or globs; the default are the packs of guard.yaml, without
+    one the shipped packs. Tests stand in their pack (tests:) or lie beside it (PACK.test.yaml). A rule that no test makes fire,
+    or that none keeps silent, fails.
     """
     from guard.cli.rules import guard_file
     from guard.dsl.problems import Report

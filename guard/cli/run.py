@@ -22,7 +22,15 @@ __all__ = ["run"]
 
 
 @click.command
-@click.option("--config", "config_path", type=click.Path(dir_okay=False, path_type=Path), default="guard.yaml", show_default=True)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="guard.yaml",
+    show_default=True,
+    envvar="GUARD_CONFIG",
+    help="The file to read.",
+)
 @click.option(
     "--state", type=click.Path(path_type=Path), envvar="GUARD_STATE", help="State folder; by default the one of guard.yaml."
 )
@@ -75,6 +83,7 @@ async def _run(
         from guard.runtime.wire import RunningGuard
 
         set_up_logging(log_printer, level=config.log.level, style=config.log.format)
+        _tell_warnings(config)
         console = JsonConsole(output, printer) if output.is_json else make_console(printer)
         async with RunningGuard(opening, config.path, os.environ, on_decision=console.decision) as guard:
             board = asyncio.create_task(console.follow(guard), name="board")
@@ -83,6 +92,13 @@ async def _run(
             finally:
                 board.cancel()
             return not guard.live.inlet.received and all(feed.problem for feed in guard.live.feeds)
+
+
+def _tell_warnings(config: GuardConfig) -> None:
+    import structlog
+
+    for problem in config.warnings:
+        structlog.get_logger(__name__).warning(problem.message, file=problem.file, line=problem.line, id=problem.id)
 
 
 async def _finish(guard: RunningGuard, console: Any) -> None:  # noqa: ANN401 - either console

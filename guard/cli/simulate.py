@@ -50,10 +50,10 @@ def simulate(
     port: int,
     inbox: int | None,
 ) -> None:
-    """Make a seeded market with pumps, wash trading and layering in it; needs no network.
+    """Make a seeded market with staged manipulations.
 
-    Without --serve no time passes: two minutes of market take half a second. A tape for guard replay wants --history 6h: what is
-    unusual shows only against what is usual.
+    Pumps, wash trading, layering and more; no network is needed. Without --serve no time passes: two minutes of market take
+    half a second. A tape for guard replay wants --history 6h: what is unusual shows only against what is usual.
     """
     if decide:
         _decide(output, for_us / 1e6, seed=seed, schedule=schedule)

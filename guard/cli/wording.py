@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from guard.cli.durations import say_duration
 
-__all__ = ["iso", "moment", "safe"]
+__all__ = ["moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -20,17 +20,6 @@ def safe(text: str) -> str:
     'PEPE?[31m/USDT'
     """
     return "".join(sign if sign.isprintable() else "?" for sign in text[:_TEXT_MAX])
-
-
-def iso(at_us: int) -> str:
-    """Return a time as ISO 8601 in UTC with milliseconds.
-
-    Examples
-    --------
-    >>> iso(1_536_334_200_123_456)
-    '2018-09-07T15:30:00.123Z'
-    """
-    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%S}.{at_us % 1_000_000 // 1000:03d}Z"
 
 
 def moment(at_us: int, *, now_us: int) -> str:

@@ -162,6 +162,8 @@ class _RuleCheck:
         self._names = Names({**self._lets, **self._uses.names}, file.names, broken=self._uses.broken)
         self._terms: list[tuple[str, Term]] = []
         self._is_sound = True
+        # Of a rule with mistakes the score is unknown, and what is said of it means nothing.
+        self._is_hollow = False
 
     def _definition(self, node: Scalar) -> Callable[[], Term]:
         return lambda: checked(self._checker, node, self._names, self._file, self._report)
@@ -185,10 +187,15 @@ class _RuleCheck:
         term = checked(self._checker, node, names or self._names, self._file, self._report, kind=kind)
         if term.is_poison:
             self._is_sound = False
-        elif self._graph.nodes[term.node].operation == "const" and kind is Type.BOOL and node.text not in ("true", "false"):
+        elif (
+            self._is_constant(term) and kind is Type.BOOL and node.text not in ("true", "false") and not (names and self._is_hollow)
+        ):
             self._report.add("W002", node.place, f"{label} is always {self._graph.nodes[term.node].value}", "")
         self._terms.append((label, term))
         return term
+
+    def _is_constant(self, term: Term) -> bool:
+        return self._graph.nodes[term.node].operation == "const"
 
     def run(self, number: int) -> tuple[Rule, Plan] | None:
         """Return the rule and its plan; None where something is wrong, which is then in the report."""
@@ -216,6 +223,7 @@ class _RuleCheck:
         """Check what may use the score: clear and release."""
         spec, graph, true = self._source.spec, self._graph, self._graph.const(value=True)
         is_ready = spec is not None and self._is_sound and not self._uses.broken
+        self._is_hollow = not is_ready
         where_node = found.where.node if found.where is not None and is_ready else true
         when_node = found.when.node if found.when is not None and is_ready else true
         exceptions = tuple((name, term.node) for name, term in found.unless.items() if term is not None and is_ready)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["IGNORED", "Secrets", "overlay"]
 
 PREFIX = "GUARD_"
-IGNORED = frozenset({"GUARD_STATE", "GUARD_JSON", "GUARD_CONFIG"})
-"""Variables that are not keys of guard.yaml: they name the state folder, the output and the file itself."""
+IGNORED = frozenset({"GUARD_STATE", "GUARD_CONFIG"})
+"""Variables that are not keys of guard.yaml: they name the state folder and the file itself."""
 
 _BYTES_MAX = 64 * 1024
 _PATH_MAX = 12

@@ -42,11 +42,15 @@ INERT_KEYS = (
 
 
 def load_guard(path: Path | str, env: Mapping[str, str]) -> GuardConfig:
-    """Read guard.yaml with its secrets and the GUARD_ variables of `env`. Raises ConfigurationError with every problem."""
+    """Read guard.yaml with its secrets and the GUARD_ variables of `env`. Raises ConfigurationError with every problem.
+
+    What forbids nothing is in the configuration's `warnings`.
+    """
     report = Report()
     config = _read_guard(Path(path), env, report)
     if config is None or report.errors:
         raise ConfigurationError(*report.errors)
+    config._warnings = report.problems  # noqa: SLF001 - the loader is the only writer of this private attribute
     return config
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from guard.dsl.values import Duration, Model, Moment, Words
+from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import Mode
 
 __all__ = [
@@ -145,7 +146,7 @@ class AlertSettings(Model):
     """How long until an episode that goes on is told again."""
     quiet_hours: QuietHours | None = None
     digest_us: Annotated[Duration | None, Field(alias="digest")] = None
-    """How often a summary of what was not sent one by one is sent; none without it."""
+    """How often a summary of what was not sent one by one is sent; this version sends it daily, whatever stands here."""
 
 
 def _market_wide(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
@@ -211,11 +212,17 @@ class GuardConfig(Model):
 
     _path: Path = PrivateAttr(default=Path("guard.yaml"))
     _tree: Any = PrivateAttr(default=None)
+    _warnings: tuple[Problem, ...] = PrivateAttr(default=())
 
     @property
     def path(self) -> Path:
         """The file it was read from."""
         return self._path
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What was found in the file that forbids nothing: a secret that others can read, a key without effect."""
+        return self._warnings
 
     @property
     def folder(self) -> Path:

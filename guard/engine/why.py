@@ -64,7 +64,9 @@ def _is_literal(tree: Explanation) -> bool:
 def _shown(value: float | bool | str | None) -> str:  # noqa: FBT001 - a value of the rule language
     if value is None:
         return "unknown"
-    return f"{value:.4g}" if isinstance(value, float) else str(value).lower()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _record(tree: Explanation) -> dict[str, Any]:

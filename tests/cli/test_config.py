@@ -77,3 +77,29 @@ def test_guard_yaml_of_the_repository_is_sound_and_needs_no_network() -> None:
     config = load_guard(Path(__file__).parents[2] / "guard.yaml", {})
     assert [exchange.connector for exchange in config.exchanges.values()] == ["sim"]
     assert all("127.0.0.1" in channel.url.get_secret_value() for channel in config.alerts.channels.values())
+
+
+def test_key_without_effect_is_told_by_check_and_doctor(guard_yaml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guard_yaml.write_text(GOOD + "on_market_wide: alert\n")
+    code, out = run(capsys, "config", "check")
+    assert code == 0
+    assert "warning[W004 no-effect-yet]: on_market_wide" in out
+    assert out.endswith("guard.yaml: no mistakes found, 1 warning\n")
+    assert [row["id"] for row in json.loads(run(capsys, "--json", "config", "check")[1])["errors"]] == ["W004"]
+    code, out = run(capsys, "doctor")
+    assert code == 1
+    assert "LOOK  guard.yaml:4: on_market_wide is read" in out
+
+
+def test_every_command_reads_the_file_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GUARD_CONFIG", "other.yaml")
+    (tmp_path / "other.yaml").write_text("mode: x\nexchanges: {}\n")
+    for words in (("config", "check"), ("rules", "check"), ("doctor",)):
+        assert "other.yaml:1:7" in run(capsys, *words)[1], words
+    with pytest.raises(SystemExit) as caught:
+        main(["run"])
+    assert caught.value.code == 3
+    assert "other.yaml:1:7" in capsys.readouterr().err

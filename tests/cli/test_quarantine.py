@@ -13,12 +13,13 @@ from client.images import MINUTE, image, quarantine
 from guard.api.server import OperatorServer
 from guard.cli import main
 from guard.cli.durations import LONGEST_US, parse_duration, say_duration
-from guard.cli.wording import iso, moment
+from guard.cli.wording import moment
 from guard.client.clock import MACHINE
 from guard.client.payload import block_record
 from guard.errors import OperationRefused
 from guard.model import IsolationState, TargetKind
 from guard.runtime.clock import SystemClock
+from guard.runtime.lines import stamp
 from guard.runtime.publish import SnapshotPublisher
 
 if TYPE_CHECKING:
@@ -53,14 +54,14 @@ class Desk:
     def answer(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         if name == "ls":
             records = [block_record(held) for held in HELD]
-            return {"quarantines": [{**r, "opened": iso(r["opened_us"]), "until": iso(r["until_us"])} for r in records]}
+            return {"quarantines": [{**r, "opened": stamp(r["opened_us"]), "until": stamp(r["until_us"])} for r in records]}
         if name == "history":
             row = {"seq": 3, "at_us": UNTIL_US - 120 * MINUTE, "target": "sim:X/\x1bUSDT", "state": "quarantined", "cause": "rule"}
             return {"history": [{**row, "actor": "guard", "reason": "up 9 %", "quarantine": {"id": "aabbccddeeff"}}, {"seq": 2}]}
         if arguments["reason"] == "no":
             raise OperationRefused("nothing holds it")
         state = "quarantined" if name == "add" else "normal"
-        return {"seq": 9, "transitions": [{"state": state, "until": iso(UNTIL_US), "id": "aabbccddeeff"}]}
+        return {"seq": 9, "transitions": [{"state": state, "until": stamp(UNTIL_US), "id": "aabbccddeeff"}]}
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_ls_reads_the_last_snapshot_where_guard_is_down(run: Run, state: Path) -
     document = json.loads(run("ls", "--json")[1])
     assert [held["target"] for held in document["quarantines"]] == ["sim:X/USDT", "base:PEPE"]
     assert document["source"] == "snapshot"
-    assert document["quarantines"][0]["until"] == iso(UNTIL_US)
+    assert document["quarantines"][0]["until"] == stamp(UNTIL_US)
 
 
 def test_show_finds_one_by_the_beginning_of_its_id(run: Run, state: Path) -> None:

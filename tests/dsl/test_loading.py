@@ -169,7 +169,6 @@ def test_variables_override_keys(tmp_path: Path) -> None:
         "GUARD_EXCHANGES__SIM__MAX_MARKETS": "7",
         "GUARD_EXCHANGES__SIM__MARKETS": '["A/USDT"]',
         "GUARD_STATE": "/somewhere",
-        "GUARD_JSON": "1",
         "GUARD_CONFIG": "x",
         "HOME": "/",
     }
@@ -297,4 +296,6 @@ def test_a_key_without_effect_is_told_and_is_no_error(tmp_path: Path) -> None:
     path.write_text("exchanges: {x: {limits: {rest: 0.2}}}\nalerts:\n  quiet_hours: {range: 22:00-07:00}\non_market_wide: alert\n")
     told = check([path])
     assert [(p.id, p.severity, p.line) for p in told] == [("W004", "warning", 1), ("W004", "warning", 3), ("W004", "warning", 4)]
-    assert load_guard(path, {}).alerts.quiet_hours is not None
+    config = load_guard(path, {})
+    assert config.alerts.quiet_hours is not None
+    assert config.warnings == told

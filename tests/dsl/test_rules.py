@@ -91,6 +91,11 @@ def test_unused_names_and_constant_conditions_are_warnings() -> None:
     compile_rules(rules_from_text(text, Report()), fields=FIELDS, catalogue=CATALOGUE, detectors=DETECTORS)
 
 
+def test_rule_with_a_mistake_is_not_told_that_its_score_is_constant() -> None:
+    text = rule("    {risk: {a: {weight: 1, value: retn(1s)}}, clear: {when: score < 0.4}}")
+    assert [row.id for row in found(text)] == ["E042"]
+
+
 def test_too_many_rules_are_refused() -> None:
     lines = "".join(f" r{at}: {{}}\n" for at in range(RULES_MAX + 1))
     assert "E010" in {problem.id for problem in found(f"rules:\n{lines}")}

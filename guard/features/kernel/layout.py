@@ -127,7 +127,6 @@ class Layout:
         self.rings = self._place_rings({int(leaf.arguments[0]) for leaf in leaves if leaf.field in _WINDOWED})
         self.baselines = self._place_baselines(_baseline_key(leaf) for leaf in leaves)
         names = {leaf.field for leaf in leaves}
-        self.has_extremes = bool(names & {"high", "low"})
         self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
         self.needs_prints = any(name.startswith("prints_") for name in names)
         self.book = self._take(2 * BOOK_CAP * BOOK_PARTS)
