@@ -107,7 +107,7 @@ class Engine:
             before = episode.level
             candidate = candidate_level(rule, outcome)
             if episode.update(now_us, candidate, clears=outcome.clears):
-                verdicts.append(verdict_of(self, watched, rule, outcome, episode, before=before, at_us=now_us))
+                verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
         self._deadlines.set(row, self._next_look(watched, now_us))
         return tuple(verdicts)
 
@@ -162,7 +162,7 @@ class Engine:
         """Return what every rule makes of a market, as of its last evaluation."""
         watched = self.watched[row]
         return [
-            why_rule(self, watched, self.program.rules[outcome.rule], outcome, episode)
+            why_rule(self.program, watched, self.program.rules[outcome.rule], outcome, episode)
             for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
         ]
 

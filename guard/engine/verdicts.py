@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from guard.model import Finding, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
-    from guard.dsl import Outcome, Rule
-    from guard.engine.engine import Engine
+    from guard.dsl import Outcome, Program, Rule
     from guard.engine.episode import Episode
     from guard.engine.watched import Watched
     from guard.model import MarketFacts
@@ -44,7 +43,7 @@ def _has_second_family(rule: Rule, outcome: Outcome) -> bool:
 
 
 def verdict_of(
-    engine: Engine,
+    program: Program,
     watched: Watched,
     rule: Rule,
     outcome: Outcome,
@@ -63,7 +62,7 @@ def verdict_of(
         previous=before,
         mode=rule.mode,
         risk=risk,
-        findings=_findings(engine, watched, rule, outcome, at_us),
+        findings=_findings(program, watched, rule, outcome, at_us),
         episode_us=episode.started_us,
         alert=episode.level in rule.actions and rule.actions[episode.level].alert,
     )
@@ -76,10 +75,10 @@ def risk_of(rule: Rule, outcome: Outcome, facts: MarketFacts) -> RiskScore:
     return rule.classifier.score(outcome.factors, rule.factor_absent(facts))
 
 
-def _findings(engine: Engine, watched: Watched, rule: Rule, outcome: Outcome, at_us: int) -> tuple[Finding, ...]:
+def _findings(program: Program, watched: Watched, rule: Rule, outcome: Outcome, at_us: int) -> tuple[Finding, ...]:
     market = watched.facts.market
     return tuple(
-        Finding(at_us, market, rule.id, detector.name, score, engine.program.evidence(rule.number, watched.values, detector=at))
+        Finding(at_us, market, rule.id, detector.name, score, program.evidence(rule.number, watched.values, detector=at))
         for at, (detector, score) in enumerate(zip(rule.detectors, outcome.detectors, strict=True))
         if score is not None and score > 0.0
     )

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 from guard.engine.verdicts import risk_of
 
 if TYPE_CHECKING:
-    from guard.dsl import Explanation, Outcome, Rule
-    from guard.engine.engine import Engine
+    from guard.dsl import Explanation, Outcome, Program, Rule
     from guard.engine.episode import Episode
     from guard.engine.watched import Watched
 
 __all__ = ["missing_to_fire", "why_rule"]
 
 
-def why_rule(engine: Engine, watched: Watched, rule: Rule, outcome: Outcome, episode: Episode) -> dict[str, Any]:
+def why_rule(program: Program, watched: Watched, rule: Rule, outcome: Outcome, episode: Episode) -> dict[str, Any]:
     """Return what a rule makes of a market at its last evaluation, JSON-able."""
     risk = risk_of(rule, outcome, watched.facts)
-    trees = engine.program.explain(watched.binding, rule.number, watched.values)
+    trees = program.explain(watched.binding, rule.number, watched.values)
     return {
         "rule": rule.id,
         "title": rule.title,

@@ -1,1 +1,0 @@
-"""Short-lived studies of recorded data; never part of a running guard."""
