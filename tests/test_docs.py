@@ -13,6 +13,7 @@ import click
 import pytest
 
 from guard.cli.main import guard as cli
+from guard.cli.main import main
 from guard.cli.output import Exit
 
 if TYPE_CHECKING:
@@ -249,3 +250,36 @@ def test_examples_of_configuration_in_the_pages_are_valid(tmp_path: Path) -> Non
             problems = [str(problem) for problem in check([path], env={}) if problem.severity == "error"]
             assert problems == [], f"{shown(page)}: {json.dumps(problems)}"
             found += 1
+
+
+def test_worked_example_of_a_rule_passes_its_own_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = [block[4] for block in FENCE.finditer((ROOT / "docs" / "rules.md").read_text(encoding="utf-8")) if block[3] == "yaml"]
+    (text,) = [block for block in blocks if "\ntests:" in block]
+    (tmp_path / "pack.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        main(["rules", "test", str(tmp_path / "pack.yaml")])
+    assert caught.value.code == Exit.OK, capsys.readouterr().out
+
+
+def test_pages_name_every_key_that_a_person_may_write() -> None:
+    from guard.dsl.loading import INERT_KEYS
+    from guard.dsl.rule_models import Escalate, Pack, QuarantineAction, Release, RuleSpec, ScopeSpec
+    from guard.dsl.settings import AlertSettings, AllowEntry, ChannelSettings, ExchangeSettings, GuardConfig, LogSettings
+    from guard.runtime.rehearsal.script import Case, Expectation, MarketSpec, Order, Recording, Step, Wall, Wash
+    from guard_sim.options import Options
+    from guard_sim.schedule import PATTERNS
+    from guard_sim.server.faults import KINDS as FAULTS
+
+    rule = (RuleSpec, ScopeSpec, Pack, QuarantineAction, Escalate, Release)
+    test = (Case, Expectation, MarketSpec, Order, Recording, Step, Wall, Wash)
+    config = (GuardConfig, ExchangeSettings, ChannelSettings, AlertSettings, AllowEntry, LogSettings)
+    wanted = {
+        "rules.md": {field.alias or name for model in rule + test for name, field in model.model_fields.items()},
+        "configuration.md": {field.alias or name for model in config for name, field in model.model_fields.items()}
+        | {".".join(path) for path in INERT_KEYS},
+        # The snapshot is set by guard itself, and a speed other than 1 is refused.
+        "simulate.md": {*Options.__dataclass_fields__, *PATTERNS, *FAULTS} - {"snapshot", "speed"},
+    }
+    for name, words in wanted.items():
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert {word for word in words if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)} == set(), name
