@@ -226,10 +226,17 @@ class Calls:
                 "E043", written.start, f"{call.name}() wants {_a(argument.type)} for {argument.name}, found {kind_of(term)}", hint
             )
             return POISON
-        if wanted is Unit.DURATION and self._op(term) == "const" and not 0 < self._graph.nodes[term.node].value <= _DURATION_MAX_US:
-            scope.fail("E043", written.start, f"{argument.name} must be longer than 0 and at most 400d", "")
+        if wanted is Unit.DURATION and self._op(term) == "const" and not self._is_within(term, argument):
+            least, most = (written_quantity(bound, wanted) for bound in argument.bounds or (0.0, _DURATION_MAX_US))
+            found = written_quantity(self._graph.nodes[term.node].value, wanted)
+            needed = f"must last {least} to {most}" if argument.bounds else f"must be longer than 0 and at most {most}"
+            scope.fail("E043", written.start, f"{call.name}(): {argument.name} {needed}, found {found}", "")
             return POISON
         return Term(term.text, term.node, Type.NUMBER, wanted or term.unit, term.children)
+
+    def _is_within(self, term: Term, argument: Argument) -> bool:
+        value: float = self._graph.nodes[term.node].value
+        return argument.bounds[0] <= value <= argument.bounds[1] if argument.bounds else 0 < value <= _DURATION_MAX_US
 
     def _field(self, field: Feature | Field, terms: Sequence[Term], call: Call, scope: Scope) -> Term:
         assert isinstance(field, Field)

@@ -14,9 +14,10 @@ from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Actions, Factor, Plan, Program, Rule, family_of
 from guard.dsl.tables import InstalledDetectors, Tables, installed_tables
 from guard.dsl.terms import POISON, Names, Scope, Term
-from guard.dsl.tokens import ExpressionError
+from guard.dsl.tokens import ExpressionError, written_quantity
 from guard.errors import RuleError
-from guard.features.tables import Type, Unit
+from guard.features.kernel.layout import windows_of
+from guard.features.tables import WINDOWS_MAX, Type, Unit
 from guard.model import Level, MarketClass
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def compiled(
             made = rule.run(len(done))
             if made is not None:
                 done.append(made)
+            _bound_windows(graph, source, report)
     except TooLargeError:
         report.add("E010", Place(Source.of("rules", "")), "the rules together are too large", "fewer or simpler expressions")
     for names in files.values():
@@ -82,6 +84,15 @@ def compiled(
     if report.errors or rules.report.errors:
         return None
     return Program(tuple(rule for rule, _ in done), tuple(plan for _, plan in done), graph, rules.hash)
+
+
+def _bound_windows(graph: Graph, source: RuleSource, report: Report) -> None:
+    """Refuse the rule whose windows no longer fit into a market's record."""
+    windows = windows_of(graph.leaves)
+    if len(windows) > WINDOWS_MAX:
+        named = ", ".join(written_quantity(float(us), Unit.DURATION) for us in sorted(windows))
+        message = f"with this rule all rules name {len(windows)} different windows, at most {WINDOWS_MAX} are kept: {named}"
+        report.add("E010", source.place, message, "use windows that other rules have")
 
 
 class _FileNames:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.features.tables import Argument, Feature, Type, Unit
+from guard.features.tables import WINDOW_BOUNDS_US, Argument, Feature, Type, Unit
 
 __all__ = ["CATALOGUE"]
 
-_W: Final = Argument("w", Type.DURATION)
+_W: Final = Argument("w", Type.DURATION, bounds=WINDOW_BOUNDS_US)
 _BASELINE: Final = Argument("baseline", Type.DURATION, 21_600_000_000.0)
 _DAY: Final = Argument("baseline", Type.DURATION, 86_400_000_000.0)
 

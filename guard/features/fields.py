@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.features.tables import Argument, Field, Type, Unit
+from guard.features.tables import WINDOW_BOUNDS_US, Argument, Field, Type, Unit
 
 __all__ = ["FIELDS", "FIELDS_BY_NAME"]
 
-_W: Final = Argument("w", Type.DURATION)
+_W: Final = Argument("w", Type.DURATION, bounds=WINDOW_BOUNDS_US)
 _TAKER: Final = Argument("side", Type.TEXT, "buy", ("buy", "sell", "both"))
 _SIDE: Final = Argument("side", Type.TEXT, "both", ("bid", "ask", "both"))
 _SIX_HOURS: Final = 21_600_000_000.0

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["Argument", "Feature", "Field", "Leaf", "Type", "Unit"]
+__all__ = ["WINDOWS_MAX", "WINDOW_BOUNDS_US", "Argument", "Feature", "Field", "Leaf", "Type", "Unit"]
+
+WINDOWS_MAX: Final = 16
+"""How many distinct windows all rules together may name."""
+
+WINDOW_BOUNDS_US: Final = (1_000_000.0, 86_400_000_000.0)
+"""The shortest and the longest window that the kernel keeps."""
 
 
 class Type(StrEnum):
@@ -34,12 +40,16 @@ class Unit(StrEnum):
 
 
 class Argument(NamedTuple):
-    """One argument of a field or feature. `default` None means that it must be given; `choices` limits a text."""
+    """One argument of a field or feature.
+
+    `default` None means that it must be given. `choices` limits a text, `bounds` (least and most, microseconds) a duration.
+    """
 
     name: str
     type: Type
     default: float | str | None = None
     choices: tuple[str, ...] = ()
+    bounds: tuple[float, float] | None = None
 
 
 class Field(NamedTuple):

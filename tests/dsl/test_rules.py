@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from timeit import timeit
 
 import pytest
@@ -12,7 +13,12 @@ from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.compilation import compiled
 from guard.dsl.problems import NAMES, Report
 from guard.dsl.rules import RULES_MAX
+from guard.engine import Engine
 from guard.errors import Problem, RuleError
+from guard.features.catalogue import CATALOGUE as KERNEL_CATALOGUE
+from guard.features.fields import FIELDS as KERNEL_FIELDS
+from guard.features.tables import WINDOWS_MAX
+from guard.model import Market, MarketFacts
 
 
 def found(text: str) -> list[Problem]:
@@ -203,3 +209,41 @@ def test_errors_are_raised_all_together() -> None:
     with pytest.raises(RuleError) as caught:
         program(rule("    {level: danger, when: retn(1s) > 1%, unless: {a: spreed > 1%}}"))
     assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(("window", "found_in_words"), [("500ms", "500ms"), ("25h", "25h"), ("1s", ""), ("1d", ""), ("1.5s", "")])
+def test_window_that_the_kernel_does_not_keep_is_a_mistake_at_its_place(window: str, found_in_words: str) -> None:
+    text = f"rules:\n  a: {{level: danger, when: trades({window}) > 3}}"
+    problems = check_text(text)
+    if not found_in_words:
+        assert problems == ()
+        return
+    (problem,) = problems
+    assert (problem.id, problem.line, problem.column) == ("E043", 2, 35)
+    assert problem.message == f"trades(): w must last 1s to 1d, found {found_in_words}"
+
+
+def test_more_windows_than_the_kernel_keeps_are_a_mistake_of_the_rule_that_adds_them() -> None:
+    first = " + ".join(f"trades({seconds}s)" for seconds in range(1, WINDOWS_MAX + 1))
+    fits = f"rules:\n  a: {{level: danger, when: {first} > 3}}\n"
+    assert check_text(fits) == ()
+    (problem,) = check_text(fits + "  b: {level: danger, when: trades(1h) > 3}\n")
+    assert (problem.id, problem.line) == ("E010", 3)
+    assert "17 different windows, at most 16" in problem.message
+
+
+def test_every_field_and_feature_that_compiles_can_be_kept_and_read() -> None:
+    for declared in (*KERNEL_FIELDS, *KERNEL_CATALOGUE):
+        samples = [argument.choices or ({"duration": "60s", "ratio": "20bp"}[argument.type],) for argument in declared.arguments]
+        for values in product(*samples):
+            written = ", ".join(f"{argument.name}={value}" for argument, value in zip(declared.arguments, values, strict=True))
+            when = f"known({declared.name}({written}))"
+            program = compile_rules(rules_from_text(f"rules:\n  a: {{level: danger, when: '{when}'}}", Report()))
+            engine = Engine(program)
+            engine.evaluate(engine.open(MarketFacts(Market("x", "A/USDT"))), 1, 1)
+
+
+def check_text(text: str) -> tuple[Problem, ...]:
+    report = Report()
+    compiled(rules_from_text(text, report), report)
+    return report.problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.kernel import slots as s
+from guard.features.tables import WINDOW_BOUNDS_US, WINDOWS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,8 +17,6 @@ __all__ = ["BASELINE_SIZE", "Baseline", "Layout", "Ring", "Window"]
 # Each width divides the next, so that a finer ring that did not roll tells that no coarser one did.
 _LADDER_US: Final = (50_000, 250_000, 1_000_000, 5_000_000, 15_000_000, 60_000_000, 300_000_000, 900_000_000, 3_600_000_000)
 _BINS_MIN = 20
-_WINDOWS_MAX = 16
-_WINDOW_MIN_US, _WINDOW_MAX_US = 1_000_000, 86_400_000_000
 
 BOOK_CAP: Final = 128
 BOOK_PARTS: Final = 4
@@ -111,6 +110,11 @@ _SOURCES: Final = {
 _QUANTILE_DECAY_US = 2 * 86_400_000_000
 
 
+def windows_of(leaves: Iterable[Leaf]) -> set[int]:
+    """Return the windows, in microseconds, whose events the kernel keeps for `leaves`."""
+    return {int(leaf.arguments[0]) for leaf in leaves if leaf.field in _WINDOWED}
+
+
 class Layout:
     """Offsets of everything that `leaves` need, the same for every market.
 
@@ -124,7 +128,7 @@ class Layout:
         self.leaves = tuple(leaves)
         self.floats = s.FLOATS
         self.integers = s.INTEGERS
-        self.rings = self._place_rings({int(leaf.arguments[0]) for leaf in leaves if leaf.field in _WINDOWED})
+        self.rings = self._place_rings(windows_of(leaves))
         self.baselines = self._place_baselines(_baseline_key(leaf) for leaf in leaves)
         names = {leaf.field for leaf in leaves}
         self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
@@ -142,12 +146,12 @@ class Layout:
 
     def _place_rings(self, durations: set[int]) -> tuple[Ring, ...]:
         """Choose a ring for every window; windows of one width share it."""
-        if len(durations) > _WINDOWS_MAX:
-            raise ValueError(f"rules name {len(durations)} distinct windows; at most {_WINDOWS_MAX} are kept")
+        if len(durations) > WINDOWS_MAX:
+            raise ValueError(f"rules name {len(durations)} distinct windows; at most {WINDOWS_MAX} are kept")
         sizes: dict[int, int] = {}
         widths: dict[int, int] = {}
         for us in durations:
-            if not _WINDOW_MIN_US <= us <= _WINDOW_MAX_US:
+            if not WINDOW_BOUNDS_US[0] <= us <= WINDOW_BOUNDS_US[1]:
                 raise ValueError(f"a window lasts 1 s to 24 h; found {us / 1e6:g} s")
             width = max(step for step in _LADDER_US if step * _BINS_MIN <= us)
             widths[us] = width
