@@ -43,10 +43,10 @@ class AlertManager:
     -----
     A transition into quarantine is pushed to the channels of its level (danger at least); its ends go to those that got it.
     Openings of one zone in one step are one message; later ones of the zone wait a minute and come as one; when the last of them
-    is free again, one message says so. A verdict at danger or above without a block is pushed once an episode, and again only
-    when its level rises. Rules in shadow never alert, nor does a rule at a level where it does not list `alert`. What is not
-    pushed at once is in the daily digest at 00:00 UTC of event time. After `daily_max` pushes a channel gets one summary and then
-    nothing before the digest.
+    is free again, one message says so. A verdict without a block is pushed once an episode to the channels that list its level, and
+    again only when its level rises. Rules in shadow never alert, nor does a rule at a level where it does not list `alert`.
+    What is not pushed at once is in the daily digest at 00:00 UTC of event time. After `daily_max` pushes a channel gets one
+    summary and then nothing before the digest.
 
     A delivery's id is a hash of alert, kind and channel: replaying the same events makes the same deliveries. `counts` accounts
     for every event and channel: sent, digested, waiting or suppressed with a reason.
