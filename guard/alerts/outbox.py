@@ -88,6 +88,7 @@ class Outbox:
         self._channels = {name: _Channel(name) for name in channels}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_draining = False
+        self._arrived: set[str] = set()
 
     def start(self) -> None:
         """Start the workers; what the ledger still holds is sent first."""
@@ -98,6 +99,10 @@ class Outbox:
         """Look for new deliveries at once; call it after each commit."""
         for channel in self._channels.values():
             channel.wake.set()
+
+    def arrived(self, delivery: Delivery) -> None:
+        """Note that somebody else delivered this one: its row is settled without another send."""
+        self._arrived.add(delivery.id)
 
     async def drain(self, deadline_s: float) -> int:
         """Send what is due, stop the workers after `deadline_s` seconds at most, and return how many deliveries stay pending."""
@@ -171,6 +176,10 @@ class Outbox:
             await asyncio.gather(alarm, woken, return_exceptions=True)
 
     async def _deliver(self, channel: _Channel, delivery: Delivery) -> None:
+        if delivery.id in self._arrived:
+            await self._delivered(channel, delivery)
+            self._arrived.discard(delivery.id)
+            return
         if self._clock.now_us() >= delivery.expires_us:
             await self._bury(channel, delivery, delivery.error or "expired before it could be sent")
             return

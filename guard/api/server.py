@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
-__all__ = ["OperatorServer"]
+__all__ = ["OperatorServer", "refuse_live"]
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -169,6 +169,13 @@ class OperatorServer:
             return failure(
                 ErrorKind.FAILED, f"guard failed at {op} ({type(error).__name__}): this is a mistake of guard, see its log"
             )
+
+
+def refuse_live(path: Path) -> None:
+    """Raise StateError where a guard answers at the socket `path`."""
+    if path.is_socket():
+        with reachable(path) as name:
+            _refuse_live(name, path)
 
 
 def _refuse_live(name: str, path: Path) -> None:

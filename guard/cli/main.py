@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -72,10 +73,23 @@ def guard(ctx: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code. ``--json`` is accepted anywhere on the line."""
+    _have_standard_streams()
     words = sys.argv[1:] if arguments is None else arguments
     output = Output(is_json="--json" in words)
     words = [word for word in words if word != "--json"]
     sys.exit(_run(words, output))
+
+
+def _have_standard_streams() -> None:
+    """Open those that whoever started guard had closed: the ledger's file would take their numbers, and logs would go there."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The system gives the lowest number that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - it takes no name
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for as long as the process lives
 
 
 _CODES: tuple[tuple[type[GuardError], Exit], ...] = (

@@ -139,6 +139,16 @@ class Committer:
         """
         self._take(decision, None)
 
+    def make_sure_of_room(self) -> None:
+        """Ask before deciding what need not be decided. Raises what `submit` would."""
+        if self._ended is not None:
+            raise self._ended
+        if len(self._waiting) >= self._capacity:
+            self._refused += 1
+            raise Unavailable(
+                f"{len(self._waiting)} decisions wait for the ledger, no more are allowed; see why it cannot be written"
+            )
+
     async def settled(self, decision: Decision) -> int:
         """Take a decision and return its sequence number after COMMIT. Raises what made that impossible."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -175,13 +185,7 @@ class Committer:
         return len(self._waiting)
 
     def _take(self, decision: Decision, future: asyncio.Future[int] | None) -> None:
-        if self._ended is not None:
-            raise self._ended
-        if len(self._waiting) >= self._capacity:
-            self._refused += 1
-            raise Unavailable(
-                f"{len(self._waiting)} decisions wait for the ledger, no more are allowed; see why it cannot be written"
-            )
+        self.make_sure_of_room()
         self._waiting.append((decision, future))
         self._idle.clear()
         self._arrived.set()

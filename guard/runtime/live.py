@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from guard.errors import GuardError
+from guard.errors import GuardError, OperationRefused
 from guard.model import DataState, Decision, Image, Level, Market
 from guard.runtime.commit import Committer
 from guard.runtime.inlet import Inlet
-from guard.runtime.opening import NOT_OPEN
+from guard.runtime.opening import NOT_OPEN, NOT_REACHED
+from guard.runtime.pager import Pager
 from guard.runtime.trouble import News, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from guard.alerts.outbox import Outbox
+    from guard.dsl import Program
     from guard.model import Batch, Command, Delivery, MarketFacts
     from guard.model.ports import Clock, LedgerState, Outcome, Random, Store
     from guard.pipeline import Pipeline
@@ -35,7 +37,6 @@ _PUBLISH_US = 1_000_000
 _LAG_TOLD_US = 1_000_000
 _RATE_WINDOW_S = 20
 _DRAIN_S = 5.0
-_NOT_REACHED = NOT_OPEN._replace(data=str(DataState.STALE))
 _SILENT = frozenset({DataState.STALE, DataState.MAINTENANCE})
 # A guard that lasts this long after a start has got over what ended it before.
 _SETTLED_US = 120_000_000
@@ -108,8 +109,7 @@ class Live:
         self._is_settled = False
         self._on_decision = on_decision
         self._published_us = 0
-        self._notify = notify
-        self._pages: set[asyncio.Task[Outcome]] = set()
+        self._pager = Pager(notify, clock, outbox.arrived)
         self._rates: deque[tuple[int, int]] = deque(maxlen=_RATE_WINDOW_S * 4)
 
     @staticmethod
@@ -130,8 +130,12 @@ class Live:
         try:
             self.take(self.pipeline.process(batch))
         except Exception as error:  # noqa: BLE001 - the heartbeat raises it
-            self._ended = error
-            _log.critical("events cannot be processed, guard ends", error=str(error))
+            self._break("events cannot be processed, guard ends", error)
+
+    def _break(self, what: str, error: Exception) -> None:
+        """Let the heartbeat end guard: whoever caught `error` would go on with a pipeline that is not whole."""
+        self._ended = self._ended or error
+        _log.critical(what, error=str(error))
 
     def take(self, decision: Decision) -> None:
         """Send a decision on its way: console, ledger, bots, people."""
@@ -148,10 +152,28 @@ class Live:
                 _log.exception("the console failed; further failures are only counted")
 
     async def operate(self, command: Command) -> tuple[Decision, int]:
-        """Carry out a person's order and return after COMMIT with the sequence number. Raises OperationRefused."""
-        decision = self.pipeline.operate(command, self.clock.now_us())
+        """Carry out a person's order and return after COMMIT with the sequence number.
+
+        Raises OperationRefused, and Unavailable where too much waits for the ledger. Any other error ends guard.
+        """
+        self.committer.make_sure_of_room()
+        try:
+            decision = self.pipeline.operate(command, self.clock.now_us())
+        except OperationRefused:
+            raise
+        except Exception as error:
+            self._break("an order failed halfway, guard ends", error)
+            raise
         self._show(decision)
         return decision, await self.committer.settled(decision)
+
+    def swap(self, program: Program) -> None:
+        """Run new rules. An error ends guard: half of the old rules must not run beside half of the new."""
+        try:
+            self.take(self.pipeline.load(program, self.clock.now_us()))
+        except Exception as error:
+            self._break("new rules could not take over, guard ends", error)
+            raise
 
     def announce(self, key: str, title: str, body: str, level: Level = Level.DANGER) -> None:
         """Tell people about guard itself."""
@@ -187,25 +209,15 @@ class Live:
 
     def _announce_outage(self, problem: str | None) -> None:
         if problem is None:
+            self._pager.stop()
             self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         else:
             body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait."
             now_us = self.clock.now_us()
             decision = self.pipeline.announce("ledger", "the ledger cannot be written", body, Level.CRITICAL, now_us)
             self.take(decision)
-            self._page(decision)
-
-    def _page(self, decision: Decision) -> None:
-        """Send at once, past the outbox: that one waits for the very ledger that cannot be written."""
-        for delivery in decision.deliveries:
-            task = asyncio.create_task(self._notify(delivery))
-            self._pages.add(task)
-            task.add_done_callback(self._paged)
-
-    def _paged(self, task: asyncio.Task[Outcome]) -> None:
-        self._pages.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a message could not be sent past the outbox", error=str(error))
+            # Past the outbox: that one waits for the very ledger that cannot be written.
+            self._pager.page(decision.deliveries)
 
     def committed(self, seq: int, *, durable: bool, decisions: int) -> None:
         """Publish what the ledger now holds, or, where it cannot be written, the blocks that only memory has."""
@@ -222,7 +234,7 @@ class Live:
         image = self.pipeline.image()
         failing = {feed.plan.name for feed in self.feeds if feed.failures and not feed.is_streaming}
         waiting = {
-            name: _NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN
+            name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN
             for name in self.watchlist.markets
             if name not in image.markets
         }
@@ -307,6 +319,7 @@ class Live:
             await _cancelled([*feeds, *also, waiter, heartbeat])
             await self.committer.drain(_DRAIN_S)
             await _cancelled([commit])
+            self._pager.stop()
             self.publisher.stop()
 
     async def _end(self, task: asyncio.Task[None]) -> None:
@@ -328,9 +341,8 @@ class Live:
         if is_kept:
             await self.outbox.drain(_DRAIN_S)
         else:
-            self._page(decision)
-        if self._pages:
-            await asyncio.wait(self._pages, timeout=_DRAIN_S)
+            self._pager.page(decision.deliveries)
+        await self._pager.drain(_DRAIN_S)
         raise cause
 
 

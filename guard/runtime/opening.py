@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
+from guard.api.server import refuse_live
 from guard.model import DataState, Image, Level, MarketView
 from guard.quarantine import VisibleBlocks
 from guard.runtime.clock import SystemClock
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
     from guard.dsl import GuardConfig
 
-__all__ = ["NOT_OPEN", "Opening"]
+__all__ = ["NOT_OPEN", "NOT_REACHED", "Opening"]
 
 # A market of the last run before its exchange is open again.
 NOT_OPEN = MarketView(data=str(DataState.WARMING), level=str(Level.NORMAL), score=None, rules_active=0, rules_expected=0)
+NOT_REACHED = NOT_OPEN._replace(data=str(DataState.STALE))
 
 
 class Opening:
@@ -36,8 +38,9 @@ class Opening:
 
     Notes
     -----
-    An asynchronous context manager. Once entered, bots see every block of the ledger and the markets of the last run as warming,
-    with a fresh heartbeat. Raises StateError where another guard runs, or the ledger cannot be used.
+    An asynchronous context manager. Once entered, bots see every block of the ledger and the markets of the last run as stale,
+    with a fresh heartbeat: nothing watches them yet, and a guard that never gets further than this must not be taken for one that
+    warms up. Left, the snapshot is marked stopped. Raises StateError where another guard runs, or the ledger cannot be used.
     """
 
     def __init__(self, config: GuardConfig, state_path: Path | None) -> None:
@@ -49,11 +52,14 @@ class Opening:
     async def __aenter__(self) -> Self:
         try:
             self._stack.enter_context(self.state)
+            # Somebody may have deleted the lock of a guard that runs; taking the ledger would end that one.
+            refuse_live(self.state.socket)
             self.store = LedgerStore(self.state.ledger, clock=self.clock)
             self.ledger = await self.store.open()
             self._stack.push_async_callback(self.store.close)
             self.watchlist = Watchlist(self.state.caches / "watched.json")
             self.publisher = SnapshotPublisher(self.state.snapshot_folder, self.clock)
+            self._stack.callback(self.publisher.stop)
             self.publisher.publish(self._remembered(), epoch=self.ledger.epoch, seq=self.ledger.seq, durable=True)
             self.publisher.beat()
         except BaseException:
@@ -68,7 +74,7 @@ class Opening:
         return Image(
             mode=self.config.mode,
             at_us=self.clock.now_us(),
-            markets=dict.fromkeys(self.watchlist.markets, NOT_OPEN),
+            markets=dict.fromkeys(self.watchlist.markets, NOT_REACHED),
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
             on_unknown=self.config.on_unknown(),
         )

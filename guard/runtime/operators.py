@@ -140,7 +140,8 @@ def _text(arguments: Mapping[str, Any], name: str) -> str:
     text = arguments.get(name)
     if not isinstance(text, str) or not text.strip():
         raise OperationRefused(f"{name} must be given")
-    return text.strip()[:500]
+    # A shell hands on what is no text as lone surrogates, which neither ledger nor snapshot could write.
+    return text.strip()[:500].encode(errors="replace").decode()
 
 
 def _market(arguments: Mapping[str, Any]) -> Market:

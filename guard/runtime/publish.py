@@ -36,6 +36,7 @@ __all__ = ["SnapshotPublisher"]
 
 _SLOT_BYTES_MIN = 256 * 1024
 _FILE_MODE = 0o640
+_FOLDER_MODE = 0o750
 _GENERATION_MAX = 1 << 62
 
 
@@ -127,7 +128,7 @@ class SnapshotPublisher:
     def beat(self) -> None:
         """Prove that guard lives; call it every 250 ms, where the loop turned and streams and engine are live.
 
-        Writes the file anew if somebody deleted or cut it. Raises StateError like `publish`.
+        Writes the file anew if somebody deleted or cut it, its folder included. Raises StateError like `publish`.
         """
         if not self._is_live:
             return
@@ -183,6 +184,10 @@ class SnapshotPublisher:
         try:
             with suppress(FileNotFoundError):
                 self._new_path.unlink()
+            if self._is_live and not self._path.parent.is_dir():
+                # Somebody deleted the folder while guard runs; bots find the file again by its name.
+                self._path.parent.mkdir()
+                self._path.parent.chmod(_FOLDER_MODE)
             file = os.open(self._new_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             header = bytearray(HEADER_BYTES)
             header[: len(MAGIC)] = MAGIC

@@ -172,7 +172,7 @@ class RunningGuard:
 
     def _rules_changed(self, program: Program | None, problem: str | None) -> None:
         if program is not None:
-            self.live.take(self.pipeline.load(program, self.clock.now_us()))
+            self.live.swap(program)
         if problem is None:
             self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.NORMAL)
         elif program is not None:

@@ -15,7 +15,7 @@ from guard.alerts.policy import AlertPolicy, ChannelPolicy
 from guard.client import Guard
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
-from guard.errors import Disconnected
+from guard.errors import Disconnected, Unavailable
 from guard.model import AddQuarantine, Channel, Kind, Status, Target, TargetKind
 from guard.model.ports import Outcome
 from guard.pipeline import Pipeline, Settings
@@ -149,6 +149,45 @@ async def test_events_that_cannot_be_processed_end_guard_and_people_are_told(tmp
     assert at_work.messenger.titles == ["[CRITICAL] guard: guard ended by itself"]
     assert "heartbeat: " in at_work.messenger.sent[0].body
     assert Guard(tmp_path / "snapshot").check("x", "A/USDT", "buy").reason == "guard_silent"
+
+
+async def test_an_order_that_fails_halfway_ends_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(tmp_path) as at_work:
+        at_work.feed(Script())
+        running = asyncio.create_task(at_work.run(asyncio.Event()))
+
+        def fire() -> None:
+            raise ZeroDivisionError("a rule")
+
+        # A deadline of the engine that comes due with the order: its verdict is lost, and nobody else would notice.
+        monkeypatch.setattr(at_work.live.pipeline, "_fire", lambda _: fire())
+        with pytest.raises(ZeroDivisionError):
+            await at_work.live.operate(AddQuarantine(Target(TargetKind.BASE, "A"), 10**9, "news", "ann"))
+        monkeypatch.undo()
+        with pytest.raises(ZeroDivisionError):
+            await running
+    assert at_work.messenger.titles == ["[CRITICAL] guard: guard ended by itself"]
+
+
+async def test_rules_that_fail_at_the_swap_end_guard(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at_work:
+        at_work.feed(Script())
+        running = asyncio.create_task(at_work.run(asyncio.Event()))
+        await until(lambda: at_work.live.pipeline.engine.markets)
+        broken: Any = object()
+        with pytest.raises(AttributeError):
+            at_work.live.swap(broken)
+        with pytest.raises(AttributeError):
+            await running
+
+
+async def test_an_order_is_refused_before_it_is_decided_where_too_much_waits(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at_work:
+        live = at_work.live
+        live.committer._capacity = 0
+        with pytest.raises(Unavailable, match="wait for the ledger"):
+            await live.operate(AddQuarantine(Target(TargetKind.BASE, "A"), 10**9, "news", "ann"))
+        assert live.pipeline.isolation.active() == ()
 
 
 async def test_a_guard_that_dies_again_and_again_tells_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from client.images import START_US, Machine, ManualClock, image, quarantine, vie
 
 from guard.client import ClearanceStatus, Guard
 from guard.client.layout import SLOT_BYTES_MAX, Word
-from guard.client.snapshot import Mapping
+from guard.client.snapshot import Mapping, read_snapshot
 from guard.errors import StateError
 from guard.model import IsolationState, MarketView
 from guard.runtime.clock import SystemClock
@@ -254,3 +255,12 @@ def test_guard_that_never_published_does_not_stop_what_another_left(machine: Mac
     before = bytes(words[: Word.SLOTS])
     machine.writer().stop()
     assert bytes(words[: Word.SLOTS]) == before
+
+
+def test_folder_deleted_while_guard_runs_is_made_again(machine: Machine) -> None:
+    machine.publish(image())
+    before = read_snapshot(str(machine.publisher.path))
+    shutil.rmtree(machine.publisher.path.parent)
+    machine.publisher.beat()
+    assert machine.publisher.path.parent.stat().st_mode & 0o777 == 0o750
+    assert read_snapshot(str(machine.publisher.path)) == before
