@@ -8,7 +8,7 @@ from guard import __version__
 from guard.client.bypass import read_bypass
 from guard.client.clock import MACHINE
 from guard.engine import missing_to_fire
-from guard.model import DataState, IsolationState
+from guard.model import DataState, IsolationState, Level
 from guard.runtime.board import board_rows, leading_rule, row_record
 from guard.runtime.lines import stamp
 
@@ -135,6 +135,7 @@ def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
         if (
             leading is None
             or leading[1].score is None
+            or leading[2].level is not Level.NORMAL
             or pipeline.isolation.state_of(watched.facts.market) is not IsolationState.NORMAL
         ):
             continue
@@ -145,7 +146,7 @@ def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
             "market": market,
             "rule": rule.id,
             "score": round(score, 4),
-            "missing": "; ".join(_missing(pipeline, watched, rule, outcome)) or "nothing",
+            "missing": "; ".join(_missing(pipeline, watched, rule, outcome)) or "only time: it has to hold",
         }
         for score, market, watched, rule, outcome in near[:_NEAREST_MAX]
     ]
