@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from guard.cli.output import Exit
+from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,35 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["rules"]
 
 _PATH = click.Path(path_type=Path)
-_LATER = {"test": "guard.cli.rules_test:test"}
 _KEYS = ("file", "line", "column", "id", "name", "severity", "message", "hint")
 
 
-class _Group(click.Group):
-    """Finds subcommands that live in a module of their own when they are called for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names that are here and those whose module is installed."""
-        return sorted(
-            [*super().list_commands(ctx), *(name for name, place in _LATER.items() if find_spec(place.partition(":")[0]))]
-        )
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
-        place = _LATER.get(cmd_name)
-        if place is None:
-            return super().get_command(ctx, cmd_name)
-        module, _, name = place.partition(":")
-        if find_spec(module) is None:
-            return None
-        command = getattr(import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
-
-
-@click.group(cls=_Group)
+@click.group
 def rules() -> None:
     """Check, test, list and show rules."""
+
+
+rules.add_command(test)
 
 
 def guard_file() -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from guard.features.catalogue import CATALOGUE
+from guard.features.fields import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +57,4 @@ class InstalledDetectors(Mapping[str, "type[Detector]"]):
 
 def installed_tables() -> tuple[tuple[Field, ...], tuple[Feature, ...]]:
     """Return the fields of the kernel and the catalogue's features."""
-    fields: Any = import_module("guard.features.fields")
-    catalogue: Any = import_module("guard.features.catalogue")
-    return tuple(fields.FIELDS), tuple(catalogue.CATALOGUE)
+    return FIELDS, CATALOGUE

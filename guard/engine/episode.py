@@ -9,7 +9,7 @@ from guard.model import Level
 
 __all__ = ["UNKNOWN_AFTER_US", "Episode"]
 
-# design: a required factor that turns unknown freezes level and timers, and after 30 s makes the rule unknown.
+# A required factor that turns unknown freezes level and timers; after 30 s the rule is said to be unknown.
 UNKNOWN_AFTER_US = 30_000_000
 _RISING = (Level.CRITICAL, Level.DANGER, Level.WARNING)
 

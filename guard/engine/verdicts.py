@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["candidate_level", "risk_of", "verdict_of"]
 
-# design: a soft detector caps at warning unless a factor of another family is at least this high.
+# A soft detector caps at warning unless a factor of another family is at least this high.
 _SECOND_FAMILY_MIN = 0.5
 
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 __all__ = ["News", "Trouble"]
 
-# design: one message per exchange after 2 minutes.
+# A trouble that ends by itself within two minutes wakes nobody.
 _TOLD_AFTER_US = 120_000_000
 # A feed that streams for a few seconds between two failures has not recovered.
 _OVER_AFTER_US = 30_000_000

@@ -1,7 +1,7 @@
 """How long `Guard.check` takes, against a plain `dict.get` in the same run: ``python tests/bench/bench_check.py``.
 
 Prints one JSON document and exits 1 where a bar is missed. Machines are noisy, so the bars that count are ratios of medians over
-interleaved rounds; the absolute figures of design.md (p50 0.5 us, p99 5 us) are printed beside them. `paced` asks as a bot does,
+interleaved rounds; the absolute figures (aims: p50 0.5 us, p99 5 us) are printed beside them. `paced` asks as a bot does,
 each time more than a millisecond after the last: caches are cold, and the live file is looked at anew.
 """
 
