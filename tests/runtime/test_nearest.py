@@ -1,13 +1,12 @@
 """The nearest misses of a calm board."""
 
-from guard_sim import tape
-
 from guard.dsl import compile_rules, load_rules, shipped_packs
 from guard.model import AddQuarantine, Target, TargetKind
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.clock import SystemClock
 from guard.runtime.simulate import Simulation
 from guard.runtime.status import _nearest
+from guard_sim import tape
 
 
 def calm(symbols: list[str]) -> Pipeline:
