@@ -22,7 +22,7 @@ _HEAD = """\
 # guard: what is watched, which rules decide, who is told. Check it with: guard config check
 version: 1
 
-# observe: compute everything, permit everything, push nothing.  alert: push too.  enforce: refuse entries into blocked markets.
+# observe: compute everything, permit everything, push only guard's own troubles.  alert: push all.  enforce: refuse entries, too.
 mode: {mode}
 
 # Packs that come with guard, by name; packs of your own by path: rules/*.yaml
