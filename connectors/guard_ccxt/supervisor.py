@@ -31,6 +31,7 @@ _QUIET_FACTOR = 3
 _REPAIR_MAX_S = 5.0  # live trades are held back that long at most
 _QUIET_FRAMES_MIN = 1000
 _QUIET_STREAMS_MIN = 10  # fewer streams may all be quiet by nature
+_BUSY_SHARE = 0.05  # but not those that in a thousand frames never paused this part of the time that counts as a stall
 
 
 class Supervisor:
@@ -219,7 +220,11 @@ class Supervisor:
         quiet_max_us = max(stall_us, _QUIET_FACTOR * connection.longest_quiet_us)
         if silent_us > stall_us:
             why = f"{connection.url} was silent for {silent_us / 1e6:.0f} s"
-        elif connection.frames >= _QUIET_FRAMES_MIN and quiet_us > quiet_max_us and _carries_many(connection, subscriptions):
+        elif (
+            connection.frames >= _QUIET_FRAMES_MIN
+            and quiet_us > quiet_max_us
+            and (_carries_many(connection, subscriptions) or connection.longest_quiet_us < stall_us * _BUSY_SHARE)
+        ):
             why = f"{connection.url} sent no data for {quiet_us / 1e6:.0f} s"
         else:
             if silent_us > stall_us // 2 and now_us - connection.pinged_us > stall_us // 2:

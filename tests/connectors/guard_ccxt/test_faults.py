@@ -202,6 +202,16 @@ async def test_quiet_market_on_a_connection_that_pongs_is_not_stalled(server: Fr
         assert server.dials[1:] == []
 
 
+async def test_busy_stream_that_falls_silent_is_stalled_though_its_connection_pongs(server: FrameServer) -> None:
+    async with running(server, "trades", stall_after_s=2.0) as run:
+        await run.exchange.until_subscribed(TRADES)
+        for number in range(1, 1101):
+            await run.exchange.send_trade(number)
+        await run.rows.until(lambda rows: ("STALLED", 1) in rows.statuses())
+        await run.exchange.until_subscribed(TRADES, times=2)
+        assert any("sent no data" in note for note in run.reports)
+
+
 async def test_server_that_is_silent_from_the_start_is_left_for_a_new_connection(server: FrameServer) -> None:
     async with running(server, "trades", stall_after_s=0.4) as run:
         run.exchange.is_mute = True
