@@ -56,3 +56,24 @@ async def test_a_guard_whose_lock_was_deleted_is_not_ended_by_a_second_one(tmp_p
         await first.store.commit([], epoch=first.ledger.epoch)
         first.publisher.beat()
         first.publisher.publish(first._remembered(), epoch=1, seq=1, durable=True)
+
+
+async def test_a_ledger_that_lost_its_log_does_not_free_what_bots_see_blocked(tmp_path: Path, config: GuardConfig) -> None:
+    state = tmp_path / "state"
+    async with Opening(config, state) as opening:
+        command = AddQuarantine(Target(TargetKind.MARKET, "sim:A/USDT"), 10**9, "news", "ann")
+        now_us = opening.clock.now_us()
+        held = IsolationManager().operate(command, now_us)
+        seq = await opening.store.commit([Decision(now_us, transitions=held)], epoch=opening.ledger.epoch)
+        blocks = tuple(transition.quarantine for transition in held)
+        image = opening._remembered()._replace(blocks=blocks)
+        opening.publisher.publish(image, epoch=opening.ledger.epoch, seq=seq, durable=True)
+    for file in state.glob("ledger.sqlite*"):
+        file.unlink()
+    with pytest.raises(StateError, match="ends at entry 0, but bots were told of entry 1"):
+        async with Opening(config, state):
+            pass
+    assert Guard(state).check("sim", "A/USDT", "buy").status == "blocked"
+    (state / "snapshot" / "guard.snapshot").unlink()
+    async with Opening(config, state):
+        assert Guard(state).check("sim", "A/USDT", "buy").status == "unknown"
