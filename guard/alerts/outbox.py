@@ -203,7 +203,7 @@ class Outbox:
         channel.delivered += 1
         channel.error = ""
         await self._settle(delivery._replace(state=DeliveryState.DELIVERED, attempts=delivery.attempts + 1, error=""))
-        _log.info("alert delivered", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts + 1)
+        _log.debug("alert delivered", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts + 1)
 
     async def _failed(self, channel: _Channel, delivery: Delivery, outcome: Outcome) -> None:
         now_us = self._clock.now_us()

@@ -43,7 +43,7 @@ def _create(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size > 0:
         raise StateError(
-            f"the ledger {path} is gone but {log.name} is there; restore the file, or move the log away to start empty"
+            f"the ledger {path} is gone but {log.name} is there; restore the file, or move the log and the folder snapshot away to start empty"
         )
     # A half-made ledger never gets the name: a crash here leaves only the .new file, which the next start replaces.
     new = path.with_name(path.name + ".new")
@@ -83,7 +83,7 @@ def _check(path: Path, busy_timeout_s: float) -> None:
 
 
 def _damaged(path: Path, finding: str) -> StateError:
-    names = f"{path.name}, {path.name}-wal and {path.name}-shm"
+    names = f"{path.name}, {path.name}-wal, {path.name}-shm and the folder snapshot"
     return StateError(
         f"the ledger {path} is damaged: {finding}. Nothing was changed. Restore it from a backup, or move {names} to a safe place: "
         "the next start is then empty, with no quarantine, no escalation and no waiting message"
