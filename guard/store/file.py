@@ -43,7 +43,8 @@ def _create(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size > 0:
         raise StateError(
-            f"the ledger {path} is gone but {log.name} is there; restore the file, or move the log and the folder snapshot away to start empty"
+            f"the ledger {path} is gone but {log.name} is there; restore the file, "
+            "or move the log and the folder snapshot away to start empty"
         )
     # A half-made ledger never gets the name: a crash here leaves only the .new file, which the next start replaces.
     new = path.with_name(path.name + ".new")
