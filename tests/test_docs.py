@@ -208,7 +208,7 @@ def test_no_tracked_file_names_a_place_on_a_machine() -> None:
 def test_planted_place_on_a_machine_is_found() -> None:
     assert PATH.search("see /" + "home/somebody/notes")
     assert PATH_WINDOWS.search("C:" + "\\Users\\somebody")
-    assert not PATH.search("a path such as ." + "/work/one, or https://example.org/home/page")
+    assert not PATH.search("a path such as ./" + "work/one, or https://example.org/home/page")
 
 
 def test_first_page_of_the_help_names_the_commands_of_every_day() -> None:
