@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.kernel import slots as s
+from guard.features.kernel.readers import encoded
 from guard.features.tables import WINDOW_BOUNDS_US, WINDOWS_MAX
 
 if TYPE_CHECKING:
@@ -107,7 +108,13 @@ _SOURCES: Final = {
     "minute": s.TURNOVER,
     "spread": -1,
 }
+SPREAD_MEDIAN: Final = BASELINE_ANSWERS
 _QUANTILE_DECAY_US = 2 * 86_400_000_000
+
+
+def bucket_edges(per_octave: int) -> list[float]:
+    """Return the powers of two from which a baseline's buckets are made, in steps of half a bucket; see `slots.BUCKET_BASE`."""
+    return [2.0 ** ((step - s.BUCKET_BASE) / (2 * per_octave)) for step in range(s.BUCKET_COUNT)]
 
 
 def windows_of(leaves: Iterable[Leaf]) -> set[int]:
@@ -137,6 +144,37 @@ class Layout:
         self.pending = self._take(PENDING_CAP * PENDING_PARTS) if self.needs_removals else -1
         self.fills = self._take(FILLS_CAP * FILLS_PARTS) if self.needs_removals else -1
         self.prints = self._take(PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS) if self.needs_prints else -1
+        self.plan, self.numbers = self._planned()
+
+    def _planned(self) -> tuple[list[int], list[float]]:
+        """Return the plan that the kernel's functions read: integers, and the floats they point to."""
+        q: list[float] = []
+        tables: dict[int, int] = {}
+        for item in self.baselines:
+            if item.per_octave not in tables:
+                tables[item.per_octave] = len(q)
+                q += bucket_edges(item.per_octave)
+        rings = [number for ring in self.rings for number in ring]
+        baselines = [
+            number
+            for item in self.baselines
+            for number in (
+                item.source, item.bin_us, item.decay_us, item.per_octave, item.offset, item.slot, item.since,
+                tables[item.per_octave],
+            )
+        ]  # fmt: skip
+        usual = next((item.offset + SPREAD_MEDIAN for item in self.baselines if item.kind == "spread"), -1)
+        at_rings = s.PLAN_HEAD
+        at_baselines = at_rings + len(rings)
+        at_leaves = at_baselines + len(baselines)
+        head = [0] * s.PLAN_HEAD
+        head[s.P_RINGS], head[s.P_RING_COUNT] = at_rings, len(self.rings)
+        head[s.P_BASELINES], head[s.P_BASELINE_COUNT] = at_baselines, len(self.baselines)
+        head[s.P_BOOK], head[s.P_PENDING], head[s.P_FILLS], head[s.P_PRINTS] = self.book, self.pending, self.fills, self.prints
+        head[s.P_USUAL_SPREAD] = usual
+        head[s.P_LEAVES], head[s.P_LEAF_COUNT] = at_leaves, len(self.leaves)
+        leaves = [number for leaf in self.leaves for number in encoded(self, leaf, q)]
+        return [*head, *rings, *baselines, *leaves], q
 
     def _take(self, count: int) -> int:
         """Reserve floats and return their offset."""
@@ -197,6 +235,8 @@ class Layout:
             s.TRADES_SINCE, s.BOOK_SINCE, s.TRADES_BEGAN, s.BOOK_BEGAN, s.NEXT_CLOSE, s.EWMA_BEGAN,
         ):  # fmt: skip
             i[slot] = s.NEVER
+        i[s.REFERENCE] = i[s.HEAP_AT] = -1
+        i[s.DUE] = i[s.DEADLINE] = s.NEVER
         i[s.TRADES_LOST] = i[s.BOOK_LOST] = i[s.TRADE_RECEIVED] = i[s.BOOK_RECEIVED] = i[s.EVALUATED_BIN] = -1
         for ring in self.rings:
             x[ring.top] = x[ring.top + 1] = s.NAN

@@ -113,7 +113,74 @@ URGENT: Final = 43
 PAST_BUYER_AT: Final = 44
 PAST_SELLER_AT: Final = 45
 EVENT_AT: Final = 46
-INTEGERS: Final = 47
+# Rows of other markets: the reference market (-1 = none), and the next one of the same symbol on another exchange (a ring).
+REFERENCE: Final = 47
+SIBLING: Final = 48
+# When and how the market is looked at. DUE = when next, NEVER = not; HEAP_AT = its place in the heap of dues, -1 = not there;
+# DEADLINE = when a rule's timer runs out; LOOKS = 1 where time alone may change what rules say; DIRTY = 1 while something came in
+# that no evaluation has seen; OPEN = 1 while an episode or a quarantine runs; PROGRAM = where its rules begin in the machine's code.
+DUE: Final = 49
+HEAP_AT: Final = 50
+DEADLINE: Final = 51
+LOOKS: Final = 52
+DIRTY: Final = 53
+OPEN: Final = 54
+PROGRAM: Final = 55
+# Arrival of the last event as the engine's clock had it; grows with every change of the market's rows.
+ARRIVED: Final = 56
+VERSION: Final = 57
+# Which streams the market has, as bits: 1 trades, 2 book, 4 peers.
+STREAMS: Final = 58
+INTEGERS: Final = 59
+
+# The plan's header: where its tables and the parts of a market's float row begin, -1 where there is none.
+P_RINGS: Final = 0
+P_RING_COUNT: Final = 1
+P_BASELINES: Final = 2
+P_BASELINE_COUNT: Final = 3
+P_BOOK: Final = 4
+P_PENDING: Final = 5
+P_FILLS: Final = 6
+P_PRINTS: Final = 7
+P_USUAL_SPREAD: Final = 8
+P_LEAVES: Final = 9
+P_LEAF_COUNT: Final = 10
+PLAN_HEAD: Final = 16
+# One ring in the plan.
+RING_STRIDE: Final = 5
+R_WIDTH: Final = 0
+R_SIZE: Final = 1
+R_RING: Final = 2
+R_SLOT: Final = 3
+R_TOP: Final = 4
+# One window in the plan.
+W_US: Final = 0
+W_WIDTH: Final = 1
+W_SIZE: Final = 2
+W_RING: Final = 3
+W_SLOT: Final = 4
+# One baseline in the plan.
+BASELINE_STRIDE: Final = 8
+B_SOURCE: Final = 0
+B_BIN_US: Final = 1
+B_DECAY_US: Final = 2
+B_PER_OCTAVE: Final = 3
+B_OFFSET: Final = 4
+B_SLOT: Final = 5
+B_SINCE: Final = 6
+B_TABLE: Final = 7
+# One leaf in the plan; its window record begins at L_WINDOW.
+LEAF_STRIDE: Final = 12
+L_OP: Final = 0
+L_WINDOW: Final = 1
+L_A: Final = 6
+L_B: Final = 7
+L_SINCE: Final = 8
+L_BEGAN: Final = 9
+L_DOWN: Final = 10
+# A table of powers of two in the plan's floats, in steps of half a bucket.
+BUCKET_BASE: Final = 2048
+BUCKET_COUNT: Final = 4096
 
 NEVER: Final = 1 << 62
 BIN_US: Final = 50_000
