@@ -1,136 +1,206 @@
 """The order book of a market: two sorted sides, best level last, at most 128 levels a side.
 
 A side's keys ascend towards the best price: the price itself for bids, its negative for asks. Parts of a side, one after
-another: key, size, amount added lately, time of that addition.
+another: key, size, amount added lately, time since when that amount came in.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.layout import BOOK_CAP, BOOK_PARTS
+from guard.features.kernel.blocks import copy
+from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["clear", "depth", "drop_crossed", "level", "settle", "side_offset"]
+__all__ = ["clear", "depth", "drop_crossed", "level", "settle", "spread"]
 
-_FRESH_US = 30_000_000
+_SIDE: Final = BOOK_CAP * BOOK_PARTS
+_SIZE: Final = BOOK_CAP
+_FRESH: Final = 2 * BOOK_CAP
+_SINCE: Final = 3 * BOOK_CAP
+_FRESH_US: Final = 30_000_000.0
+_JOIN_US: Final = 15_000_000.0
 
 
-def side_offset(book: int, side: int) -> int:
-    """Return where a side begins in the float row."""
-    return book if side > 0 else book + BOOK_CAP * BOOK_PARTS
-
-
-def clear(i: list[int]) -> None:
+def clear(i: Integers) -> None:
     """Empty both sides."""
-    i[s.BIDS] = i[s.ASKS] = 0
+    i[s.BIDS] = 0
+    i[s.ASKS] = 0
 
 
-def level(x: list[float], i: list[int], book: int, at: int, price: float, size: float, side: int, *, is_full: bool) -> float:
-    """Set one level and return how much of what was added within 30 s was removed, in base.
+def level(x: Floats, i: Integers, book: int, at: int, price: float, size: float, side: int, is_full: int) -> float:
+    """Set one level and return how much of what was added within 30 s was removed, in base: never more than was added.
 
     `is_full` marks a row of a full book: it is no news that somebody added something.
     """
-    start = side_offset(book, side)
-    count_slot = s.BIDS if side > 0 else s.ASKS
+    if side > 0:
+        count_slot = s.BIDS
+        start = book
+        key = price
+    else:
+        count_slot = s.ASKS
+        start = book + _SIDE
+        key = -price
     count = i[count_slot]
-    key = price if side > 0 else -price
-    low = 0
-    high = count
+    end = start + count
+    low = start
+    high = end
     while low < high:
         middle = (low + high) >> 1
-        if x[start + middle] < key:
+        if x[middle] < key:
             low = middle + 1
         else:
             high = middle
-    is_known = low < count and x[start + low] == key
-    if not is_known and (size <= 0.0 or (low == 0 and count == BOOK_CAP)):
+    if low == end or x[low] != key:
+        if size > 0.0 and (count < BOOK_CAP or low > start):
+            i[s.NEWEST_SIDE] = side
+            if low == end:
+                i[s.BEST_MOVED] = 1
+            _insert(x, i, count_slot, start, low, key, size, 0.0 if is_full else size, at)
         return 0.0
-    if low >= count - is_known:
-        i[s.BEST_MOVED] |= not is_known or size <= 0.0
     i[s.NEWEST_SIDE] = side
-    if not is_known:
-        _insert(x, start, count, low, key, size, at, is_full=is_full)
-        i[count_slot] = min(count + 1, BOOK_CAP)
-        return 0.0
-    at_level = start + low
-    change = size - x[at_level + BOOK_CAP]
-    fresh = x[at_level + 2 * BOOK_CAP] if at - x[at_level + 3 * BOOK_CAP] <= _FRESH_US else 0.0
     if size > 0.0:
-        x[at_level + BOOK_CAP] = size
-        if change > 0.0:
-            x[at_level + 2 * BOOK_CAP] = fresh + change
-            x[at_level + 3 * BOOK_CAP] = float(at)
-            return 0.0
-        x[at_level + 2 * BOOK_CAP] = max(0.0, fresh + change)
-    else:
-        for part in range(start, start + BOOK_PARTS * BOOK_CAP, BOOK_CAP):
-            x[part + low : part + count - 1] = x[part + low + 1 : part + count]
-        i[count_slot] = count - 1
-    return min(-change, fresh)
+        return _resize(x, low, size, float(at))
+    if low == end - 1:
+        i[s.BEST_MOVED] = 1
+    return _remove(x, i, count_slot, low, end, size, float(at))
 
 
-def _insert(x: list[float], start: int, count: int, place: int, key: float, size: float, at: int, *, is_full: bool) -> None:
+def _insert(
+    x: Floats, i: Integers, count_slot: int, start: int, place: int, key: float, size: float, fresh: float, at: int
+) -> None:
     """Make room at `place` and write a level there; a full side loses its worst."""
-    for part in range(start, start + BOOK_PARTS * BOOK_CAP, BOOK_CAP):
-        if count == BOOK_CAP:
-            x[part : part + place - 1] = x[part + 1 : part + place]
+    count = i[count_slot]
+    if count < BOOK_CAP:
+        i[count_slot] = count + 1
+        moving = start + count - place
+        if moving > 0:
+            for part in range(place, place + _SIDE, BOOK_CAP):
+                copy(x, part + 1, part, moving)
+    else:
+        place -= 1
+        moving = place - start
+        if moving > 0:
+            for part in range(start, start + _SIDE, BOOK_CAP):
+                copy(x, part, part + 1, moving)
+    x[place] = key
+    x[place + _SIZE] = size
+    x[place + _FRESH] = fresh
+    x[place + _SINCE] = float(at)
+
+
+def _resize(x: Floats, place: int, size: float, at: float) -> float:
+    """Change the size of the level at `place`; returns how much of what was added lately went away.
+
+    What is added joins what came before it and grows old with it; unless it is more than that and 15 s younger, then only the new
+    counts. So a level's amount is never older than its time tells: an old order is not renewed by small ones at its price.
+    """
+    change = size - x[place + _SIZE]
+    age = at - x[place + _SINCE]
+    fresh = x[place + _FRESH] if age <= _FRESH_US else 0.0
+    x[place + _SIZE] = size
+    if change > 0.0:
+        if fresh > change or (fresh > 0.0 and age <= _JOIN_US):
+            x[place + _FRESH] = fresh + change
         else:
-            x[part + place + 1 : part + count + 1] = x[part + place : part + count]
-    at_level = start + (place - 1 if count == BOOK_CAP else place)
-    x[at_level] = key
-    x[at_level + BOOK_CAP] = size
-    x[at_level + 2 * BOOK_CAP] = 0.0 if is_full else size
-    x[at_level + 3 * BOOK_CAP] = float(at)
+            x[place + _FRESH] = change
+            x[place + _SINCE] = at
+        return 0.0
+    left = fresh + change
+    if left > 0.0:
+        x[place + _FRESH] = left
+        return -change
+    x[place + _FRESH] = 0.0
+    return fresh
 
 
-def settle(x: list[float], i: list[int], book: int) -> None:
+def _remove(x: Floats, i: Integers, count_slot: int, place: int, end: int, size: float, at: float) -> float:
+    """Take the level at `place` out; returns how much of it was added lately."""
+    gone = x[place + _SIZE] - size
+    fresh = x[place + _FRESH] if at - x[place + _SINCE] <= _FRESH_US else 0.0
+    i[count_slot] -= 1
+    moving = end - place - 1
+    if moving > 0:
+        for part in range(place, place + _SIDE, BOOK_CAP):
+            copy(x, part, part + 1, moving)
+    return min(fresh, gone)
+
+
+def settle(x: Floats, i: Integers, book: int) -> None:
     """End a book message: best prices, the crossed guard, the mid.
 
     Newer levels win over the ones they cross, which are stale; until a message leaves the book straight by itself it counts as
     crossed and its mid is unknown.
     """
-    crossed = drop_crossed(x, i, book)
-    i[s.CROSSED] = int(crossed > 0)
     bids = i[s.BIDS]
     asks = i[s.ASKS]
-    x[s.BID] = x[side_offset(book, 1) + bids - 1] if bids else s.NAN
-    x[s.ASK] = -x[side_offset(book, -1) + asks - 1] if asks else s.NAN
-    x[s.MID] = 0.5 * (x[s.BID] + x[s.ASK]) if not crossed else s.NAN
-    if crossed:
+    if bids > 0 and asks > 0:
+        bid = x[book + bids - 1]
+        ask = -x[book + _SIDE + asks - 1]
+        if bid < ask:
+            i[s.CROSSED] = 0
+            x[s.BID] = bid
+            x[s.ASK] = ask
+            x[s.MID] = 0.5 * (bid + ask)
+            return
+    crossed = drop_crossed(x, i, book)
+    bids = i[s.BIDS]
+    asks = i[s.ASKS]
+    x[s.BID] = x[book + bids - 1] if bids > 0 else s.NAN
+    x[s.ASK] = -x[book + _SIDE + asks - 1] if asks > 0 else s.NAN
+    x[s.MID] = s.NAN
+    i[s.CROSSED] = 0
+    if crossed > 0:
+        i[s.CROSSED] = 1
         x[s.CROSSINGS] += 1.0
 
 
-def drop_crossed(x: list[float], i: list[int], book: int) -> int:
+def drop_crossed(x: Floats, i: Integers, book: int) -> int:
     """Take away the levels that the side changed last has crossed, and return how many."""
-    newest = i[s.NEWEST_SIDE] or 1
-    count_slot, other_slot = (s.BIDS, s.ASKS) if newest > 0 else (s.ASKS, s.BIDS)
-    if not i[count_slot]:
+    if i[s.NEWEST_SIDE] >= 0:
+        count_slot = s.BIDS
+        other_slot = s.ASKS
+        start = book
+        other = book + _SIDE
+    else:
+        count_slot = s.ASKS
+        other_slot = s.BIDS
+        start = book + _SIDE
+        other = book
+    if i[count_slot] == 0:
         return 0
-    best = x[side_offset(book, newest) + i[count_slot] - 1]
-    other = side_offset(book, -newest)
-    dropped = 0
-    while i[other_slot] and x[other + i[other_slot] - 1] >= -best:
-        i[other_slot] -= 1
-        dropped += 1
-    return dropped
+    limit = -x[start + i[count_slot] - 1]
+    count = i[other_slot]
+    left = count
+    while left > 0 and x[other + left - 1] >= limit:
+        left -= 1
+    i[other_slot] = left
+    return count - left
 
 
-def depth(x: list[float], i: list[int], book: int, side: int, band: float) -> float:
+def depth(x: Floats, i: Integers, book: int, side: int, band: float) -> float:
     """Return what rests within `band` (a ratio) of the mid on one side, in quote."""
-    start = side_offset(book, side)
-    limit = x[s.MID] * (1.0 - band) if side > 0 else -x[s.MID] * (1.0 + band)
+    if side > 0:
+        first = book
+        last = book + i[s.BIDS] - 1
+        limit = x[s.MID] * (1.0 - band)
+    else:
+        first = book + _SIDE
+        last = first + i[s.ASKS] - 1
+        limit = -x[s.MID] * (1.0 + band)
     resting = 0.0
-    for at in _from_best(start, i[s.BIDS if side > 0 else s.ASKS]):
-        if x[at] < limit:
+    # Keys of asks are negative, so theirs is the negative sum, to the bit.
+    for place in range(last, first - 1, -1):
+        key = x[place]
+        if key < limit:
             break
-        resting += abs(x[at]) * x[at + BOOK_CAP]
-    return resting
+        resting += key * x[place + _SIZE]
+    return abs(resting)
 
 
-def _from_best(start: int, count: int) -> Iterator[int]:
-    """Walk a side from its best level outwards."""
-    return iter(range(start + count - 1, start - 1, -1))
+def spread(x: Floats) -> float:
+    """Return (ask - bid) / mid; NaN while the mid is unknown."""
+    return (x[s.ASK] - x[s.BID]) / x[s.MID] if x[s.MID] > 0.0 else s.NAN

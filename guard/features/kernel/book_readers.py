@@ -2,120 +2,116 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from guard.features.kernel import baselines, book, windows
 from guard.features.kernel import slots as s
-from guard.features.kernel.reading import book_known, book_total, sided, total, window_of
-from guard.features.kernel.trade_readers import answer
+from guard.features.kernel.book import depth, spread
+from guard.features.kernel.reading import tick
 
 if TYPE_CHECKING:
-    from guard.features.kernel.layout import Layout
-    from guard.features.kernel.reading import Maker, Read, View
-    from guard.features.tables import Leaf
+    from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["BOOK_READERS", "spread"]
+__all__ = ["read_book_slot", "read_crossed", "read_depth", "read_divergence", "read_spread", "read_tick"]
 
-_TICKS_MIN = 5.0
-_SPREADS_MIN = 2.0
-_EXCHANGES_MIN = 3
-
-
-def _open_mid(layout: Layout, leaf: Leaf) -> Read:
-    window = window_of(layout, leaf)
-    return lambda x, i, _view: x[windows.edge(i, window) + s.MID] if book_known(x, i, window) else s.NAN
+_TICKS_MIN: Final = 5.0
+_SPREADS_MIN: Final = 2.0
+_EXCHANGES_MIN: Final = 3
+_OTHERS_MAX: Final = 63
 
 
-def _tick(_layout: Layout, _leaf: Leaf) -> Read:
-    return lambda x, _i, _view: tick(x)
+def read_tick(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the price step."""
+    return tick(x)
 
 
-def tick(x: list[float]) -> float:
-    """Return the price step: as told, else the smallest step seen, else NaN."""
-    told = x[s.TICK]
-    return told if told == told else x[s.TICK_SEEN]
+def read_book_slot(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read float `a` of the book, unknown while it is not whole or crossed."""
+    return x[p[at + s.L_A]] if i[s.BOOK_OK] != 0 and i[s.CROSSED] == 0 else s.NAN
 
 
-def _book_slot(slot: int) -> Maker:
-    """Read a value of the book, unknown while it is not whole or crossed."""
-
-    def make(_layout: Layout, _leaf: Leaf) -> Read:
-        return lambda x, i, _view: x[slot] if i[s.BOOK_OK] and not i[s.CROSSED] else s.NAN
-
-    return make
+def read_spread(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the spread over the mid."""
+    return spread(x) if i[s.BOOK_OK] != 0 else s.NAN
 
 
-def _spread(_layout: Layout, _leaf: Leaf) -> Read:
-    return lambda x, i, _view: spread(x) if i[s.BOOK_OK] else s.NAN
+def read_crossed(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read whether the last message left the book crossed."""
+    return float(i[s.CROSSED]) if i[s.BOOK_OK] != 0 else s.NAN
 
 
-def spread(x: list[float]) -> float:
-    """Return (ask - bid) / mid; NaN while the mid is unknown."""
-    return (x[s.ASK] - x[s.BID]) / x[s.MID] if x[s.MID] > 0.0 else s.NAN
+def read_depth(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read what rests within the band ``q[a]`` of the mid; `b` = 1 bids, -1 asks, 0 both."""
+    width = spread(x) if i[s.BOOK_OK] != 0 else s.NAN
+    if width != width:
+        return s.NAN
+    usual = p[s.P_USUAL_SPREAD]
+    if usual >= 0 and x[usual] == x[usual]:
+        width = x[usual]
+    reach = max(q[p[at + s.L_A]], _SPREADS_MIN * width)
+    step = tick(x)
+    if step == step:
+        reach = max(reach, _TICKS_MIN * step / x[s.MID])
+    side = p[at + s.L_B]
+    if side != 0:
+        return depth(x, i, p[s.P_BOOK], side, reach)
+    return depth(x, i, p[s.P_BOOK], 1, reach) + depth(x, i, p[s.P_BOOK], -1, reach)
 
 
-def _depth(layout: Layout, leaf: Leaf) -> Read:
-    band, side = float(leaf.arguments[0]), leaf.arguments[1]
-    usual = next((item.offset + baselines.MEDIAN for item in layout.baselines if item.kind == "spread"), -1)
+def read_divergence(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the distance of the mid from the symbol's median mid; `a` = how old a book may be, in microseconds.
 
-    def read(x: list[float], i: list[int], _view: View) -> float:
-        width = spread(x) if i[s.BOOK_OK] else s.NAN
-        if width != width:
-            return s.NAN
-        if usual >= 0 and x[usual] == x[usual]:
-            width = x[usual]
-        reach = max(band, _SPREADS_MIN * width)
-        step = tick(x)
-        if step == step:
-            reach = max(reach, _TICKS_MIN * step / x[s.MID])
-        resting = 0.0
-        if side != "ask":
-            resting += book.depth(x, i, layout.book, 1, reach)
-        if side != "bid":
-            resting += book.depth(x, i, layout.book, -1, reach)
-        return resting
-
-    return read
-
-
-def _crossed(_layout: Layout, _leaf: Leaf) -> Read:
-    return lambda _x, i, _view: float(i[s.CROSSED]) if i[s.BOOK_OK] else s.NAN
-
-
-def _divergence(_layout: Layout, leaf: Leaf) -> Read:
-    fresh = int(leaf.arguments[0])
-
-    def read(x: list[float], i: list[int], view: View) -> float:
-        mid = x[s.MID] if i[s.BOOK_OK] and view.received_us - i[s.BOOK_RECEIVED] <= fresh else s.NAN
-        if mid != mid:
-            return s.NAN
-        mids = sorted(view.mids(fresh))
-        if len(mids) < _EXCHANGES_MIN:
-            return s.NAN
-        half = len(mids) // 2
-        middle = mids[half] if len(mids) % 2 else 0.5 * (mids[half - 1] + mids[half])
-        return mid / middle - 1.0
-
-    return read
+    Mids count of the market itself and of at most 63 others.
+    """
+    fresh = p[at + s.L_A]
+    own = _mid(x, i, fresh, received)
+    if own != own:
+        return s.NAN
+    first = i[s.SIBLING]
+    others = 0
+    count = 1
+    row = first
+    # The market itself is the last of the ring.
+    while I[row][s.SIBLING] != first and others < _OTHERS_MAX:
+        others += 1
+        mid = _mid(X[row], I[row], fresh, received)
+        if mid == mid:
+            count += 1
+        row = I[row][s.SIBLING]
+    if count < _EXCHANGES_MIN:
+        return s.NAN
+    middle = _ranked(X, I, own, first, others, fresh, received, count // 2)
+    if count % 2 == 0:
+        middle = 0.5 * (_ranked(X, I, own, first, others, fresh, received, count // 2 - 1) + middle)
+    return own / middle - 1.0 if middle > 0.0 else s.NAN
 
 
-BOOK_READERS: dict[str, Maker] = {
-    "mid": _book_slot(s.MID),
-    "bid": _book_slot(s.BID),
-    "ask": _book_slot(s.ASK),
-    "open_mid": _open_mid,
-    "spread": _spread,
-    "depth": _depth,
-    "level_churn": book_total(s.CHURN),
-    "removed_unfilled": sided(book_total, s.REMOVED_BID, s.REMOVED_ASK),
-    "high_removed": answer("high_removed", baselines.HIGH),
-    "spread_median": answer("spread", baselines.MEDIAN),
-    "spread_mean": answer("spread", baselines.MEAN),
-    "spread_sd": answer("spread", baselines.SD),
-    "spread_high": answer("spread", baselines.HIGH),
-    "crossed": _crossed,
-    "crossings": book_total(s.CROSSINGS),
-    "inside_volume": total(s.INSIDE_VOLUME),
-    "divergence": _divergence,
-    "tick": _tick,
-}
+def _mid(x: Floats, i: Integers, fresh: int, received: int) -> float:
+    """Return a market's mid; NaN where it is not known or its book is old."""
+    return x[s.MID] if i[s.BOOK_OK] != 0 and received - i[s.BOOK_RECEIVED] <= fresh else s.NAN
+
+
+def _ranked(
+    X: FloatRows, I: IntegerRows, own: float, first: int, others: int, fresh: int, received: int, rank: int
+) -> float:  # fmt: skip
+    """Return the mid with `rank` smaller ones, ties counted: the largest that has at most that many below it."""
+    found = own if _below(X, I, own, first, others, fresh, received, own) <= rank else s.NAN
+    row = first
+    for _ in range(others):
+        mid = _mid(X[row], I[row], fresh, received)
+        if mid == mid and not mid <= found and _below(X, I, own, first, others, fresh, received, mid) <= rank:
+            found = mid
+        row = I[row][s.SIBLING]
+    return found
+
+
+def _below(
+    X: FloatRows, I: IntegerRows, own: float, first: int, others: int, fresh: int, received: int, value: float
+) -> int:  # fmt: skip
+    """Return how many of the mids are smaller than `value`."""
+    count = 1 if own < value else 0
+    row = first
+    for _ in range(others):
+        if _mid(X[row], I[row], fresh, received) < value:
+            count += 1
+        row = I[row][s.SIBLING]
+    return count

@@ -3,114 +3,133 @@
 from __future__ import annotations
 
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from guard.features.kernel import prints, windows
 from guard.features.kernel import slots as s
-from guard.features.kernel.reading import slot_reader, window_of
+from guard.features.kernel.prints import alternation, path, same_size_pairs, size_entropy, top_size, turnover
 from guard.features.kernel.trades import EWMA_US, average_price
+from guard.features.kernel.windows import edge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-    from guard.features.kernel.layout import Layout, Window
-    from guard.features.kernel.reading import Maker, Read, View
-    from guard.features.tables import Leaf
-
-__all__ = ["MARKET_READERS"]
+__all__ = [
+    "read_age",
+    "read_beta",
+    "read_gaps",
+    "read_prints_alternation",
+    "read_prints_count",
+    "read_prints_entropy",
+    "read_prints_pairs",
+    "read_prints_path",
+    "read_prints_top_size",
+    "read_prints_turnover",
+    "read_reference_gap",
+    "read_reference_ret",
+]
 
 # A minute return of .1 %, 60 times: what holds beta at 1 until the market itself says otherwise.
-_BETA_PRIOR = 60 * 1e-6
+_BETA_PRIOR: Final = 60 * 1e-6
 
 
-def _gaps(layout: Layout, leaf: Leaf) -> Read:
-    window = window_of(layout, leaf)
-    # A gap is known even where it makes everything else unknown.
-    return lambda x, i, _view: x[s.GAPS] - x[windows.edge(i, window) + s.GAPS] if i[window.slot] >= 0 else s.NAN
+def read_gaps(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the number of gaps: known even where they make everything else unknown."""
+    if i[p[at + s.L_WINDOW + s.W_SLOT]] < 0:
+        return s.NAN
+    return x[s.GAPS] - x[edge(i, p, at + s.L_WINDOW) + s.GAPS]
 
 
-def _age(_layout: Layout, leaf: Leaf) -> Read:
-    slot = s.BOOK_RECEIVED if leaf.arguments[0] == "book" else s.TRADE_RECEIVED
-    return lambda _x, i, view: float(max(0, view.received_us - i[slot])) if i[slot] >= 0 else s.NAN
+def read_age(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the time since what integer `a` says arrived."""
+    arrived = i[p[at + s.L_A]]
+    return float(max(0, received - arrived)) if arrived >= 0 else s.NAN
 
 
-def _beta(_layout: Layout, _leaf: Leaf) -> Read:
-    def read(x: list[float], _i: list[int], view: View) -> float:
-        if view.reference is None:
-            return 0.0
-        return (x[s.BETA_XY] + _BETA_PRIOR) / (x[s.BETA_XX] + _BETA_PRIOR)
-
-    return read
+def read_beta(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read beta, shrunk towards 1."""
+    return (x[s.BETA_XY] + _BETA_PRIOR) / (x[s.BETA_XX] + _BETA_PRIOR) if i[s.REFERENCE] >= 0 else 0.0
 
 
-def _reference_ret(layout: Layout, leaf: Leaf) -> Read:
-    window = window_of(layout, leaf)
-
-    def read(_x: list[float], i: list[int], view: View) -> float:
-        if view.reference is None:
-            return 0.0
-        theirs, numbers = view.reference
-        at = i[s.AT]
-        if at - numbers[s.TRADES_SINCE] < window.us or at - numbers[window.slot + 1] < window.us:
-            return s.NAN
-        return theirs[s.PRICE] / _price_at(theirs, numbers, window, at - window.us) - 1.0
-
-    return read
-
-
-def _reference_gap(_layout: Layout, _leaf: Leaf) -> Read:
-    def read(_x: list[float], i: list[int], view: View) -> float:
-        if view.reference is None:
-            return 0.0
-        theirs, numbers = view.reference
-        at = max(i[s.AT], numbers[s.AT])
-        if numbers[s.TRADES_SINCE] == s.NEVER or at - numbers[s.EWMA_BEGAN] < EWMA_US:
-            return s.NAN
-        return log(theirs[s.PRICE] / average_price(theirs, numbers, at))
-
-    return read
+def read_reference_ret(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the reference market's return over the window, without moving its clock."""
+    if i[s.REFERENCE] < 0:
+        return 0.0
+    theirs = X[i[s.REFERENCE]]
+    numbers = I[i[s.REFERENCE]]
+    w = at + s.L_WINDOW
+    us = p[w + s.W_US]
+    slot = p[w + s.W_SLOT]
+    now = i[s.AT]
+    if now - numbers[s.TRADES_SINCE] < us or now - numbers[slot + 1] < us:
+        return s.NAN
+    number = (now - us) // p[w + s.W_WIDTH] - 1
+    price = theirs[s.PRICE]
+    before = price
+    if number < numbers[slot]:
+        before = theirs[p[w + s.W_RING] + (number % p[w + s.W_SIZE]) * s.COLUMNS + s.PRICE]
+    return price / before - 1.0 if before > 0.0 else s.NAN
 
 
-def _price_at(x: list[float], i: list[int], window: Window, at: int) -> float:
-    """Return another market's price at a time, without moving its clock."""
-    number = at // window.width_us - 1
-    if number >= i[window.slot]:
-        return x[s.PRICE]
-    return x[window.ring + (number % window.size) * s.COLUMNS + s.PRICE]
+def read_reference_gap(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the log distance of the reference market's price from its average."""
+    if i[s.REFERENCE] < 0:
+        return 0.0
+    theirs = X[i[s.REFERENCE]]
+    numbers = I[i[s.REFERENCE]]
+    now = max(i[s.AT], numbers[s.AT])
+    if numbers[s.TRADES_SINCE] == s.NEVER or now - numbers[s.EWMA_BEGAN] < EWMA_US:
+        return s.NAN
+    price = theirs[s.PRICE]
+    usual = average_price(theirs, numbers, now)
+    return log(price / usual) if price > 0.0 and usual > 0.0 else s.NAN
 
 
-def _prints(statistic: Callable[[list[float], list[int], int], float]) -> Maker:
-    def make(layout: Layout, _leaf: Leaf) -> Read:
-        start = layout.prints
-
-        def read(x: list[float], i: list[int], _view: View) -> float:
-            if i[s.TRADES_SINCE] == s.NEVER:
-                return s.NAN
-            prints.expire(x, i, start)
-            return statistic(x, i, start)
-
-        return read
-
-    return make
+def read_prints_count(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read how many trades are kept."""
+    return float(i[s.PRINTS_COUNT]) if i[s.TRADES_SINCE] != s.NEVER else s.NAN
 
 
-def _prints_count(_x: list[float], i: list[int], _start: int) -> float:
-    return float(i[s.PRINTS_COUNT])
+def read_prints_pairs(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the share of pairs of equal size."""
+    return same_size_pairs(x, i, p[s.P_PRINTS]) if i[s.TRADES_SINCE] != s.NEVER else s.NAN
 
 
-MARKET_READERS: dict[str, Maker] = {
-    "beta": _beta,
-    "reference_ret": _reference_ret,
-    "reference_gap": _reference_gap,
-    "prints_count": _prints(_prints_count),
-    "prints_pairs": _prints(prints.same_size_pairs),
-    "prints_alternation": _prints(prints.alternation),
-    "prints_path": _prints(prints.path),
-    "prints_turnover": _prints(prints.turnover),
-    "prints_top_size": _prints(prints.top_size),
-    "prints_entropy": _prints(prints.size_entropy),
-    "age": _age,
-    "gaps": _gaps,
-    "usd_rate": slot_reader(s.USD_RATE),
-    "volume_24h_usd": slot_reader(s.VOLUME_24H),
-}
+def read_prints_alternation(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the share of changes of side."""
+    return alternation(x, i, p[s.P_PRINTS]) if i[s.TRADES_SINCE] != s.NEVER else s.NAN
+
+
+def read_prints_path(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the summed price changes."""
+    return path(x, i, p[s.P_PRINTS]) if i[s.TRADES_SINCE] != s.NEVER else s.NAN
+
+
+def read_prints_turnover(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the value of the kept trades."""
+    return turnover(x, i, p[s.P_PRINTS]) if i[s.TRADES_SINCE] != s.NEVER else s.NAN
+
+
+def read_prints_top_size(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the share of the most frequent size."""
+    return top_size(x, i, p[s.P_PRINTS]) if i[s.TRADES_SINCE] != s.NEVER else s.NAN
+
+
+def read_prints_entropy(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the entropy of sizes."""
+    return size_entropy(x, i, p[s.P_PRINTS]) if i[s.TRADES_SINCE] != s.NEVER else s.NAN

@@ -1,109 +1,91 @@
-"""What readers of fields share: the view they get, windows of totals, and whether a window is covered."""
+"""How windows of totals and single values are read: what most leaves are.
+
+Every reader takes the same eight arguments: all rows `X` and `I`, the market's own rows `x` and `i`, the plan `p` and its floats
+`q`, the offset `at` of the leaf's record in the plan, and the time of arrival `received`. It changes nothing.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel import windows
+from guard.features.kernel.windows import covered, edge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-    from guard.features.kernel.layout import Layout, Window
-    from guard.features.tables import Leaf
+__all__ = ["known", "read_before", "read_long", "read_long_both", "read_short", "read_short_both", "read_slot", "tick"]
 
-__all__ = ["View", "book_known", "book_total", "sided", "slot_reader", "total", "trades_known", "window_of"]
-
-
-class View(NamedTuple):
-    """What may be looked at beside a market's own rows.
-
-    `reference` holds the rows of the reference market, None where there is none; `mids` gives the known mids of the same symbol
-    on all exchanges whose book arrived at most that many microseconds before `received_us`.
-    """
-
-    received_us: int
-    reference: tuple[list[float], list[int]] | None
-    mids: Callable[[int], list[float]]
+_W: Final = s.L_WINDOW
+_US: Final = s.L_WINDOW + s.W_US
+_WIDTH: Final = s.L_WINDOW + s.W_WIDTH
+_SIZE: Final = s.L_WINDOW + s.W_SIZE
+_RING: Final = s.L_WINDOW + s.W_RING
+_SLOT: Final = s.L_WINDOW + s.W_SLOT
+_A: Final = s.L_A
+_B: Final = s.L_B
+_SINCE: Final = s.L_SINCE
+_AT: Final = s.AT
+_COLUMNS: Final = s.COLUMNS
+_NAN: Final = s.NAN
 
 
-if TYPE_CHECKING:
-    Read = Callable[[list[float], list[int], View], float]
-    Maker = Callable[[Layout, Leaf], Read]
+def known(x: Floats, i: Integers, p: Integers, at: int) -> int:
+    """Whether a leaf's stream covers its window: 1 or 0."""
+    return covered(x, i, p, at + _W, p[at + _SINCE], p[at + s.L_BEGAN], p[at + s.L_DOWN])
 
 
-def window_of(layout: Layout, leaf: Leaf) -> Window:
-    """Return the window that a leaf names."""
-    return layout.windows[int(leaf.arguments[0])]
+def tick(x: Floats) -> float:
+    """Return the price step: as told, else the smallest step seen, else NaN."""
+    told = x[s.TICK]
+    return told if told == told else x[s.TICK_SEEN]
 
 
-def trades_known(x: list[float], i: list[int], window: Window) -> bool:
-    """Whether a window of trades may be read."""
-    return windows.covered(x, i, window, s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES)
+# The short ones are written out: most of all reading is this. Up to 5 min a window is known when it is covered without a gap.
+def read_short(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the growth of column `a` over at most 5 min; `b` = ring + a."""
+    us = p[at + _US]
+    left = i[_AT] - us
+    if left < i[p[at + _SINCE]] or left < i[p[at + _SLOT] + 1]:
+        return _NAN
+    return x[p[at + _A]] - x[p[at + _B] + (left // p[at + _WIDTH] - 1) % p[at + _SIZE] * _COLUMNS]
 
 
-def book_known(x: list[float], i: list[int], window: Window) -> bool:
-    """Whether a window of the book may be read."""
-    return windows.covered(x, i, window, s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK)
+def read_long(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the growth of column `a` over more than 5 min."""
+    if known(x, i, p, at) == 0:
+        return _NAN
+    a = p[at + _A]
+    return x[a] - x[edge(i, p, at + _W) + a]
 
 
-def growth(window: Window, column: int, since: int, began: int, down: int) -> Read:
-    """Read the growth of a column over the window; written out, because most of all reading is this."""
-    us, width, size, ring, slot = window
-    kept, first = slot + 1, ring + column
-
-    def read_short(x: list[float], i: list[int], _view: View) -> float:
-        at = i[s.AT]
-        if at - i[since] < us or at - i[kept] < us:
-            return s.NAN
-        return x[column] - x[first + (((at - us) // width - 1) % size) * s.COLUMNS]
-
-    def read_long(x: list[float], i: list[int], _view: View) -> float:
-        if not windows.covered(x, i, window, since, began, down):
-            return s.NAN
-        return x[column] - x[first + (((i[s.AT] - us) // width - 1) % size) * s.COLUMNS]
-
-    return read_short if us <= windows.FULL_US else read_long
+def read_short_both(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the growth of the columns `a` and `b` together over at most 5 min."""
+    us = p[at + _US]
+    left = i[_AT] - us
+    if left < i[p[at + _SINCE]] or left < i[p[at + _SLOT] + 1]:
+        return _NAN
+    a = p[at + _A]
+    b = p[at + _B]
+    start = p[at + _RING] + (left // p[at + _WIDTH] - 1) % p[at + _SIZE] * _COLUMNS
+    return (x[a] - x[start + a]) + (x[b] - x[start + b])
 
 
-def total(column: int) -> Maker:
-    """Read the growth of a trade total over the window."""
-
-    def make(layout: Layout, leaf: Leaf) -> Read:
-        return growth(window_of(layout, leaf), column, s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES)
-
-    return make
-
-
-def book_total(column: int) -> Maker:
-    """Read the growth of a book total over the window."""
-
-    def make(layout: Layout, leaf: Leaf) -> Read:
-        return growth(window_of(layout, leaf), column, s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK)
-
-    return make
+def read_long_both(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read the growth of the columns `a` and `b` together over more than 5 min."""
+    if known(x, i, p, at) == 0:
+        return _NAN
+    a = p[at + _A]
+    b = p[at + _B]
+    start = edge(i, p, at + _W)
+    return (x[a] - x[start + a]) + (x[b] - x[start + b])
 
 
-def sided(maker: Callable[[int], Maker], first: int, second: int) -> Maker:
-    """Read one of two totals, or their sum, as the leaf's second argument says."""
-
-    def make(layout: Layout, leaf: Leaf) -> Read:
-        one, two = maker(first)(layout, leaf), maker(second)(layout, leaf)
-        side = leaf.arguments[1]
-        if side in {"buy", "bid"}:
-            return one
-        if side in {"sell", "ask"}:
-            return two
-        return lambda x, i, view: one(x, i, view) + two(x, i, view)
-
-    return make
+def read_before(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read column `a` as it stood before the window."""
+    return x[edge(i, p, at + _W) + p[at + _A]] if known(x, i, p, at) else _NAN
 
 
-def slot_reader(slot: int) -> Maker:
-    """Read one float as it stands."""
-
-    def make(_layout: Layout, _leaf: Leaf) -> Read:
-        return lambda x, _i, _view: x[slot]
-
-    return make
+def read_slot(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read float `a` as it stands: an answer of a baseline, a rate."""
+    return x[p[at + _A]]

@@ -1,0 +1,32 @@
+"""The kernel's functions as a compiler takes them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+_PACKAGE = "guard.features.kernel"
+
+
+@cache
+def jitted(*modules: str) -> dict[Any, Any]:
+    """Return the jitted twin of each function of these modules; each sees its fellows jitted. They compile when called."""
+    numba = pytest.importorskip("numba", reason="numba is not installed: only the plain form runs here")
+    blocks = import_module(f"{_PACKAGE}.blocks")
+    scopes = {name: dict(import_module(f"{_PACKAGE}.{name}").__dict__) for name in ("blocks", *modules)}
+    twins = {
+        each: numba.njit(error_model="numpy")(FunctionType(each.__code__, scope, each.__name__))
+        for name, scope in scopes.items()
+        for each in list(scope.values())
+        if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}"
+    }
+    twins[blocks.copy] = twins[blocks.copy_each]
+    for scope in scopes.values():
+        for name, each in list(scope.items()):
+            if isinstance(each, FunctionType) and each in twins:
+                scope[name] = twins[each]
+    return twins
