@@ -1,46 +1,32 @@
-"""The kernel's face: opens markets, folds events in, reads leaves."""
+"""The kernel's face: opens markets, folds events in, reads leaves, tells which markets rules must look at."""
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final
 
+from guard.errors import StateError
 from guard.features.fields import FIELDS_BY_NAME
-from guard.features.kernel import baselines, book, prints, removals, streams, trades, windows
+from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.book_readers import spread
-from guard.features.kernel.image import dump, load
 from guard.features.kernel.layout import Layout
-from guard.features.kernel.move import moved
-from guard.features.kernel.readers import reader
-from guard.features.kernel.reading import View
-from guard.features.kernel.reference import compare
-from guard.model.batch import Channel, Flag, Kind, Status
+from guard.features.kernel.rows import PlainRows
+from guard.features.kernel.sections import VERSION, packed, unpacked
+from guard.features.kernel.windows import FULL_US, share
+from guard.model.market import Market, MarketClass, MarketFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.features.kernel.layout import Window
-    from guard.features.kernel.reading import Read
+    from guard.features.kernel.rows import MakeScreen, Rows
     from guard.features.tables import Leaf
     from guard.model.batch import Batch
-    from guard.model.market import MarketFacts
 
 __all__ = ["Kernel"]
 
-_TRADE: Final = int(Kind.TRADE)
-_LEVEL: Final = int(Kind.LEVEL)
-_GAP: Final = int(Kind.GAP)
-_STATUS: Final = int(Kind.STATUS)
-_STREAM_NEWS: Final = (_GAP, _STATUS)
-_SNAPSHOT: Final = int(Flag.SNAPSHOT)
-_LAST: Final = int(Flag.LAST)
-_BACKFILL: Final = int(Flag.BACKFILL)
-_INFERRED: Final = int(Flag.INFERRED_SIDE)
-_WARM: Final = int(Status.WARM)
-_TRADES: Final = int(Channel.TRADES)
-_BOOK: Final = int(Channel.BOOK)
-_SHORT_US = 60_000_000
-_SAMPLE_MAX_S = 60
+_SHORT_US: Final = 60_000_000
+_STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 
 
 class Kernel:
@@ -51,6 +37,8 @@ class Kernel:
     leaves
         What formulas read, in the order in which `read` gives it. At most 16 distinct windows, each of 1 s to 24 h; otherwise
         ValueError.
+    jit
+        Whether to run compiled, which needs numba; ImportError without it. The bits are the same.
 
     Notes
     -----
@@ -72,29 +60,28 @@ class Kernel:
     [1.5, nan]
     """
 
-    def __init__(self, leaves: Sequence[Leaf]) -> None:
+    def __init__(self, leaves: Sequence[Leaf], *, jit: bool = False) -> None:
         self._facts: list[MarketFacts] = []
-        self._floats: list[list[float]] = []
-        self._integers: list[list[int]] = []
         self._references: list[int | None] = []
-        self._siblings: dict[str, list[int]] = {}
-        self._install(Layout(leaves))
+        self._layout = Layout(leaves)
+        self._rows = _rows(jit=jit)
+        self._rows.plan(self._layout)
+        self._control = self._rows.control
 
-    def _install(self, layout: Layout) -> None:
-        """Take a layout into use."""
-        # First what may fail, so that a field that is not known leaves everything as it was.
-        readers = [reader(layout, leaf) for leaf in layout.leaves]
-        self._layout = layout
-        self._readers = readers
-        self._streams = [_stream(leaf) for leaf in layout.leaves]
-        self._here: dict[frozenset[str], list[tuple[int, Read]]] = {}
-        self._absent: dict[frozenset[str], list[int]] = {}
-        self._has_spread = any(item.source < 0 for item in layout.baselines)
+    @property
+    def is_jitted(self) -> bool:
+        """Whether the kernel runs compiled."""
+        return self._rows.is_jitted
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         """What `read` gives, in order."""
         return self._layout.leaves
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that a market's numbers take."""
+        return 8 * (self._layout.floats + self._layout.integers)
 
     def __len__(self) -> int:
         """Return the number of open markets."""
@@ -107,12 +94,20 @@ class Kernel:
         x[s.USD_RATE] = _known(facts.usd_rate)
         x[s.VOLUME_24H] = _known(facts.volume_24h_usd)
         row = len(self._facts)
-        self._facts.append(facts)
-        self._floats.append(x)
-        self._integers.append(i)
+        self._add(facts, x, i)
         self._references.append(None)
-        self._siblings.setdefault(facts.market.symbol, []).append(row)
         return row
+
+    def _add(self, facts: MarketFacts, x: list[float], i: list[int]) -> None:
+        row = len(self._facts)
+        i[s.STREAMS] = _bits(facts)
+        i[s.SIBLING] = row
+        first = next((other for other, each in enumerate(self._facts) if each.market.symbol == facts.market.symbol), None)
+        if first is not None:
+            i[s.SIBLING] = self._rows.number(first, s.SIBLING)
+            self._rows.put(first, s.SIBLING, row)
+        self._facts.append(facts)
+        self._rows.add(x, i)
 
     def facts(self, row: int) -> MarketFacts:
         """Return what was known of the market when it was opened."""
@@ -120,277 +115,268 @@ class Kernel:
 
     def set_reference(self, row: int, reference_row: int | None) -> None:
         """Name the market against which `row` is judged; None, or itself, means that there is none."""
-        self._references[row] = None if reference_row == row else reference_row
+        found = None if reference_row == row else reference_row
+        self._references[row] = found
+        self._rows.put(row, s.REFERENCE, -1 if found is None else found)
 
     def reference(self, row: int) -> int | None:
         """Return the row of the reference market."""
         return self._references[row]
 
+    # The loop.
+
+    def start(self, batch: Batch | None, *, limit_us: int = 0) -> None:
+        """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
+        control = self._control
+        control[loop.POSITION] = 0
+        control[loop.STOP] = 0 if batch is None else len(batch)
+        control[loop.LIMIT] = limit_us
+        self._batch = batch
+
+    def run(self, until_us: int | None) -> int:
+        """Go on up to the next market that rules must look at, or up to `until_us`; returns why it stopped, as `drive` does."""
+        self._control[loop.UNTIL] = s.NEVER if until_us is None else until_us
+        return self._rows.run(self._batch)
+
+    @property
+    def row(self) -> int:
+        """The market at which `run` stopped."""
+        return int(self._control[loop.ROW])
+
+    @property
+    def position(self) -> int:
+        """How many rows of the batch are done."""
+        return int(self._control[loop.POSITION])
+
+    @property
+    def now_us(self) -> int:
+        """The loop's time: arrival of the last event, or the last due time."""
+        return int(self._control[loop.NOW])
+
+    @now_us.setter
+    def now_us(self, now_us: int) -> None:
+        self._control[loop.NOW] = max(int(self._control[loop.NOW]), now_us)
+
+    @property
+    def evaluations(self) -> int:
+        """How often rules were looked at, here or outside."""
+        return int(self._control[loop.EVALUATIONS])
+
+    @property
+    def next_due_us(self) -> int | None:
+        """When a market is due next."""
+        due = int(self._control[loop.DIRTY_DUE])
+        if self._control[loop.HEAP_COUNT]:
+            due = min(due, self._rows.next_due())
+        return None if due == s.NEVER else due
+
+    def schedule(self, row: int, *, is_open: bool, deadline_us: int | None) -> None:
+        """Note that a market was evaluated: whether time alone may change something, and when a timer of a rule is due."""
+        self._rows.put(row, s.OPEN, int(is_open))
+        self._rows.put(row, s.DEADLINE, s.NEVER if deadline_us is None else deadline_us)
+        self._rows.schedule(row)
+
+    def look_at(self, row: int, due_us: int | None) -> None:
+        """Change when a market is looked at next if nothing arrives; None means not at all."""
+        self._rows.set_due(row, s.NEVER if due_us is None else due_us)
+
+    # Rules.
+
+    def load(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
+        """Take the rules' code into use; `signatures` is the largest number of rules of a market."""
+        self._rows.program(code, constants, registers, signatures)
+
+    def bind(self, row: int, program: int, make_screen: MakeScreen | None, *, looks: bool) -> None:
+        """Tell where a market's rules begin in the code; `looks` says that time alone may make one fire."""
+        self._rows.put(row, s.PROGRAM, program)
+        self._rows.put(row, s.LOOKS, int(looks))
+        self._rows.screen(row, make_screen)
+
+    def sign(self, row: int, signatures: Sequence[int]) -> None:
+        """Note what each rule of a market said: the loop stops only where one says something else."""
+        self._rows.sign(row, signatures)
+
+    # Events and values, one by one.
+
     def apply(self, batch: Batch, number: int) -> bool:
         """Fold one row of a batch into its market; True asks for an evaluation of that market now."""
-        row = batch.market[number]
-        x = self._floats[row]
-        i = self._integers[row]
-        kind = batch.kind[number]
-        flags = batch.flags[number]
-        at = batch.at_us[number]
-        if kind == _TRADE:
-            if flags & _BACKFILL:
-                self._history(x, i, at, batch.price[number], batch.amount[number], batch.side[number])
-                return False
-            self._clock(x, i, at, batch.received_us[number])
-            return self._trade(x, i, at, batch, number)
-        if kind == _LEVEL:
-            if flags & _BACKFILL:
-                return False
-            self._clock(x, i, at, batch.received_us[number])
-            return self._level(x, i, batch, number)
-        if kind in _STREAM_NEWS:
-            self._clock(x, i, at, batch.received_us[number])
-            if kind == _GAP:
-                streams.gap(x, i, batch.side[number], batch.key[number])
-            else:
-                code = batch.key[number]
-                streams.status(x, i, batch.side[number], code, batch.price[number])
-                if code == _WARM:
-                    baselines.end_past(x, self._layout.baselines)
-            return True
-        return False
-
-    def _clock(self, x: list[float], i: list[int], at: int, received: int) -> None:
-        """Take an event's times in and move its market's time forward."""
-        i[s.RECEIVED] = max(i[s.RECEIVED], received)
-        i[s.LATE] += at < i[s.EVENT_AT]
-        i[s.EVENT_AT] = max(i[s.EVENT_AT], at)
-        if at > i[s.AT]:
-            self._forward(x, i, at)
-
-    def _forward(self, x: list[float], i: list[int], at: int) -> None:
-        """Move a market's time forward."""
-        i[s.AT] = at
-        if i[s.NEXT_CLOSE] == s.NEVER:
-            baselines.mark_bins(x, i, self._layout.baselines, at)
-        elif at >= i[s.NEXT_CLOSE]:
-            baselines.close_bins(x, i, self._layout.baselines, at)
-        if at >= i[s.NEXT_EDGE]:
-            if at // s.HOUR_US != i[s.HOUR]:
-                i[s.HOUR] = at // s.HOUR_US
-                baselines.rebase(x, self._layout.baselines)
-                windows.rebase(x, self._layout.rings)
-            windows.roll(x, i, self._layout.rings, at)
-        if i[s.PENDING_COUNT]:
-            removals.classify(x, i, self._layout.pending)
-
-    def _history(self, x: list[float], i: list[int], at: int, price: float, amount: float, side: int) -> None:
-        """Feed baselines with the past; what live trades already told is dropped and counted."""
-        if at >= i[s.TRADES_BEGAN]:
-            i[s.HISTORY_LATE] += 1
-            return
-        turnover = price * amount
-        # History made of candles has no side: half of it is taken as bought.
-        bought = turnover if side > 0 else 0.0 if side < 0 else 0.5 * turnover
-        grown = {s.TURNOVER: turnover, s.BUY_TURNOVER: bought, s.RUSH_BUY_LEVELS: 0.0, s.RUSH_SELL_LEVELS: 0.0}
-        if side and trades.past_sweep(x, i, at, price, side):
-            grown[s.RUSH_BUY_LEVELS if side > 0 else s.RUSH_SELL_LEVELS] = 1.0
-        baselines.past(x, self._layout.baselines, at, grown)
-        trades.average(x, i, at, price)
-
-    def _trade(self, x: list[float], i: list[int], stamp: int, batch: Batch, number: int) -> bool:
-        """Fold a live trade in."""
-        if i[s.TRADES_SINCE] == s.NEVER:
-            streams.begin(x, i, _TRADES)
-        price = batch.price[number]
-        amount = batch.amount[number]
-        inferred = batch.flags[number] & _INFERRED != 0
-        side = trades.trade(x, i, stamp, price, amount, batch.side[number], is_inferred=inferred)
-        i[s.TRADE_AT] = max(i[s.TRADE_AT], stamp)
-        i[s.TRADE_RECEIVED] = max(i[s.TRADE_RECEIVED], batch.received_us[number])
-        reference = self._references[batch.market[number]]
-        if reference is not None:
-            compare(x, i, self._floats[reference][s.PRICE])
-        layout = self._layout
-        if layout.needs_removals and side:
-            removals.fill(x, i, layout.pending, layout.fills, price, amount, side)
-        if layout.needs_prints:
-            prints.add(x, i, layout.prints, price, amount, side)
-        return self._is_due(x, i)
-
-    def _level(self, x: list[float], i: list[int], batch: Batch, number: int) -> bool:
-        """Fold one book level in; evaluation waits for the last one of the message."""
-        start = self._layout.book
-        flags = batch.flags[number]
-        is_full = flags & _SNAPSHOT != 0
-        if i[s.BOOK_SINCE] == s.NEVER:
-            streams.begin(x, i, _BOOK)
-        if not i[s.IN_MESSAGE]:
-            i[s.IN_MESSAGE] = 1
-            if is_full:
-                book.clear(i)
-                i[s.BEST_MOVED] = 1
-                i[s.BOOK_OK] = 1
-        if i[s.BOOK_OK]:
-            price = batch.price[number]
-            side = batch.side[number]
-            removed = book.level(x, i, start, i[s.AT], price, batch.amount[number], side, is_full=is_full)
-            if not is_full:
-                x[s.CHURN] += 1.0
-            if removed > 0.0 and self._layout.needs_removals:
-                removals.remove(x, i, self._layout.pending, self._layout.fills, price, removed, side)
-        if not flags & _LAST:
-            return False
-        return self._settle(x, i, batch.at_us[number], batch.received_us[number])
-
-    def _settle(self, x: list[float], i: list[int], at: int, received: int) -> bool:
-        """End a book message."""
-        i[s.IN_MESSAGE] = 0
-        if not i[s.BOOK_OK]:
-            return self._is_due(x, i)
-        i[s.BOOK_AT] = max(i[s.BOOK_AT], at)
-        i[s.BOOK_RECEIVED] = max(i[s.BOOK_RECEIVED], received)
-        if self._has_spread:
-            self._sample(x, i)
-        book.settle(x, i, self._layout.book)
-        if i[s.BEST_MOVED]:
-            i[s.BEST_MOVED] = 0
-            i[s.URGENT] = 1
-        return self._is_due(x, i)
-
-    def _sample(self, x: list[float], i: list[int]) -> None:
-        """Observe the spread that held since the last sample, once a second."""
-        second = i[s.AT] // s.SECOND_US
-        lasted = second - i[s.SAMPLED]
-        if lasted <= 0:
-            return
-        i[s.SAMPLED] = second
-        width = spread(x)
-        if width != width:
-            return
-        count = float(min(lasted, _SAMPLE_MAX_S))
-        for item in self._layout.baselines:
-            if item.source < 0:
-                age = count * s.SECOND_US / item.decay_us
-                baselines.observe(x, item.offset, item.per_octave, max(width, 1e-9), count, age)
-
-    def _is_due(self, x: list[float], i: list[int]) -> bool:
-        """Whether the market should be evaluated now: a new bin of 50 ms, or something urgent."""
-        bin_now = i[s.AT] // s.BIN_US
-        if bin_now == i[s.EVALUATED_BIN] and not i[s.URGENT]:
-            return False
-        i[s.EVALUATED_BIN] = bin_now
-        i[s.URGENT] = 0
-        x[s.EVALUATED_PRICE] = x[s.PRICE]
-        return True
+        return self._rows.fold(batch, number)
 
     def advance(self, row: int, at_us: int) -> None:
         """Move a market's time forward without an event; an earlier time changes nothing."""
-        i = self._integers[row]
-        if at_us > i[s.AT]:
-            self._forward(self._floats[row], i, at_us)
+        self._rows.take(row, at_us)
+
+    def values(self, row: int, received_us: int) -> list[float]:
+        """Return the values of `leaves` as of the market's time, NaN where unknown or absent; nothing changes."""
+        return self._rows.read(row, received_us)
 
     def read(self, row: int, at_us: int, received_us: int, out: list[float]) -> None:
-        """Fill `out` with the values of `leaves` at `at_us`, NaN where unknown or absent; moves time forward as `advance` does."""
+        """Fill `out` with the values of `leaves` at `at_us`; moves time forward as `advance` does."""
         self.advance(row, at_us)
-        x = self._floats[row]
-        i = self._integers[row]
-        reference = self._references[row]
-        rows = None if reference is None else (self._floats[reference], self._integers[reference])
-        view = View(received_us, rows, lambda fresh: self._mids(row, received_us, fresh))
-        for number, read in self._present(self._facts[row].streams):
-            out[number] = read(x, i, view)
-        for number in self._absent[self._facts[row].streams]:
-            out[number] = s.NAN
-
-    def _present(self, here: frozenset[str]) -> list[tuple[int, Read]]:
-        """Return the readers of the leaves whose stream a market has, with their places."""
-        if here not in self._here:
-            told = [stream is None or stream in here for stream in self._streams]
-            self._here[here] = [(number, read) for number, read in enumerate(self._readers) if told[number]]
-            self._absent[here] = [number for number, is_told in enumerate(told) if not is_told]
-        return self._here[here]
-
-    def _mids(self, row: int, received_us: int, fresh: int) -> list[float]:
-        """Return the known mids of the same symbol on all exchanges."""
-        found = []
-        for sibling in self._siblings[self._facts[row].market.symbol]:
-            i = self._integers[sibling]
-            mid = self._floats[sibling][s.MID]
-            if i[s.BOOK_OK] and mid == mid and received_us - i[s.BOOK_RECEIVED] <= fresh:
-                found.append(mid)
-        return found
+        out[:] = self.values(row, received_us)
 
     def last(self, row: int) -> tuple[int, int]:
         """Return event time and arrival time of the market's latest event, 0 where there was none."""
-        i = self._integers[row]
-        return i[s.EVENT_AT], i[s.RECEIVED]
+        return self._rows.number(row, s.EVENT_AT), self._rows.number(row, s.RECEIVED)
 
     def late(self, row: int) -> int:
         """Return how many events came with a time before that of an earlier one."""
-        return self._integers[row][s.LATE]
+        return self._rows.number(row, s.LATE)
+
+    def version(self, row: int) -> int:
+        """Return a number that changes with every change of the market's rows."""
+        return self._rows.number(row, s.VERSION)
 
     def coverage(self, row: int, window_us: int) -> float:
         """Return the covered share of a window that a leaf names, of the worst stream; KeyError for any other window."""
-        window = self._layout.windows[window_us]
-        x = self._floats[row]
-        i = self._integers[row]
-        if i[window.slot] < 0:
-            return 0.0
-        here = self._facts[row].streams
-        shares = [1.0]
-        if "trades" in here:
-            shares.append(_share(x, i, window, s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES))
-        if "book" in here:
-            shares.append(_share(x, i, window, s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK))
-        return min(shares)
+        return _coverage(self._layout, self._layout.windows[window_us], *self._rows.row(row))
 
     def data_ready(self, row: int) -> bool:
         """Whether the market's streams are live and all windows of at most 60 s are covered."""
-        i = self._integers[row]
-        here = self._facts[row].streams
-        if "trades" in here and i[s.TRADES_SINCE] == s.NEVER:
+        number = self._rows.number
+        streams = number(row, s.STREAMS)
+        if streams & _STREAM_BITS["trades"] and number(row, s.TRADES_SINCE) == s.NEVER:
             return False
-        if "book" in here and not i[s.BOOK_OK]:
+        if streams & _STREAM_BITS["book"] and number(row, s.BOOK_OK) == 0:
             return False
-        return all(self.coverage(row, us) >= 1.0 for us in self._layout.windows if us <= _SHORT_US)
+        at = number(row, s.AT)
+        sinces = [number(row, slot) for bit, slot in ((1, s.TRADES_SINCE), (2, s.BOOK_SINCE)) if streams & bit]
+        return all(
+            at - since >= us
+            for us, window in self._layout.windows.items()
+            if us <= _SHORT_US
+            for since in (*sinces, number(row, window.slot + 1))
+        )
+
+    # State.
 
     def adopt(self, leaves: Sequence[Leaf]) -> None:
         """Take other leaves into use: what both name keeps its state, what is new starts cold. Raises as the constructor does."""
-        layout = Layout(leaves)
-        if layout.leaves == self._layout.leaves:
-            self._install(self._layout)
-            return
-        old = self._layout
-        self._install(layout)
-        for row in range(len(self._facts)):
-            self._floats[row], self._integers[row] = moved(old, layout, self._floats[row], self._integers[row])
+        new, old = Layout(leaves), self._layout
+        if not new.has_room_of(old):
+            kept = [self._rows.row(row) for row in range(len(self))]
+            moved = [unpacked(new, packed(old, x, i)) for x, i in kept]
+            for (_, before), (_, after) in zip(kept, moved, strict=True):
+                for slot in s.OF_THIS_PROCESS:
+                    after[slot] = before[slot]
+            self._layout = new
+            self._rows.plan(new)
+            self._rows.replace(moved)
+        self._layout = new
+        self._rows.plan(new)
+
+    def sections(self, row: int) -> dict[str, bytes]:
+        """Return a market's state as named parts; see `guard.features.kernel.sections`."""
+        return packed(self._layout, *self._rows.row(row))
+
+    def take(self, row: int, parts: Mapping[str, bytes]) -> None:
+        """Put a saved state in place of a market's; parts that are missing start cold. Raises StateError for a damaged part."""
+        x, i = unpacked(self._layout, parts)
+        _, now = self._rows.row(row)
+        for slot in s.OF_THIS_PROCESS:
+            i[slot] = now[slot]
+        self._rows.set_row(row, x, i)
 
     def save(self) -> dict[str, Any]:
         """Return the whole state, fit for JSON."""
-        return dump(self._layout, self._facts, self._references, self._floats, self._integers)
+        control = self._control
+        return {
+            "version": VERSION,
+            "now_us": self.now_us,
+            "dirty_due": int(control[loop.DIRTY_DUE]),
+            "dirty": self._rows.dirty(),
+            "markets": [
+                {
+                    "facts": _facts_out(facts),
+                    "reference": self._references[row],
+                    "due": self._rows.number(row, s.DUE),
+                    "dirty": self._rows.number(row, s.DIRTY),
+                    "parts": {name: b64encode(part).decode() for name, part in self.sections(row).items()},
+                }
+                for row, facts in enumerate(self._facts)
+            ],
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a saved state in place of all that is, and adopt leaves that differ. Raises StateError where it does not fit."""
-        wanted = self._layout.leaves
-        layout, self._facts, self._references, self._floats, self._integers = load(state)
-        self._siblings = {}
-        for row, facts in enumerate(self._facts):
-            self._siblings.setdefault(facts.market.symbol, []).append(row)
-        self._layout = layout
-        self.adopt(wanted)
+        """Take up a saved state in place of all that is, as far as these leaves name it. Raises StateError where it does not fit."""
+        try:
+            if state["version"] != VERSION:
+                raise StateError(f"the kernel's state has version {state['version']}; this guard reads version {VERSION}")
+            markets = state["markets"]
+            facts = [_facts_in(market["facts"]) for market in markets]
+            rows = [unpacked(self._layout, {name: b64decode(part) for name, part in each["parts"].items()}) for each in markets]
+            references = [market["reference"] for market in markets]
+            dues = [(int(market["due"]), int(market["dirty"])) for market in markets]
+            dirty, dirty_due = [int(row) for row in state["dirty"]], int(state["dirty_due"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"the kernel's state is damaged: {error!r}") from error
+        self._facts, self._references = [], []
+        self._rows = _rows(jit=self.is_jitted)
+        self._rows.plan(self._layout)
+        self._control = self._rows.control
+        self.now_us = int(state["now_us"])
+        for each, (x, i) in zip(facts, rows, strict=True):
+            self._add(each, x, i)
+            self._references.append(None)
+        for row, reference in enumerate(references):
+            self.set_reference(row, reference)
+            due, is_dirty = dues[row]
+            self._rows.put(row, s.DIRTY, is_dirty)
+            self._rows.set_due(row, due)
+        self._rows.set_dirty(dirty, dirty_due)
 
 
-def _share(x: list[float], i: list[int], window: Window, since: int, began: int, down: int) -> float:
-    """Return a stream's covered share: all or nothing below its unbroken time for short windows."""
-    full = windows.share(x, i, window, since, began, down)
-    if window.us <= windows.FULL_US:
-        return min(full, max(0.0, (i[s.AT] - i[since]) / window.us))
-    return full
+def _rows(*, jit: bool) -> Rows:
+    if not jit:
+        return PlainRows()
+    from guard.features.kernel.jit import JittedRows  # noqa: PLC0415 - numba takes half a second to import
+
+    return JittedRows()
+
+
+def _coverage(layout: Layout, window: Window, x: list[float], i: list[int]) -> float:
+    """Return the covered share of a window, of the worst stream."""
+    if i[window.slot] < 0:
+        return 0.0
+    place = layout.place(window)
+    found = [1.0]
+    for bit, since, began, down in (
+        (1, s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES),
+        (2, s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK),
+    ):
+        if i[s.STREAMS] & bit:
+            full = share(x, i, place, 0, since, began, down)
+            if window.us <= FULL_US:
+                full = min(full, max(0.0, (i[s.AT] - i[since]) / window.us))
+            found.append(full)
+    return min(found)
+
+
+def _bits(facts: MarketFacts) -> int:
+    return sum(bit for name, bit in _STREAM_BITS.items() if name in facts.streams)
 
 
 def _known(value: float | None) -> float:
     return s.NAN if value is None else value
 
 
-def _stream(leaf: Leaf) -> str | None:
-    """Return the stream without which a leaf is absent."""
-    stream = FIELDS_BY_NAME[leaf.field].stream
-    return None if stream == "market" else stream
+def _facts_out(facts: MarketFacts) -> dict[str, Any]:
+    return {
+        **facts._asdict(),
+        "market": str(facts.market),
+        "market_class": str(facts.market_class),
+        "tags": sorted(facts.tags),
+        "streams": sorted(facts.streams),
+    }
+
+
+def _facts_in(values: Mapping[str, Any]) -> MarketFacts:
+    return MarketFacts(
+        **{
+            **values,
+            "market": Market.parse(values["market"]),
+            "market_class": MarketClass(values["market_class"]),
+            "tags": frozenset(values["tags"]),
+            "streams": frozenset(values["streams"]),
+        }
+    )

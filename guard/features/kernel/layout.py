@@ -6,6 +6,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.kernel import slots as s
 from guard.features.kernel.readers import encoded
+from guard.features.kernel.sizes import (
+    BASELINE_ANSWERS,
+    BASELINE_SIZE,
+    BOOK_CAP,
+    BOOK_PARTS,
+    FILLS_CAP,
+    FILLS_PARTS,
+    PENDING_CAP,
+    PENDING_PARTS,
+    PRINTS_CAP,
+    PRINTS_PARTS,
+    PRINTS_TOTALS,
+    SIZE_BUCKETS,
+)
 from guard.features.tables import WINDOW_BOUNDS_US, WINDOWS_MAX
 
 if TYPE_CHECKING:
@@ -13,26 +27,11 @@ if TYPE_CHECKING:
 
     from guard.features.tables import Leaf
 
-__all__ = ["BASELINE_SIZE", "Baseline", "Layout", "Ring", "Window"]
+__all__ = ["Baseline", "Layout", "Ring", "Window"]
 
 # Each width divides the next, so that a finer ring that did not roll tells that no coarser one did.
 _LADDER_US: Final = (50_000, 250_000, 1_000_000, 5_000_000, 15_000_000, 60_000_000, 300_000_000, 900_000_000, 3_600_000_000)
 _BINS_MIN = 20
-
-BOOK_CAP: Final = 128
-BOOK_PARTS: Final = 4
-PENDING_CAP: Final = 64
-PENDING_PARTS: Final = 5
-FILLS_CAP: Final = 32
-FILLS_PARTS: Final = 4
-PRINTS_CAP: Final = 500
-PRINTS_PARTS: Final = 8
-SIZE_BUCKETS: Final = 1024
-PRINTS_TOTALS: Final = 8
-BASELINE_ANSWERS: Final = 6
-BASELINE_HEAD: Final = 16
-BASELINE_BUCKETS: Final = 128
-BASELINE_SIZE: Final = BASELINE_HEAD + BASELINE_BUCKETS
 
 _WINDOWED: Final = frozenset(
     {
@@ -220,6 +219,16 @@ class Layout:
     def baseline(self, kind: str, us: int) -> Baseline:
         """Return the baseline of `kind` over `us`."""
         return next(item for item in self.baselines if item.kind == kind and item.key == us)
+
+    def place(self, window: Window) -> list[int]:
+        """Return a plan that holds one window's record, at 0."""
+        return list(window)
+
+    def has_room_of(self, other: Layout) -> bool:
+        """Whether a market's rows are laid out alike under both, so that nothing needs to move."""
+        return (self.rings, self.baselines, self.floats, self.integers, self.book, self.pending, self.fills, self.prints) == (
+            other.rings, other.baselines, other.floats, other.integers, other.book, other.pending, other.fills, other.prints,
+        )  # fmt: skip
 
     def blank(self) -> tuple[list[float], list[int]]:
         """Return the two rows of a market of which nothing is known."""

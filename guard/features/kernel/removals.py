@@ -6,26 +6,33 @@ and trades wait 1 s for their removal. What neither meets was removed unfilled.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from guard.features.kernel import slots as s
-from guard.features.kernel.layout import FILLS_CAP, FILLS_PARTS, PENDING_CAP, PENDING_PARTS
+from guard.features.kernel.sizes import FILLS_CAP, FILLS_PARTS, PENDING_CAP, PENDING_PARTS
+
+if TYPE_CHECKING:
+    from guard.features.kernel.rows import Floats, Integers
 
 __all__ = ["classify", "fill", "remove"]
 
-_HOLD_US = 300_000
-_TIMEOUT_US = 1_000_000
-_TRADED_MAX = 0.05
-_BAND = 0.0025
+# A waiting removal: time, price, side, amount, what of it did not trade. A waiting fill: time, price, side that it hit, rest.
+_HOLD_US: Final = 300_000
+_TIMEOUT_US: Final = 1_000_000
+_TRADED_MAX: Final = 0.05
+_BAND: Final = 0.0025
 
 
-def remove(x: list[float], i: list[int], pending: int, fills: int, price: float, amount: float, side: int) -> None:
+def remove(x: Floats, i: Integers, pending: int, fills: int, price: float, amount: float, side: int) -> None:
     """Queue a removal of `amount` (base) at `price`, less what lately traded there."""
     mid = x[s.MID]
     if amount <= 0.0 or not abs(price - mid) <= _BAND * mid:
         return
-    at = i[s.AT]
+    at = float(i[s.AT])
+    hit = float(side)
     left = amount
     for entry in range(fills, fills + FILLS_CAP * FILLS_PARTS, FILLS_PARTS):
-        if x[entry + 1] == price and x[entry + 2] == side and at - x[entry] <= _TIMEOUT_US and x[entry + 3] > 0.0:
+        if x[entry + 1] == price and x[entry + 2] == hit and at - x[entry] <= _TIMEOUT_US and x[entry + 3] > 0.0:
             met = min(left, x[entry + 3])
             x[entry + 3] -= met
             left -= met
@@ -35,34 +42,57 @@ def remove(x: list[float], i: list[int], pending: int, fills: int, price: float,
         i[s.PENDING_HEAD] = (i[s.PENDING_HEAD] + 1) % PENDING_CAP
         i[s.PENDING_COUNT] -= 1
     entry = pending + ((i[s.PENDING_HEAD] + i[s.PENDING_COUNT]) % PENDING_CAP) * PENDING_PARTS
-    x[entry : entry + PENDING_PARTS] = [float(at), price, float(side), amount, left]
+    x[entry] = at
+    x[entry + 1] = price
+    x[entry + 2] = hit
+    x[entry + 3] = amount
+    x[entry + 4] = left
     i[s.PENDING_COUNT] += 1
 
 
-def fill(x: list[float], i: list[int], pending: int, fills: int, price: float, amount: float, side: int) -> None:
+def fill(x: Floats, i: Integers, pending: int, fills: int, price: float, amount: float, side: int) -> None:
     """Let a trade (taker side `side`) meet the waiting removals of the side it hit, and keep the rest for later ones."""
+    hit = float(-side)
     left = amount
-    for number in range(i[s.PENDING_COUNT]):
-        entry = pending + ((i[s.PENDING_HEAD] + number) % PENDING_CAP) * PENDING_PARTS
-        if x[entry + 1] == price and x[entry + 2] == -side:
+    head = i[s.PENDING_HEAD]
+    for number in range(head, head + i[s.PENDING_COUNT]):
+        entry = pending + (number % PENDING_CAP) * PENDING_PARTS
+        if x[entry + 1] == price and x[entry + 2] == hit:
             met = min(left, x[entry + 4])
             x[entry + 4] -= met
             left -= met
     if left <= 0.0:
         return
-    entry = fills + i[s.FILLS_HEAD] * FILLS_PARTS
-    i[s.FILLS_HEAD] = (i[s.FILLS_HEAD] + 1) % FILLS_CAP
-    x[entry : entry + FILLS_PARTS] = [float(i[s.AT]), price, float(-side), left]
+    at = float(i[s.AT])
+    head = i[s.FILLS_HEAD]
+    # An order's single fills at one level share an entry; one each would push out those of the levels it swept before.
+    entry = fills + ((head - 1) % FILLS_CAP) * FILLS_PARTS
+    if x[entry] == at and x[entry + 1] == price and x[entry + 2] == hit:
+        x[entry + 3] += left
+        return
+    entry = fills + head * FILLS_PARTS
+    if x[entry + 3] > 0.0 and at - x[entry] <= _TIMEOUT_US:
+        # A removal that this one would have met may now look unfilled.
+        i[s.OVERFLOW] += 1
+    i[s.FILLS_HEAD] = (head + 1) % FILLS_CAP
+    x[entry] = at
+    x[entry + 1] = price
+    x[entry + 2] = hit
+    x[entry + 3] = left
 
 
-def classify(x: list[float], i: list[int], pending: int) -> None:
+def classify(x: Floats, i: Integers, pending: int) -> None:
     """Settle every removal that has waited long enough."""
-    while i[s.PENDING_COUNT]:
+    while i[s.PENDING_COUNT] > 0:
         entry = pending + i[s.PENDING_HEAD] * PENDING_PARTS
-        at, price, side, amount, left = x[entry : entry + PENDING_PARTS]
+        at = x[entry]
         if i[s.TRADE_AT] < at + _HOLD_US and i[s.AT] < at + _TIMEOUT_US:
             return
         i[s.PENDING_HEAD] = (i[s.PENDING_HEAD] + 1) % PENDING_CAP
         i[s.PENDING_COUNT] -= 1
-        if left >= (1.0 - _TRADED_MAX) * amount:
-            x[s.REMOVED_BID if side > 0.0 else s.REMOVED_ASK] += left * price
+        left = x[entry + 4]
+        if left >= (1.0 - _TRADED_MAX) * x[entry + 3]:
+            if x[entry + 2] > 0.0:
+                x[s.REMOVED_BID] += left * x[entry + 1]
+            else:
+                x[s.REMOVED_ASK] += left * x[entry + 1]

@@ -117,8 +117,8 @@ EVENT_AT: Final = 46
 REFERENCE: Final = 47
 SIBLING: Final = 48
 # When and how the market is looked at. DUE = when next, NEVER = not; HEAP_AT = its place in the heap of dues, -1 = not there;
-# DEADLINE = when a rule's timer runs out; LOOKS = 1 where time alone may change what rules say; DIRTY = 1 while something came in
-# that no evaluation has seen; OPEN = 1 while an episode or a quarantine runs; PROGRAM = where its rules begin in the machine's code.
+# DEADLINE = when a rule's timer runs out; LOOKS = 1 where time alone may change what rules say; DIRTY = whether the market stands
+# in the list of those to look at when the bin is over, and whether an evaluation has seen all since (CLEAN, UNSEEN, SEEN); OPEN = 1 while an episode or a quarantine runs; PROGRAM = where its rules begin in the machine's code.
 DUE: Final = 49
 HEAP_AT: Final = 50
 DEADLINE: Final = 51
@@ -132,6 +132,8 @@ VERSION: Final = 57
 # Which streams the market has, as bits: 1 trades, 2 book, 4 peers.
 STREAMS: Final = 58
 INTEGERS: Final = 59
+# What belongs to a process and not to a market's past: other markets' rows, the loop's lists, the rules' code.
+OF_THIS_PROCESS: Final = (REFERENCE, SIBLING, DUE, HEAP_AT, LOOKS, DIRTY, PROGRAM, STREAMS)
 
 # The plan's header: where its tables and the parts of a market's float row begin, -1 where there is none.
 P_RINGS: Final = 0
@@ -178,6 +180,10 @@ L_B: Final = 7
 L_SINCE: Final = 8
 L_BEGAN: Final = 9
 L_DOWN: Final = 10
+L_STREAM: Final = 11
+CLEAN: Final = 0
+UNSEEN: Final = 1
+SEEN: Final = 2
 # A table of powers of two in the plan's floats, in steps of half a bucket.
 BUCKET_BASE: Final = 2048
 BUCKET_COUNT: Final = 4096

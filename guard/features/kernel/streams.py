@@ -2,71 +2,100 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from guard.features.kernel import slots as s
 from guard.model.batch import Channel, Status
 
+if TYPE_CHECKING:
+    from guard.features.kernel.rows import Floats, Integers
+
 __all__ = ["begin", "gap", "status"]
 
-# For each stream: since (unbroken), began (first ever), lost (moment of the loss, -1 = live), column of lost time.
-_TRADES = (s.TRADES_SINCE, s.TRADES_BEGAN, s.TRADES_LOST, s.DOWN_TRADES)
-_BOOK = (s.BOOK_SINCE, s.BOOK_BEGAN, s.BOOK_LOST, s.DOWN_BOOK)
-_STREAMS = {Channel.ALL: (_TRADES, _BOOK), Channel.TRADES: (_TRADES,), Channel.BOOK: (_BOOK,)}
-_ENDS = frozenset({Status.LOST, Status.STALLED, Status.MAINTENANCE})
+_ALL: Final = int(Channel.ALL)
+_TRADES: Final = int(Channel.TRADES)
+_BOOK: Final = int(Channel.BOOK)
+_LIVE: Final = int(Status.LIVE)
+_LOST: Final = int(Status.LOST)
+_STALLED: Final = int(Status.STALLED)
+_MAINTENANCE: Final = int(Status.MAINTENANCE)
+_USD_RATE: Final = int(Status.USD_RATE)
+_VOLUME_24H: Final = int(Status.VOLUME_24H)
+
+# Of each stream: since (unbroken), began (first ever), lost (moment of the loss, -1 = live), down (column of lost time). A number
+# that is no channel changes nothing.
 
 
-def begin(x: list[float], i: list[int], channel: int) -> None:
+def begin(x: Floats, i: Integers, channel: int) -> None:
     """Take note that a stream delivers: from now on it is covered, if it was not."""
+    if channel in (_ALL, _TRADES):
+        _begin(x, i, s.TRADES_SINCE, s.TRADES_BEGAN, s.TRADES_LOST, s.DOWN_TRADES)
+    if channel in (_ALL, _BOOK):
+        _begin(x, i, s.BOOK_SINCE, s.BOOK_BEGAN, s.BOOK_LOST, s.DOWN_BOOK)
+
+
+def _begin(x: Floats, i: Integers, since: int, began: int, lost: int, down: int) -> None:
+    """Begin one stream."""
+    if i[since] != s.NEVER:
+        return
     at = i[s.AT]
-    for since, began, lost, down in _STREAMS[Channel(channel)]:
-        if i[since] != s.NEVER:
-            continue
-        i[since] = at
-        if i[began] == s.NEVER:
-            i[began] = at
-        elif i[lost] >= 0:
-            x[down] += float(max(0, at - i[lost]))
-        i[lost] = -1
+    i[since] = at
+    if i[began] == s.NEVER:
+        i[began] = at
+    elif i[lost] >= 0:
+        x[down] += float(max(0, at - i[lost]))
+    i[lost] = -1
 
 
-def _end(i: list[int], channel: int) -> None:
+def _end(i: Integers, since: int, lost: int) -> None:
     """Take note that a stream is gone: nothing of it can be known until it begins again."""
-    for since, _began, lost, _down in _STREAMS[Channel(channel)]:
-        if i[since] == s.NEVER:
-            continue
-        i[since] = s.NEVER
-        i[lost] = i[s.AT]
-        if since == s.BOOK_SINCE:
-            i[s.BOOK_OK] = 0
-            _empty(i)
+    if i[since] == s.NEVER:
+        return
+    i[since] = s.NEVER
+    i[lost] = i[s.AT]
+    if since == s.BOOK_SINCE:
+        _empty(i)
 
 
-def _empty(i: list[int]) -> None:
-    """Empty the book's sides."""
-    i[s.BIDS] = i[s.ASKS] = i[s.IN_MESSAGE] = 0
+def _empty(i: Integers) -> None:
+    """Empty the book's sides: what they held is not known to hold."""
+    i[s.BOOK_OK] = 0
+    i[s.BIDS] = 0
+    i[s.ASKS] = 0
+    i[s.IN_MESSAGE] = 0
 
 
-def gap(x: list[float], i: list[int], channel: int, last_good: int) -> None:
+def gap(x: Floats, i: Integers, channel: int, last_good: int) -> None:
     """Note that events between `last_good` (0 = unknown) and now are missing; the stream itself delivers."""
-    at = i[s.AT]
     x[s.GAPS] += 1.0
-    for since, began, _lost, down in _STREAMS[Channel(channel)]:
-        if i[since] == s.NEVER:
-            continue
-        if last_good > 0:
-            x[down] += float(max(0, at - max(last_good, i[began])))
-        i[since] = at
-        if since == s.BOOK_SINCE:
-            i[s.BOOK_OK] = 0
-            _empty(i)
+    if channel in (_ALL, _TRADES):
+        _break(x, i, s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES, last_good)
+    if channel in (_ALL, _BOOK):
+        _break(x, i, s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK, last_good)
 
 
-def status(x: list[float], i: list[int], channel: int, code: int, value: float) -> None:
+def _break(x: Floats, i: Integers, since: int, began: int, down: int, last_good: int) -> None:
+    """Let one stream's coverage begin anew."""
+    if i[since] == s.NEVER:
+        return
+    at = i[s.AT]
+    if last_good > 0:
+        x[down] += float(max(0, at - max(last_good, i[began])))
+    i[since] = at
+    if since == s.BOOK_SINCE:
+        _empty(i)
+
+
+def status(x: Floats, i: Integers, channel: int, code: int, value: float) -> None:
     """Take a STATUS row in."""
-    if code in _ENDS:
-        _end(i, channel)
-    elif code == Status.LIVE:
+    if code == _LIVE:
         begin(x, i, channel)
-    elif code == Status.USD_RATE:
+    elif code in (_LOST, _STALLED, _MAINTENANCE):
+        if channel in (_ALL, _TRADES):
+            _end(i, s.TRADES_SINCE, s.TRADES_LOST)
+        if channel in (_ALL, _BOOK):
+            _end(i, s.BOOK_SINCE, s.BOOK_LOST)
+    elif code == _USD_RATE:
         x[s.USD_RATE] = value if value > 0.0 else s.NAN
-    elif code == Status.VOLUME_24H:
+    elif code == _VOLUME_24H:
         x[s.VOLUME_24H] = value if value >= 0.0 else s.NAN

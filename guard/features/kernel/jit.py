@@ -1,0 +1,333 @@
+"""The kernel's functions jitted, and the rows as arrays: the same source, the same bits, some hundred times as fast.
+
+numba is loaded here and nowhere else. Each function of the kernel is given globals in which its fellows are jitted; what was
+compiled is kept in a folder that is named by a hash of the package's source, so that no stale code is ever found.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from hashlib import blake2b
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import numba
+import numpy as np
+import platformdirs
+from numba import carray
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from guard.features.kernel import drive as loop
+from guard.features.kernel import slots as s
+from guard.features.kernel.blocks import copy, copy_each
+from guard.features.kernel.fold import DUE, fold, take
+from guard.features.kernel.drive import run, schedule, set_due
+from guard.features.kernel.leaves import read_all
+from guard.features.kernel.rows import columns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.features.kernel.layout import Layout
+    from guard.features.kernel.rows import MakeScreen
+    from guard.model.batch import Batch
+
+__all__ = ["JittedRows", "cache_folder"]
+
+_PACKAGE: Final = "guard.features.kernel"
+_MODULES: Final = (
+    "blocks", "windows", "baselines", "trades", "prints", "removals", "streams", "reference", "book", "reading", "trade_readers",
+    "book_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
+)  # fmt: skip
+
+
+def cache_folder() -> Path:
+    """Return where compiled code is kept: one folder for each version of the kernel, of numba and of Python."""
+    digest = blake2b(digest_size=8)
+    package = Path(__file__).parent
+    for path in [*sorted(package.glob("*.py")), package.parent / "fields.py"]:
+        digest.update(path.read_bytes())
+    name = f"{digest.hexdigest()}-numba{numba.__version__}-py{sys.version_info.major}{sys.version_info.minor}"
+    return Path(platformdirs.user_cache_dir("guard")) / "kernel" / name
+
+
+@intrinsic
+def _pointer(_context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's own types
+    """Turn an address into a pointer."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), generate
+
+
+# What `_enter` is asked for, and its arguments: addresses and lengths.
+RUN, READ, TAKE, SCHEDULE, SET_DUE, FOLD = range(6)
+(
+    WHAT, ROWS, FLOATS, INTEGERS, SIGNATURES, X_AT, I_AT, S_AT, P_AT, P_LENGTH, Q_AT, Q_LENGTH, M_AT, M_LENGTH, K_AT, K_LENGTH,
+    R_AT, R_LENGTH, C_AT, D_AT, H_AT, COLUMNS_AT,
+) = range(22)  # fmt: skip
+LENGTH = COLUMNS_AT + 9
+ROW, TIME, OUT_AT, OUT_LENGTH = range(LENGTH + 1, LENGTH + 5)
+ARGUMENTS = LENGTH + 5
+_KINDS = COLUMNS_AT
+_MARKETS, _ATS, _ARRIVALS, _PRICES, _AMOUNTS, _SIDES, _KEYS, _FLAGS = range(COLUMNS_AT + 1, COLUMNS_AT + 9)
+COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, np.int8, np.int64, np.int8)
+
+
+def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
+    """Make arrays of addresses and call what is asked for: one argument costs a tenth of what twenty arrays do."""
+    shape = a[ROWS]
+    X = carray(_pointer(a[X_AT]), (shape, a[FLOATS]), np.float64)
+    I = carray(_pointer(a[I_AT]), (shape, a[INTEGERS]), np.int64)
+    p = carray(_pointer(a[P_AT]), (a[P_LENGTH],), np.int64)
+    q = carray(_pointer(a[Q_AT]), (a[Q_LENGTH],), np.float64)
+    c = carray(_pointer(a[C_AT]), (loop.CONTROL_SIZE,), np.int64)
+    h = carray(_pointer(a[H_AT]), (shape,), np.int64)
+    what = a[WHAT]
+    row = a[ROW]
+    if what == READ:
+        read_all(X, I, p, q, row, a[TIME], carray(_pointer(a[OUT_AT]), (a[OUT_LENGTH],), np.float64))
+        return 0
+    if what == SCHEDULE:
+        schedule(I, c, h, row)
+        return 0
+    if what == SET_DUE:
+        set_due(I, c, h, row, a[TIME])
+        return 0
+    if what == TAKE:
+        take(X[row], I[row], p, q, a[TIME])
+        return 0
+    count = a[LENGTH]
+    kinds = carray(_pointer(a[_KINDS]), (count,), np.int8)
+    markets = carray(_pointer(a[_MARKETS]), (count,), np.int32)
+    ats = carray(_pointer(a[_ATS]), (count,), np.int64)
+    arrivals = carray(_pointer(a[_ARRIVALS]), (count,), np.int64)
+    prices = carray(_pointer(a[_PRICES]), (count,), np.float64)
+    amounts = carray(_pointer(a[_AMOUNTS]), (count,), np.float64)
+    sides = carray(_pointer(a[_SIDES]), (count,), np.int8)
+    keys = carray(_pointer(a[_KEYS]), (count,), np.int64)
+    flags = carray(_pointer(a[_FLAGS]), (count,), np.int8)
+    if what == FOLD:
+        return fold(
+            X, I, p, q, markets[row] + 0, kinds[row] + 0, ats[row], arrivals[row], prices[row], amounts[row], sides[row] + 0,
+            keys[row], flags[row] + 0,
+        )  # fmt: skip
+    S = carray(_pointer(a[S_AT]), (shape, a[SIGNATURES]), np.int64)
+    m = carray(_pointer(a[M_AT]), (a[M_LENGTH],), np.int64)
+    k = carray(_pointer(a[K_AT]), (a[K_LENGTH],), np.float64)
+    r = carray(_pointer(a[R_AT]), (a[R_LENGTH],), np.float64)
+    d = carray(_pointer(a[D_AT]), (shape,), np.int64)
+    return run(X, I, S, p, q, m, k, r, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
+
+
+@cache
+def functions() -> SimpleNamespace:
+    """Return the kernel's functions, jitted; they are compiled when first called."""
+    scopes = {name: dict(import_module(f"{_PACKAGE}.{name}").__dict__) for name in _MODULES}
+    bound: dict[FunctionType, FunctionType] = {}
+    for name, scope in scopes.items():
+        for each in list(scope.values()):
+            if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
+                bound[each] = FunctionType(each.__code__, scope, each.__name__)
+    bound[copy] = bound[copy_each]
+    jitted = {each: numba.njit(error_model="numpy")(copied) for each, copied in bound.items()}
+    for scope in scopes.values():
+        for name, each in scope.items():
+            if isinstance(each, FunctionType) and each in jitted:
+                scope[name] = jitted[each]
+    found = {each.__name__: dispatcher for each, dispatcher in jitted.items()}
+    found["enter"] = _cached(FunctionType(_enter.__code__, {**globals(), **found}, "enter"))
+    return SimpleNamespace(**found)
+
+
+def _cached(function: FunctionType) -> Any:  # noqa: ANN401 - a dispatcher
+    """Jit the one function that Python calls, and keep what was compiled."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    earlier = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        return numba.njit("int64(int64[::1])", error_model="numpy", cache=True)(function)
+    finally:
+        numba.config.CACHE_DIR = earlier
+
+
+class JittedRows:
+    """Rows as arrays, for the jitted functions; the same in all else as `PlainRows`."""
+
+    is_jitted = True
+
+    def __init__(self) -> None:
+        self._enter = functions().enter
+        self._a = np.zeros(ARGUMENTS, np.int64)
+        self._kept: dict[int, Any] = {}
+        self.control = np.zeros(loop.CONTROL_SIZE, np.int64)
+        self.control[loop.DIRTY_DUE] = s.NEVER
+        self._count = 0
+        self._width = 1
+        self._hold(C_AT, self.control)
+        self._rooms(np.zeros((8, 1)), np.zeros((8, s.INTEGERS), np.int64))
+        self.program((), (), 0, 1)
+        self._batch: Batch | None = None
+
+    def _hold(self, at: int, array: Any, *lengths: int) -> Any:  # noqa: ANN401 - an array
+        """Keep an array and tell its address, and its lengths in what follows."""
+        self._kept[at] = array
+        self._a[at] = array.ctypes.data
+        for number, length in enumerate(lengths):
+            self._a[at + 1 + number] = length
+        return array
+
+    def _rooms(self, floats: Any, integers: Any) -> None:  # noqa: ANN401 - arrays
+        """Take larger arrays into use."""
+        rows = len(integers)
+        self._a[ROWS], self._a[FLOATS], self._a[INTEGERS] = rows, floats.shape[1], integers.shape[1]
+        self.X, self.I = self._hold(X_AT, floats), self._hold(I_AT, integers)
+        for at in (D_AT, H_AT):
+            grown = np.zeros(rows, np.int64)
+            if at in self._kept:
+                grown[: len(self._kept[at])] = self._kept[at][:rows]
+            self._hold(at, grown)
+        self._rooms_for_signatures()
+
+    def _rooms_for_signatures(self) -> None:
+        grown = np.zeros((int(self._a[ROWS]), self._width), np.int64)
+        if S_AT in self._kept:
+            earlier = self._kept[S_AT]
+            grown[: len(earlier), : earlier.shape[1]] = earlier[:, : self._width]
+        self._a[SIGNATURES] = self._width
+        self.S = self._hold(S_AT, grown)
+
+    def plan(self, layout: Layout) -> None:
+        """Take another plan into use; the rows must fit it."""
+        self._hold(P_AT, np.array(layout.plan, np.int64), len(layout.plan))
+        numbers = np.array(layout.numbers or [0.0])
+        self._hold(Q_AT, numbers, len(numbers))
+        self._out = np.empty(max(1, len(layout.leaves)))
+        self._hold(OUT_AT, self._out, len(self._out))
+        self._leaves = len(layout.leaves)
+        if not self._count:
+            self._rooms(np.zeros((8, layout.floats)), np.zeros((8, layout.integers), np.int64))
+
+    def program(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
+        """Take the rules' code; `signatures` is the largest number of rules of a market."""
+        for at, array in ((M_AT, np.array([*code, 0], np.int64)), (K_AT, np.array([*constants, 0.0])), (R_AT, np.zeros(registers + 1))):
+            self._hold(at, array, len(array))
+        self._width = max(1, signatures)
+        self._rooms_for_signatures()
+
+    def add(self, x: list[float], i: list[int]) -> None:
+        """Append a market."""
+        if self._count == len(self.I):
+            floats, integers = np.zeros((2 * self._count, len(x))), np.zeros((2 * self._count, len(i)), np.int64)
+            floats[: self._count], integers[: self._count] = self.X, self.I
+            self._rooms(floats, integers)
+        self.X[self._count], self.I[self._count] = x, i
+        self._count += 1
+
+    def replace(self, rows: Sequence[tuple[list[float], list[int]]]) -> None:
+        """Put other rows in place of all."""
+        self._count = len(rows)
+        if not rows:
+            return
+        size = max(8, len(self.I), self._count)
+        floats, integers = np.zeros((size, len(rows[0][0]))), np.zeros((size, len(rows[0][1])), np.int64)
+        for row, (x, i) in enumerate(rows):
+            floats[row], integers[row] = x, i
+        self._rooms(floats, integers)
+
+    def row(self, row: int) -> tuple[list[float], list[int]]:
+        """Return a copy of a market's rows."""
+        return self.X[row].tolist(), self.I[row].tolist()
+
+    def set_row(self, row: int, x: list[float], i: list[int]) -> None:
+        """Put other numbers in place of a market's."""
+        self.X[row], self.I[row] = x, i
+
+    def dirty(self) -> list[int]:
+        """Return the markets to look at when the bin is over, in order."""
+        found: list[int] = self._kept[D_AT][self.control[loop.DIRTY_NEXT] : self.control[loop.DIRTY_COUNT]].tolist()
+        return found
+
+    def set_dirty(self, rows: Sequence[int], due: int) -> None:
+        """Put other markets in place of those to look at when the bin is over."""
+        self._kept[D_AT][: len(rows)] = rows
+        self.control[loop.DIRTY_NEXT], self.control[loop.DIRTY_COUNT], self.control[loop.DIRTY_DUE] = 0, len(rows), due
+
+    def next_due(self) -> int:
+        """Return the earliest due time of the heap, which is not empty."""
+        return int(self.I[self._kept[H_AT][0], s.DUE])
+
+    def number(self, row: int, slot: int) -> int:
+        """Return one integer of a market."""
+        return int(self.I[row, slot])
+
+    def put(self, row: int, slot: int, value: int) -> None:
+        """Set one integer of a market."""
+        self.I[row, slot] = value
+
+    def price(self, row: int, slot: int) -> float:
+        """Return one float of a market."""
+        return float(self.X[row, slot])
+
+    def signatures(self, row: int) -> list[int]:
+        """Return what was last known of each rule of a market."""
+        found: list[int] = self.S[row].tolist()
+        return found
+
+    def sign(self, row: int, signatures: Sequence[int]) -> None:
+        """Note what is known of each rule of a market."""
+        self.S[row, : len(signatures)] = signatures
+
+    def screen(self, row: int, make: MakeScreen | None) -> None:
+        """Nothing to take: the machine does it."""
+
+    def run(self, batch: Batch | None) -> int:
+        """Run the loop over a batch, or over time alone; returns why it stopped."""
+        if batch is not self._batch:
+            self._batch = batch
+            self._take_columns(batch)
+        self._a[WHAT] = RUN
+        return int(self._enter(self._a))
+
+    def _take_columns(self, batch: Batch | None) -> None:
+        if batch is None:
+            return
+        for number, (column, kind) in enumerate(zip(columns_of(batch), COLUMN_TYPES, strict=True)):
+            self._hold(COLUMNS_AT + number, np.ascontiguousarray(column, kind))
+        self._a[LENGTH] = batch.capacity
+
+    def _ask(self, what: int, row: int, time: int) -> int:
+        a = self._a
+        a[WHAT], a[ROW], a[TIME] = what, row, time
+        return int(self._enter(a))
+
+    def schedule(self, row: int) -> None:
+        """Note that a market was evaluated."""
+        self._ask(SCHEDULE, row, 0)
+
+    def set_due(self, row: int, due: int) -> None:
+        """Change when a market is due."""
+        self._ask(SET_DUE, row, due)
+
+    def fold(self, batch: Batch, number: int) -> bool:
+        """Fold one row of a batch in, outside of the loop."""
+        if batch is not self._batch:
+            self._batch = batch
+            self._take_columns(batch)
+        return self._ask(FOLD, number, 0) == DUE
+
+    def take(self, row: int, at: int) -> None:
+        """Move a market's time forward."""
+        self._ask(TAKE, row, at)
+
+    def read(self, row: int, received: int) -> list[float]:
+        """Return the values of all leaves."""
+        self._ask(READ, row, received)
+        found: list[float] = self._out[: self._leaves].tolist()
+        return found

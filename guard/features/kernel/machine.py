@@ -1,0 +1,227 @@
+"""A small machine for formulas: whether anything that a market's rules say differs from what was last known.
+
+Code is numbers: an operation and four operands, `STRIDE` in all, but for what `BEST` and `LEAF` say. It knows nothing of rules:
+`guard.dsl.machine_code` writes it. An operand that is read is a register, or, where it is negative, the constant ``-1 - operand``.
+"""
+
+from __future__ import annotations
+
+from math import log, sqrt
+from typing import TYPE_CHECKING, Final
+
+from guard.features.kernel import slots as s
+from guard.features.kernel.leaves import leaf_value
+
+if TYPE_CHECKING:
+    from guard.features.kernel.rows import Floats, FloatRows, IntegerRows, Integers
+
+__all__ = ["STRIDE", "judge"]
+
+STRIDE: Final = 5
+
+# Ends: nothing differs; somebody else must look.
+SAME: Final = 0
+ASK: Final = 1
+# Flow. JUMP target; LOOK n shift mask value: differs where that part of signature n is not `value`; LOOK_NOT: where it is;
+# CLOSED n target: while the market is not open, signature n ends after its level.
+JUMP: Final = 2
+LOOK: Final = 3
+LOOK_NOT: Final = 4
+CLOSED: Final = 5
+# Tests a b target: jump to `target` where the test fails (UNLESS) or does not fail (IF). What is unknown fails every test.
+UNLESS: Final = 6
+UNLESS_LESS: Final = 6
+UNLESS_LESS_EQUAL: Final = 7
+UNLESS_EQUAL: Final = 8
+UNLESS_APART: Final = 9
+UNLESS_KNOWN: Final = 10
+IF_LESS: Final = 11
+IF_LESS_EQUAL: Final = 12
+IF_EQUAL: Final = 13
+IF_APART: Final = 14
+IF_KNOWN: Final = 15
+# Numbers: into register, operands.
+LEAF: Final = 16
+MOVE: Final = 17
+ADD: Final = 18
+SUBTRACT: Final = 19
+MULTIPLY: Final = 20
+DIVIDE: Final = 21
+MIN: Final = 22
+MAX: Final = 23
+# RAMP of low width; CLAMP of low high: with constants, as the compiled function has them.
+RAMP: Final = 24
+CLAMP: Final = 25
+DEFAULT: Final = 26
+ABS: Final = 27
+NEGATIVE: Final = 28
+LOG: Final = 29
+SQRT: Final = 30
+AT_LEAST: Final = 31
+# With bounds that are computed.
+RAMP_FREE: Final = 32
+CLAMP_FREE: Final = 33
+# BEST into total weight count, then `count` pairs of weight and value.
+BEST: Final = 34
+OPERATIONS: Final = 35
+
+
+def judge(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, sig: Integers,
+    m: Integers, k: Floats, r: Floats, is_open: int, received: int,
+) -> int:  # fmt: skip
+    """Return 0 where every rule of a market has the signature that `sig` holds; 1 where one differs or Python must look."""
+    at = i[s.PROGRAM]
+    leaves = p[s.P_LEAVES]
+    while True:
+        op = m[at]
+        a = m[at + 1]
+        b = m[at + 2]
+        if op == LEAF:
+            r[a] = leaf_value(X, I, x, i, p, q, leaves + b * s.LEAF_STRIDE, received)
+            at += STRIDE
+        elif op >= MOVE:
+            if op == BEST:
+                r[a] = best(m, k, r, at)
+                at += STRIDE + 2 * m[at + 4]
+            else:
+                r[a] = number(op, of(k, r, b), of(k, r, m[at + 3]), of(k, r, m[at + 4]))
+                at += STRIDE
+        elif op >= IF_LESS:
+            at = at + STRIDE if passes(op - IF_LESS, of(k, r, a), of(k, r, b)) == 0 else m[at + 3]
+        elif op >= UNLESS:
+            at = at + STRIDE if passes(op - UNLESS, of(k, r, a), of(k, r, b)) == 1 else m[at + 3]
+        elif op == LOOK:
+            if (sig[a] >> b) & m[at + 3] != m[at + 4]:
+                return 1
+            at += STRIDE
+        elif op == LOOK_NOT:
+            if (sig[a] >> b) & m[at + 3] == m[at + 4]:
+                return 1
+            at += STRIDE
+        elif op == JUMP:
+            at = a
+        elif op == CLOSED:
+            if is_open:
+                at += STRIDE
+            elif sig[a] >> m[at + 3] != 0:
+                return 1
+            else:
+                at = b
+        elif op == ASK:
+            return 1
+        else:
+            return 0
+
+
+def of(k: Floats, r: Floats, operand: int) -> float:
+    """Return what an operand stands for."""
+    if operand < 0:
+        return k[-1 - operand]
+    return r[operand]
+
+
+def passes(test: int, a: float, b: float) -> int:
+    """Return 1 where two numbers pass a test, 0 where they do not or one is unknown."""
+    if test == 0:
+        return 1 if a < b else 0
+    if test == 1:
+        return 1 if a <= b else 0
+    if test == 2:
+        return 1 if a == b else 0
+    if test == 3:
+        return 1 if a < b or a > b else 0
+    return 1 if a == a else 0
+
+
+def number(op: int, a: float, b: float, c: float) -> float:
+    """Return what an operation makes of up to three numbers; NaN is unknown, and no number raises."""
+    if op == MOVE:
+        return a
+    if op == ADD:
+        return a + b
+    if op == SUBTRACT:
+        return a - b
+    if op == MULTIPLY:
+        return a * b
+    if op == DIVIDE:
+        return s.NAN if b == 0.0 else a / b
+    if op == MIN:
+        if a <= b:
+            return a
+        return b if b < a else s.NAN
+    if op == MAX:
+        if a >= b:
+            return a
+        return b if b > a else s.NAN
+    if op == RAMP:
+        share = (a - b) / c
+        if share < 0.0:
+            return 0.0
+        return 1.0 if share > 1.0 else share
+    if op == CLAMP:
+        if a < b:
+            return b
+        return c if a > c else a
+    if op == DEFAULT:
+        return a if a == a else b
+    return rarer_number(op, a, b, c)
+
+
+def rarer_number(op: int, a: float, b: float, c: float) -> float:
+    """Return what the other operations make of up to three numbers."""
+    if op == ABS:
+        return a if a > 0.0 else 0.0 - a
+    if op == NEGATIVE:
+        return -a
+    if op == LOG:
+        return log(a) if a > 0.0 else s.NAN
+    if op == SQRT:
+        return sqrt(a) if a >= 0.0 else s.NAN
+    if op == AT_LEAST:
+        return a if b >= c else s.NAN
+    if op == RAMP_FREE:
+        width = c - b
+        return clamp(s.NAN if width == 0.0 else (a - b) / width, 0.0, 1.0)
+    return clamp(a, b, c)
+
+
+def clamp(a: float, low: float, high: float) -> float:
+    """Return `a` within bounds; NaN where one of the three is unknown."""
+    if a != a or low != low or high != high:
+        return s.NAN
+    if a < low:
+        return low
+    return high if high < a else a
+
+
+def best(m: Integers, k: Floats, r: Floats, at: int) -> float:
+    """Return the highest mean that optional parts can make of a weighted sum; see `guard.detection.risk.with_best`."""
+    total = of(k, r, m[at + 2])
+    weight = of(k, r, m[at + 3])
+    count = m[at + 4]
+    first = at + STRIDE
+    mean = total / weight
+    if mean != mean:
+        return mean
+    last = 2.0
+    chosen = -1
+    while True:
+        found = -1
+        value = -1.0
+        for part in range(count):
+            each = of(k, r, m[first + 2 * part + 1])
+            if (each < last or (each == last and part > chosen)) and each > value:
+                found = part
+                value = each
+        if found < 0:
+            break
+        last = value
+        chosen = found
+        heavy = of(k, r, m[first + 2 * found])
+        total += heavy * value
+        weight += heavy
+        if total / weight <= mean:
+            break
+        mean = total / weight
+    return 1.0 if 1.0 < mean else mean

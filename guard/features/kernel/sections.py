@@ -1,0 +1,144 @@
+"""A market's rows in named parts: what a checkpoint holds, and how state moves when other rules name other windows.
+
+A part is named by all that fixes its meaning, ``ring:1000000`` or ``baseline:minute:21600000000``, so that state from other rules
+fits as far as both know a part; what is missing starts cold.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from guard.errors import StateError
+from guard.features.kernel import slots as s
+from guard.features.kernel.baselines import MARK
+from guard.features.kernel.sizes import (
+    BASELINE_SIZE,
+    BOOK_CAP,
+    BOOK_PARTS,
+    FILLS_CAP,
+    FILLS_PARTS,
+    PENDING_CAP,
+    PENDING_PARTS,
+    PRINTS_CAP,
+    PRINTS_PARTS,
+    PRINTS_TOTALS,
+    SIZE_BUCKETS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from guard.features.kernel.layout import Layout, Ring
+
+__all__ = ["VERSION", "packed", "unpacked"]
+
+VERSION: Final = 2
+"""Changes with the meaning of any slot of any part."""
+
+_RING_HEAD: Final = 2
+
+
+class _Block(NamedTuple):
+    """A part that is there or not: where it begins, its length, and the counters that are 0 without it."""
+
+    name: str
+    offset: int
+    length: int
+    counters: tuple[int, ...]
+
+
+def _blocks(layout: Layout) -> Iterator[_Block]:
+    yield _Block("book", layout.book, 2 * BOOK_CAP * BOOK_PARTS, (s.BIDS, s.ASKS, s.BOOK_OK, s.CROSSED))
+    yield _Block("removals", layout.pending, PENDING_CAP * PENDING_PARTS, (s.PENDING_HEAD, s.PENDING_COUNT))
+    yield _Block("fills", layout.fills, FILLS_CAP * FILLS_PARTS, (s.FILLS_HEAD,))
+    prints = PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS
+    yield _Block("prints", layout.prints, prints, (s.PRINTS_TAIL, s.PRINTS_COUNT))
+
+
+def packed(layout: Layout, x: list[float], i: list[int]) -> dict[str, bytes]:
+    """Return a market's rows as named parts: little-endian floats, then integers."""
+    parts = {"slots": _bytes(x[: s.FLOATS], i[: s.INTEGERS])}
+    for ring in layout.rings:
+        edges = x[ring.ring : ring.ring + ring.size * s.COLUMNS]
+        parts[f"ring:{ring.width_us}"] = _bytes([*x[ring.top : ring.top + 2], *edges], i[ring.slot : ring.slot + _RING_HEAD])
+    for item in layout.baselines:
+        parts[f"baseline:{item.kind}:{item.key}"] = _bytes(
+            x[item.offset : item.offset + BASELINE_SIZE], i[item.slot : item.slot + 1]
+        )
+    for block in _blocks(layout):
+        if block.offset >= 0:
+            parts[block.name] = _bytes(x[block.offset : block.offset + block.length], [])
+    return parts
+
+
+def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], list[int]]:
+    """Return the rows that `packed` made into `parts`, under this layout. Raises StateError for a part of the wrong length."""
+    x, i = layout.blank()
+    fresh = [i[slot] for slot in s.OF_THIS_PROCESS]
+    x[: s.FLOATS], i[: s.INTEGERS] = _numbers(parts["slots"], s.FLOATS, s.INTEGERS)
+    for slot, value in zip(s.OF_THIS_PROCESS, fresh, strict=True):
+        i[slot] = value
+    for ring in layout.rings:
+        _take_ring(ring, parts.get(f"ring:{ring.width_us}"), x, i)
+    _take_baselines(layout, parts, x, i)
+    for block in _blocks(layout):
+        part = parts.get(block.name)
+        if part is None or block.offset < 0:
+            for slot in block.counters:
+                i[slot] = 0
+        else:
+            x[block.offset : block.offset + block.length], _ = _numbers(part, block.length, 0)
+    # The finest ring may be another one: its first roll sets the next edge.
+    i[s.NEXT_EDGE] = 0
+    return x, i
+
+
+def _take_ring(ring: Ring, part: bytes | None, x: list[float], i: list[int]) -> None:
+    """Copy the edges that both rings hold; a longer ring is kept only since its oldest edge."""
+    if part is None:
+        return
+    size = (len(part) // 8 - 2 * _RING_HEAD) // s.COLUMNS
+    floats, (newest, since) = _numbers(part, _RING_HEAD + size * s.COLUMNS, _RING_HEAD)
+    i[ring.slot], i[ring.slot + 1] = newest, since
+    if newest < 0:
+        return
+    if ring.size > size:
+        i[ring.slot + 1] = max(since, (newest - size + 1) * ring.width_us)
+    for number in range(newest - ring.size, newest):
+        source = _RING_HEAD + (max(number, newest - size) % size) * s.COLUMNS
+        target = ring.ring + (number % ring.size) * s.COLUMNS
+        x[target : target + s.COLUMNS] = floats[source : source + s.COLUMNS]
+    x[ring.top : ring.top + _RING_HEAD] = floats[:_RING_HEAD]
+
+
+def _take_baselines(layout: Layout, parts: Mapping[str, bytes], x: list[float], i: list[int]) -> None:
+    """Copy the histograms that both have; a new one begins its open bin now."""
+    for item in layout.baselines:
+        part = parts.get(f"baseline:{item.kind}:{item.key}")
+        if part is not None:
+            x[item.offset : item.offset + BASELINE_SIZE], (i[item.slot],) = _numbers(part, BASELINE_SIZE, 1)
+        elif item.source >= 0:
+            i[item.slot] = i[s.AT] // item.bin_us
+            x[item.offset + MARK] = x[item.source]
+    binned = [(i[item.slot] + 1) * item.bin_us for item in layout.baselines if item.source >= 0]
+    i[s.NEXT_CLOSE] = min(binned) if binned and i[s.AT] else s.NEVER
+
+
+def _bytes(floats: list[float], integers: list[int]) -> bytes:
+    arrays = array("d", floats), array("q", integers)
+    if sys.byteorder == "big":
+        for each in arrays:
+            each.byteswap()
+    return arrays[0].tobytes() + arrays[1].tobytes()
+
+
+def _numbers(part: bytes, floats: int, integers: int) -> tuple[list[float], list[int]]:
+    if len(part) != 8 * (floats + integers):
+        raise StateError(f"the kernel's state is damaged: a part has {len(part)} bytes, {8 * (floats + integers)} are expected")
+    found = array("d", part[: 8 * floats]), array("q", part[8 * floats :])
+    if sys.byteorder == "big":
+        for each in found:
+            each.byteswap()
+    return found[0].tolist(), found[1].tolist()

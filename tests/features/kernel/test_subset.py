@@ -1,0 +1,275 @@
+"""Every function of the kernel's parts compiles, and changes rows as plain Python does, to the last bit."""
+
+from __future__ import annotations
+
+import math
+import struct
+from functools import cache
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from guard.features.kernel import baselines, blocks, prints, reference, removals, sizes, streams, trades, windows
+from guard.features.kernel import slots as s
+
+numba = pytest.importorskip("numba", reason="numba is an extra")
+np = pytest.importorskip("numpy")
+
+MODULES = (blocks, windows, baselines, trades, prints, removals, streams, reference)
+SECOND = s.SECOND_US
+START = 1_763_000_000 * SECOND
+ENTRY, BOOK_ENTRY = 0, 5
+
+
+def _functions() -> dict[FunctionType, str]:
+    """Return the functions of the parts, with their names."""
+    return {
+        value: f"{module.__name__.rpartition('.')[2]}.{name}"
+        for module in MODULES
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    }
+
+
+@cache
+def _jitted() -> dict[str, Any]:
+    """Return the parts' functions compiled, each calling the compiled ones."""
+    found = _functions()
+    spaces: dict[str, dict[str, Any]] = {}
+    made: dict[FunctionType, Any] = {}
+    for function in found:
+        space = spaces.setdefault(function.__module__, dict(function.__globals__))
+        twin = FunctionType(function.__code__, space, function.__name__)
+        made[function] = numba.njit(error_model="numpy")(twin)
+    made[blocks.copy] = made[blocks.copy_each]
+    for space in spaces.values():
+        for name, value in list(space.items()):
+            if isinstance(value, FunctionType) and value in made:
+                space[name] = made[value]
+    return {name: made[function] for function, name in found.items()}
+
+
+def _plain() -> dict[str, Any]:
+    return {name: function for function, name in _functions().items()}
+
+
+def _plan() -> SimpleNamespace:
+    """Write a plan by hand: three rings, three windows, four baselines, removals and prints."""
+    floats, integers = s.FLOATS, s.INTEGERS
+    rings: list[int] = []
+    found = []
+    for width, size in ((50_000, 101), (SECOND, 121), (15 * SECOND, 61)):
+        top = floats if rings else s.OPEN_HIGH
+        floats += 2 if rings else 0
+        rings += [width, size, floats, integers, top]
+        found.append((width, size, floats, integers))
+        floats += size * s.COLUMNS
+        integers += 2
+    edges = [2.0 ** ((step - s.BUCKET_BASE) / 8) for step in range(s.BUCKET_COUNT)]
+    items: list[int] = []
+    for source, bin_us, since in (
+        (s.TURNOVER, 60 * SECOND, s.TRADES_SINCE), (s.BUY_TURNOVER, 5 * SECOND, s.TRADES_SINCE),
+        (s.RUSH_BUY_LEVELS, 5 * SECOND, s.TRADES_SINCE), (-1, SECOND, s.BOOK_SINCE),
+    ):  # fmt: skip
+        items += [source, bin_us, 3600 * SECOND, 4, floats, integers, since, 0]
+        floats += sizes.BASELINE_SIZE
+        integers += 1
+    parts = []
+    for length in (
+        sizes.PENDING_CAP * sizes.PENDING_PARTS, sizes.FILLS_CAP * sizes.FILLS_PARTS,
+        sizes.PRINTS_CAP * sizes.PRINTS_PARTS + sizes.SIZE_BUCKETS + sizes.PRINTS_TOTALS,
+    ):  # fmt: skip
+        parts.append(floats)
+        floats += length
+    p = [0] * s.PLAN_HEAD
+    p[s.P_RINGS], p[s.P_RING_COUNT] = len(p), 3
+    p += rings
+    p[s.P_BASELINES], p[s.P_BASELINE_COUNT] = len(p), 4
+    p += items
+    p[s.P_PENDING], p[s.P_FILLS], p[s.P_PRINTS] = parts
+    marks = []
+    for us, ring in ((5 * SECOND, found[0]), (90 * SECOND, found[1]), (600 * SECOND, found[2])):
+        marks.append(len(p))
+        p += [us, *ring]
+    x, i = [0.0] * floats, [0] * integers
+    for slot in (*range(s.PRICE, s.COLUMNS), *range(s.COLUMNS, s.FLOATS)):
+        x[slot] = s.NAN
+    x[s.BETA_XY] = x[s.BETA_XX] = 0.0
+    for slot in (s.TRADES_SINCE, s.BOOK_SINCE, s.TRADES_BEGAN, s.BOOK_BEGAN, s.NEXT_CLOSE, s.EWMA_BEGAN):
+        i[slot] = s.NEVER
+    i[s.TRADES_LOST] = i[s.BOOK_LOST] = -1
+    for at in range(0, len(rings), 5):
+        x[rings[at + 4]] = x[rings[at + 4] + 1] = s.NAN
+        i[rings[at + 3]], i[rings[at + 3] + 1] = -1, s.NEVER
+    for at in range(0, len(items), 8):
+        i[items[at + 5]] = -1
+        x[items[at + 4]] = 1.0
+    return SimpleNamespace(x=x, i=i, p=p, q=edges, windows=marks, offsets=items[4::8])
+
+
+class Twins:
+    """One market twice, as lists and as arrays; each call goes to both."""
+
+    def __init__(self) -> None:
+        plan = _plan()
+        self.windows, self.offsets = plan.windows, plan.offsets
+        self.p = plan.p
+        self._plain, self._jitted = _plain(), _jitted()
+        self.x, self.i = plan.x, plan.i
+        self.lists = {"x": self.x, "i": self.i, "p": plan.p, "q": plan.q}
+        self.arrays = {
+            "x": np.array(plan.x), "i": np.array(plan.i, dtype=np.int64), "p": np.array(plan.p, dtype=np.int64),
+            "q": np.array(plan.q),
+        }  # fmt: skip
+
+    def call(self, name: str, rows: str, *numbers: float) -> Any:  # noqa: ANN401 - what the function returns
+        """Call a function on both; the answers must be the same bits."""
+        one = self._plain[name](*(self.lists[row] for row in rows), *numbers)
+        two = self._jitted[name](*(self.arrays[row] for row in rows), *numbers)
+        assert (one is None) == (two is None), name
+        if isinstance(one, float):
+            assert struct.pack("d", one) == struct.pack("d", two) or (math.isnan(one) and math.isnan(two)), (name, one, two)
+        elif one is not None:
+            assert int(one) == int(two), (name, one, two)
+        return one
+
+    def put(self, rows: str, slot: int, value: float) -> None:
+        """Set a number of both."""
+        self.lists[rows][slot] = value
+        self.arrays[rows][slot] = value
+
+    def compare(self) -> None:
+        """Compare all numbers of both."""
+        assert self.i == self.arrays["i"].tolist()
+        theirs = self.arrays["x"].tobytes()
+        if struct.pack(f"{len(self.x)}d", *self.x) != theirs:
+            other = self.arrays["x"].tolist()
+            wrong = [at for at, (a, b) in enumerate(zip(self.x, other, strict=True)) if a != b and not (a != a and b != b)]
+            assert not wrong, [(at, self.x[at], other[at]) for at in wrong[:5]]
+
+
+def _forward(twins: Twins, at: int) -> None:
+    """Move both markets' time forward, as the fold does."""
+    i = twins.i
+    twins.put("i", s.AT, at)
+    if i[s.NEXT_CLOSE] == s.NEVER:
+        twins.call("baselines.mark_bins", "xip", at)
+    elif at >= i[s.NEXT_CLOSE]:
+        twins.call("baselines.close_bins", "xipq", at)
+    if at >= i[s.NEXT_EDGE]:
+        if at // s.HOUR_US != i[s.HOUR]:
+            twins.put("i", s.HOUR, at // s.HOUR_US)
+            twins.call("baselines.rebase_marks", "xp")
+            twins.call("windows.rebase", "xp")
+        twins.call("windows.roll", "xip", at)
+    twins.call("removals.classify", "xi", twins.p[s.P_PENDING])
+    twins.call("prints.expire", "xi", twins.p[s.P_PRINTS])
+
+
+def _trade(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401 - numpy's generator
+    """Let both markets trade."""
+    p, i = twins.p, twins.i
+    stamp = i[s.AT] - int(rng.choice([0, 0, 0, 100_000, 2_000_000]))
+    amount = float(rng.choice([0.5, 1.0, 0.001, float(rng.lognormal(0, 3)), 1e12], p=[0.3, 0.3, 0.1, 0.29, 0.01]))
+    side = int(rng.choice([1, -1, 0]))
+    taken = int(twins.call("trades.trade", "xi", stamp, price, amount, side, int(rng.choice([0, 8]))))
+    twins.put("i", s.TRADE_AT, max(i[s.TRADE_AT], stamp))
+    twins.call("reference.compare", "xi", float(rng.lognormal(4, 0.01)))
+    if taken:
+        twins.call("removals.fill", "xi", p[s.P_PENDING], p[s.P_FILLS], price, amount, taken)
+    twins.call("prints.add", "xi", p[s.P_PRINTS], price, amount, taken)
+
+
+def _book(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401
+    """Move both markets' best prices and take volume away."""
+    p, i = twins.p, twins.i
+    for slot, value in ((s.BID, price - 0.5), (s.ASK, price + 0.5), (s.MID, price)):
+        twins.put("x", slot, value)
+    twins.put("i", s.BOOK_OK, 1)
+    twins.put("i", s.BOOK_AT, i[s.AT])
+    amount = float(rng.choice([0.5, 1.0, 40.0]))
+    twins.call("removals.remove", "xi", p[s.P_PENDING], p[s.P_FILLS], price, amount, int(rng.choice([1, -1])))
+    age = float(rng.choice([1.0, 60.0])) / 3600.0
+    twins.call("baselines.observe", "xq", twins.offsets[3], 4, 0, float(rng.lognormal(-6, 4)), age * 3600.0, age)
+
+
+def _news(twins: Twins, rng: Any) -> None:  # noqa: ANN401
+    """Let streams of both markets break and begin."""
+    channel = int(rng.integers(0, 3))
+    twins.call("streams.gap", "xi", channel, int(rng.choice([0, twins.i[s.AT] - 3 * SECOND])))
+    twins.call("streams.status", "xi", int(rng.integers(0, 3)), int(rng.integers(1, 8)), float(rng.choice([-1.0, 0.0, 2.5])))
+    twins.call("streams.begin", "xi", int(rng.integers(0, 3)))
+
+
+def _read(twins: Twins) -> None:
+    """Ask both markets everything."""
+    streams_of = ((s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES), (s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK))
+    for w in twins.windows:
+        for name in ("window_high", "window_low"):
+            twins.call(f"windows.{name}", "xip", w)
+        twins.call("windows.edge", "ip", w)
+        for slots in streams_of:
+            twins.call("windows.covered", "xip", w, *slots)
+            twins.call("windows.share", "xip", w, *slots)
+    for name in ("same_size_pairs", "alternation", "path", "turnover", "top_size", "size_entropy"):
+        twins.call(f"prints.{name}", "xi", twins.p[s.P_PRINTS])
+    twins.call("trades.average_price", "xi", twins.i[s.AT] + 5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_jitted_functions_give_the_bits_of_the_plain_ones(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    twins = Twins()
+    at = START - 7200 * SECOND
+    for _ in range(300):
+        at += int(rng.exponential(5 * SECOND))
+        source = int(rng.choice([s.TURNOVER, s.BUY_TURNOVER, s.RUSH_BUY_LEVELS]))
+        swept = twins.call("trades.past_sweep", "xi", at, float(rng.choice([99.0, 100.0])), int(rng.choice([1, -1])))
+        twins.call("baselines.past", "xpq", at, source, float(rng.lognormal(0, 2)) * int(swept))
+        twins.call("trades.average", "xi", at, float(rng.lognormal(4, 0.1)))
+    twins.call("baselines.end_past", "xpq")
+    at = START
+    price = 100.0
+    for number in range(2500):
+        at += int(rng.choice([0, 1_000, 60_000, 3 * SECOND, 700 * SECOND, 90_000 * SECOND], p=[0.3, 0.3, 0.29, 0.1, 0.0095, 0.0005]))
+        if at > twins.i[s.AT]:
+            _forward(twins, at)
+        price = max(1.0, price + float(rng.choice([0.0, 0.25, -0.25, 3.0, -3.0], p=[0.5, 0.2, 0.2, 0.05, 0.05])))
+        kind = float(rng.random())
+        if kind < 0.7:
+            _trade(twins, rng, price)
+        elif kind < 0.98:
+            _book(twins, rng, price)
+        else:
+            _news(twins, rng)
+        if number % 25 == 0:
+            _read(twins)
+            twins.compare()
+    _read(twins)
+    twins.compare()
+
+
+@pytest.mark.parametrize(("to", "start"), [(0, 3), (3, 0), (2, 2)])
+def test_blocks_that_overlap_move_whole(to: int, start: int) -> None:
+    plain, each = list(map(float, range(10))), list(map(float, range(10)))
+    blocks.copy(plain, to, start, 6)
+    blocks.copy_each(each, to, start, 6)
+    assert plain == each
+
+
+def test_numbers_at_the_ends_of_floats_are_observed_alike() -> None:
+    twins = Twins()
+    for value in (5e-324, 1e-300, 1e300, math.inf, math.nan, -1.0, 0.0, *(3.0 for _ in range(200))):
+        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, value, 1.0, 0.0)
+    for _ in range(60):
+        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 25.0)
+    twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 0.0)
+    twins.compare()
+
+
+def test_every_function_of_the_parts_compiles() -> None:
+    test_jitted_functions_give_the_bits_of_the_plain_ones(99)
+    test_numbers_at_the_ends_of_floats_are_observed_alike()
+    missed = [name for name, function in _jitted().items() if not function.signatures and name != "blocks.copy"]
+    assert missed == []
