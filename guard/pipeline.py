@@ -57,6 +57,8 @@ class Pipeline:
         The compiled rules.
     settings
         What guard.yaml says about decisions.
+    jit
+        Whether the kernel runs compiled, which needs numba; the decisions are the same.
 
     Notes
     -----
@@ -64,9 +66,9 @@ class Pipeline:
     depend on how it is cut into batches.
     """
 
-    def __init__(self, program: Program, settings: Settings | None = None) -> None:
+    def __init__(self, program: Program, settings: Settings | None = None, *, jit: bool = False) -> None:
         self.settings = settings or Settings()
-        self.engine = Engine(program)
+        self.engine = Engine(program, jit=jit)
         self.isolation = IsolationManager()
         self.isolation.allow(self.settings.allow)
         self.alerts = AlertManager(self.settings.alerts)
@@ -84,11 +86,8 @@ class Pipeline:
 
     def process(self, batch: Batch) -> Decision:
         """Take a batch of events, in order, and return what follows from it."""
-        for i in range(len(batch)):
-            self._fire(batch.received_us[i])
-            answer = self.engine.apply(batch, i, self.now_us)
-            if answer is not None:
-                self._take(*answer)
+        self.engine.start(batch, self.now_us)
+        self._run(0)
         return self._decision()
 
     def advance(self, now_us: int) -> Decision:
@@ -126,20 +125,40 @@ class Pipeline:
     @property
     def next_deadline_us(self) -> int | None:
         """When something is due next."""
-        dues = (self.engine.next_deadline_us, self.isolation.next_deadline_us, self.alerts.next_deadline_us)
+        dues = (self.engine.next_deadline_us, self._next_outside_us)
         return min((due for due in dues if due is not None), default=None)
 
     def _fire(self, until_us: int) -> None:
-        while (due_us := self.next_deadline_us) is not None and due_us <= until_us:
-            self.now_us = max(self.now_us, due_us)
-            if due_us == self.engine.next_deadline_us:
-                _, row, verdicts = self.engine.fire()
-                self._take(row, verdicts)
-            elif due_us == self.isolation.next_deadline_us:
-                self._tell((), self.isolation.advance(due_us))
-            else:
-                self._deliveries += self.alerts.advance(due_us)
+        """Let time pass up to `until_us`."""
+        self.engine.start(None, self.now_us, limit_us=until_us)
+        self._run(until_us)
         self.now_us = max(self.now_us, until_us)
+
+    def _run(self, limit_us: int) -> None:
+        """Let the engine go on, and what is due outside of it at its due time, until events are used up and time is `limit_us`."""
+        while True:
+            due_us = self._next_outside_us
+            answer = self.engine.run(due_us)
+            self.now_us = max(self.now_us, self.engine.now_us)
+            if answer is not None:
+                self._take(*answer)
+            elif due_us is None or (self.engine.is_done and due_us > limit_us):
+                return
+            else:
+                self.now_us = max(self.now_us, due_us)
+                self._fire_outside(due_us)
+
+    @property
+    def _next_outside_us(self) -> int | None:
+        """When quarantine or alerts are due next."""
+        dues = (self.isolation.next_deadline_us, self.alerts.next_deadline_us)
+        return min((due for due in dues if due is not None), default=None)
+
+    def _fire_outside(self, due_us: int) -> None:
+        if due_us == self.isolation.next_deadline_us:
+            self._tell((), self.isolation.advance(due_us))
+        else:
+            self._deliveries += self.alerts.advance(due_us)
 
     def _take(self, row: int, verdicts: Sequence[Verdict]) -> None:
         transitions: list[Transition] = []
@@ -192,6 +211,7 @@ class Pipeline:
 
     def view(self, row: int) -> MarketView:
         """Return what bots may see of one market."""
+        self.engine.look(row, self.now_us)
         watched = self.engine.watched[row]
         rules = [self.engine.program.rules[index] for index in watched.binding.rules]
         expected = [e for rule, e in zip(rules, watched.episodes, strict=True) if rule.mode != RuleMode.SHADOW]
@@ -214,7 +234,7 @@ class Pipeline:
         return any(
             name == rule and episode.unknown_since_us is None
             for name, episode in zip(rules, watched.episodes, strict=True)
-            if watched.outcomes
+            if watched.is_judged
         )
 
     def why(self, row: int) -> dict[str, Any]:
@@ -225,7 +245,7 @@ class Pipeline:
             "state": str(self.isolation.state_of(market)),
             "data": str(self.engine.data_state(row, self.now_us)),
             "holds": self.isolation.covering(market),
-            "rules": self.engine.why(row),
+            "rules": self.engine.why(row, self.now_us),
         }
 
     def save(self) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.engine.deadlines import Deadlines
 from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
-from guard.features.kernel import Kernel
+from guard.features.kernel import DONE, TOLD, Kernel
 from guard.model import Channel, DataState, Kind, Market, RuleMode, Status
 
 if TYPE_CHECKING:
@@ -19,12 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-# One bin of the kernel: what arrived after the last evaluation is looked at when its bin is over.
+# After other rules came, or a quarantine began, a market is looked at this soon.
 _BIN_US = 50_000
-# How often an open episode or a quarantine is looked at while nothing arrives.
-_OPEN_US = 1_000_000
-# A silent market whose rules look at the age of data is looked at less and less often.
-_IDLE_MAX_US = 60_000_000
 
 
 class Engine:
@@ -34,21 +29,23 @@ class Engine:
     ----------
     program
         The compiled rules.
+    jit
+        Whether the kernel runs compiled, which needs numba; the verdicts are the same.
 
     Notes
     -----
-    `apply` folds one row in and evaluates where the kernel asks for it; `fire` evaluates what is due. Time is the local time of
-    arrival (`received_us`); windows roll by exchange time.
+    The kernel folds events in and finds the evaluations in which a rule says something new; only those are done here. Time is the
+    local time of arrival (`received_us`); windows roll by exchange time.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, jit: bool = False) -> None:
         self.program = program
-        self.kernel = Kernel(program.leaves)
+        self.kernel = Kernel(program.leaves, jit=jit)
         self.markets: dict[Market, int] = {}
         self.watched: list[Watched] = []
-        self.evaluations = 0
-        self._deadlines = Deadlines()
         self._references: dict[str, str] = {}
+        self._batch: Batch | None = None
+        self._code_length = -1
 
     def open(self, facts: MarketFacts, *, reference: str | None = None) -> int:
         """Watch a market and return its row. `reference` is the symbol that leads its exchange."""
@@ -56,49 +53,87 @@ class Engine:
         assert row == len(self.watched)
         self.markets[facts.market] = row
         self.watched.append(Watched(facts, self.program))
+        self._bind(row)
         if reference:
             self._references[facts.market.exchange] = reference
-        self._join_references(facts.market.exchange)
+        self._join_references(facts.market, row)
         return row
 
-    def _join_references(self, exchange: str) -> None:
-        leader = self.markets.get(Market(exchange, self._references.get(exchange, "")))
-        for market, row in self.markets.items():
-            if market.exchange == exchange:
-                self.kernel.set_reference(row, leader if row != leader else None)
+    def _join_references(self, market: Market, row: int) -> None:
+        symbol = self._references.get(market.exchange, "")
+        leader = self.markets.get(Market(market.exchange, symbol))
+        if leader != row:
+            self.kernel.set_reference(row, leader)
+            return
+        for other, number in self.markets.items():
+            if other.exchange == market.exchange:
+                self.kernel.set_reference(number, leader)
+
+    def _bind(self, row: int) -> None:
+        """Give the kernel a market's rules; the next evaluation is done here, whatever they say."""
+        watched, program = self.watched[row], self.program
+        if len(program.code) != self._code_length:
+            self._code_length = len(program.code)
+            self.kernel.load(program.code, program.constants, program.registers, len(program.rules))
+        binding = watched.binding
+        self.kernel.bind(row, binding.program, binding.make_screen, looks=watched.looks_at_age)
+        self.kernel.sign(row, [-1] * len(binding.rules))
+
+    @property
+    def now_us(self) -> int:
+        """The engine's time."""
+        return self.kernel.now_us
+
+    @property
+    def evaluations(self) -> int:
+        """How often the rules of a market were looked at."""
+        return self.kernel.evaluations
 
     @property
     def next_deadline_us(self) -> int | None:
         """When something is due next."""
-        return self._deadlines.next_us
+        return self.kernel.next_due_us
 
-    def apply(self, batch: Batch, i: int, now_us: int) -> tuple[int, tuple[Verdict, ...]] | None:
-        """Fold row `i` of `batch` in at `now_us`; returns the market's row and its verdicts where it was evaluated."""
-        row = batch.market[i]
-        watched = self.watched[row]
-        if batch.kind[i] == Kind.STATUS:
-            watched.health.tell(Channel(batch.side[i]), Status(batch.key[i]))
-        is_due = self.kernel.apply(batch, i)
-        watched.last_received_us = now_us
-        if is_due:
-            return row, self.evaluate(row, batch.at_us[i], now_us)
-        if not watched.is_open and self._deadlines.get(row) is None:
-            self._deadlines.set(row, now_us + _BIN_US)
+    def start(self, batch: Batch | None, now_us: int, *, limit_us: int = 0) -> None:
+        """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
+        self._batch = batch
+        self.kernel.now_us = now_us
+        self.kernel.start(batch, limit_us=limit_us)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all events of the batch were taken."""
+        return self._batch is None or self.kernel.position == len(self._batch)
+
+    def run(self, until_us: int | None) -> tuple[int, tuple[Verdict, ...]] | None:
+        """Go on; returns a market with its verdicts where levels changed or a quarantine waits for its word.
+
+        None means that the batch, or the time, is used up, or that something outside is due at `until_us` first. Every due time
+        fires before the event that passes it.
+        """
+        kernel = self.kernel
+        while (reason := kernel.run(until_us)) != DONE:
+            if reason == TOLD:
+                self._told(kernel.position - 1)
+            row = kernel.row
+            verdicts = self.evaluate(row, kernel.now_us)
+            if verdicts or self.watched[row].is_held:
+                return row, verdicts
         return None
 
-    def fire(self) -> tuple[int, int, tuple[Verdict, ...]]:
-        """Evaluate the market whose deadline is the earliest; returns the due time, its row and its verdicts."""
-        due_us, row = self._deadlines.pop()
-        at_us, received_us = self.kernel.last(row)
-        self.kernel.advance(row, at_us + max(0, due_us - received_us))
-        return due_us, row, self.evaluate(row, at_us + max(0, due_us - received_us), due_us)
+    def _told(self, number: int) -> None:
+        """Take a STATUS row in."""
+        batch = self._batch
+        assert batch is not None
+        if batch.kind[number] == Kind.STATUS:
+            watched = self.watched[batch.market[number]]
+            watched.health.tell(Channel(batch.side[number]), Status(batch.key[number]))
 
-    def evaluate(self, row: int, at_us: int, now_us: int) -> tuple[Verdict, ...]:
+    def evaluate(self, row: int, now_us: int) -> tuple[Verdict, ...]:
         """Run the rules of one market on what is known now and return the levels that changed."""
         watched = self.watched[row]
-        self.evaluations += 1
-        self.kernel.read(row, at_us, now_us, watched.values)
-        watched.outcomes = watched.binding.evaluate(watched.values)
+        watched.is_judged = True
+        self.look(row, now_us)
         verdicts: list[Verdict] = []
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
             if episode.is_idle and outcome.fires is False:
@@ -108,19 +143,20 @@ class Engine:
             candidate = candidate_level(rule, outcome)
             if episode.update(now_us, candidate, clears=outcome.clears):
                 verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
-        self._deadlines.set(row, self._next_look(watched, now_us))
+        is_open = watched.is_open
+        self.kernel.sign(row, watched.binding.signatures(watched.outcomes, is_open))
+        self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 
-    def _next_look(self, watched: Watched, now_us: int) -> int | None:
-        if watched.is_open:
-            watched.idle_us = 0
-            dues = [due for episode in watched.episodes if (due := episode.due_us) is not None and due > now_us]
-            return min([now_us + _OPEN_US, *dues])
-        if not watched.looks_at_age:
-            return None
-        is_fresh = now_us - watched.last_received_us < _OPEN_US
-        watched.idle_us = _OPEN_US if is_fresh else min(2 * max(watched.idle_us, _OPEN_US), _IDLE_MAX_US)
-        return now_us + watched.idle_us
+    def look(self, row: int, now_us: int) -> None:
+        """Bring `values` and `outcomes` of a market up to date; nothing else changes."""
+        watched = self.watched[row]
+        version = self.kernel.version(row)
+        if version == 0 or (version == watched.version and not watched.looks_at_age and watched.outcomes):
+            return
+        watched.version = version
+        watched.values = self.kernel.values(row, now_us)
+        watched.outcomes = watched.binding.evaluate(watched.values)
 
     def releases(self, row: int) -> Iterator[tuple[str, bool | None]]:
         """Yield each rule of a market with what its release condition said last; unknown while its data is not ready."""
@@ -134,7 +170,7 @@ class Engine:
         watched = self.watched[row]
         if watched.is_held != is_held:
             watched.is_held = is_held
-            self._deadlines.set(row, self._next_look(watched, now_us))
+            self.kernel.wake(row, is_open=watched.is_open, deadline_us=now_us + _BIN_US if watched.is_open else None)
 
     def data_state(self, row: int, now_us: int) -> DataState:
         """Return how good the data of a market is."""
@@ -152,14 +188,17 @@ class Engine:
     def load(self, program: Program, now_us: int) -> None:
         """Swap the rules; those that are unchanged keep their episodes and timers."""
         self.kernel.adopt(program.leaves)
+        old, self.program = self.program, program
+        self._code_length = -1
         for row, watched in enumerate(self.watched):
-            rules = [self.program.rules[index] for index in watched.binding.rules]
+            rules = [old.rules[index] for index in watched.binding.rules]
             watched.bind(program, kept={rule.hash: e for rule, e in zip(rules, watched.episodes, strict=True)})
-            self._deadlines.set(row, now_us + _BIN_US)
-        self.program = program
+            self._bind(row)
+            self.kernel.wake(row, is_open=watched.is_open, deadline_us=now_us + _BIN_US)
 
-    def why(self, row: int) -> list[dict[str, Any]]:
-        """Return what every rule makes of a market, as of its last evaluation."""
+    def why(self, row: int, now_us: int) -> list[dict[str, Any]]:
+        """Return what every rule makes of a market now."""
+        self.look(row, now_us)
         watched = self.watched[row]
         return [
             why_rule(self.program, watched, self.program.rules[outcome.rule], outcome, episode)
@@ -167,30 +206,33 @@ class Engine:
         ]
 
     def save(self) -> dict[str, Any]:
-        """Return the state as JSON-able values; `restore` takes it back into an engine with the same rules and markets."""
+        """Return the state as JSON-able values; `restore` takes it back into an engine with the same markets."""
         return {
             "kernel": self.kernel.save(),
-            "deadlines": [self._deadlines.get(row) for row in range(len(self.watched))],
             "markets": [
                 {
                     "health": watched.health.save(),
                     "is_held": watched.is_held,
-                    "idle_us": watched.idle_us,
-                    "last_received_us": watched.last_received_us,
-                    "episodes": [episode.save() for episode in watched.episodes],
+                    "is_judged": watched.is_judged,
+                    "episodes": {
+                        self.program.rules[number].hash: episode.save()
+                        for number, episode in zip(watched.binding.rules, watched.episodes, strict=True)
+                    },
                 }
                 for watched in self.watched
             ],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `save` returned."""
+        """Take over what `save` returned; a rule that was not there then starts with a fresh episode."""
         self.kernel.restore(state["kernel"])
-        for row, due_us in enumerate(state["deadlines"]):
-            self._deadlines.set(row, due_us)
-        for watched, saved in zip(self.watched, state["markets"], strict=True):
+        self._code_length = -1
+        for row, (watched, saved) in enumerate(zip(self.watched, state["markets"], strict=True)):
             watched.health.restore(saved["health"])
-            watched.is_held, watched.idle_us = saved["is_held"], saved["idle_us"]
-            watched.last_received_us = saved["last_received_us"]
-            for episode, kept in zip(watched.episodes, saved["episodes"], strict=True):
-                episode.restore(kept)
+            watched.is_held, watched.is_judged = saved["is_held"], saved["is_judged"]
+            watched.version = -1
+            for number, episode in zip(watched.binding.rules, watched.episodes, strict=True):
+                kept = saved["episodes"].get(self.program.rules[number].hash)
+                if kept is not None:
+                    episode.restore(kept)
+            self._bind(row)

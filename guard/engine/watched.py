@@ -17,8 +17,9 @@ __all__ = ["Watched"]
 class Watched:
     """State of one market beside its kernel record.
 
-    `outcomes` are those of the last evaluation, in the order of `binding.rules`; `episodes` likewise. `is_held` asks for
-    evaluations while time passes, because a quarantine waits for calm.
+    `outcomes` are what the rules said when they were last computed, in the order of `binding.rules`, from the leaves' `values` at
+    the kernel's `version` of the market; `episodes` likewise. `is_judged` tells that rules
+    were run, `is_held` asks for evaluations while time passes, because a quarantine waits for calm.
     """
 
     __slots__ = (
@@ -26,20 +27,19 @@ class Watched:
         "episodes",
         "facts",
         "health",
-        "idle_us",
         "is_held",
-        "last_received_us",
+        "is_judged",
         "looks_at_age",
         "outcomes",
         "values",
+        "version",
     )
 
     def __init__(self, facts: MarketFacts, program: Program) -> None:
         self.facts = facts
         self.health = StreamHealth(facts)
         self.is_held = False
-        self.idle_us = 0
-        self.last_received_us = 0
+        self.is_judged = False
         self.episodes: list[Episode] = []
         self.bind(program, kept={})
 
@@ -48,6 +48,7 @@ class Watched:
         self.binding: Binding = program.bind(self.facts)
         self.outcomes: tuple[Outcome, ...] = ()
         self.values = [float("nan")] * len(program.leaves)
+        self.version = -1
         # Time alone can make a rule fire on a calm market where a formula reads the age of a stream it has.
         self.looks_at_age = any(leaf.field == "age" and leaf.arguments[0] in self.facts.streams for leaf in program.leaves)
         rules = [program.rules[index] for index in self.binding.rules]
@@ -57,3 +58,8 @@ class Watched:
     def is_open(self) -> bool:
         """Whether time alone may change a level here."""
         return self.is_held or any(episode.is_open for episode in self.episodes)
+
+    def due_us(self, now_us: int) -> int | None:
+        """Return when a timer of an episode runs out, after `now_us`."""
+        dues = (episode.due_us for episode in self.episodes)
+        return min((due for due in dues if due is not None and due > now_us), default=None)

@@ -47,6 +47,7 @@ def board_rows(pipeline: Pipeline, now_us: int) -> list[BoardRow]:
 def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
     watched = pipeline.engine.watched[row]
     view = pipeline.view(row)
+    _, arrived_us = pipeline.engine.kernel.last(row)
     leading = leading_rule(pipeline, watched)
     factors: tuple[tuple[str, float | None, str], ...] = ()
     if leading is not None:
@@ -60,7 +61,7 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
         factors=factors,
         state=pipeline.isolation.state_of(market),
         data=view.data,
-        age_ms=max(0, now_us - watched.last_received_us) / 1000 if watched.last_received_us else None,
+        age_ms=max(0, now_us - arrived_us) / 1000 if arrived_us else None,
         until_us=max((q.until_us for q in pipeline.isolation.active() if q.target.covers(market)), default=None),
         rules_ready=view.rules_active,
         rules_expected=view.rules_expected,

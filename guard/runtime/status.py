@@ -130,7 +130,8 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
 def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
     """Return the calm markets that are nearest to firing, with what is missing."""
     near = []
-    for watched in pipeline.engine.watched:
+    for row, watched in enumerate(pipeline.engine.watched):
+        pipeline.engine.look(row, pipeline.now_us)
         leading = leading_rule(pipeline, watched)
         if (
             leading is None

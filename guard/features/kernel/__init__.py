@@ -1,5 +1,6 @@
-"""The hot loop: rows of numbers, one pair a market, changed by events and read at triggers."""
+"""The hot loop: events into fields."""
 
+from guard.features.kernel.drive import DEADLINE, DONE, EVALUATE, TOLD
 from guard.features.kernel.kernel import Kernel
 
-__all__ = ["Kernel"]
+__all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "Kernel"]

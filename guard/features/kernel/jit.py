@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy, copy_each
+from guard.features.kernel.blocks import copy, copy_each, find, find_each
 from guard.features.kernel.fold import DUE, fold, take
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.leaves import read_all
@@ -135,6 +135,7 @@ def functions() -> SimpleNamespace:
             if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
                 bound[each] = FunctionType(each.__code__, scope, each.__name__)
     bound[copy] = bound[copy_each]
+    bound[find] = bound[find_each]
     jitted = {each: numba.njit(error_model="numpy")(copied) for each, copied in bound.items()}
     for scope in scopes.values():
         for name, each in scope.items():

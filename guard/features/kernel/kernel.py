@@ -9,7 +9,7 @@ from guard.errors import StateError
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.layout import Layout
+from guard.features.kernel.layout import STREAM_BITS, Layout
 from guard.features.kernel.rows import PlainRows
 from guard.features.kernel.sections import VERSION, packed, unpacked
 from guard.features.kernel.windows import FULL_US, share
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Kernel"]
 
 _SHORT_US: Final = 60_000_000
-_STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 
 
 class Kernel:
@@ -176,9 +175,12 @@ class Kernel:
         self._rows.put(row, s.DEADLINE, s.NEVER if deadline_us is None else deadline_us)
         self._rows.schedule(row)
 
-    def look_at(self, row: int, due_us: int | None) -> None:
-        """Change when a market is looked at next if nothing arrives; None means not at all."""
-        self._rows.set_due(row, s.NEVER if due_us is None else due_us)
+    def wake(self, row: int, *, is_open: bool, deadline_us: int | None) -> None:
+        """Change from outside of an evaluation whether time alone may change something; rules are run at `deadline_us`."""
+        deadline = s.NEVER if deadline_us is None else deadline_us
+        self._rows.put(row, s.OPEN, int(is_open))
+        self._rows.put(row, s.DEADLINE, deadline)
+        self._rows.set_due(row, deadline)
 
     # Rules.
 
@@ -235,9 +237,9 @@ class Kernel:
         """Whether the market's streams are live and all windows of at most 60 s are covered."""
         number = self._rows.number
         streams = number(row, s.STREAMS)
-        if streams & _STREAM_BITS["trades"] and number(row, s.TRADES_SINCE) == s.NEVER:
+        if streams & STREAM_BITS["trades"] and number(row, s.TRADES_SINCE) == s.NEVER:
             return False
-        if streams & _STREAM_BITS["book"] and number(row, s.BOOK_OK) == 0:
+        if streams & STREAM_BITS["book"] and number(row, s.BOOK_OK) == 0:
             return False
         at = number(row, s.AT)
         sinces = [number(row, slot) for bit, slot in ((1, s.TRADES_SINCE), (2, s.BOOK_SINCE)) if streams & bit]
@@ -353,7 +355,7 @@ def _coverage(layout: Layout, window: Window, x: list[float], i: list[int]) -> f
 
 
 def _bits(facts: MarketFacts) -> int:
-    return sum(bit for name, bit in _STREAM_BITS.items() if name in facts.streams)
+    return sum(bit for name, bit in STREAM_BITS.items() if name in facts.streams)
 
 
 def _known(value: float | None) -> float:

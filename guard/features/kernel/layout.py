@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
 from guard.features.kernel.readers import encoded
 from guard.features.kernel.sizes import (
@@ -107,6 +108,7 @@ _SOURCES: Final = {
     "minute": s.TURNOVER,
     "spread": -1,
 }
+STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 SPREAD_MEDIAN: Final = BASELINE_ANSWERS
 _QUANTILE_DECAY_US = 2 * 86_400_000_000
 
@@ -172,7 +174,11 @@ class Layout:
         head[s.P_BOOK], head[s.P_PENDING], head[s.P_FILLS], head[s.P_PRINTS] = self.book, self.pending, self.fills, self.prints
         head[s.P_USUAL_SPREAD] = usual
         head[s.P_LEAVES], head[s.P_LEAF_COUNT] = at_leaves, len(self.leaves)
-        leaves = [number for leaf in self.leaves for number in encoded(self, leaf, q)]
+        leaves: list[int] = []
+        for leaf in self.leaves:
+            record = encoded(self, leaf, q)
+            record[s.L_STREAM] = STREAM_BITS.get(FIELDS_BY_NAME[leaf.field].stream, 0)
+            leaves += record
         return [*head, *rings, *baselines, *leaves], q
 
     def _take(self, count: int) -> int:

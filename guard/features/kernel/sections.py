@@ -90,8 +90,9 @@ def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], l
                 i[slot] = 0
         else:
             x[block.offset : block.offset + block.length], _ = _numbers(part, block.length, 0)
-    # The finest ring may be another one: its first roll sets the next edge.
-    i[s.NEXT_EDGE] = 0
+    # The finest ring may be new: its first roll sets the next edge.
+    opened = i[layout.rings[0].slot] if layout.rings else -1
+    i[s.NEXT_EDGE] = (opened + 1) * layout.rings[0].width_us if opened >= 0 else 0
     return x, i
 
 

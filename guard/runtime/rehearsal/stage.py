@@ -158,6 +158,7 @@ def _append(batch: Batch, market: int, row: Row, begin_us: int, live_us: int) ->
 
 def _look(pipeline: Pipeline, found: Play, rows: dict[Market, int], at_us: int) -> None:
     for market, row in rows.items():
+        pipeline.engine.look(row, pipeline.now_us)
         outcomes = pipeline.engine.watched[row].outcomes
         outcome = next((outcome for outcome in outcomes if outcome.rule == found.rule.number), None)
         found.glances[market].append(Glance(at_us, outcome))
