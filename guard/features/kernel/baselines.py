@@ -121,9 +121,7 @@ def _close_past(x: Floats, p: Integers, q: Floats, b: int, number: float) -> Non
     x[offset + PAST_SUM] = 0.0
 
 
-def observe(
-    x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float
-) -> None:
+def observe(x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float) -> None:
     """Add `count` observations of `value`, >= 0; all earlier ones lose exp(-age) of their weight."""
     weight = x[offset + WEIGHT] * exp(min(age, _AGE_MAX))
     if weight > _WEIGHT_MAX:

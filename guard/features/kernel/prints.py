@@ -4,8 +4,8 @@ Each entry holds time, signed amount and price; totals over the kept trades move
 Sums of floats are added up anew once per turn of the ring, and when they have shrunk to a thousandth, so that what rounding leaves
 stays below 1e-9 of them.
 
-Sizes are counted in 1,021 buckets by a hash of their bits. Sizes that differ share a bucket by chance: of 500 different ones the top
-bucket holds 4 or 5 instead of 1 (a share of .01), and their entropy reads .95 instead of 1.
+Sizes are counted in 1,021 buckets by a hash of their bits. Sizes that differ share a bucket by chance: of 500 different ones
+the top bucket holds 4 or 5 instead of 1 (a share of .01), and their entropy reads .95 instead of 1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DAY_US: Final = 86_400_000_000.0
 # An entry: time (below 0, as its complement, where the side is unknown), amount (below 0 where sold), price.
 _AMOUNT: Final = 1
 _PRICE: Final = 2
-# Float `n` of the sizes packs three numbers of 10 bits: trades in bucket 2 n, in bucket 2 n + 1, and how many buckets hold n trades.
+# Float `n` of the sizes packs three numbers of 10 bits: trades in bucket 2 n, those in 2 n + 1, and how many buckets hold n trades.
 _SIZES: Final = PRINTS_CAP * PRINTS_PARTS
 _ODD: Final = 1024.0
 _HOLDERS: Final = 1048576.0
@@ -59,34 +59,24 @@ def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: 
     x[entry + _PRICE] = price
     i[s.PRINTS_COUNT] = count + 1
     if count > 0:
-        last = prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS
-        turn = _turn(x, last, entry)
-        if turn > 0:
-            x[prints + _TURNS] += 1.0
-            if turn > 1:
-                x[prints + _PAIRS] += 1.0
-        grown = x[prints + _PATH] + _step(x, last, entry)
-        x[prints + _PATH] = grown
-        if grown > x[prints + _PATH_PEAK]:
-            x[prints + _PATH_PEAK] = grown
-        grown = x[prints + _TURNOVER] + price * amount
-        x[prints + _TURNOVER] = grown
-        if grown > x[prints + _TURNOVER_PEAK]:
-            x[prints + _TURNOVER_PEAK] = grown
+        _link(x, prints, prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS, entry, 1.0)
+        x[prints + _PATH_PEAK] = max(x[prints + _PATH_PEAK], x[prints + _PATH])
+        x[prints + _TURNOVER_PEAK] = max(x[prints + _TURNOVER_PEAK], x[prints + _TURNOVER])
     _count(x, prints, _bucket(amount), 1)
 
 
-def _turn(x: Floats, first: int, second: int) -> int:
-    """Return 0 where two neighbouring trades are not known to be on opposite sides, 2 where they also pair, else 1."""
-    if x[first] < 0.0 or x[second] < 0.0 or (x[first + _AMOUNT] < 0.0) == (x[second + _AMOUNT] < 0.0):
-        return 0
-    return 2 if x[first + _AMOUNT] == -x[second + _AMOUNT] and x[second] - x[first] <= _PAIR_US else 1
-
-
-def _step(x: Floats, first: int, second: int) -> float:
-    """Return the relative change of price from one trade to the next."""
+def _link(x: Floats, prints: int, first: int, second: int, sign: float) -> None:
+    """Let the totals grow (`sign` 1) or shrink (-1) by what a trade says beside the one before it."""
+    one = x[first + _AMOUNT]
+    two = x[second + _AMOUNT]
     price = x[second + _PRICE]
-    return abs(price - x[first + _PRICE]) / price if price > 0.0 else 0.0
+    if (one < 0.0) != (two < 0.0) and x[first] >= 0.0 and x[second] >= 0.0:
+        x[prints + _TURNS] += sign
+        if one == -two and x[second] - x[first] <= _PAIR_US:
+            x[prints + _PAIRS] += sign
+    if price > 0.0:
+        x[prints + _PATH] += sign * (abs(price - x[first + _PRICE]) / price)
+    x[prints + _TURNOVER] += sign * (price * abs(two))
 
 
 def _bucket(amount: float) -> int:
@@ -110,16 +100,16 @@ def _count(x: Floats, prints: int, bucket: int, change: int) -> None:
         x[sizes + held] -= _HOLDERS
     if now > 0:
         x[sizes + now] += _HOLDERS
-    if now > x[prints + _TOP]:
+    top = x[prints + _TOP]
+    if now > top or (held == top and x[sizes + held] < _HOLDERS):
         x[prints + _TOP] = float(now)
-    elif held == x[prints + _TOP] and x[sizes + held] < _HOLDERS:
-        x[prints + _TOP] = float(now)
-    x[prints + _ENTROPY] += _weighed(now) - _weighed(held)
+    if held > 0 and now > 0:
+        x[prints + _ENTROPY] += _weighed(now) - _weighed(held)
 
 
 def _weighed(number: int) -> float:
     """Return n log n in steps of 2**-32, of which any sum is exact: trades that come and go leave nothing behind."""
-    return floor(number * log(number) * _FIXED + 0.5) / _FIXED if number > 1 else 0.0
+    return floor(number * log(number) * _FIXED) / _FIXED
 
 
 def _drop(x: Floats, i: Integers, prints: int) -> None:
@@ -132,20 +122,13 @@ def _drop(x: Floats, i: Integers, prints: int) -> None:
     i[s.PRINTS_TAIL] = tail
     i[s.PRINTS_COUNT] = count
     if count > 0:
-        second = prints + tail * PRINTS_PARTS
-        turn = _turn(x, entry, second)
-        if turn > 0:
-            x[prints + _TURNS] -= 1.0
-            if turn > 1:
-                x[prints + _PAIRS] -= 1.0
-        path_left = x[prints + _PATH] - _step(x, entry, second)
-        turnover_left = x[prints + _TURNOVER] - x[second + _PRICE] * abs(x[second + _AMOUNT])
-        x[prints + _PATH] = path_left
-        x[prints + _TURNOVER] = turnover_left
-        has_shrunk = (
-            not path_left >= x[prints + _PATH_PEAK] * _SHRUNK or not turnover_left >= x[prints + _TURNOVER_PEAK] * _SHRUNK
-        )
-        if tail == 0 or has_shrunk or count == 1:
+        _link(x, prints, entry, prints + tail * PRINTS_PARTS, -1.0)
+        if (
+            tail == 0
+            or count == 1
+            or not x[prints + _PATH] >= x[prints + _PATH_PEAK] * _SHRUNK
+            or not x[prints + _TURNOVER] >= x[prints + _TURNOVER_PEAK] * _SHRUNK
+        ):
             _sum_anew(x, i, prints)
 
 
@@ -157,8 +140,10 @@ def _sum_anew(x: Floats, i: Integers, prints: int) -> None:
     last = prints + tail * PRINTS_PARTS
     for number in range(tail + 1, tail + i[s.PRINTS_COUNT]):
         entry = prints + (number % PRINTS_CAP) * PRINTS_PARTS
-        walked += _step(x, last, entry)
-        traded += x[entry + _PRICE] * abs(x[entry + _AMOUNT])
+        price = x[entry + _PRICE]
+        if price > 0.0:
+            walked += abs(price - x[last + _PRICE]) / price
+        traded += price * abs(x[entry + _AMOUNT])
         last = entry
     x[prints + _PATH] = walked
     x[prints + _PATH_PEAK] = walked

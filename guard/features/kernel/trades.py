@@ -33,9 +33,9 @@ def trade(x: Floats, i: Integers, stamp: int, price: float, amount: float, side:
     if side > 0:
         x[s.BUY_VOLUME] += amount
         x[s.BUY_TURNOVER] += turnover
-    if is_inferred != 0:
+    if is_inferred:
         x[s.UNSURE_VOLUME] += amount
-    if x[s.BID] < price < x[s.ASK] and i[s.BOOK_OK] != 0 and at - i[s.BOOK_AT] < _FRESH_BOOK_US:
+    if x[s.BID] < price < x[s.ASK] and i[s.BOOK_OK] and at - i[s.BOOK_AT] < _FRESH_BOOK_US:
         x[s.INSIDE_VOLUME] += amount
     if side != 0:
         _sweep(x, i, stamp, price, side)
@@ -43,10 +43,7 @@ def trade(x: Floats, i: Integers, stamp: int, price: float, amount: float, side:
     if second != i[s.SECOND]:
         i[s.SECOND] = second
         _second(x, price)
-    step = abs(price - x[s.PRICE])
-    # The smallest step ever taken stands for a tick that is not told. Below 1e-9 of the price it is the noise of subtraction.
-    if step > 1e-9 * price and not step >= x[s.TICK_SEEN]:
-        x[s.TICK_SEEN] = step
+    _step(x, price)
     x[s.PRICE] = price
     if not price <= x[s.OPEN_HIGH]:
         x[s.OPEN_HIGH] = price
@@ -117,6 +114,14 @@ def _second(x: Floats, price: float) -> None:
         change = log(close / earlier)
         x[s.SQUARES] += change * change
     x[s.SECOND_CLOSE] = close if close > 0.0 else price
+
+
+def _step(x: Floats, price: float) -> None:
+    """Remember the smallest step that the price ever took, for markets whose tick is not told."""
+    step = abs(price - x[s.PRICE])
+    # Below 1e-9 of the price it is the noise of subtraction.
+    if step > 1e-9 * price and not step >= x[s.TICK_SEEN]:
+        x[s.TICK_SEEN] = step
 
 
 def average(x: Floats, i: Integers, at: int, price: float) -> None:
