@@ -1,13 +1,14 @@
-"""Moves of blocks within a row."""
+"""Moves of blocks within a row, and searches in one: by what C does for lists, or one by one where a compiler takes over."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats
 
-__all__ = ["copy", "copy_each"]
+__all__ = ["copy", "copy_each", "find", "find_each"]
 
 
 def copy(x: Floats, to: int, start: int, count: int) -> None:
@@ -23,3 +24,19 @@ def copy_each(x: Floats, to: int, start: int, count: int) -> None:
     else:
         for at in range(count - 1, -1, -1):
             x[to + at] = x[start + at]
+
+
+def find(x: Floats, key: float, low: int, high: int) -> int:
+    """Return the place of the first of the ascending floats from `low` to `high`, exclusive, that is not below `key`; else `high`."""
+    return bisect_left(x, key, low, high)
+
+
+def find_each(x: Floats, key: float, low: int, high: int) -> int:
+    """Do as `find` does: what a compiler takes in its place."""
+    while low < high:
+        middle = (low + high) >> 1
+        if x[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low

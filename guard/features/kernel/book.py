@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy
+from guard.features.kernel.blocks import copy, find
 from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS
 
 if TYPE_CHECKING:
@@ -46,27 +46,20 @@ def level(x: Floats, i: Integers, book: int, at: int, price: float, size: float,
         key = -price
     count = i[count_slot]
     end = start + count
-    low = start
-    high = end
-    while low < high:
-        middle = (low + high) >> 1
-        if x[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    if low == end or x[low] != key:
-        if size > 0.0 and (count < BOOK_CAP or low > start):
+    place = find(x, key, start, end)
+    if place == end or x[place] != key:
+        if size > 0.0 and (count < BOOK_CAP or place > start):
             i[s.NEWEST_SIDE] = side
-            if low == end:
+            if place == end:
                 i[s.BEST_MOVED] = 1
-            _insert(x, i, count_slot, start, low, key, size, 0.0 if is_full else size, at)
+            _insert(x, i, count_slot, start, place, key, size, 0.0 if is_full else size, at)
         return 0.0
     i[s.NEWEST_SIDE] = side
     if size > 0.0:
-        return _resize(x, low, size, float(at))
-    if low == end - 1:
+        return _resize(x, place, size, float(at))
+    if place == end - 1:
         i[s.BEST_MOVED] = 1
-    return _remove(x, i, count_slot, low, end, size, float(at))
+    return _remove(x, i, count_slot, place, end, size, float(at))
 
 
 def _insert(

@@ -17,6 +17,7 @@ _TICKS_MIN: Final = 5.0
 _SPREADS_MIN: Final = 2.0
 _EXCHANGES_MIN: Final = 3
 _OTHERS_MAX: Final = 63
+_INFINITE: Final = float("inf")
 
 
 def read_tick(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
@@ -79,9 +80,7 @@ def read_divergence(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Int
         row = I[row][s.SIBLING]
     if count < _EXCHANGES_MIN:
         return s.NAN
-    middle = _ranked(X, I, own, first, others, fresh, received, count // 2)
-    if count % 2 == 0:
-        middle = 0.5 * (_ranked(X, I, own, first, others, fresh, received, count // 2 - 1) + middle)
+    middle = _median(X, I, own, first, others, fresh, received, count)
     return own / middle - 1.0 if middle > 0.0 else s.NAN
 
 
@@ -90,28 +89,27 @@ def _mid(x: Floats, i: Integers, fresh: int, received: int) -> float:
     return x[s.MID] if i[s.BOOK_OK] != 0 and received - i[s.BOOK_RECEIVED] <= fresh else s.NAN
 
 
-def _ranked(
-    X: FloatRows, I: IntegerRows, own: float, first: int, others: int, fresh: int, received: int, rank: int
+def _median(
+    X: FloatRows, I: IntegerRows, own: float, first: int, others: int, fresh: int, received: int, count: int
 ) -> float:  # fmt: skip
-    """Return the mid with `rank` smaller ones, ties counted: the largest that has at most that many below it."""
-    found = own if _below(X, I, own, first, others, fresh, received, own) <= rank else s.NAN
-    row = first
-    for _ in range(others):
-        mid = _mid(X[row], I[row], fresh, received)
-        if mid == mid and not mid <= found and _below(X, I, own, first, others, fresh, received, mid) <= rank:
-            found = mid
-        row = I[row][s.SIBLING]
-    return found
-
-
-def _below(
-    X: FloatRows, I: IntegerRows, own: float, first: int, others: int, fresh: int, received: int, value: float
-) -> int:  # fmt: skip
-    """Return how many of the mids are smaller than `value`."""
-    count = 1 if own < value else 0
-    row = first
-    for _ in range(others):
-        if _mid(X[row], I[row], fresh, received) < value:
-            count += 1
-        row = I[row][s.SIBLING]
-    return count
+    """Return the median of `count` mids: goes up from the smallest, one price at a time, as far as the middle."""
+    half = count // 2
+    passed = 0
+    reached = -_INFINITE
+    while True:
+        lower = reached
+        reached = own if own > lower else _INFINITE
+        ties = 1 if own > lower else 0
+        row = first
+        for _ in range(others):
+            mid = _mid(X[row], I[row], fresh, received)
+            if lower < mid < reached:
+                reached = mid
+                ties = 1
+            elif mid == reached:
+                ties += 1
+            row = I[row][s.SIBLING]
+        if passed + ties > half or ties == 0:
+            break
+        passed += ties
+    return 0.5 * (lower + reached) if passed == half and count % 2 == 0 else reached

@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.windows import covered, edge
+from guard.features.kernel.windows import FULL_US
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["known", "read_before", "read_long", "read_long_both", "read_short", "read_short_both", "read_slot", "tick"]
+__all__ = ["known_edge", "read_before", "read_long", "read_long_both", "read_short", "read_short_both", "read_slot", "tick"]
 
-_W: Final = s.L_WINDOW
 _US: Final = s.L_WINDOW + s.W_US
 _WIDTH: Final = s.L_WINDOW + s.W_WIDTH
 _SIZE: Final = s.L_WINDOW + s.W_SIZE
@@ -25,14 +24,32 @@ _SLOT: Final = s.L_WINDOW + s.W_SLOT
 _A: Final = s.L_A
 _B: Final = s.L_B
 _SINCE: Final = s.L_SINCE
+_BEGAN: Final = s.L_BEGAN
+_DOWN: Final = s.L_DOWN
 _AT: Final = s.AT
 _COLUMNS: Final = s.COLUMNS
 _NAN: Final = s.NAN
+_COVERED_MIN: Final = 0.9
 
 
-def known(x: Floats, i: Integers, p: Integers, at: int) -> int:
-    """Whether a leaf's stream covers its window: 1 or 0."""
-    return covered(x, i, p, at + _W, p[at + _SINCE], p[at + s.L_BEGAN], p[at + s.L_DOWN])
+def known_edge(x: Floats, i: Integers, p: Integers, at: int) -> int:
+    """Return where the columns at the left edge of a leaf's window begin; -1 where its stream does not cover it.
+
+    The rule is that of `windows.covered`, written out because most of all reading is this: a window of up to 5 min needs full
+    coverage, a longer one 90 %.
+    """
+    now = i[_AT]
+    us = p[at + _US]
+    since = i[p[at + _SINCE]]
+    began = i[p[at + _SLOT] + 1]
+    left = p[at + _RING] + ((now - us) // p[at + _WIDTH] - 1) % p[at + _SIZE] * _COLUMNS
+    if us <= FULL_US:
+        return left if now - since >= us and now - began >= us else -1
+    if since == s.NEVER:
+        return -1
+    down = p[at + _DOWN]
+    lasted = min(us, now - began, now - i[p[at + _BEGAN]])
+    return left if (float(lasted) - (x[down] - x[left + down])) / float(us) >= _COVERED_MIN else -1
 
 
 def tick(x: Floats) -> float:
@@ -41,7 +58,7 @@ def tick(x: Floats) -> float:
     return told if told == told else x[s.TICK_SEEN]
 
 
-# The short ones are written out: most of all reading is this. Up to 5 min a window is known when it is covered without a gap.
+# The short ones do without that call. NEVER is later than any time.
 def read_short(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read the growth of column `a` over at most 5 min; `b` = ring + a."""
     us = p[at + _US]
@@ -53,10 +70,11 @@ def read_short(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers
 
 def read_long(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read the growth of column `a` over more than 5 min."""
-    if known(x, i, p, at) == 0:
+    left = known_edge(x, i, p, at)
+    if left < 0:
         return _NAN
     a = p[at + _A]
-    return x[a] - x[edge(i, p, at + _W) + a]
+    return x[a] - x[left + a]
 
 
 def read_short_both(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
@@ -73,17 +91,18 @@ def read_short_both(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Int
 
 def read_long_both(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read the growth of the columns `a` and `b` together over more than 5 min."""
-    if known(x, i, p, at) == 0:
+    left = known_edge(x, i, p, at)
+    if left < 0:
         return _NAN
     a = p[at + _A]
     b = p[at + _B]
-    start = edge(i, p, at + _W)
-    return (x[a] - x[start + a]) + (x[b] - x[start + b])
+    return (x[a] - x[left + a]) + (x[b] - x[left + b])
 
 
 def read_before(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read column `a` as it stood before the window."""
-    return x[edge(i, p, at + _W) + p[at + _A]] if known(x, i, p, at) else _NAN
+    left = known_edge(x, i, p, at)
+    return x[left + p[at + _A]] if left >= 0 else _NAN
 
 
 def read_slot(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:

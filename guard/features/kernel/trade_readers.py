@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.reading import known
+from guard.features.kernel.reading import known_edge
 from guard.features.kernel.trades import EWMA_US, average_price
-from guard.features.kernel.windows import edge, window_high, window_low
+from guard.features.kernel.windows import window_high, window_low
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
@@ -21,12 +21,12 @@ _USD_MIN: Final = 500.0
 
 def read_high(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read the highest price of the window."""
-    return window_high(x, i, p, at + s.L_WINDOW) if known(x, i, p, at) else s.NAN
+    return window_high(x, i, p, at + s.L_WINDOW) if known_edge(x, i, p, at) >= 0 else s.NAN
 
 
 def read_low(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read the lowest price of the window."""
-    return window_low(x, i, p, at + s.L_WINDOW) if known(x, i, p, at) else s.NAN
+    return window_low(x, i, p, at + s.L_WINDOW) if known_edge(x, i, p, at) >= 0 else s.NAN
 
 
 def read_price(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
@@ -55,10 +55,10 @@ def read_floored(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
 
 def read_buy_share(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read which share of the volume takers bought."""
-    left = edge(i, p, at + s.L_WINDOW)
-    volume = x[s.VOLUME] - x[left + s.VOLUME]
-    if volume <= 0.0 or known(x, i, p, at) == 0:
+    left = known_edge(x, i, p, at)
+    if left < 0:
         return s.NAN
-    if x[s.UNSURE_VOLUME] - x[left + s.UNSURE_VOLUME] > _UNSURE_MAX * volume:
+    volume = x[s.VOLUME] - x[left + s.VOLUME]
+    if volume <= 0.0 or x[s.UNSURE_VOLUME] - x[left + s.UNSURE_VOLUME] > _UNSURE_MAX * volume:
         return s.NAN
     return (x[s.BUY_VOLUME] - x[left + s.BUY_VOLUME]) / volume

@@ -25,6 +25,7 @@ def jitted(*modules: str) -> dict[Any, Any]:
         if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}"
     }
     twins[blocks.copy] = twins[blocks.copy_each]
+    twins[blocks.find] = twins[blocks.find_each]
     for scope in scopes.values():
         for name, each in list(scope.items()):
             if isinstance(each, FunctionType) and each in twins:

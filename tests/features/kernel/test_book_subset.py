@@ -23,7 +23,6 @@ def blank() -> tuple[list[float], list[int]]:
     return [0.0] * (s.FLOATS + 2 * BOOK_CAP * BOOK_PARTS), [0] * s.INTEGERS
 
 
-
 @pytest.mark.parametrize("seed", range(4))
 def test_jitted_books_hold_the_same_bits_as_plain_ones(seed: int) -> None:
     twins = jitted("book")
