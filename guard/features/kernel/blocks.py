@@ -27,7 +27,7 @@ def copy_each(x: Floats, to: int, start: int, count: int) -> None:
 
 
 def find(x: Floats, key: float, low: int, high: int) -> int:
-    """Return the place of the first of the ascending floats from `low` to `high`, exclusive, that is not below `key`; else `high`."""
+    """Return where the first float not below `key` stands, among ascending ones from `low` to before `high`; else `high`."""
     return bisect_left(x, key, low, high)
 
 
