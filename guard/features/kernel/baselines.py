@@ -188,11 +188,6 @@ def _make_room(x: Floats, offset: int, count: int) -> int:
     return count
 
 
-def _power(q: Floats, table: int, step: int) -> float:
-    """Return the value at a number of half buckets; the table ends where no market's numbers are."""
-    return q[table + min(max(s.BUCKET_BASE + step, 0), s.BUCKET_COUNT - 1)]
-
-
 def _refresh(x: Floats, q: Floats, offset: int, table: int) -> None:
     """Work out median, mean, deviation and high quantile."""
     x[offset + PENDING] = 0.0
@@ -204,33 +199,46 @@ def _refresh(x: Floats, q: Floats, offset: int, table: int) -> None:
     x[offset + SD] = s.NAN
     x[offset + HIGH] = s.NAN
     start = offset + BASELINE_HEAD
-    shift = int(x[offset + SHIFT])
+    # The middle of the bucket at `place` is q[middles + 2 * place]. The table ends where no market's numbers are.
+    lowest = min(max(s.BUCKET_BASE + 2 * int(x[offset + SHIFT]), 0), s.BUCKET_COUNT - 2 * BASELINE_BUCKETS - 1)
+    middles = table + lowest + 1 - 2 * start
     tail = max((1.0 - _QUANTILE) * total, _TAIL_MIN * weight)
     above = 0.0
     high = 0.0
     median = s.NAN
-    for bucket in range(BASELINE_BUCKETS - 1, -1, -1):
-        share = x[start + bucket]
+    end = start
+    for place in range(start + BASELINE_BUCKETS - 1, start - 1, -1):
+        share = x[place]
         if share > 0.0:
+            if above == 0.0:
+                end = place + 1
             if above < tail <= above + share:
-                high = _power(q, table, 2 * (bucket + shift + 1))
+                high = q[middles + 2 * place + 1]
             if above < 0.5 * seen <= above + share:
-                median = _power(q, table, 2 * (bucket + shift) + 1)
+                median = q[middles + 2 * place]
             above += share
+            if high > 0.0 and median > 0.0:
+                break
     if total >= _BINS_MIN * weight:
         x[offset + HIGH] = high
-    if median != median or seen < _NON_EMPTY_MIN * weight:
-        return
+    if median == median and seen >= _NON_EMPTY_MIN * weight:
+        x[offset + MEDIAN] = median
+        _deviate(x, q, offset, middles, end)
+
+
+def _deviate(x: Floats, q: Floats, offset: int, middles: int, end: int) -> None:
+    """Work out mean and deviation of log1p(value / median); buckets from `end` on are empty."""
+    median = x[offset + MEDIAN]
+    total = x[offset + TOTAL]
     mean = 0.0
     square = 0.0
-    for bucket in range(BASELINE_BUCKETS):
-        share = x[start + bucket]
+    for place in range(offset + BASELINE_HEAD, end):
+        share = x[place]
         if share > 0.0:
-            value = log1p(_power(q, table, 2 * (bucket + shift) + 1) / median)
+            value = log1p(q[middles + 2 * place] / median)
             mean += share * value
             square += share * value * value
     mean /= total
-    x[offset + MEDIAN] = median
     x[offset + MEAN] = mean
     x[offset + SD] = sqrt(max(0.0, square / total - mean * mean))
 

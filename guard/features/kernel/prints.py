@@ -10,7 +10,7 @@ the top bucket holds 4 or 5 instead of 1 (a share of .01), and their entropy rea
 
 from __future__ import annotations
 
-from math import floor, frexp, log
+from math import frexp, log
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
@@ -44,7 +44,8 @@ _TOP: Final = _TOTALS + 5
 _PATH_PEAK: Final = _TOTALS + 6
 _TURNOVER_PEAK: Final = _TOTALS + 7
 _SHRUNK: Final = 1.0 / 1024.0
-_FIXED: Final = 4294967296.0
+# Added and taken away again it rounds to steps of 2**-32. Sums of such numbers are exact: trades that go leave nothing behind.
+_GRID: Final = 1572864.0
 
 
 def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: int) -> None:
@@ -60,8 +61,6 @@ def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: 
     i[s.PRINTS_COUNT] = count + 1
     if count > 0:
         _link(x, prints, prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS, entry, 1.0)
-        x[prints + _PATH_PEAK] = max(x[prints + _PATH_PEAK], x[prints + _PATH])
-        x[prints + _TURNOVER_PEAK] = max(x[prints + _TURNOVER_PEAK], x[prints + _TURNOVER])
     _count(x, prints, _bucket(amount), 1)
 
 
@@ -104,12 +103,7 @@ def _count(x: Floats, prints: int, bucket: int, change: int) -> None:
     if now > top or (held == top and x[sizes + held] < _HOLDERS):
         x[prints + _TOP] = float(now)
     if held > 0 and now > 0:
-        x[prints + _ENTROPY] += _weighed(now) - _weighed(held)
-
-
-def _weighed(number: int) -> float:
-    """Return n log n in steps of 2**-32, of which any sum is exact: trades that come and go leave nothing behind."""
-    return floor(number * log(number) * _FIXED) / _FIXED
+        x[prints + _ENTROPY] += ((now * log(now) + _GRID) - _GRID) - ((held * log(held) + _GRID) - _GRID)
 
 
 def _drop(x: Floats, i: Integers, prints: int) -> None:
@@ -121,15 +115,21 @@ def _drop(x: Floats, i: Integers, prints: int) -> None:
     count = i[s.PRINTS_COUNT] - 1
     i[s.PRINTS_TAIL] = tail
     i[s.PRINTS_COUNT] = count
-    if count > 0:
-        _link(x, prints, entry, prints + tail * PRINTS_PARTS, -1.0)
-        if (
-            tail == 0
-            or count == 1
-            or not x[prints + _PATH] >= x[prints + _PATH_PEAK] * _SHRUNK
-            or not x[prints + _TURNOVER] >= x[prints + _TURNOVER_PEAK] * _SHRUNK
-        ):
-            _sum_anew(x, i, prints)
+    if count == 0:
+        return
+    # Totals peak just before they shrink.
+    path_peak = x[prints + _PATH_PEAK]
+    if x[prints + _PATH] > path_peak:
+        path_peak = x[prints + _PATH]
+        x[prints + _PATH_PEAK] = path_peak
+    turnover_peak = x[prints + _TURNOVER_PEAK]
+    if x[prints + _TURNOVER] > turnover_peak:
+        turnover_peak = x[prints + _TURNOVER]
+        x[prints + _TURNOVER_PEAK] = turnover_peak
+    _link(x, prints, entry, prints + tail * PRINTS_PARTS, -1.0)
+    is_near = x[prints + _PATH] >= path_peak * _SHRUNK and x[prints + _TURNOVER] >= turnover_peak * _SHRUNK
+    if tail == 0 or count == 1 or not is_near:
+        _sum_anew(x, i, prints)
 
 
 def _sum_anew(x: Floats, i: Integers, prints: int) -> None:
