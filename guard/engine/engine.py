@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.engine.verdicts import candidate_level, verdict_of
+from guard.engine.verdicts import candidate_level, signatures, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
 from guard.features.kernel import DONE, TOLD, Kernel
@@ -144,7 +144,7 @@ class Engine:
             if episode.update(now_us, candidate, clears=outcome.clears):
                 verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
         is_open = watched.is_open
-        self.kernel.sign(row, watched.binding.signatures(watched.outcomes, is_open))
+        self.kernel.sign(row, signatures(self.program, watched.outcomes, is_open=is_open))
         self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guard.dsl.signature import SECOND_FAMILY_MIN, signature
 from guard.model import Finding, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from guard.dsl import Outcome, Program, Rule
     from guard.engine.episode import Episode
     from guard.engine.watched import Watched
     from guard.model import MarketFacts
 
-__all__ = ["candidate_level", "risk_of", "verdict_of"]
-
-# A soft detector caps at warning unless a factor of another family is at least this high.
-_SECOND_FAMILY_MIN = 0.5
+__all__ = ["candidate_level", "risk_of", "signatures", "verdict_of"]
 
 
 def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
@@ -26,20 +26,21 @@ def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
         return None
     level = rule.level if rule.classifier is None else rule.classifier.level(outcome.score)
     assert level is not None
-    if level > Level.WARNING and not _has_second_family(rule, outcome):
+    if level > Level.WARNING and rule.lifting is not None and not any(_is_high(outcome.factors[at]) for at in rule.lifting):
         return Level.WARNING
     return level
 
 
-def _has_second_family(rule: Rule, outcome: Outcome) -> bool:
-    if not rule.detectors or any(detector.is_hard for detector in rule.detectors):
-        return True
-    high = {
-        factor.family or factor.name
-        for factor, value in zip(rule.factors, outcome.factors, strict=True)
-        if value is not None and value >= _SECOND_FAMILY_MIN
-    }
-    return len(high | rule.families) > 1
+def _is_high(value: float | None) -> bool:
+    return value is not None and value >= SECOND_FAMILY_MIN
+
+
+def signatures(program: Program, outcomes: Iterable[Outcome], *, is_open: bool) -> list[int]:
+    """Return the signature of each outcome: what a market's screen and the kernel's machine compare with."""
+    return [
+        signature(candidate_level(program.rules[outcome.rule], outcome), outcome.clears, outcome.releases, is_open=is_open)
+        for outcome in outcomes
+    ]
 
 
 def verdict_of(
