@@ -83,6 +83,12 @@ class RiskClassifier:
         """The score from which the first level holds."""
         return self._thresholds[-1][0]
 
+    @property
+    def thresholds(self) -> tuple[float, float, float]:
+        """The scores from which warning, danger and critical hold."""
+        critical, danger, warning = (threshold for threshold, _ in self._thresholds)
+        return warning, danger, critical
+
     def level(self, score: float | None) -> Level:
         """Return the level of a score; an unknown score has none of its own and gives normal."""
         if score is None or isnan(score):

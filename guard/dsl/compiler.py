@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from guard.dsl.graph import Graph, GraphNode
     from guard.dsl.program import Outcome, Plan, Rule
+    from guard.features.kernel.rows import MakeScreen
 
-__all__ = ["Bound", "compile_function"]
+__all__ = ["Bound", "compile_function", "compile_screen"]
 
 
 class Bound(NamedTuple):
@@ -92,6 +93,14 @@ def compile_function(
     exec(compile(f"def evaluate(row):\n    {body}\n", "<rules>", "exec"), names)  # noqa: S102 - made of the templates above
     function: Callable[[Sequence[float]], tuple[Outcome, ...]] = names["evaluate"]
     return function
+
+
+def compile_screen(text: str) -> MakeScreen:
+    """Return the function of a text that `guard.dsl.screening` wrote."""
+    names: dict[str, Any] = dict(_GLOBALS)
+    exec(compile(text, "<screen>", "exec"), names)  # noqa: S102 - made of the templates of screening
+    make: MakeScreen = names["make"]
+    return make
 
 
 class _Writer:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.detection.detector import Family
-from guard.dsl.compiler import Bound, compile_function
+from guard.dsl.compiler import Bound, compile_function, compile_screen
+from guard.dsl.machine_code import MachineCode
 from guard.dsl.patterns import matches_any
+from guard.dsl.questions import Questions
+from guard.dsl.screening import screen_text
 from guard.model import Level, RuleMode
 
 if TYPE_CHECKING:
@@ -18,8 +22,11 @@ if TYPE_CHECKING:
     from guard.dsl.graph import Graph
     from guard.dsl.rule_models import QuarantineAction, ScopeSpec
     from guard.dsl.terms import Term
+    from guard.features.kernel.rows import MakeScreen
     from guard.features.tables import Leaf
     from guard.model import MarketFacts
+
+    Evaluate = Callable[[Sequence[float]], tuple["Outcome", ...]]
 
 __all__ = ["Actions", "Binding", "Explanation", "Factor", "Outcome", "Plan", "Program", "Rule", "UsedDetector"]
 
@@ -107,6 +114,17 @@ class Rule:
         """The kinds of evidence of its detectors."""
         return frozenset(detector.family for detector in self.detectors)
 
+    @property
+    def lifting(self) -> tuple[int, ...] | None:
+        """Which factors, by their place, let it rise above warning; None where it may without one.
+
+        Soft detectors of one family cap at warning unless a factor of another family is at least `signature.SECOND_FAMILY_MIN`.
+        """
+        families = self.families
+        if not self.detectors or len(families) > 1 or any(detector.is_hard for detector in self.detectors):
+            return None
+        return tuple(at for at, factor in enumerate(self.factors) if (factor.family or factor.name) not in families)
+
     def factor_absent(self, facts: MarketFacts) -> tuple[bool, ...]:
         """Return for each factor whether a stream that it needs will never arrive on this market."""
         return tuple(not factor.streams <= facts.streams for factor in self.factors)
@@ -151,13 +169,58 @@ class Plan(NamedTuple):
         return (self.fires, *unless, *self.factors, self.score, self.clears, self.releases, *self.detectors)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Binding:
     """The rules of one market. `rules` are numbers in `Program.rules`; `evaluate` turns a row into one Outcome each."""
 
-    rules: tuple[int, ...]
-    evaluate: Callable[[Sequence[float]], tuple[Outcome, ...]]
-    facts: MarketFacts
+    __slots__ = ("_lookout", "evaluate", "facts", "rules")
+
+    def __init__(self, rules: tuple[int, ...], facts: MarketFacts, lookout: Lookout) -> None:
+        self.rules = rules
+        self.evaluate: Evaluate = lookout.evaluate
+        self.facts = facts
+        self._lookout = lookout
+
+    @property
+    def program(self) -> int:
+        """Where in `Program.code` begins what tells whether any rule says something new; appended when it is first asked for."""
+        return self._lookout.program
+
+    @property
+    def make_screen(self) -> MakeScreen:
+        """Makes, of readers and places of all leaves, the function that tells the same of a market that is not open.
+
+        Markets whose facts differ in nothing that matters share it.
+        """
+        return self._lookout.make_screen
+
+
+class Lookout:
+    """What markets share whose facts differ in nothing that matters; all but `evaluate` is made when it is first asked for."""
+
+    def __init__(self, of: Program, bound: Bound) -> None:
+        self.evaluate: Evaluate = compile_function(of._graph, bound, of._plans, of.rules, Outcome)  # noqa: SLF001 - a part of Program
+        self._of = of
+        self._bound = bound
+
+    @cached_property
+    def program(self) -> int:
+        """Where its code begins."""
+        of, numbers = self._of, self._bound.rules
+        rules = [(of.rules[number], of._plans[number]) for number in numbers]  # noqa: SLF001 - likewise
+        return of._machine.add(of._graph, self._questions(), rules)  # noqa: SLF001 - likewise
+
+    @cached_property
+    def make_screen(self) -> MakeScreen:
+        """Make a screen of readers and places."""
+        of = self._of
+        fires = [of._plans[number].fires for number in self._bound.rules]  # noqa: SLF001 - likewise
+        return compile_screen(screen_text(of._graph, self._questions(), fires))  # noqa: SLF001 - likewise
+
+    def _questions(self) -> Questions:
+        bound, rules = self._bound, self._of.rules
+        absent = dict(zip(bound.rules, bound.absent, strict=True))
+        factors = {number: [(factor.weight, factor.is_optional) for factor in rules[number].factors] for number in bound.rules}
+        return Questions(self._of._graph, dict(bound.fixed), absent, factors)  # noqa: SLF001 - likewise
 
 
 class Explanation(NamedTuple):
@@ -183,7 +246,23 @@ class Program:
         self._graph = graph
         self._bindings: dict[MarketFacts, Binding] = {}
         self._fixed: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._functions: dict[Bound, Callable[[Sequence[float]], tuple[Outcome, ...]]] = {}
+        self._lookouts: dict[Bound, Lookout] = {}
+        self._machine = MachineCode()
+
+    @property
+    def code(self) -> list[int]:
+        """The machine's code for all bindings that asked for it; it grows."""
+        return self._machine.code
+
+    @property
+    def constants(self) -> list[float]:
+        """The constants of `code`; they grow with it."""
+        return self._machine.constants
+
+    @property
+    def registers(self) -> int:
+        """How many registers `code` needs."""
+        return self._machine.registers
 
     def bind(self, facts: MarketFacts) -> Binding:
         """Return the rules that look at a market and can work there.
@@ -205,13 +284,12 @@ class Program:
         wheres = self._graph.evaluate([self._plans[number].where for number in covered], leaves=None, facts=known)
         numbers = tuple(number for number, where in zip(covered, wheres, strict=True) if where is not False)
         bound = self._bound(numbers, known, facts)
-        function = self._functions.get(bound)
-        if function is None:
-            if len(self._functions) >= _BINDINGS_MAX:
-                self._functions.pop(next(iter(self._functions)))
-            function = compile_function(self._graph, bound, self._plans, self.rules, Outcome)
-            self._functions[bound] = function
-        return Binding(numbers, function, facts)
+        lookout = self._lookouts.get(bound)
+        if lookout is None:
+            if len(self._lookouts) >= _BINDINGS_MAX:
+                self._lookouts.pop(next(iter(self._lookouts)))
+            lookout = self._lookouts[bound] = Lookout(self, bound)
+        return Binding(numbers, facts, lookout)
 
     def _bound(self, numbers: tuple[int, ...], known: Mapping[str, Any], facts: MarketFacts) -> Bound:
         graph = self._graph

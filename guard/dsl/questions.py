@@ -8,104 +8,26 @@ needs no more of ``a`` than one operand of its ``min`` that is not above 1. Each
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from guard.dsl.graph import BOOLEAN
 from guard.dsl.operations import OPERATIONS
+from guard.dsl.question import ASK, NO, YES, All, Always, Ask, Constant, Some, Test, TooIntricateError, both, either, opposite
 from guard.dsl.ranges import UNIT, Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from guard.dsl.graph import Graph
+    from guard.dsl.question import Operand, Question
 
-__all__ = ["ASK", "NO", "YES", "All", "Always", "Any_", "Ask", "Operand", "Question", "Questions", "Test", "TooDeepError", "opposite"]
+__all__ = ["Questions"]
 
-DEPTH_MAX: Final = 150
+DEPTH_MAX: Final = 80
+NESTED_MAX: Final = 150
 # How much dearer it is to read some leaves than a last price.
 _WEIGHTS: Final = {"depth": 6.0, "high": 4.0, "low": 4.0}
 _ASK_WEIGHT: Final = 1e6
-
-
-class TooDeepError(Exception):
-    """A formula is nested too deeply, or too long, to be asked in parts."""
-
-
-class Always(NamedTuple):
-    """A question with one answer."""
-
-    answer: bool
-
-
-class Ask(NamedTuple):
-    """A question that only the compiled function answers."""
-
-
-class Test(NamedTuple):
-    """Whether two numbers pass a test (`holds`) or do not: ``less``, ``less_equal``, ``equal``, ``apart``, ``known`` (of `left`).
-
-    An operand is a node, or a constant where it is a float. What is unknown passes no test.
-    """
-
-    test: str
-    left: Operand
-    right: Operand
-    holds: bool = True
-
-
-class All(NamedTuple):
-    """Whether all parts are answered by yes."""
-
-    parts: tuple[Question, ...]
-
-
-class Any_(NamedTuple):  # noqa: N801 - beside `All`, and not typing's
-    """Whether one part is answered by yes."""
-
-    some: tuple[Question, ...]
-
-
-Operand = int | float
-Question = Always | Ask | Test | All | Any_
-YES, NO, ASK = Always(True), Always(False), Ask()
-
-
-def opposite(question: Question) -> Question:
-    """Return the question with the other answer; what must be asked stays so."""
-    match question:
-        case Always(answer):
-            return NO if answer else YES
-        case Test(test, left, right, holds):
-            return Test(test, left, right, not holds)
-        case All(parts):
-            return either(map(opposite, parts))
-        case Any_(parts):
-            return both(map(opposite, parts))
-    return question
-
-
-def both(questions: Iterable[Question]) -> Question:
-    """Ask whether all of some questions are answered by yes."""
-    kept: dict[Question, None] = {}
-    for question in questions:
-        if question == NO:
-            return NO
-        for part in question.parts if isinstance(question, All) else (question,):
-            if part != YES:
-                kept[part] = None
-    return YES if not kept else next(iter(kept)) if len(kept) == 1 else All(tuple(kept))
-
-
-def either(questions: Iterable[Question]) -> Question:
-    """Ask whether one of some questions is answered by yes."""
-    kept: dict[Question, None] = {}
-    for question in questions:
-        if question == YES:
-            return YES
-        for part in question.some if isinstance(question, Any_) else (question,):
-            if part != NO:
-                kept[part] = None
-    return NO if not kept else next(iter(kept)) if len(kept) == 1 else Any_(tuple(kept))
 
 
 class Questions:
@@ -119,8 +41,8 @@ class Questions:
         Node -> truth value of what is fixed for the market.
     absent
         Rule -> which of its factors are absent.
-    optional
-        Rule -> which of its factors are optional.
+    factors
+        Rule -> the weight of each factor, and whether it is optional.
     """
 
     def __init__(
@@ -128,12 +50,12 @@ class Questions:
         graph: Graph,
         fixed: Mapping[int, bool | None],
         absent: Mapping[int, Sequence[bool]],
-        optional: Mapping[int, Sequence[bool]],
+        factors: Mapping[int, Sequence[tuple[float, bool]]],
     ) -> None:
         self._graph = graph
         self._constants: dict[int, tuple[Any] | None] = {node: (value,) for node, value in fixed.items()}
         self._absent = absent
-        self._optional = optional
+        self._factors = factors
         self._leaves: dict[int, frozenset[int]] = {}
         self._asks: dict[int, bool] = {}
         self._answers: dict[tuple[int, bool], Question] = {}
@@ -147,6 +69,12 @@ class Questions:
         if found.operation != "score":
             return found.arguments
         return tuple(each for each, gone in zip(found.arguments, self._absent[found.value], strict=True) if not gone)
+
+    def weighed(self, node: int) -> list[tuple[float, int, bool]]:
+        """Return the factors of a score that are not absent: weight, node, whether it is optional."""
+        _, nodes, rule = self._graph.nodes[node]
+        kept = zip(self._factors[rule], nodes, self._absent[rule], strict=True)
+        return [(weight, each, is_optional) for (weight, is_optional), each, gone in kept if not gone]
 
     def constant(self, node: int) -> tuple[Any] | None:
         """Return, in a tuple, the value of a node that is the same for every row; None where it is not."""
@@ -163,8 +91,7 @@ class Questions:
         if found.operation in ("leaf", "python"):
             return None
         if found.operation == "score":
-            kept = zip(self._absent[found.value], self._optional[found.value], strict=True)
-            return None if any(not (gone or optional) for gone, optional in kept) else (math.nan,)
+            return None if any(not is_optional for _, _, is_optional in self.weighed(node)) else (math.nan,)
         values = [self.constant(each) for each in found.arguments]
         kept_values = [each[0] for each in values if each is not None]
         return None if len(kept_values) < len(values) else (OPERATIONS[found.operation](*kept_values),)
@@ -172,7 +99,7 @@ class Questions:
     def operand(self, node: int) -> Operand:
         """Return a number's node, or its value where it is constant."""
         constant = self.constant(node)
-        return node if constant is None else float(constant[0])
+        return node if constant is None else Constant(float(constant[0]))
 
     def leaves(self, node: int) -> frozenset[int]:
         """Return the leaves that a node rests on."""
@@ -212,7 +139,7 @@ class Questions:
                     total += self.cost(part, read)
                     read |= self._reads(part)
                 return total
-            case Any_(parts):
+            case Some(parts):
                 return min(self.cost(part, read) for part in parts)
             case Ask():
                 return _ASK_WEIGHT
@@ -224,12 +151,29 @@ class Questions:
                 return self._operand_leaves(left) | self._operand_leaves(right)
             case All(parts):
                 return frozenset().union(*map(self._reads, parts))
-            case Any_(parts):
+            case Some(parts):
                 return self._reads(min(parts, key=lambda part: self.cost(part, frozenset())))
         return frozenset()
 
     def _operand_leaves(self, operand: Operand) -> frozenset[int]:
-        return frozenset() if isinstance(operand, float) else self.leaves(operand)
+        return frozenset() if isinstance(operand, Constant) else self.leaves(operand)
+
+    def _deeper(self) -> None:
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise TooIntricateError
+
+    def prepare(self, nodes: Sequence[int]) -> None:
+        """Look at what some nodes rest on, arguments first; raises TooIntricateError."""
+        self._depth = 0
+        depths: dict[int, int] = {}
+        for node in self._graph.needed(tuple(nodes)):
+            depths[node] = 1 + max((depths[each] for each in self._graph.nodes[node].arguments), default=0)
+            if depths[node] > NESTED_MAX:
+                raise TooIntricateError
+            if self.constant(node) is None:
+                self.leaves(node)
+                self.asks(node)
 
     def true(self, node: int) -> Question:
         """Ask whether a condition is True."""
@@ -243,10 +187,8 @@ class Questions:
         key = (node, wanted)
         if key not in self._answers:
             constant = self.constant(node)
-            self._depth += 1
-            if self._depth > DEPTH_MAX:
-                raise TooDeepError
-            self._answers[key] = self._condition(node, wanted=wanted) if constant is None else Always(constant[0] is wanted)
+            self._deeper()
+            self._answers[key] = self._condition(node, wanted=wanted) if constant is None else _always(constant[0] is wanted)
             self._depth -= 1
         return self._answers[key]
 
@@ -266,7 +208,7 @@ class Questions:
             case "equal":
                 return self._test("equal" if wanted else "apart", self.operand(first), self.operand(others[0]))
             case "truth":
-                return self._test("apart" if wanted else "equal", self.operand(first), 0.0)
+                return self._test("apart" if wanted else "equal", self.operand(first), Constant(0.0))
             case "known":
                 return self.known(first) if wanted else opposite(self.known(first))
             case "known_truth":
@@ -282,18 +224,18 @@ class Questions:
     def _test(self, test: str, left: Operand, right: Operand) -> Question:
         if any(isinstance(each, int) and self.asks(each) for each in (left, right)):
             return ASK
-        if isinstance(left, float) and isinstance(right, float):
-            return Always(_TESTS[test](left, right))
-        if any(isinstance(each, float) and math.isnan(each) for each in (left, right)):
+        if isinstance(left, Constant) and isinstance(right, Constant):
+            return _always(_TESTS[test](left.value, right.value))
+        if any(isinstance(each, Constant) and math.isnan(each.value) for each in (left, right)):
             return NO
         return Test(test, left, right)
 
     def _less(self, left: int, right: int, *, strict: bool) -> Question:
         less, more = self.operand(left), self.operand(right)
-        if isinstance(more, float) and isinstance(less, int):
-            return self.below(less, more, strict=strict)
-        if isinstance(less, float) and isinstance(more, int):
-            return self.above(more, less, strict=strict)
+        if isinstance(more, Constant) and isinstance(less, int):
+            return self.below(less, more.value, strict=strict)
+        if isinstance(less, Constant) and isinstance(more, int):
+            return self.above(more, less.value, strict=strict)
         return self._test("less" if strict else "less_equal", less, more)
 
     def above(self, node: int, limit: float, *, strict: bool) -> Question:
@@ -311,11 +253,9 @@ class Questions:
         test = "less" if strict else "less_equal"
         if constant is not None:
             pair = (limit, float(constant[0])) if up else (float(constant[0]), limit)
-            return Always(_TESTS[test](*pair))
-        whole = self._test(test, limit, node) if up else self._test(test, node, limit)
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            raise TooDeepError
+            return _always(_TESTS[test](*pair))
+        whole = self._test(test, Constant(limit), node) if up else self._test(test, node, Constant(limit))
+        self._deeper()
         parts = self._parts(node, limit, whole, strict=strict, up=up)
         self._depth -= 1
         return whole if parts is None else self._cheaper(parts, whole)
@@ -365,10 +305,10 @@ class Questions:
     def _clamped(self, node: int, limit: float, *, strict: bool, up: bool) -> Question | None:
         first, low, high = self._graph.nodes[node].arguments
         least, most = self.operand(low), self.operand(high)
-        if not isinstance(least, float) or not isinstance(most, float) or not least <= most:
+        if not isinstance(least, Constant) or not isinstance(most, Constant) or not least.value <= most.value:
             return None
         test = _TESTS["less" if strict else "less_equal"]
-        at_least, at_most = ((test(limit, each) if up else test(each, limit)) for each in (least, most))
+        at_least, at_most = ((test(limit, each) if up else test(each, limit)) for each in (least.value, most.value))
         if at_least and at_most:
             return self.known(first)
         return self._beside(first, limit, strict=strict, up=up) if at_least or at_most else NO
@@ -377,13 +317,11 @@ class Questions:
         """Ask whether a number is known."""
         if node not in self._known:
             constant = self.constant(node)
-            self._depth += 1
-            if self._depth > DEPTH_MAX:
-                raise TooDeepError
+            self._deeper()
             if constant is not None:
-                self._known[node] = Always(not math.isnan(constant[0]))
+                self._known[node] = _always(not math.isnan(constant[0]))
             else:
-                whole = self._test("known", node, 0.0)
+                whole = self._test("known", node, Constant(0.0))
                 parts = self._known_parts(node)
                 self._known[node] = whole if parts is None else self._cheaper(parts, whole)
             self._depth -= 1
@@ -397,11 +335,8 @@ class Questions:
                 return both(map(self.known, found.arguments))
             case "add" | "subtract" | "multiply" if all(map(self._ranges.is_finite, found.arguments)):
                 return both(map(self.known, found.arguments))
-            case "clamp" if self._are_known(others):
+            case "clamp" | "ramp" if self._are_finite(others):
                 return self.known(first)
-            case "ramp" if self._are_known(others):
-                low, high = (float(self.operand(each)) for each in others)
-                return self.known(first) if math.isfinite(low) and math.isfinite(high - low) and high != low else None
             case "abs" | "negative":
                 return self.known(first)
             case "default":
@@ -412,8 +347,16 @@ class Questions:
                 return both((self._less(others[1], others[0], strict=False), self.known(first)))
         return None
 
-    def _are_known(self, nodes: Sequence[int]) -> bool:
-        return all(isinstance(each, float) and not math.isnan(each) for each in map(self.operand, nodes))
+    def _are_finite(self, bounds: Sequence[int]) -> bool:
+        """Whether two bounds are constant and some finite way apart."""
+        low, high = map(self.operand, bounds)
+        if not isinstance(low, Constant) or not isinstance(high, Constant):
+            return False
+        return math.isfinite(low.value) and math.isfinite(high.value - low.value) and low.value != high.value
+
+
+def _always(answer: bool) -> Always:  # noqa: FBT001 - the answer is the value itself
+    return YES if answer else NO
 
 
 _TESTS: Final[dict[str, Any]] = {

@@ -62,7 +62,7 @@ class Ranges:
                 return (other_low, more[0][0]) if fixed else _ANY
             case "default":
                 return min(low, other_low), max(high, other_high)
-            case "add":
+            case "add" if math.isfinite(low) and math.isfinite(high) and math.isfinite(other_low) and math.isfinite(other_high):
                 return low + other_low, high + other_high
             case "multiply" if low >= 0.0 and other_low >= 0.0 and math.isfinite(high) and math.isfinite(other_high):
                 return low * other_low, high * other_high

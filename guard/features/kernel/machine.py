@@ -13,7 +13,7 @@ from guard.features.kernel import slots as s
 from guard.features.kernel.leaves import leaf_value
 
 if TYPE_CHECKING:
-    from guard.features.kernel.rows import Floats, FloatRows, IntegerRows, Integers
+    from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
 __all__ = ["STRIDE", "judge"]
 
@@ -22,48 +22,45 @@ STRIDE: Final = 5
 # Ends: nothing differs; somebody else must look.
 SAME: Final = 0
 ASK: Final = 1
-# Flow. JUMP target; LOOK n shift mask value: differs where that part of signature n is not `value`; LOOK_NOT: where it is;
-# CLOSED n target: while the market is not open, signature n ends after its level.
+# Flow. JUMP target; LOOK n shift mask value: differs where that part of signature n is not `value`;
+# CLOSED n target shift: while the market is not open, nothing but 0 may stand in signature n from `shift` on; then to `target`.
 JUMP: Final = 2
 LOOK: Final = 3
-LOOK_NOT: Final = 4
-CLOSED: Final = 5
+CLOSED: Final = 4
 # Tests a b target: jump to `target` where the test fails (UNLESS) or does not fail (IF). What is unknown fails every test.
-UNLESS: Final = 6
-UNLESS_LESS: Final = 6
-UNLESS_LESS_EQUAL: Final = 7
-UNLESS_EQUAL: Final = 8
-UNLESS_APART: Final = 9
-UNLESS_KNOWN: Final = 10
-IF_LESS: Final = 11
-IF_LESS_EQUAL: Final = 12
-IF_EQUAL: Final = 13
-IF_APART: Final = 14
-IF_KNOWN: Final = 15
+UNLESS_LESS: Final = 5
+UNLESS_LESS_EQUAL: Final = 6
+UNLESS_EQUAL: Final = 7
+UNLESS_APART: Final = 8
+UNLESS_KNOWN: Final = 9
+IF_LESS: Final = 10
+IF_LESS_EQUAL: Final = 11
+IF_EQUAL: Final = 12
+IF_APART: Final = 13
+IF_KNOWN: Final = 14
 # Numbers: into register, operands.
-LEAF: Final = 16
-MOVE: Final = 17
-ADD: Final = 18
-SUBTRACT: Final = 19
-MULTIPLY: Final = 20
-DIVIDE: Final = 21
-MIN: Final = 22
-MAX: Final = 23
+LEAF: Final = 15
+MOVE: Final = 16
+ADD: Final = 17
+SUBTRACT: Final = 18
+MULTIPLY: Final = 19
+DIVIDE: Final = 20
+MIN: Final = 21
+MAX: Final = 22
 # RAMP of low width; CLAMP of low high: with constants, as the compiled function has them.
-RAMP: Final = 24
-CLAMP: Final = 25
-DEFAULT: Final = 26
-ABS: Final = 27
-NEGATIVE: Final = 28
-LOG: Final = 29
-SQRT: Final = 30
-AT_LEAST: Final = 31
+RAMP: Final = 23
+CLAMP: Final = 24
+DEFAULT: Final = 25
+ABS: Final = 26
+NEGATIVE: Final = 27
+LOG: Final = 28
+SQRT: Final = 29
+AT_LEAST: Final = 30
 # With bounds that are computed.
-RAMP_FREE: Final = 32
-CLAMP_FREE: Final = 33
+RAMP_FREE: Final = 31
+CLAMP_FREE: Final = 32
 # BEST into total weight count, then `count` pairs of weight and value.
-BEST: Final = 34
-OPERATIONS: Final = 35
+BEST: Final = 33
 
 
 def judge(
@@ -81,22 +78,25 @@ def judge(
             r[a] = leaf_value(X, I, x, i, p, q, leaves + b * s.LEAF_STRIDE, received)
             at += STRIDE
         elif op >= MOVE:
+            c = m[at + 3]
+            d = m[at + 4]
+            first = k[-1 - b] if b < 0 else r[b]
+            second = k[-1 - c] if c < 0 else r[c]
             if op == BEST:
-                r[a] = best(m, k, r, at)
-                at += STRIDE + 2 * m[at + 4]
+                r[a] = best(m, k, r, first, second, at + STRIDE, d)
+                at += STRIDE + 2 * d
             else:
-                r[a] = number(op, of(k, r, b), of(k, r, m[at + 3]), of(k, r, m[at + 4]))
+                r[a] = number(op, first, second, k[-1 - d] if d < 0 else r[d])
                 at += STRIDE
-        elif op >= IF_LESS:
-            at = at + STRIDE if passes(op - IF_LESS, of(k, r, a), of(k, r, b)) == 0 else m[at + 3]
-        elif op >= UNLESS:
-            at = at + STRIDE if passes(op - UNLESS, of(k, r, a), of(k, r, b)) == 1 else m[at + 3]
+        elif op >= UNLESS_LESS:
+            first = k[-1 - a] if a < 0 else r[a]
+            second = k[-1 - b] if b < 0 else r[b]
+            if op >= IF_LESS:
+                at = m[at + 3] if passes(op - IF_LESS, first, second) else at + STRIDE
+            else:
+                at = at + STRIDE if passes(op - UNLESS_LESS, first, second) else m[at + 3]
         elif op == LOOK:
             if (sig[a] >> b) & m[at + 3] != m[at + 4]:
-                return 1
-            at += STRIDE
-        elif op == LOOK_NOT:
-            if (sig[a] >> b) & m[at + 3] == m[at + 4]:
                 return 1
             at += STRIDE
         elif op == JUMP:
@@ -108,17 +108,8 @@ def judge(
                 return 1
             else:
                 at = b
-        elif op == ASK:
-            return 1
         else:
-            return 0
-
-
-def of(k: Floats, r: Floats, operand: int) -> float:
-    """Return what an operand stands for."""
-    if operand < 0:
-        return k[-1 - operand]
-    return r[operand]
+            return 1 if op == ASK else 0
 
 
 def passes(test: int, a: float, b: float) -> int:
@@ -195,12 +186,8 @@ def clamp(a: float, low: float, high: float) -> float:
     return high if high < a else a
 
 
-def best(m: Integers, k: Floats, r: Floats, at: int) -> float:
+def best(m: Integers, k: Floats, r: Floats, total: float, weight: float, first: int, count: int) -> float:
     """Return the highest mean that optional parts can make of a weighted sum; see `guard.detection.risk.with_best`."""
-    total = of(k, r, m[at + 2])
-    weight = of(k, r, m[at + 3])
-    count = m[at + 4]
-    first = at + STRIDE
     mean = total / weight
     if mean != mean:
         return mean
@@ -210,7 +197,8 @@ def best(m: Integers, k: Floats, r: Floats, at: int) -> float:
         found = -1
         value = -1.0
         for part in range(count):
-            each = of(k, r, m[first + 2 * part + 1])
+            operand = m[first + 2 * part + 1]
+            each = k[-1 - operand] if operand < 0 else r[operand]
             if (each < last or (each == last and part > chosen)) and each > value:
                 found = part
                 value = each
@@ -218,10 +206,10 @@ def best(m: Integers, k: Floats, r: Floats, at: int) -> float:
             break
         last = value
         chosen = found
-        heavy = of(k, r, m[first + 2 * found])
+        heavy = k[-1 - m[first + 2 * found]]
         total += heavy * value
         weight += heavy
         if total / weight <= mean:
             break
         mean = total / weight
-    return 1.0 if 1.0 < mean else mean
+    return 1.0 if mean > 1.0 else mean

@@ -1,0 +1,159 @@
+"""A screen and the machine say the same as the outcomes, whatever the rules and the row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from dsl.judging import expected, judged, screened
+from dsl.small import condition, facts, program, row
+from dsl.test_compiler import conditions, numbers, values
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.dsl import compile_rules, load_rules, shipped_packs
+from guard.model import Market, MarketClass, MarketFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.dsl import Binding, Program
+
+SHIPPED = compile_rules(load_rules(shipped_packs()))
+ASKS = 0
+
+
+def agree(of: Program, binding: Binding, row: Sequence[float], other: Sequence[int], *, jitted: bool = False) -> None:
+    """Check all ways on the right signatures and on some other ones."""
+    for is_open in (False, True):
+        right = expected(of, binding, row, is_open=is_open)
+        asks = binding.program == ASKS
+        assert judged(of, binding, row, right, is_open=is_open, jitted=jitted) == int(asks)
+        if list(other) != right:
+            assert judged(of, binding, row, other, is_open=is_open, jitted=jitted) == 1
+    right = expected(of, binding, row, is_open=False)
+    calm = not any(outcome.fires for outcome in binding.evaluate(row))
+    reads: list[int] = []
+    answer = screened(of, binding, row, right, reads)
+    assert answer == int(not calm), (right, answer)
+    assert len(reads) == len(set(reads))
+    if list(other) != right:
+        assert screened(of, binding, row, other) == 1
+
+
+signed = st.sampled_from([0, 1, 2, 3, 4, 8, 12, 20, 84])
+
+
+@settings(max_examples=400, deadline=None)
+@given(conditions, st.data())
+def test_any_condition_is_judged_as_it_is_evaluated(text: str, data: st.DataObject) -> None:
+    made = condition(text)
+    binding = made.bind(facts())
+    for _ in range(4):
+        leaves = data.draw(st.lists(values, min_size=len(made.leaves), max_size=len(made.leaves)))
+        agree(made, binding, leaves, [data.draw(signed) for _ in binding.rules])
+
+
+RISKY = """
+rules:
+  one:
+    mode: enforce
+    scope: {{where: "{where}"}}
+    when: "{when}"
+    unless: {{calm: "{unless}"}}
+    use: {{pump: {{detector: pump_dump}}}}
+    risk:
+      price_volatility: {{weight: 0.5, value: "{a}"}}
+      order_book: {{weight: 0.25, value: "{b}", optional: true}}
+      other: {{weight: 0.3, value: "{c}", optional: {optional}}}
+      trade_pattern: {{weight: 0.3, value: pump.score}}
+    clear: {{when: "{clear}"}}
+    actions:
+      danger: [alert, {{quarantine: {{for: 30m, release: {{when: "score < 0.3 and {when}", for: 10m}}}}}}]
+  two:
+    mode: enforce
+    level: critical
+    when: "{when}"
+"""
+
+
+parts = st.fixed_dictionaries(
+    dict.fromkeys(("where", "when", "unless"), conditions)
+    | dict.fromkeys(("a", "b"), numbers)
+    | {"optional": st.sampled_from(["true", "false"])}
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(parts, st.data())
+def test_any_scored_rule_is_judged_as_it_is_evaluated(parts: dict[str, str], data: st.DataObject) -> None:
+    made = program(RISKY.format(**parts, c="volume(3s)", clear=f"score < 0.45 or {parts['unless']}"))
+    binding = made.bind(facts(streams=frozenset(data.draw(st.sets(st.sampled_from(["trades", "book"]))))))
+    near = st.one_of(values, st.floats(0.0, 1.0), st.sampled_from([0.5, 0.6, 0.8, 0.9]))
+    for _ in range(5):
+        leaves = data.draw(st.lists(near, min_size=len(made.leaves), max_size=len(made.leaves)))
+        agree(made, binding, leaves, [data.draw(signed) for _ in binding.rules])
+
+
+markets = st.builds(
+    MarketFacts,
+    st.sampled_from([Market("sim", "X/USDT"), Market("sim", "BTC/USDT")]),
+    st.sampled_from(list(MarketClass)),
+    streams=st.sampled_from([frozenset({"trades"}), frozenset({"book"}), frozenset({"trades", "book"})]),
+)
+
+
+@pytest.mark.parametrize("jitted", [False, True], ids=["plain", "jitted"])
+@settings(max_examples=200, deadline=None)
+@given(market=markets, data=st.data())
+def test_shipped_rules_are_judged_as_they_are_evaluated(*, jitted: bool, market: MarketFacts, data: st.DataObject) -> None:
+    if jitted:
+        pytest.importorskip("numba")
+    binding = SHIPPED.bind(market)
+    near = st.one_of(st.sampled_from([0.0, 0.5, 1.0, 2.0, 10.0]), st.floats(0.0, 3.0), st.floats(-0.1, 0.1), values)
+    calm = data.draw(st.sampled_from([0.0, 0.01, 1.0, 5.0]))
+    changes = data.draw(st.dictionaries(st.integers(0, len(SHIPPED.leaves) - 1), near, max_size=12))
+    leaves = [changes.get(number, calm) for number in range(len(SHIPPED.leaves))]
+    agree(SHIPPED, binding, leaves, [data.draw(signed) for _ in binding.rules], jitted=jitted)
+
+
+def test_first_condition_that_is_false_decides_and_nothing_more_is_read() -> None:
+    made = condition("ret(1s) > 1% and volume(1s) > 3 and buy_volume(2s) / volume(2s) > 0.5")
+    reads: list[int] = []
+    assert screened(made, made.bind(facts()), row(made, ret_1s=0.0, volume_1s=9.0), [0], reads) == 0
+    assert len(reads) == 1
+
+
+def test_what_a_default_makes_up_for_is_not_read() -> None:
+    made = condition("default(min(volume(1s), volume(9s)), 0) > 1")
+    reads: list[int] = []
+    assert screened(made, made.bind(facts()), row(made, volume_1s=0.0), [0], reads) == 0
+    assert len(reads) == 1
+
+
+def test_unknown_is_no_reason_to_be_silent() -> None:
+    made = condition("min(volume(1s), volume(9s)) > 1")
+    binding = made.bind(facts())
+    assert screened(made, binding, row(made, volume_1s=0.0), [0]) == 1
+    assert screened(made, binding, row(made, volume_1s=0.0), [4]) == 0
+    assert screened(made, binding, row(made, volume_1s=0.0, volume_9s=2.0), [0]) == 0
+
+
+def test_rule_that_is_too_intricate_is_left_to_the_compiled_function() -> None:
+    lets = "".join(f"\n      a{at}: 'known(a{at - 1} or crossed) and (a{at - 1} or ret(1s) > {at}%)'" for at in range(1, 20))
+    made = program(f"rules:\n  one:\n    level: danger\n    let:\n      a0: 'ret(1s) > 1%'{lets}\n    when: a19\n")
+    binding = made.bind(facts())
+    leaves = row(made, ret_1s=0.0, crossed=0.0)
+    assert binding.evaluate(leaves)[0].fires is False
+    assert binding.program == ASKS
+    assert judged(made, binding, leaves, [0], is_open=False) == 1
+    assert screened(made, binding, leaves, [0]) == 1
+
+
+def test_code_of_a_market_is_made_once_and_shared() -> None:
+    made = condition("ret(1s) > 1%")
+    first = made.bind(facts("X/USDT")).program
+    length = len(made.code)
+    assert made.bind(facts("Y/USDT")).program == first
+    assert len(made.code) == length
+    assert made.bind(facts("X/USDT")).make_screen is made.bind(facts("Y/USDT")).make_screen
