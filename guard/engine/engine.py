@@ -72,12 +72,13 @@ class Engine:
     def _bind(self, row: int) -> None:
         """Give the kernel a market's rules; the next evaluation is done here, whatever they say."""
         watched, program = self.watched[row], self.program
+        begins = watched.binding.program
         if len(program.code) != self._code_length:
             self._code_length = len(program.code)
             self.kernel.load(program.code, program.constants, program.registers, len(program.rules))
-        binding = watched.binding
-        self.kernel.bind(row, binding.program, binding.make_screen, looks=watched.looks_at_age)
-        self.kernel.sign(row, [-1] * len(binding.rules))
+        make_screen = None if self.kernel.is_jitted else watched.binding.make_screen
+        self.kernel.bind(row, begins, make_screen, looks=watched.looks_at_age)
+        self.kernel.sign(row, [-1] * len(watched.binding.rules))
 
     @property
     def now_us(self) -> int:
@@ -133,7 +134,7 @@ class Engine:
         """Run the rules of one market on what is known now and return the levels that changed."""
         watched = self.watched[row]
         watched.is_judged = True
-        self.look(row, now_us)
+        self._compute(row, now_us)
         verdicts: list[Verdict] = []
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
             if episode.is_idle and outcome.fires is False:
@@ -152,9 +153,12 @@ class Engine:
         """Bring `values` and `outcomes` of a market up to date; nothing else changes."""
         watched = self.watched[row]
         version = self.kernel.version(row)
-        if version == 0 or (version == watched.version and not watched.looks_at_age and watched.outcomes):
-            return
-        watched.version = version
+        if version and (version != watched.version or watched.looks_at_age):
+            self._compute(row, now_us)
+
+    def _compute(self, row: int, now_us: int) -> None:
+        watched = self.watched[row]
+        watched.version = self.kernel.version(row)
         watched.values = self.kernel.values(row, now_us)
         watched.outcomes = watched.binding.evaluate(watched.values)
 
@@ -170,7 +174,7 @@ class Engine:
         watched = self.watched[row]
         if watched.is_held != is_held:
             watched.is_held = is_held
-            self.kernel.wake(row, is_open=watched.is_open, deadline_us=now_us + _BIN_US if watched.is_open else None)
+            self._wake(row, now_us if watched.is_open else None)
 
     def data_state(self, row: int, now_us: int) -> DataState:
         """Return how good the data of a market is."""
@@ -194,7 +198,13 @@ class Engine:
             rules = [old.rules[index] for index in watched.binding.rules]
             watched.bind(program, kept={rule.hash: e for rule, e in zip(rules, watched.episodes, strict=True)})
             self._bind(row)
-            self.kernel.wake(row, is_open=watched.is_open, deadline_us=now_us + _BIN_US)
+            self._wake(row, now_us)
+
+    def _wake(self, row: int, now_us: int | None) -> None:
+        """Run the rules of a market soon, whatever they say; None where time alone no longer changes anything."""
+        watched = self.watched[row]
+        self.kernel.sign(row, [-1] * len(watched.binding.rules))
+        self.kernel.wake(row, is_open=watched.is_open, deadline_us=None if now_us is None else now_us + _BIN_US)
 
     def why(self, row: int, now_us: int) -> list[dict[str, Any]]:
         """Return what every rule makes of a market now."""

@@ -47,8 +47,10 @@ class Stopwatch:
         self.truth = False
 
     def save(self) -> list[int | bool | None]:
-        """Return the state as JSON-able values."""
-        return [self.elapsed_us, self.updated_us, self.truth]
+        """Return the state as JSON-able values, the same however often it was told the same."""
+        if self.truth is True:
+            return [0, self.updated_us - self.elapsed_us, True]
+        return [self.elapsed_us, 0, self.truth]
 
     def restore(self, state: list[int | bool | None]) -> None:
         """Take over what `save` returned."""
