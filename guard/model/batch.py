@@ -9,6 +9,7 @@ from hashlib import blake2b
 __all__ = ["ASK", "BID", "BUY", "SELL", "Batch", "Channel", "Flag", "Kind", "Status", "event_key"]
 
 _DIGITS_MAX = 18
+_COLUMNS = ("kind", "market", "at_us", "received_us", "price", "amount", "side", "key", "flags")
 BUY = BID = 1
 SELL = ASK = -1
 
@@ -160,6 +161,15 @@ class Batch:
         self.key[at] = key
         self.flags[at] = flags
         self._length = at + 1
+
+    def extend(self, source: Batch, start: int, stop: int) -> None:
+        """Copy rows `start` up to `stop` of another batch behind those that are here; there must be room for them."""
+        at = self._length
+        end = at + stop - start
+        assert end <= self.capacity
+        for name in _COLUMNS:
+            getattr(self, name)[at:end] = getattr(source, name)[start:stop]
+        self._length = end
 
 
 def event_key(identity: str | int | None) -> int:
