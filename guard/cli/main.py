@@ -28,6 +28,7 @@ _COMMANDS = {
     "alerts": "guard.cli.alerts:alerts",
     "config": "guard.cli.config:config",
     "simulate": "guard.cli.simulate:simulate",
+    "bench": "guard.cli.bench:bench",
     "version": "guard.cli.version:version",
     "completion": "guard.cli.version:completion",
 }
