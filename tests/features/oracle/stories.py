@@ -66,9 +66,15 @@ class Teller:
         price = MID - side / 8
         self._message([(side, price, 9.0)], Flag.NONE, 0)
         self.now += (100_000, 3 * SECOND, 29 * SECOND, 40 * SECOND)[self._pick(4)]
-        if self._pick(3) == 0:
+        met = self._pick(4)
+        if met == 0:
             self._put(Row(Kind.TRADE, self.now, price, 8.0, -side))
         self._message([(side, price, 1.0)], Flag.NONE, 0)
+        if met == 1:
+            self.now += 50_000
+            self._put(Row(Kind.TRADE, self.now, MID + side, 0.25, side))
+            self.now += (0, 100_000, 240_000)[self._pick(3)]
+            self._put(Row(Kind.TRADE, self.now, price, 8.0, -side))
         self.now += (0, 200_000, SECOND)[self._pick(3)]
         self._put(Row(Kind.TRADE, self.now, price, 0.5, -side))
 
@@ -77,12 +83,14 @@ class Teller:
         self.snapshot()
         self.now += (0, 60_000, 99_999, 100_000, 150_000)[self._pick(5)]
         self._put(Row(Kind.TRADE, self.now, MID + self._pick(5) / 8, 0.5, 1 - 2 * self._pick(2)))
+        self.read()
 
     def compare(self) -> None:
         """Books on all exchanges, then a reading while some are fresh."""
-        for market in (0, 2, 3):
+        for market in (3, 2, 0):
             self.snapshot(market)
             self.now += (0, 100_000, SECOND)[self._pick(3)]
+        self.now += (0, 1_200_000)[self._pick(2)]
         self.read()
 
     def _message(self, levels: list[tuple[int, float, float]], flags: Flag, market: int) -> None:
@@ -112,7 +120,7 @@ class Teller:
         self.read()
 
     def tell_rate(self) -> None:
-        self._put(Row(Kind.STATUS, self.now, (0.0, 1.0, 1.5)[self._pick(3)], side=0, key=Status.USD_RATE))
+        self._put(Row(Kind.STATUS, self.now, (0.0, 0.0625, 1.5)[self._pick(3)], side=0, key=Status.USD_RATE))
 
     def history(self, minutes: int) -> None:
         for minute in range(minutes, 0, -1):
