@@ -11,7 +11,7 @@ import numpy as np
 
 from guard.model import Market
 from guard_tape.cells import MARGIN, Text
-from guard_tape.columns import Trades
+from guard_tape.columns import Trades, length
 from guard_tape.rows import EARLIEST_MS, LARGEST, LATEST_MS, SIDES
 from guard_tape.symbols import Symbols
 
@@ -74,7 +74,7 @@ class Blocks:
                     lines += reader.line_num
                 else:
                     yield trades
-                    lines += block.count(b"\n")
+                    lines += length(trades)
             if not text:
                 return
 
