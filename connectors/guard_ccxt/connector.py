@@ -63,6 +63,11 @@ class CcxtConnector:
         """Deliver `markets` into `sink` until cancelled; reconnects by itself."""
         await self._opened().stream(markets, sink)
 
+    def resync(self, market: Market) -> None:
+        """Show the whole book of `market` now, as ccxt holds it; without a request to the exchange."""
+        if self._session is not None:
+            self._session.resync(market.symbol)
+
     async def close(self) -> None:
         """Let go of all sockets. Safe to call twice."""
         self._is_closed = True

@@ -42,6 +42,10 @@ class BookMirror:
         """Forget what was shown and return all levels, bids first."""
         self.bids = totals(bids)
         self.asks = totals(asks)
+        return self.levels()
+
+    def levels(self) -> list[Change]:
+        """Return all that is shown, bids first."""
         return [(BID, price, amount) for price, amount in self.bids.items()] + [
             (ASK, price, amount) for price, amount in self.asks.items()
         ]

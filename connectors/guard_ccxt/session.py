@@ -134,6 +134,12 @@ class Session:
             if isinstance(end, Exception):
                 raise end
 
+    def resync(self, symbol: str) -> None:
+        """Show the whole book of `symbol`, where it streams."""
+        subscription = self.tap.subscriptions.get((Channel.BOOK, symbol))
+        if subscription is not None:
+            subscription.show_book()
+
     async def close(self) -> None:
         """Close streams, sockets and the REST session."""
         self._supervisor.is_closed = True

@@ -216,6 +216,16 @@ class Subscription:
         if changes:
             self._put_levels(changes, at_us, received_us, key=_sequence(book.get("nonce")), flags=flags)
 
+    def show_book(self) -> None:
+        """Show the whole book as of its last message; one that does not flow is shown when it does."""
+        if self.phase is not Phase.LIVE or self._needs_snapshot:
+            self._needs_snapshot = True
+            return
+        changes = self._mirror.levels()
+        if changes:
+            now_us = self._clock.now_us()
+            self._put_levels(changes, now_us, now_us, key=0, flags=int(Flag.SNAPSHOT))
+
     def _put_levels(self, changes: Sequence[Change], at_us: int, received_us: int, *, key: int, flags: int) -> None:
         rows: list[Change] = []
         for side, price, amount in changes:

@@ -97,6 +97,11 @@ class SimConnector:
             with contextlib.suppress(asyncio.CancelledError, Disconnected):
                 await reading
 
+    def resync(self, market: Market) -> None:
+        """Show the whole book of `market` now."""
+        if self._reader is not None:
+            self._reader.resync(market)
+
     async def close(self) -> None:
         """End bot, streams and server. Safe to call twice."""
         self._is_closed = True

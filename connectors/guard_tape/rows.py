@@ -5,25 +5,41 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import zlib
 from collections import Counter, deque
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from guard.errors import ConfigurationError, MalformedEvent, Problem
 from guard.model import BUY, SELL, Market
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["TapeTrade", "TradeFile"]
+__all__ = ["COLUMNS", "EARLIEST_MS", "LARGEST", "LATEST_MS", "SEAM_ROWS_MAX", "SIDES", "TapeTrade", "TradeFile", "repetition"]
 
 COLUMNS = ("symbol", "timestamp", "side", "price", "amount")
-_SIDES = {"buy": BUY, "sell": SELL, "": 0, "none": 0, "unknown": 0}
+SIDES = {"buy": BUY, "sell": SELL, "": 0, "none": 0, "unknown": 0}
 # 2000-01-01 and 2100-01-01 in milliseconds: outside lies a file in seconds or microseconds.
-_EARLIEST_MS, _LATEST_MS = 946_684_800_000, 4_102_444_800_000
-_LARGEST = 1e15
-_SEAM_ROWS_MAX = 2048
+EARLIEST_MS, LATEST_MS = 946_684_800_000, 4_102_444_800_000
+LARGEST = 1e15
+SEAM_ROWS_MAX = 2048
 _EXAMPLES_MAX = 20
+
+
+class Reader(Protocol):
+    """What `csv.reader` returns."""
+
+    @property
+    def line_num(self) -> int:
+        """Lines read so far."""
+        ...
+
+    def __next__(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
 
 
 class TapeTrade(NamedTuple):
@@ -56,17 +72,26 @@ class TradeFile:
         return _without_seams(self, self._parsed())
 
     def _parsed(self) -> Iterator[TapeTrade]:
+        with self.readable(), TextIOWrapper(self.opened(), encoding="utf-8", newline="") as text:
+            reader = csv.reader(text)
+            yield from self.rows(reader, self.places(next(reader, [])))
+
+    def opened(self) -> IO[bytes]:
+        """Open the file, unpacked. Use it inside of `readable`."""
+        return cast("IO[bytes]", gzip.open(self.path, "rb")) if self.path.suffix == ".gz" else self.path.open("rb")
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Make a ConfigurationError that names the file of what goes wrong in reading it."""
         try:
-            with _opened(self.path) as text:
-                yield from self._rows(text)
-        except (OSError, EOFError, UnicodeDecodeError) as error:
+            yield
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
             raise ConfigurationError(
                 Problem(str(self.path), 1, 1, "T001", "unreadable-tape", "error", f"the file cannot be read: {error}")
             ) from error
 
-    def _rows(self, text: TextIO) -> Iterator[TapeTrade]:
-        reader = csv.reader(text)
-        places = self._columns(next(reader, []))
+    def rows(self, reader: Reader, places: Sequence[int], *, lines_before: int = 0) -> Iterator[TapeTrade]:
+        """Yield the trades of a csv reader, seams and all; `lines_before` stand above what it reads."""
         while True:
             try:
                 row = next(reader, None)
@@ -75,13 +100,14 @@ class TradeFile:
                 if row:
                     yield self._trade([row[at] for at in places])
             except csv.Error:
-                self._reject("csv", reader.line_num)
+                self._reject("csv", lines_before + reader.line_num)
             except IndexError:
-                self._reject("columns missing", reader.line_num)
+                self._reject("columns missing", lines_before + reader.line_num)
             except MalformedEvent as error:
-                self._reject(error.reason, reader.line_num)
+                self._reject(error.reason, lines_before + reader.line_num)
 
-    def _columns(self, header: list[str]) -> list[int]:
+    def places(self, header: list[str]) -> list[int]:
+        """Return where a file has `COLUMNS`; raises ConfigurationError where one is missing."""
         names = [name.strip().lower() for name in header]
         missing = [name for name in COLUMNS if name not in names]
         if missing:
@@ -104,12 +130,12 @@ class TradeFile:
         symbol, stamp, side, price, amount = cells
         if "/" not in symbol:
             raise MalformedEvent("symbol")
-        if side.lower() not in _SIDES:
+        if side.lower() not in SIDES:
             raise MalformedEvent("side")
         return TapeTrade(
             _milliseconds(stamp) * 1000,
             Market(self.exchange, symbol),
-            _SIDES[side.lower()],
+            SIDES[side.lower()],
             _positive(price, "price"),
             _positive(amount, "amount"),
         )
@@ -120,18 +146,12 @@ class TradeFile:
             self.examples.append(f"{self.path}:{line}: {reason}")
 
 
-def _opened(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
-
-
 def _positive(text: str, name: str) -> float:
     try:
         value = float(text)
     except ValueError:
         raise MalformedEvent(name) from None
-    if not math.isfinite(value) or not 0.0 < value <= _LARGEST:
+    if not math.isfinite(value) or not 0.0 < value <= LARGEST:
         raise MalformedEvent(name)
     return value
 
@@ -141,15 +161,16 @@ def _milliseconds(text: str) -> int:
         value = int(text)
     except ValueError:
         raise MalformedEvent("timestamp") from None
-    if not _EARLIEST_MS <= value <= _LATEST_MS:
+    if not EARLIEST_MS <= value <= LATEST_MS:
         raise MalformedEvent("timestamp")
     return value
 
 
 def _without_seams(file: TradeFile, trades: Iterator[TapeTrade]) -> Iterator[TapeTrade]:
-    seen: deque[TapeTrade] = deque(maxlen=_SEAM_ROWS_MAX)
+    seen: deque[TapeTrade] = deque(maxlen=SEAM_ROWS_MAX)
     for stamp in _stamps(_without_steps_back(file, trades, seen)):
-        kept = _without_repetition(stamp)
+        repeated = repetition(stamp)
+        kept = stamp[:repeated] + stamp[2 * repeated :] if repeated else stamp
         file.repeated += len(stamp) - len(kept)
         seen.extend(kept)
         yield from kept
@@ -186,11 +207,12 @@ def _stamps(trades: Iterator[TapeTrade]) -> Iterator[list[TapeTrade]]:
         yield group
 
 
-def _without_repetition(stamp: list[TapeTrade]) -> list[TapeTrade]:
+def repetition(stamp: Sequence[object]) -> int:
+    """Return how many rows of a stamp stand there twice, one block after the other, from its first row on."""
     # A page that starts at the last stamp of the one before repeats that stamp whole: [a b | a b], or [a b | a b c] where the
     # page was cut inside it. [a a b] is two equal fills: a single row counts as a page only where nothing follows.
     for length in range(len(stamp) // 2, 0, -1):
         is_whole = 2 * length == len(stamp)
         if (is_whole or length > 1) and stamp[:length] == stamp[length : 2 * length]:
-            return stamp[:length] + stamp[2 * length :]
-    return stamp
+            return length
+    return 0

@@ -1,29 +1,39 @@
-"""Several trade files as one tape."""
+"""Several recordings as one tape."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from guard.model import Batch
+from guard_tape.columns import cut, length
+from guard_tape.markets import Markets
+from guard_tape.merge import merged
+from guard_tape.recording import Recording, RecordingTables
 from guard_tape.rows import TapeTrade, TradeFile
+from guard_tape.summary import convert, summarize
+from guard_tape.trades import TradeTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from guard.model import MarketFacts
+    from guard_tape.columns import Rows
 
 __all__ = ["Tape", "TapeTrade"]
 
 
 class Tape:
-    """Trades of several files, merged by time, then by the order in which the files are given.
+    """Events of several files, merged by time of arrival, then by the order in which the files are given.
 
     Parameters
     ----------
     paths
-        CSV files, plain or .gz; see `TradeFile`.
+        CSV files, plain or .gz, see `TradeFile`; recordings in Parquet, see `Recording`, whose errors are raised at once.
     exchange
-        Name under which the markets appear, ``binance``.
+        Name under which the markets of CSV files appear, ``binance``; a recording names its own.
 
     Examples
     --------
@@ -32,11 +42,41 @@ class Tape:
     """
 
     def __init__(self, paths: Sequence[str | Path], *, exchange: str) -> None:
-        self.files = [TradeFile(Path(path), exchange) for path in paths]
+        self._exchange = exchange
+        self._tapes = [_tape(Path(path), exchange) for path in paths]
+        self.files = [tape for tape in self._tapes if isinstance(tape, TradeFile)]
 
     def __iter__(self) -> Iterator[TapeTrade]:
-        """Yield the trades in order of time. Raises ConfigurationError for a file that is no tape."""
+        """Yield the trades of CSV files in order of time, row by row. Raises ConfigurationError for a file that is no tape."""
         return heapq.merge(*self.files, key=lambda trade: trade.at_us)
+
+    @property
+    def exchanges(self) -> set[str]:
+        """Names of the exchanges whose markets may appear."""
+        recorded = {facts.market.exchange for tape in self._tapes if isinstance(tape, Recording) for facts in tape.markets}
+        return recorded | ({self._exchange} if self.files else set())
+
+    def batches(self, rows_max: int) -> Iterator[tuple[tuple[MarketFacts, ...], Batch]]:
+        """Yield all events in order, in batches of at most `rows_max` rows, over columns of numpy.
+
+        Before each batch stand the markets that its first row opens; markets are numbered in that order, from 0. The first row of
+        a market of trade files says that its trades are live. Raises ConfigurationError for a file that is no tape.
+        """
+        markets = Markets()
+        for table in merged([_tables(tape, markets) for tape in self._tapes]):
+            for opened, rows in markets.opening(table):
+                facts = opened
+                for start in range(0, length(rows), rows_max):
+                    yield facts, Batch.over(**cut(rows, start, start + rows_max)._asdict())
+                    facts = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Read all and return what is there, JSON-able: rows by kind, times, markets, what was refused."""
+        return summarize(self)
+
+    def convert(self, path: Path) -> dict[str, Any]:
+        """Write all as one recording in Parquet and return what was written, JSON-able. Raises ConfigurationError."""
+        return convert(self, path)
 
     @property
     def repeated(self) -> int:
@@ -55,3 +95,19 @@ class Tape:
     def examples(self) -> list[str]:
         """``file:line: reason`` of the first rows refused in each file."""
         return [example for file in self.files for example in file.examples]
+
+
+def _tape(path: Path, exchange: str) -> TradeFile | Recording:
+    return Recording(path) if path.suffix == ".parquet" or _begins_as_parquet(path) else TradeFile(path, exchange)
+
+
+def _begins_as_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False  # the reader says what is wrong with it
+
+
+def _tables(tape: TradeFile | Recording, markets: Markets) -> Iterable[Rows]:
+    return TradeTables(tape, markets) if isinstance(tape, TradeFile) else RecordingTables(tape, markets)

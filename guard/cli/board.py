@@ -117,6 +117,12 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")
         lines += [f"[dim]{escape(feed['exchange'])}: {escape(note)}[/]" for note in feed["notes"] if note != feed["problem"]]
+    inlet = status["inlet"]
+    if inlet["book_rows_dropped"] or inlet["trades_dropped"]:
+        lines.append(
+            f"[bold red]too many events:[/] {inlet['trades_dropped']} trades and {inlet['book_rows_dropped']} book changes "
+            f"dropped, {inlet['books_unknown']} books unknown now"
+        )
     for held in status["quarantines"]:
         lines.append(
             f"[bold red]{held['state']}[/] {escape(held['target'])} until {held['until'][:19]}Z  {escape(held['reason'])}  "

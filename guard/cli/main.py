@@ -24,10 +24,12 @@ _COMMANDS = {
     "bypass": "guard.cli.check:bypass",
     "quarantine": "guard.cli.quarantine:quarantine",
     "replay": "guard.cli.replay:replay",
+    "tape": "guard.cli.tape:tape",
     "rules": "guard.cli.rules:rules",
     "alerts": "guard.cli.alerts:alerts",
     "config": "guard.cli.config:config",
     "simulate": "guard.cli.simulate:simulate",
+    "bench": "guard.cli.bench:bench",
     "version": "guard.cli.version:version",
     "completion": "guard.cli.version:completion",
 }

@@ -24,23 +24,26 @@ _REFERENCE = "BTC/USDT"
 
 @click.command
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets appear.")
+@click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets of CSV files appear.")
 @click.option("--rules", "rules_folder", type=click.Path(exists=True, path_type=Path), help="Folder of rule packs instead of ours.")
-@click.option("--batch", "batch_rows", default=1024, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
+@click.option("--batch", "batch_rows", default=16_384, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
 @click.pass_obj
 def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: Path | None, batch_rows: int) -> int:
-    """Show what the rules make of recorded trades.
+    """Show what the rules make of recordings.
 
-    FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount; several merge by time.
+    FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount, and recordings in Parquet;
+    several merge by time.
     """
     from guard.pipeline import Pipeline, Settings
     from guard.runtime.clock import SystemClock
-    from guard.runtime.replay import Replay
+    from guard.runtime.replay import Replay, opened_tape
 
     write = output.line if output.is_json else _printer(output)
-    run = Replay(Pipeline(_program(rules_folder), Settings(references={exchange: _REFERENCE})), batch_rows=batch_rows, write=write)
+    tape = opened_tape(files, exchange=exchange)
+    settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
+    run = Replay(Pipeline(_program(rules_folder), settings), batch_rows=batch_rows, write=write)
     try:
-        summary = run.run(list(files), exchange=exchange, clock=SystemClock())
+        summary = run.play(tape, clock=SystemClock())
         if output.is_json:
             output.line(summary)
         else:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from array import array
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["ASK", "BID", "BUY", "SELL", "Batch", "Channel", "Flag", "Kind", "Status", "event_key"]
 
 _DIGITS_MAX = 18
+_COLUMNS = ("kind", "market", "at_us", "received_us", "price", "amount", "side", "key", "flags")
 BUY = BID = 1
 SELL = ASK = -1
 
@@ -126,6 +131,71 @@ class Batch:
         """Return the number of rows in use."""
         return self._length
 
+    @classmethod
+    def over(
+        cls,
+        *,
+        kind: Sequence[int],
+        market: Sequence[int],
+        at_us: Sequence[int],
+        received_us: Sequence[int],
+        price: Sequence[float],
+        amount: Sequence[float],
+        side: Sequence[int],
+        key: Sequence[int],
+        flags: Sequence[int],
+    ) -> Batch:
+        """Return a full batch that stands over columns of equal length without copying them; it is for reading only.
+
+        A column is a buffer of the item type that a batch of its own has (an `array.array`, a numpy array) or a list of numbers;
+        see `plain` for what may be indexed row by row. Raises ValueError where the lengths differ.
+
+        Examples
+        --------
+        >>> numbers, prices = array("q", [1, 2]), array("d", [0.5, 0.5])
+        >>> zeros = array("b", [0, 0])
+        >>> batch = Batch.over(
+        ...     kind=array("b", [1, 1]),
+        ...     market=array("i", [0, 0]),
+        ...     at_us=numbers,
+        ...     received_us=numbers,
+        ...     price=prices,
+        ...     amount=prices,
+        ...     side=zeros,
+        ...     key=numbers,
+        ...     flags=zeros,
+        ... )
+        >>> len(batch), batch.is_full, batch.price is prices, batch.plain().price
+        (2, True, True, [0.5, 0.5])
+        """
+        columns: tuple[Any, ...] = (kind, market, at_us, received_us, price, amount, side, key, flags)
+        lengths = {len(column) for column in columns}
+        if len(lengths) != 1:
+            raise ValueError(f"the columns of a batch have one length; found {sorted(lengths)}")
+        batch = cls(0)
+        batch.kind, batch.market, batch.at_us, batch.received_us, batch.price, batch.amount, batch.side, batch.key, batch.flags = (
+            columns
+        )
+        batch.capacity = batch._length = len(kind)
+        return batch
+
+    def plain(self) -> Batch:
+        """Return the rows in use as lists of Python's own numbers, which is the fastest form to index row by row."""
+        if isinstance(self.kind, list):
+            return self
+        used = slice(self._length)
+        return Batch.over(
+            kind=self.kind[used].tolist(),
+            market=self.market[used].tolist(),
+            at_us=self.at_us[used].tolist(),
+            received_us=self.received_us[used].tolist(),
+            price=self.price[used].tolist(),
+            amount=self.amount[used].tolist(),
+            side=self.side[used].tolist(),
+            key=self.key[used].tolist(),
+            flags=self.flags[used].tolist(),
+        )
+
     @property
     def is_full(self) -> bool:
         """Whether the next `append` would not fit."""
@@ -160,6 +230,15 @@ class Batch:
         self.key[at] = key
         self.flags[at] = flags
         self._length = at + 1
+
+    def extend(self, source: Batch, start: int, stop: int) -> None:
+        """Copy rows `start` up to `stop` of another batch behind those that are here; there must be room for them."""
+        at = self._length
+        end = at + stop - start
+        assert end <= self.capacity
+        for name in _COLUMNS:
+            getattr(self, name)[at:end] = getattr(source, name)[start:stop]
+        self._length = end
 
 
 def event_key(identity: str | int | None) -> int:

@@ -119,6 +119,13 @@ class Connector(Protocol):
         """Subscribe to `markets` (with their row numbers) and deliver until cancelled; reconnects by itself."""
         ...
 
+    def resync(self, market: Market) -> None:
+        """Show the whole book of `market`, which streams, as a message with SNAPSHOT: at once, or as soon as it can be had.
+
+        Asked where guard dropped rows of that book; until then it is unknown. Never blocks; a market without a book is ignored.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of everything. Safe to call twice."""
         ...

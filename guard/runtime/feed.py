@@ -97,6 +97,14 @@ class Feed:
         lost = sum(state != "live" for state in states)
         return f"{lost} of {len(states)} connections do not deliver" if lost else None
 
+    def resync(self, market: Market) -> None:
+        """Ask for the whole book of a market that was dropped; one that does not stream shows it when it streams again."""
+        if self.is_streaming:
+            try:
+                self.connector.resync(market)
+            except Exception as error:  # noqa: BLE001 - a connector's mistake, which must not end the turn of the loop
+                _log.error("no whole book", market=str(market), error=_short(error), exc_info=not isinstance(error, GuardError))
+
     async def run(self) -> None:
         """Run until cancelled."""
         backoff_s = _BACKOFF_FIRST_S

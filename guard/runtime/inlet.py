@@ -1,15 +1,38 @@
-"""Where connectors put their rows: flushed once per turn of the loop."""
+"""Where connectors put their rows: handed over once per turn of the loop, and bounded."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
-from guard.model import Batch
+from guard.model import Batch, Channel, Flag, Kind
+from guard.runtime.shedding import Packer, Shedder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Inlet"]
+__all__ = ["Inlet", "Limits"]
+
+_TRADE, _LEVEL, _LAST = int(Kind.TRADE), int(Kind.LEVEL), int(Flag.LAST)
+_PAUSE_FIRST_US, _PAUSE_MAX_US = 1_000_000, 60_000_000
+_ASK_AGAIN_US = 5_000_000
+_POOL_MAX = 16
+
+
+class Limits(NamedTuple):
+    """What the inlet may hold and how long it may work.
+
+    `slice_rows` go to the pipeline at once, and slices follow each other for `turn_us` in one turn of the loop. `book_max` book
+    rows may wait, and no longer than `book_wait_us` once the pipeline falls behind; `others_max` and `others_wait_us` bound all
+    other rows.
+    """
+
+    slice_rows: int = 512
+    turn_us: int = 20_000
+    book_max: int = 32_768
+    others_max: int = 262_144
+    book_wait_us: int = 500_000
+    others_wait_us: int = 5_000_000
 
 
 class Inlet:
@@ -18,19 +41,58 @@ class Inlet:
     Parameters
     ----------
     take
-        Processes a batch, which is cleared afterwards.
+        Processes a batch, which is used again afterwards.
     call_soon
         Runs a function in the next turn of the loop.
-    capacity
-        Rows held at most, > 0; a full batch is handed over at once.
+    monotonic_us
+        The clock that never jumps.
+    resync
+        Asked for the book of a market as a whole; may put it here at once, or later. Asked again every 5 seconds until it came.
+    limits
+        Bounds.
+
+    Notes
+    -----
+    Rows come faster than they are taken where a turn's time ends and some are left. They wait, in order, and the loop turns. Where
+    `book_max` book rows wait, or at the end of a turn a row has waited for `book_wait_us`, the oldest book messages go until half
+    of the book rows are left; see `Shedder` for what stands in their place. Once nothing waits any more, `resync` is asked for one
+    shut book after the other; the pause before that grows from 1 to 60 seconds where books go again and again.
+
+    Trades stay until `others_max` rows wait, or one for `others_wait_us`; then the oldest go until half are left. What may not be
+    dropped at all (history, what streams say about themselves) is handed over at once where there is no room, however long that
+    takes: memory is bounded, and nothing goes in silence.
     """
 
-    def __init__(self, take: Callable[[Batch], None], *, call_soon: Callable[[Callable[[], None]], object], capacity: int) -> None:
+    def __init__(
+        self,
+        take: Callable[[Batch], None],
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        monotonic_us: Callable[[], int],
+        resync: Callable[[int], None] = lambda _row: None,
+        limits: Limits | None = None,
+    ) -> None:
         self.received = 0
+        self.shedder = Shedder()
+        self.wait_max_us = 0
         self._take = take
         self._call_soon = call_soon
-        self._batch = Batch(capacity)
+        self._monotonic_us = monotonic_us
+        self._resync = resync
+        self._limits = limits or Limits()
+        self._batch = Batch(self._limits.slice_rows)
+        self._since_us = 0
+        # Full batches, oldest first, each with the moment its first row came.
+        self._waiting: deque[tuple[Batch, int]] = deque()
+        self._pool: list[Batch] = []
         self._is_scheduled = False
+        self._is_taking = False
+        self._begun = -1
+        self._asked: dict[int, int] = {}
+        self._asked_us = 0
+        self._has_asked = False
+        self._ask_from_us = 0
+        self._pause_us = _PAUSE_FIRST_US
 
     def append(
         self,
@@ -46,9 +108,33 @@ class Inlet:
         flags: int = 0,
     ) -> None:
         """Take one row; the columns are described at `guard.model.Kind`."""
+        if self._batch.is_full:
+            self._next()
+        shedder = self.shedder
+        if shedder.holes:
+            if shedder.reopens(kind, market, flags):
+                good_us = shedder.holes.pop(market)
+                self._asked.pop(market, None)
+                self.append(Kind.GAP, market, at_us=at_us, received_us=received_us, side=Channel.BOOK, key=good_us)
+                # That may have filled the batch, and room may have been made by shutting this very book again.
+                self.append(
+                    kind,
+                    market,
+                    at_us=at_us,
+                    received_us=received_us,
+                    price=price,
+                    amount=amount,
+                    side=side,
+                    key=key,
+                    flags=flags,
+                )
+                return
+            if not shedder.passes(kind, market, flags):
+                self.received += 1
+                return
         batch = self._batch
-        if batch.is_full:
-            self.flush()
+        if not len(batch):
+            self._since_us = self._monotonic_us()
         batch.append(
             kind,
             market,
@@ -62,14 +148,135 @@ class Inlet:
         )
         self.received += 1
         if not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_soon(self.flush)
+            self._schedule()
 
     def flush(self) -> None:
-        """Hand over what is here."""
+        """Hand over what is here, for as long as a turn may take; the rest goes with the next turn.
+
+        Called while a batch is being taken, it does nothing: rows stay in order.
+        """
+        if self._is_taking:
+            return
         self._is_scheduled = False
-        if len(self._batch):
-            try:
-                self._take(self._batch)
-            finally:
-                self._batch.clear()
+        ends_us = self._monotonic_us() + self._limits.turn_us
+        while self._hand_over() and self._monotonic_us() < ends_us:
+            pass
+        if self.waiting:
+            self._catch_up(self._monotonic_us() - self._oldest_since_us())
+            self._schedule()
+        elif self.shedder.holes:
+            self._ask()
+
+    def _catch_up(self, waited_us: int) -> None:
+        """Drop what has waited too long."""
+        if waited_us > self._limits.book_wait_us:
+            self._drop_books()
+        if waited_us > self._limits.others_wait_us:
+            self._drop_trades()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that the pipeline has not taken yet."""
+        return sum(len(batch) for batch, _ in self._waiting) + len(self._batch)
+
+    @property
+    def oldest_us(self) -> int | None:
+        """Local time of arrival of the oldest row that waits, None where none does: time must not pass it in the pipeline."""
+        oldest = self._waiting[0][0] if self._waiting else self._batch
+        return oldest.received_us[0] if len(oldest) else None
+
+    def _schedule(self) -> None:
+        self._is_scheduled = True
+        self._call_soon(self.flush)
+
+    def _oldest_since_us(self) -> int:
+        return self._waiting[0][1] if self._waiting else self._since_us
+
+    def _hand_over(self) -> bool:
+        """Give the pipeline the oldest batch; False where there was none."""
+        if self._waiting:
+            batch, since_us = self._waiting.popleft()
+        elif len(self._batch):
+            batch, since_us = self._batch, self._since_us
+            self._batch = self._fresh()
+        else:
+            return False
+        self.wait_max_us = max(self.wait_max_us, self._monotonic_us() - since_us)
+        last = len(batch) - 1
+        is_begun = batch.kind[last] == _LEVEL and not batch.flags[last] & _LAST
+        self._begun = batch.market[last] if is_begun else -1
+        self._is_taking = True
+        try:
+            self._take(batch)
+        finally:
+            self._is_taking = False
+            batch.clear()
+            if len(self._pool) < _POOL_MAX:
+                self._pool.append(batch)
+        return True
+
+    def _fresh(self) -> Batch:
+        return self._pool.pop() if self._pool else Batch(self._limits.slice_rows)
+
+    def _next(self) -> None:
+        """Begin another batch, and make room where too much waits."""
+        self._waiting.append((self._batch, self._since_us))
+        self._batch = self._fresh()
+        book = self._count_book()
+        if book >= self._limits.book_max:
+            self._drop_books()
+        if self.waiting - book >= self._limits.others_max and not self._drop_trades():
+            while not self._is_taking and self.waiting > self._limits.others_max // 2:
+                self._hand_over()
+        if self._batch.is_full:
+            self._next()
+
+    def _count_book(self) -> int:
+        return sum(batch.kind[: len(batch)].count(_LEVEL) for batch, _ in self._all())
+
+    def _all(self) -> list[tuple[Batch, int]]:
+        return [*self._waiting, (self._batch, self._since_us)]
+
+    def _drop_books(self) -> None:
+        """Drop the older half of the book rows."""
+        book = self._count_book()
+        if not book:
+            return
+        now_us = self._monotonic_us()
+        if now_us - self._asked_us > _PAUSE_MAX_US:
+            self._pause_us = _PAUSE_FIRST_US
+        elif self._has_asked:
+            self._pause_us = min(2 * self._pause_us, _PAUSE_MAX_US)
+        self._has_asked = False
+        self._ask_from_us = now_us + self._pause_us
+        packer = Packer(self._limits.slice_rows)
+        self.shedder.thin_books(self._all(), packer, begun=self._begun, needed=-(-book // 2))
+        self._put_back(packer)
+
+    def _drop_trades(self) -> int:
+        """Drop the older half of the trades; returns how many went."""
+        batches = self._all()
+        packer = Packer(self._limits.slice_rows)
+        trades = sum(batch.kind[: len(batch)].count(_TRADE) for batch, _ in batches)
+        dropped = self.shedder.thin_trades(batches, packer, needed=-(-trades // 2))
+        if dropped:
+            self._put_back(packer)
+        return dropped
+
+    def _put_back(self, packer: Packer) -> None:
+        *full, (self._batch, self._since_us) = packer.batches
+        self._waiting = deque(full)
+
+    def _ask(self) -> None:
+        """Ask for one shut book, the one that waited longest for that."""
+        now_us = self._monotonic_us()
+        if now_us < self._ask_from_us:
+            return
+        market = min(self.shedder.holes, key=lambda row: self._asked.get(row, 0))
+        if now_us - self._asked.get(market, -_ASK_AGAIN_US) < _ASK_AGAIN_US:
+            return
+        self._asked[market] = self._asked_us = now_us
+        self._has_asked = True
+        self._resync(market)
+        if not self._is_scheduled:
+            self._schedule()

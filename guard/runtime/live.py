@@ -88,7 +88,7 @@ class Live:
         self.seq = ledger.seq
         self.is_durable = True
         self.feeds: Sequence[Feed] = ()
-        self.inlet = Inlet(self._process, call_soon=self._call_soon, capacity=8192)
+        self.inlet = Inlet(self._process, call_soon=self._call_soon, monotonic_us=clock.monotonic_us, resync=self._show_book_anew)
         self.committer = Committer(
             store,
             self.committed,
@@ -105,6 +105,8 @@ class Live:
         self.console_failures = 0
         self._ended: Exception | None = None
         self._troubles: dict[str, Trouble] = {}
+        self._overload = Trouble()
+        self._trades_dropped = 0
         self._remembered: tuple[int, int] = (-1, -1)
         self._is_settled = False
         self._on_decision = on_decision
@@ -122,6 +124,13 @@ class Live:
         if row is None:
             row = self.pipeline.open(facts)
         return row
+
+    def _show_book_anew(self, row: int) -> None:
+        """Ask the exchange's connector for the whole book of a market."""
+        market = self.pipeline.engine.watched[row].facts.market
+        for feed in self.feeds:
+            if market in feed.rows:
+                feed.resync(market)
 
     def _process(self, batch: Batch) -> None:
         # It is called by the loop itself and by connectors: neither would end guard for an exception, so the heartbeat does.
@@ -207,6 +216,23 @@ class Live:
         worst = max(set(silent), key=silent.count)
         return f"{len(silent)} of {len(states)} markets have no data ({worst})"
 
+    def watch_inlet(self) -> None:
+        """Tell people when guard does not keep up: at once where trades went, after two minutes where books stay shut."""
+        shedder = self.inlet.shedder
+        trades = shedder.trades.total()
+        is_worse, self._trades_dropped = trades > self._trades_dropped, trades
+        shut = len(shedder.holes)
+        news = self._overload.look(self.clock.monotonic_us(), is_bad=is_worse or shut > 0, at_once=is_worse)
+        if news is News.BEGUN:
+            body = (
+                f"Events come faster than they are processed: {trades} trades and {shedder.books.total()} book changes were "
+                f"dropped since the start, {shut} books are unknown now. Rules that need them cannot tell. "
+                "Watch fewer markets on this machine."
+            )
+            self.announce("overload", "guard does not keep up", body, Level.DANGER)
+        elif news is News.OVER:
+            self.announce("overload", "guard keeps up again", "No events are dropped.", Level.NORMAL)
+
     def _announce_outage(self, problem: str | None) -> None:
         if problem is None:
             self._pager.stop()
@@ -259,6 +285,7 @@ class Live:
         """Do what is done once a second."""
         self._remember()
         self.watch_feeds()
+        self.watch_inlet()
         if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
             self._is_settled = True
             self.announce("guard", "guard runs again", "Bots are answered again.", Level.NORMAL)
@@ -275,7 +302,9 @@ class Live:
             self.inlet.flush()
             if self._ended is not None:
                 raise self._ended
-            self.take(self.pipeline.advance(self.clock.now_us()))
+            # Rows that wait come first: time must not pass them.
+            now_us = self.clock.now_us()
+            self.take(self.pipeline.advance(min(now_us, self.inlet.oldest_us or now_us)))
             self._rates.append((self.clock.monotonic_us(), self.inlet.received))
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
                 self._look_around()

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from guard.runtime.live import Live
     from guard.runtime.rulebook import Rulebook
 
-__all__ = ["quarantine_record", "status_document"]
+__all__ = ["inlet_record", "quarantine_record", "status_document"]
 
 _NEAREST_MAX = 3
+_DROPS_MAX = 10
 
 
 def status_document(
@@ -63,12 +64,29 @@ def status_document(
         "console_failures": live.console_failures,
         "rules": {"active": rulebook.active, "problem": rulebook.problem},
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
+        "inlet": inlet_record(live),
         "feeds": feeds,
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
         "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "nearest": _nearest(live.pipeline),
         "markets": [row_record(row) for row in rows],
+    }
+
+
+def inlet_record(live: Live) -> dict[str, Any]:
+    """Return how well guard keeps up: what waits, what was dropped since the start, and of which markets."""
+    inlet = live.inlet
+    shedder = inlet.shedder
+    worst = (shedder.books + shedder.trades).most_common(_DROPS_MAX)
+    names = [watched.facts.market for watched in live.pipeline.engine.watched]
+    return {
+        "waiting": inlet.waiting,
+        "wait_max_ms": inlet.wait_max_us // 1000,
+        "book_rows_dropped": shedder.books.total(),
+        "trades_dropped": shedder.trades.total(),
+        "books_unknown": len(shedder.holes),
+        "markets": {str(names[row]): {"book": shedder.books[row], "trades": shedder.trades[row]} for row, _ in worst},
     }
 
 

@@ -20,7 +20,7 @@ def status(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     }  # fmt: skip
     return {
         "mode": "enforce", "watched": 1, "ready": 0, "events_per_second": 0.0, "feed_age_ms": None, "durable": True,
-        "uptime_s": 3.0, "channels": {},
+        "uptime_s": 3.0, "channels": {}, "inlet": {"book_rows_dropped": 9, "trades_dropped": 0, "books_unknown": 3},
         "rules": {"active": 2, "problem": None}, "bypass": None, "feeds": [], "outbox": {}, "quarantines": [], "nearest": [],
         "markets": [row], **changes,
     }  # fmt: skip
@@ -55,6 +55,7 @@ def test_trouble_is_written_out() -> None:
         "LEDGER CANNOT BE WRITTEN",
         "sim: port [8788] is in use",
         "sim: [b]note[/b]",
+        "9 book changes dropped, 3 books unknown now",
         "alert channel people does not deliver: [x] 500",
         "rules: own.yaml:2: [x] is unknown",
         "BYPASSED until 12:00",

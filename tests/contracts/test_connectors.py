@@ -51,7 +51,7 @@ def made(name: str, folder: Path) -> Connector:
 
 def test_guard_ships_its_connectors_under_one_group() -> None:
     assert {"ccxt", "sim", "tape"} <= set(NAMES)
-    assert set(METHODS) == {"open", "history", "stream", "close", "health"}
+    assert set(METHODS) == {"open", "history", "stream", "resync", "close", "health"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,6 +91,7 @@ async def test_connector_that_is_not_open_refuses_to_stream_and_to_look_back(nam
         await connector.stream({market: 0}, NoSink())
     with pytest.raises(Unavailable):
         await connector.history(market, 0, NoSink(), since_us=0)
+    connector.resync(market)
     await connector.close()
     with pytest.raises(Unavailable):
         await connector.open()

@@ -52,6 +52,7 @@ class Script:
         self.made = 0
         self.states: dict[str, str] = {"ws://x": "live"}
         self.fail = asyncio.Event()
+        self.asked: list[Market] = []
         self.live: Callable[[Mapping[Market, int], Sink], None] = say_live
 
     def connect(self) -> ScriptedConnector:
@@ -87,6 +88,9 @@ class ScriptedConnector:
         await self._script.fail.wait()
         self._script.fail.clear()
         raise RuntimeError("the stream broke")
+
+    def resync(self, market: Market) -> None:
+        self._script.asked.append(market)
 
     async def close(self) -> None:
         await self._do("close")

@@ -16,12 +16,13 @@ from guard.client import Guard
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
 from guard.errors import Disconnected, Unavailable
-from guard.model import AddQuarantine, Channel, Kind, Status, Target, TargetKind
+from guard.model import AddQuarantine, Channel, Flag, Kind, Status, Target, TargetKind
 from guard.model.ports import Outcome
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.clock import SystemClock
 from guard.runtime.live import Live
 from guard.runtime.publish import SnapshotPublisher
+from guard.runtime.status import inlet_record as status_of
 from guard.runtime.watchlist import Watchlist
 from guard.store import LedgerStore
 
@@ -307,3 +308,82 @@ async def test_the_rate_is_that_of_the_last_seconds(tmp_path: Path) -> None:
         assert live.events_per_second == 0.0
         live._rates += [(0, 0), (2_000_000, 100)]
         assert live.events_per_second == 50.0
+
+
+def crowd(live: Live, clock: Clock, rows: int) -> None:
+    """Book messages of one market until some are dropped."""
+    now_us = clock.now_us()
+    for number in range(rows):
+        flags = Flag.SNAPSHOT | Flag.LAST if number == 0 else Flag.LAST
+        live.inlet.append(Kind.LEVEL, 0, at_us=now_us, received_us=now_us, price=1.0 + number, amount=1.0, side=-1, flags=flags)
+
+
+async def test_a_dropped_book_makes_its_market_wait_is_asked_for_and_told_after_two_minutes(tmp_path: Path) -> None:
+    clock, script = MovedClock(), Script()
+    async with bench(tmp_path, clock=clock) as at_work:
+        live = at_work.live
+        task = asyncio.create_task(at_work.feed(script).run())
+        await settle(60)
+        crowd(live, clock, 33_000)
+        found = status_of(live)
+        assert found["books_unknown"] == 1
+        assert found["book_rows_dropped"] > 16_000
+        assert list(found["markets"]) == [str(A)]
+        await settle(20)
+        assert live.inlet.waiting == 0
+        assert script.asked == []
+        await clock.advance(2)
+        live.inlet.flush()
+        assert script.asked == [A]
+        assert live.image().markets[str(A)].data == "warming"
+        await overloaded_for(live, clock, 115)
+        assert told(live) == []
+        await overloaded_for(live, clock, 10)
+        assert told(live) == ["[DANGER] guard: guard does not keep up"]
+        now_us = clock.now_us()
+        flags = Flag.SNAPSHOT | Flag.LAST
+        live.inlet.append(Kind.LEVEL, 0, at_us=now_us, received_us=now_us, price=1.0, amount=1.0, side=1, flags=flags)
+        await overloaded_for(live, clock, 40)
+        assert told(live)[1:] == ["[NORMAL] guard: guard keeps up again"]
+        task.cancel()
+
+
+async def overloaded_for(live: Live, clock: MovedClock, seconds: int) -> None:
+    for _ in range(0, seconds, 5):
+        await clock.advance(5)
+        live.watch_inlet()
+
+
+async def test_dropped_trades_are_told_at_once(tmp_path: Path) -> None:
+    clock, script = MovedClock(), Script()
+    async with bench(tmp_path, clock=clock) as at_work:
+        live = at_work.live
+        task = asyncio.create_task(at_work.feed(script).run())
+        await settle(60)
+        live.inlet._limits = live.inlet._limits._replace(others_max=1_000)
+        now_us = clock.now_us()
+        for _ in range(2_000):
+            live.inlet.append(Kind.TRADE, 0, at_us=now_us, received_us=now_us, price=1.0, amount=1.0, side=1)
+        live.watch_inlet()
+        assert told(live) == ["[DANGER] guard: guard does not keep up"]
+        assert status_of(live)["trades_dropped"] > 500
+        task.cancel()
+
+
+async def test_time_does_not_pass_rows_that_wait(tmp_path: Path) -> None:
+    clock, script = MovedClock(), Script()
+    async with bench(tmp_path, clock=clock) as at_work:
+        live = at_work.live
+        task = asyncio.create_task(at_work.feed(script).run())
+        await settle(60)
+        live.inlet._limits = live.inlet._limits._replace(turn_us=0)
+        first_us = clock.now_us() + 1
+        for number in range(2_000):
+            live.inlet.append(Kind.TRADE, 0, at_us=first_us + number, received_us=first_us + number, price=1.0, amount=1.0, side=1)
+        beat = asyncio.create_task(live.heartbeat())
+        while not live._rates:  # noqa: ASYNC110 - one turn of the loop after the other
+            await asyncio.sleep(0)
+        assert 0 < live.inlet.waiting < 2_000
+        assert live.pipeline.now_us <= (live.inlet.oldest_us or 0)
+        beat.cancel()
+        task.cancel()

@@ -11,7 +11,7 @@ import pytest
 from ccxt_support import Books, MovedClock, Rows, context, until
 from small_binance import SmallBinance
 
-from guard.model import Channel, Kind, Market, Status
+from guard.model import Channel, Flag, Kind, Market, Status
 from guard_ccxt import CcxtConnector
 from guard_ccxt.cache import MarketCache
 from guard_ccxt.options import read_options
@@ -248,3 +248,26 @@ def test_ticker_that_differs_by_nature_disturbs_less_and_less() -> None:
     silence = Silence()
     judged = [at for at in range(200) if silence.is_deaf(arrivals=1, own_last=1.0, ticker_last=2.0)]
     assert judged == [2, 6, 14, 30, 62, 126, 190]
+
+
+async def test_book_is_shown_as_a_whole_when_asked_without_a_request_to_the_exchange(server: FrameServer) -> None:
+    run = Opened(server, "book")
+    await run.connector.open()
+    run.connector.resync(AAA)
+    task = run.stream({AAA: 0})
+    await run.rows.until(lambda rows: len(rows.of(Kind.LEVEL)) == 4)
+    await run.exchange.send_diff([["0.95", "3"]], [])
+    await run.rows.until(lambda rows: len(rows.of(Kind.LEVEL)) == 5)
+    run.connector.resync(AAA)
+    run.connector.resync(BBB)
+    shown = run.rows.of(Kind.LEVEL)[5:]
+    assert all(row.flags & Flag.SNAPSHOT for row in shown)
+    assert [bool(row.flags & Flag.LAST) for row in shown] == [False] * 4 + [True]
+    assert {(row.side, row.price, row.amount) for row in run.rows.of(Kind.LEVEL)[:5]} == {
+        (row.side, row.price, row.amount) for row in shown
+    }
+    await run.exchange.send_diff([["0.95", "0"]], [])
+    await run.rows.until(lambda rows: len(rows.of(Kind.LEVEL)) == 11)
+    assert not run.rows.of(Kind.LEVEL)[-1].flags & Flag.SNAPSHOT
+    await ended(task)
+    await run.connector.close()

@@ -1,0 +1,121 @@
+"""Reading a recording."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from guard.errors import ConfigurationError, Problem
+from guard.model import Kind
+from guard_tape.arrow import MARKETS_KEY, ROWS_MAX, VERSION, VERSION_KEY, parquet, schema
+from guard_tape.columns import Rows
+from guard_tape.facts import markets_of
+from guard_tape.rows import EARLIEST_MS, LATEST_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from guard.model import MarketFacts
+    from guard_tape.columns import Numbers
+    from guard_tape.markets import Markets
+
+__all__ = ["Recording", "RecordingTables"]
+
+
+class Recording:
+    """A Parquet file that `guard_tape.RecordingWriter` wrote.
+
+    Attributes
+    ----------
+    markets
+        The facts of each market, in the order of the numbers in the column `market`.
+    rows, row_groups
+        How many of them there are.
+
+    Raises
+    ------
+    ConfigurationError
+        Where pyarrow is not installed, and where the file is damaged, no recording, or of another version of the format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._parquet = parquet(path)
+        with self._readable(), self._opened() as file:
+            metadata = file.metadata.metadata or {}
+            self._check(file, metadata)
+            self.rows: int = file.metadata.num_rows
+            self.row_groups: int = file.metadata.num_row_groups
+            self.markets: list[MarketFacts] = markets_of(metadata[MARKETS_KEY])
+
+    def tables(self) -> Iterator[Rows]:
+        """Yield the rows in order, in tables of bounded size over the memory of pyarrow, read-only."""
+        with self._readable(), self._opened() as file:
+            place = 0
+            for group in file.iter_batches(batch_size=ROWS_MAX, use_threads=False):
+                table = Rows(*(column.to_numpy(zero_copy_only=True) for column in group.columns))
+                self._look(table, place)
+                place += len(table.kind)
+                yield table
+
+    def _opened(self) -> Any:  # noqa: ANN401 - an untyped library
+        return self._parquet.ParquetFile(self.path, page_checksum_verification=True, pre_buffer=False)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        # Errors of pyarrow are ValueError or OSError too.
+        try:
+            yield
+        except (OSError, ValueError, KeyError) as error:
+            raise self._problem(f"the recording cannot be read: {str(error) or repr(error)}") from error
+
+    def _problem(self, text: str, *, hint: str = "") -> ConfigurationError:
+        return ConfigurationError(Problem(str(self.path), 1, 1, "T004", "unreadable-recording", "error", text, hint=hint))
+
+    def _check(self, file: Any, metadata: dict[bytes, bytes]) -> None:  # noqa: ANN401 - an untyped library
+        version = metadata.get(VERSION_KEY)
+        if version is None or MARKETS_KEY not in metadata:
+            raise self._problem("a Parquet file, but no recording of guard", hint="guard tape convert makes one of trade files")
+        if version != str(VERSION).encode():
+            raise self._problem(
+                f"a recording of version {version.decode(errors='replace')[:20]}; this guard reads version {VERSION}"
+            )
+        if not file.schema_arrow.equals(schema(), check_metadata=False):
+            found = ", ".join(f"{field.name} {field.type}" for field in file.schema_arrow)
+            raise self._problem(f"other columns than a recording has: {found:.200}")
+
+    def _look(self, table: Rows, place: int) -> None:
+        """Refuse what no writer can have meant."""
+        bounds: dict[str, tuple[NDArray[Any], int, int]] = {
+            "kind": (table.kind, min(Kind), max(Kind)),
+            "market": (table.market, 0, len(self.markets) - 1),
+            "at_us": (table.at_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
+            "received_us": (table.received_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
+            "side": (table.side, -1, 2),
+        }
+        for name, (column, least, most) in bounds.items():
+            if len(column) and not (least <= column.min() and column.max() <= most):
+                raise self._problem(f"{name} outside of {least} to {most} in the rows from {place} on")
+        for name, numbers in (("price", table.price), ("amount", table.amount)):
+            if not np.isfinite(numbers).all():
+                raise self._problem(f"{name} that is no number in the rows from {place} on")
+        if (table.at_us > table.received_us).any():
+            raise self._problem(f"an event that arrived before it happened in the rows from {place} on")
+
+
+class RecordingTables:
+    """The tables of a recording; `market` numbers `markets`, where its own are entered."""
+
+    def __init__(self, recording: Recording, markets: Markets) -> None:
+        self._recording = recording
+        self._numbers: Numbers = np.array([markets.enter(facts, is_silent=False) for facts in recording.markets], np.int32)
+
+    def __iter__(self) -> Iterator[Rows]:
+        """Yield tables of bounded size. Raises ConfigurationError where the file is damaged."""
+        for table in self._recording.tables():
+            yield table._replace(market=self._numbers[table.market])

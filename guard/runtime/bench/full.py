@@ -1,0 +1,69 @@
+"""Features, detectors, fifteen rules, quarantine and routing over a stream, as replay runs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.errors import Unavailable
+from guard.runtime.bench.peer import Peer
+from guard.runtime.bench.rounds import interleaved, timed
+from guard.runtime.bench.rows import Bar, Row, judged, unjudged
+from guard.runtime.bench.subject import Warmed, best_build, run
+from guard.runtime.bench.workload import Columns, Markets, batches, stream, trades_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from guard.runtime.bench.plan import Plan
+    from guard.runtime.bench.subject import Build
+
+__all__ = ["measure"]
+
+_MARKETS = 100
+_PER_SECOND = 50_000.0
+_LONG = 1_000_000
+_LIVE_S = 1_800
+_RATE_MIN = 4e6
+_TIMES = {"nautilus": ("b.nautilus", 40.0, "no-op backtest"), "river": ("b.river", 1_000.0, "25 rolling sums")}
+
+
+def measure(plan: Plan) -> Iterator[Row]:
+    """Yield events a second of the full pipeline, and how many times cheaper a trade is than in others."""
+    build = best_build(plan)
+    markets = Markets(_MARKETS)
+    long = stream(markets, _LONG, per_second=_PER_SECOND)
+    columns = long.where(slice(0, plan.events(60_000, _LONG, is_jitted=build.is_jitted)))
+    ours = _task(plan, markets, columns, is_book=True, build=build)
+    (seconds,) = interleaved([ours], plan.rounds)
+    row = Row("b.rate", "full pipeline, 100 markets, 15 rules, one core", "events/s", build.name, Bar(_RATE_MIN, is_ceiling=False))
+    yield build.judge(judged(row, [1.0 / each for each in seconds]))
+    trades = trades_of(columns)
+    ours = _task(plan, markets, trades, is_book=False, build=build)
+    for name, (key, times, what) in _TIMES.items():
+        row = Row(
+            key,
+            f"full pipeline per trade, times cheaper than {name}'s {what}",
+            "ns/trade",
+            build.name,
+            Bar(times, is_ceiling=False),
+        )
+        try:
+            with Peer(name, plan.peers, trades_of(long), markets) as peer:
+                mine, theirs = interleaved([ours, peer.per_event], plan.rounds)
+                row = row._replace(reference_name=peer.name)
+            row = judged(row, [1e9 * each for each in mine], [1e9 * each for each in theirs], is_inverse=True)
+        except Unavailable as why:
+            (mine,) = interleaved([ours], plan.rounds)
+            row = unjudged(row, [1e9 * each for each in mine], str(why))
+        yield build.judge(row)
+
+
+def _task(plan: Plan, markets: Markets, columns: Columns, *, is_book: bool, build: Build) -> Callable[[], float]:
+    warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=_LIVE_S, is_book=is_book)
+    rows = batches(columns)
+
+    def once() -> float:
+        subject = warmed.fresh()
+        return timed(lambda: run(subject, rows), plan.clock) / columns.rows
+
+    return once

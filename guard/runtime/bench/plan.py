@@ -1,0 +1,40 @@
+"""How a run of the bench is set up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from guard.model.ports import Clock
+
+__all__ = ["Plan"]
+
+
+class Plan(NamedTuple):
+    """What is asked for.
+
+    `rounds` are interleaved, at least 5 count; `peers` is the folder of programs that measure others (tests/bench of the
+    checkout); `tapes` are CSV files for the measure of ``guard replay``; `scale` shrinks workloads, 1 is what the bars mean.
+    """
+
+    clock: Clock
+    rounds: int = 5
+    scale: float = 1.0
+    peers: Path | None = None
+    tapes: tuple[Path, ...] = ()
+    is_plain: bool = False
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether workloads are too small for the bars to mean much."""
+        return self.scale < 1.0
+
+    def events(self, plain: int, jitted: int, *, is_jitted: bool) -> int:
+        """Return the length of a stream: what a round of a second or two takes."""
+        return max(2_000, int((jitted if is_jitted else plain) * self.scale))
+
+    def seconds(self, full: float) -> float:
+        """Return how long something runs in real time."""
+        return max(0.3, full * self.scale)

@@ -1,0 +1,120 @@
+"""What is measured: pipelines and kernels over the bench's rules, with or without the compiled kernel."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.dsl import compile_rules, load_rules
+from guard.pipeline import Pipeline, Settings
+from guard.runtime.bench.past import past
+from guard.runtime.bench.workload import EXCHANGES, batches
+from guard.runtime.settings import board_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.dsl import Program
+    from guard.features.kernel import Kernel
+    from guard.model import Batch
+    from guard.runtime.bench.plan import Plan
+    from guard.runtime.bench.rows import Row
+    from guard.runtime.bench.workload import Markets
+
+__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program", "run"]
+
+_NO_NUMBA = "the extra `fast` (numba) is missing"
+_NO_OPTION = "this version has no compiled kernel"
+_ASKED = "--plain was given"
+_RULES = Path(__file__).with_name("rules.yaml")
+_OPTION = "jit"
+_REFERENCE = "C0/USDT"
+
+
+class Build(NamedTuple):
+    """How the kernel runs in a measure; `why_not` tells why not compiled."""
+
+    is_jitted: bool
+    why_not: str = ""
+
+    @property
+    def name(self) -> str:
+        """The word for it in the table."""
+        return "jitted" if self.is_jitted else "plain"
+
+    def judge(self, row: Row) -> Row:
+        """Return a row whose bar is for the compiled kernel: not judged where that is not what ran."""
+        if self.is_jitted:
+            return row
+        why = f"run plain ({self.why_not}), and the bar is for the compiled kernel"
+        return row._replace(is_met=None, note="; ".join(filter(None, (row.note, why))))
+
+
+def best_build(plan: Plan) -> Build:
+    """Return the compiled build where this machine and `plan` allow it."""
+    if plan.is_plain:
+        return Build(is_jitted=False, why_not=_ASKED)
+    if _OPTION not in signature(Pipeline).parameters:
+        return Build(is_jitted=False, why_not=_NO_OPTION)
+    return Build(is_jitted=True) if find_spec("numba") is not None else Build(is_jitted=False, why_not=_NO_NUMBA)
+
+
+def program() -> Program:
+    """Return the fifteen rules, compiled."""
+    return compile_rules(load_rules([_RULES]))
+
+
+def pipeline(
+    rules: Program, markets: Markets, *, is_jitted: bool, streams: frozenset[str] = frozenset({"trades", "book"})
+) -> Pipeline:
+    """Return a fresh pipeline that watches `markets`; their row numbers are those of the workload."""
+    settings = Settings(alerts=board_policy(), references=dict.fromkeys(EXCHANGES, _REFERENCE), has_peers=True)
+    options: dict[str, Any] = {_OPTION: is_jitted} if _OPTION in signature(Pipeline).parameters else {}
+    fresh = Pipeline(rules, settings, **options)
+    for facts in markets.facts(streams=streams):
+        fresh.open(facts)
+    return fresh
+
+
+def run(subject: Pipeline, rows: Sequence[Batch]) -> int:
+    """Feed batches to a pipeline and return how many verdicts came of them."""
+    return sum(len(subject.process(batch).verdicts) for batch in rows)
+
+
+def fold(kernel: Kernel, rows: Sequence[Batch]) -> int:
+    """Fold batches into a kernel, state only, and return how often it asks for an evaluation."""
+    return sum(kernel.apply(batch, number) for batch in rows for number in range(len(batch)))
+
+
+class Warmed:
+    """Pipelines that all stand where a watched market stands: live, warm, a book on either side.
+
+    Parameters
+    ----------
+    live_s
+        Seconds of live rows before the stream of a measure begins.
+
+    Notes
+    -----
+    The past is processed once and saved; `fresh` restores it, so that every round begins at the same state.
+    """
+
+    def __init__(self, markets: Markets, *, is_jitted: bool, live_s: int, minutes: int = 720, is_book: bool = True) -> None:
+        self._markets = markets
+        self._is_jitted = is_jitted
+        self._streams = frozenset({"trades", "book"} if is_book else {"trades"})
+        self._program = program()
+        first = self._made()
+        run(first, batches(past(markets, seconds=live_s, minutes=minutes, is_book=is_book)))
+        self._state = first.save()
+
+    def _made(self) -> Pipeline:
+        return pipeline(self._program, self._markets, is_jitted=self._is_jitted, streams=self._streams)
+
+    def fresh(self) -> Pipeline:
+        """Return a pipeline of its own in the saved state."""
+        made = self._made()
+        made.restore(self._state)
+        return made

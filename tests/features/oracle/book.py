@@ -1,0 +1,113 @@
+"""An order book of fractions in two dicts, and what became of removed volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from guard.model import Flag
+
+if TYPE_CHECKING:
+    from features.streams import Row
+
+__all__ = ["Book", "Level", "Removal"]
+
+FRESH_US = 30_000_000
+HOLD_US = 300_000
+TIMEOUT_US = 1_000_000
+
+
+@dataclass
+class Level:
+    """What rests at a price; `fresh` was added at `added_us` or, step by step, within 30 s before each further addition."""
+
+    size: Fraction
+    fresh: Fraction
+    added_us: int
+
+
+@dataclass
+class Removal:
+    """Volume that was taken away and waits for trades to explain it."""
+
+    at_us: int
+    price: Fraction
+    side: int
+    amount: Fraction
+    left: Fraction
+
+
+class Book:
+    """The book as messages left it."""
+
+    def __init__(self) -> None:
+        self.sides: dict[int, dict[Fraction, Level]] = {1: {}, -1: {}}
+        self.is_whole = False
+        self.is_crossed = False
+        self.is_open = False
+        self.newest = 1
+        self.bid: Fraction | None = None
+        self.ask: Fraction | None = None
+        self.mid: Fraction | None = None
+
+    def lose(self) -> None:
+        """Forget everything: the stream is broken."""
+        self.sides = {1: {}, -1: {}}
+        self.is_whole = self.is_crossed = self.is_open = False
+        self.bid = self.ask = self.mid = None
+
+    def take(self, row: Row, at_us: int) -> Fraction:
+        """Set one level and return how much was removed of what had been added lately."""
+        is_full = bool(row.flags & Flag.SNAPSHOT)
+        if not self.is_open:
+            self.is_open = True
+            if is_full:
+                self.sides, self.is_whole = {1: {}, -1: {}}, True
+        if not self.is_whole:
+            return Fraction(0)
+        side, price, size = self.sides[row.side], Fraction(row.price), Fraction(row.amount)
+        level = side.get(price)
+        if level is None:
+            if size > 0:
+                self.newest = row.side
+                side[price] = Level(size, Fraction(0) if is_full else size, at_us)
+            return Fraction(0)
+        self.newest = row.side
+        change = size - level.size
+        fresh = level.fresh if at_us - level.added_us <= FRESH_US else Fraction(0)
+        if size <= 0:
+            del side[price]
+        elif change > 0:
+            side[price] = Level(size, fresh + change, at_us)
+            return Fraction(0)
+        else:
+            side[price] = Level(size, max(Fraction(0), fresh + change), level.added_us)
+        return min(-change, fresh)
+
+    def settle(self) -> None:
+        """End a message: the side changed last wins over the levels it crosses."""
+        self.is_open = False
+        best = self.best(self.newest)
+        beaten = [price for price in self.sides[-self.newest] if best is not None and (price - best) * self.newest <= 0]
+        for price in beaten:
+            del self.sides[-self.newest][price]
+        self.is_crossed = bool(beaten)
+        self.bid, self.ask = self.best(1), self.best(-1)
+        self.mid = None if beaten or self.bid is None or self.ask is None else (self.bid + self.ask) / 2
+
+    def best(self, side: int) -> Fraction | None:
+        """Return the best price of a side."""
+        prices = self.sides[side]
+        return (max(prices) if side > 0 else min(prices)) if prices else None
+
+    def depth(self, side: int, band: Fraction | float) -> Fraction:
+        """Return the value that rests within a band of the mid."""
+        assert self.mid is not None
+        limit = self.mid * (1 - side * Fraction(band))
+        return sum((price * level.size for price, level in self.sides[side].items() if (price - limit) * side >= 0), Fraction(0))
+
+    @property
+    def spread(self) -> Fraction | None:
+        """The distance of the best prices over the mid."""
+        return None if self.mid is None or self.bid is None or self.ask is None else (self.ask - self.bid) / self.mid

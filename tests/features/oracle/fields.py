@@ -1,0 +1,397 @@
+"""What each field means, read slowly from everything that happened."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from features.oracle.answers import ANYTHING, Answer, exact, near, rounded
+from features.oracle.market import DAY, SECOND, histogram_key
+from features.oracle.streams import left_edge, width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from features.oracle.market import Market
+    from features.oracle.streams import Stream
+
+    from guard.features.tables import Leaf
+
+__all__ = ["ORACLES", "Moment", "answer"]
+
+EWMA_US = 600 * SECOND
+PRINTS_MAX = 500
+ROUNDING = Fraction(1, 10**12)
+BETA_DECAY = 1 - 1 / 1440
+BETA_PRIOR = 60 * 1e-6
+
+
+class Moment(NamedTuple):
+    """A market, those beside it, and the arrival time up to which all is known."""
+
+    market: Market
+    reference: Market | None
+    peers: tuple[Market, ...]
+    received_us: int
+    leaves: tuple[Leaf, ...]
+
+    def since(self, name: str, window_us: int) -> list[Fraction]:
+        """Return what was booked since the window's left edge."""
+        return self.market.log(name).since(left_edge(self.market.at_us, window_us))
+
+    def is_covered(self, stream: Stream, window_us: int) -> bool:
+        """Whether a stream's window may be read."""
+        return stream.is_covered(self.market.at_us, window_us, self.market.watched_us)
+
+
+if TYPE_CHECKING:
+    Reader = Callable[[Moment, tuple], Answer | None]
+
+
+def answer(moment: Moment, leaf: Leaf) -> Answer | None:
+    """Return what a leaf may read; KeyError for a field without an oracle."""
+    return ORACLES[leaf.field](moment, leaf)
+
+
+def _total(*names: str, stream: str = "trades") -> Reader:
+    """Sum what was booked in the window."""
+
+    def read(moment: Moment, leaf: Leaf) -> Answer | None:
+        if not moment.is_covered(getattr(moment.market, stream), int(leaf.arguments[0])):
+            return None
+        chosen = names
+        if len(leaf.arguments) > 1 and leaf.arguments[1] != "both":
+            chosen = tuple(name for name in names if name.endswith(f"_{leaf.arguments[1]}"))
+        window = int(leaf.arguments[0])
+        value = sum((Fraction(amount) for name in chosen for amount in moment.since(name, window)), Fraction(0))
+        _assert_between(moment, chosen, window, value)
+        largest = sum((Fraction(amount) for name in chosen for amount in moment.market.log(name).amounts), Fraction(0))
+        return rounded(value, largest)
+
+    return read
+
+
+def _assert_between(moment: Moment, names: tuple[str, ...], window_us: int, value: Fraction) -> None:
+    """Hold the stretched window between the window itself and one of 1.05 times its length."""
+    at_us = moment.market.at_us
+    exactly, longer = (
+        sum((Fraction(amount) for name in names for amount in moment.market.log(name).since(at_us - reach + 1)), Fraction(0))
+        for reach in (window_us, window_us * 21 // 20)
+    )
+    assert exactly <= value <= longer
+    assert width_of(window_us) * 20 <= window_us
+
+
+def _price(moment: Moment, _leaf: Leaf) -> Answer | None:
+    market = moment.market
+    return exact(market.prints[-1].price) if market.prints and market.trades.since is not None else None
+
+
+def _open_price(moment: Moment, leaf: Leaf) -> Answer | None:
+    window = int(leaf.arguments[0])
+    if not moment.is_covered(moment.market.trades, window):
+        return None
+    return exact(moment.market.log("price").before(left_edge(moment.market.at_us, window)))
+
+
+def _extreme(choose: Callable[..., Fraction]) -> Reader:
+    def read(moment: Moment, leaf: Leaf) -> Answer | None:
+        window = int(leaf.arguments[0])
+        if not moment.is_covered(moment.market.trades, window):
+            return None
+        opening = moment.market.log("price").before(left_edge(moment.market.at_us, window))
+        prices = [*moment.since("price", window), *([] if opening is None else [opening])]
+        return exact(choose(prices)) if prices else None
+
+    return read
+
+
+def _average(market: Market, at_us: int) -> float | None:
+    """Weigh each price of 600 s by how long it held."""
+    if market.trades.since is None or not market.held or at_us - market.held[0][0] < EWMA_US:
+        return None
+    ends = [start for start, _ in market.held[1:]] + [at_us]
+    parts = [float(market.held[0][1]) * math.exp(-(at_us - market.held[0][0]) / EWMA_US)]
+    for (start, price), end in zip(market.held, ends, strict=True):
+        parts.append(float(price) * math.exp(-(at_us - end) / EWMA_US) * -math.expm1(-(end - start) / EWMA_US))
+    return math.fsum(parts)
+
+
+def _ewma_price(moment: Moment, _leaf: Leaf) -> Answer | None:
+    return exact(_average(moment.market, moment.market.at_us))
+
+
+def _buy_share(moment: Moment, leaf: Leaf) -> Answer | None:
+    window = int(leaf.arguments[0])
+    if not moment.is_covered(moment.market.trades, window):
+        return None
+    volume, unsure, bought = (sum(moment.since(name, window), Fraction(0)) for name in ("volume", "unsure_volume", "buy_volume"))
+    if volume == 0:
+        return None
+    if abs(unsure / volume - Fraction(0.2)) < Fraction(1, 10**9):
+        return Answer(0, 1, is_sure=False)
+    return None if unsure > Fraction(0.2) * volume else exact(bought / volume)
+
+
+def _squares(moment: Moment, leaf: Leaf) -> Answer | None:
+    """Sum squared log returns from one traded second to the next, each booked when a later second trades."""
+    window = int(leaf.arguments[0])
+    if not moment.is_covered(moment.market.trades, window):
+        return None
+    prints = moment.market.prints
+    closes = [prints[0].price] if prints else []
+    booked: list[tuple[int, float]] = []
+    for before, after in pairwise(prints):
+        if before.at_us // SECOND != after.at_us // SECOND:
+            booked.append((after.at_us, math.log(before.price / closes[-1]) ** 2))
+            closes.append(before.price)
+    edge = left_edge(moment.market.at_us, window)
+    return rounded(math.fsum(square for at, square in booked if at >= edge), math.fsum(square for _, square in booked))
+
+
+def _histogram(part: str) -> Reader:
+    def read(moment: Moment, leaf: Leaf) -> Answer | None:
+        key = histogram_key(leaf)
+        assert key is not None
+        if key[0] == "spread" and moment.market.has_lost_book:
+            return ANYTHING  # test_a_lost_book_leaves_no_spread_behind
+        found: Answer | None = getattr(moment.market.histograms[key], part)()
+        return found
+
+    return read
+
+
+def _high_buys(moment: Moment, leaf: Leaf) -> Answer | None:
+    histogram = moment.market.histograms["high_buys", int(leaf.arguments[0])]
+    high, middle = histogram.high(), histogram.median()
+    if high is None or middle is None:
+        return None
+    rate = moment.market.usd_rate
+    floor = 0 if rate is None else 500 / rate
+    is_sure = high.is_sure and middle.is_sure
+    return Answer(max(high.low, 20 * middle.low, floor), max(high.high, 20 * middle.high, floor), is_sure)
+
+
+def _tick(moment: Moment, _leaf: Leaf) -> Answer | None:
+    told = moment.market.facts.tick
+    if told is not None:
+        return exact(told)
+    steps = [abs(after.price - before.price) for before, after in pairwise(moment.market.prints)]
+    return exact(min((step for step in steps if step), default=None))
+
+
+def _beta(moment: Moment, _leaf: Leaf) -> Answer | None:
+    if moment.reference is None:
+        return exact(0)
+    changes = _minute_returns(moment.market)
+    fade = [BETA_DECAY ** (len(changes) - 1 - number) for number in range(len(changes))]
+    both = math.fsum(weight * x * y for weight, (x, y) in zip(fade, changes, strict=True))
+    theirs = math.fsum(weight * x * x for weight, (x, _) in zip(fade, changes, strict=True))
+    return near((both + BETA_PRIOR) / (theirs + BETA_PRIOR), distance=1e-9)
+
+
+def _minute_returns(market: Market) -> list[tuple[float, float]]:
+    """Return the log returns (reference, market) from the last pair of a traded minute to that of the next; the open one is out."""
+    minutes = {minute: (own, theirs) for minute, own, theirs in market.pairs}
+    closed = [minutes[minute] for minute in sorted(minutes)[:-1]]
+    return [
+        (math.log(theirs / theirs0), math.log(own / own0))
+        for (own0, theirs0), (own, theirs) in pairwise(closed)
+        if theirs0 > 0 and theirs > 0
+    ]
+
+
+def _reference_ret(moment: Moment, leaf: Leaf) -> Answer | None:
+    theirs, at_us, window = moment.reference, moment.market.at_us, int(leaf.arguments[0])
+    if theirs is None:
+        return exact(0)
+    since = theirs.trades.since
+    if since is None or at_us - max(since, theirs.watched_us) < window:
+        return None
+    if theirs.at_us // width_of(window) > at_us // width_of(window):
+        return ANYTHING  # test_the_reference_return_is_right_where_the_reference_is_ahead
+    before = theirs.log("price").before(left_edge(at_us, window))
+    return exact(theirs.prints[-1].price / before - 1) if before else None
+
+
+def _reference_gap(moment: Moment, _leaf: Leaf) -> Answer | None:
+    theirs = moment.reference
+    if theirs is None:
+        return exact(0)
+    average = _average(theirs, max(moment.market.at_us, theirs.at_us))
+    return near(math.log(theirs.prints[-1].price / Fraction(average)), distance=1e-9) if average and theirs.prints else None
+
+
+def _kept(moment: Moment) -> list:
+    at_us = moment.market.at_us
+    return [item for item in moment.market.prints[-PRINTS_MAX:] if at_us - item.at_us <= DAY]
+
+
+def _prints(least: int, statistic: Callable[[list], Answer]) -> Reader:
+    def read(moment: Moment, _leaf: Leaf) -> Answer | None:
+        kept = _kept(moment)
+        return statistic(kept) if moment.market.trades.since is not None and len(kept) >= least else None
+
+    return read
+
+
+def _pairs(kept: list) -> Answer:
+    met = [a.side * b.side < 0 and a.amount == b.amount and b.at_us - a.at_us <= 2 * SECOND for a, b in pairwise(kept)]
+    return exact(Fraction(sum(met), len(met)))
+
+
+def _alternation(kept: list) -> Answer:
+    turns = [a.side * b.side < 0 for a, b in pairwise(kept)]
+    return exact(Fraction(sum(turns), len(turns)))
+
+
+def _path(kept: list) -> Answer:
+    return near(sum((abs(b.price - a.price) / b.price for a, b in pairwise(kept)), Fraction(0)), distance=1e-9)
+
+
+def _prints_turnover(kept: list) -> Answer:
+    return near(sum((item.price * item.amount for item in kept[1:]), Fraction(0)), share=1e-9, distance=Fraction(1, 10**6))
+
+
+def _sizes(kept: list) -> list[int]:
+    return sorted(Counter(item.amount for item in kept).values(), reverse=True)
+
+
+def _top_size(kept: list) -> Answer:
+    """Sizes share buckets seldom: at most two others are taken for the top one."""
+    sizes = _sizes(kept)
+    return Answer(Fraction(sizes[0], len(kept)), Fraction(sum(sizes[:3]), len(kept)))
+
+
+def _entropy(kept: list) -> Answer:
+    """Sizes that share a bucket count as one: three such pairs cost at most log 2 of what they hold."""
+    sizes, count = _sizes(kept), len(kept)
+    found = 1 - math.fsum(size * math.log(size) for size in sizes) / (count * math.log(count))
+    lost = math.log(2) * sum(sizes[:6]) / count / math.log(count)
+    return Answer(max(0.0, found - lost - 1e-9), min(1.0, found + 1e-9))
+
+
+def _of_book(name: str) -> Reader:
+    def read(moment: Moment, _leaf: Leaf) -> Answer | None:
+        book = moment.market.book
+        return exact(getattr(book, name)) if book.is_whole and not book.is_crossed else None
+
+    return read
+
+
+def _open_mid(moment: Moment, leaf: Leaf) -> Answer | None:
+    window = int(leaf.arguments[0])
+    if not moment.is_covered(moment.market.books, window):
+        return None
+    if moment.market.has_lost_book:
+        return ANYTHING  # test_a_lost_book_leaves_no_open_mid_behind
+    found = moment.market.log("mid").before(left_edge(moment.market.at_us, window))
+    return None if found is None or math.isnan(found) else exact(found)
+
+
+def _depth(moment: Moment, leaf: Leaf) -> Answer | None:
+    market, (band, side) = moment.market, leaf.arguments
+    spread, mid = market.book.spread, market.book.mid
+    if spread is None or mid is None:
+        return None
+    usual = next((item for key, item in market.histograms.items() if key[0] == "spread"), None)
+    middle = usual.median() if usual is not None else None
+    if middle is not None and market.has_lost_book:
+        return ANYTHING
+    widths = [spread] if middle is None or not middle.is_sure else []
+    widths += [Fraction(middle.low), Fraction(middle.high)] if middle is not None else []
+    tick = _tick(moment, leaf)
+    least = 0 if tick is None else 5 * Fraction(tick.low) / mid
+    sides = {"bid": (1,), "ask": (-1,), "both": (1, -1)}[str(side)]
+    reaches = [max(Fraction(band), 2 * width, least) * (1 + part) for width in widths for part in (-ROUNDING, ROUNDING)]
+    # A level on the very edge is in or out as the last bit falls: test_levels_on_the_edge_of_the_band_count_on_both_sides.
+    found = [sum(market.book.depth(one, reach) for one in sides) for reach in reaches]
+    return Answer(min(found), max(found))
+
+
+def _crossed(moment: Moment, _leaf: Leaf) -> Answer | None:
+    book = moment.market.book
+    return exact(int(book.is_crossed)) if book.is_whole else None
+
+
+def _divergence(moment: Moment, leaf: Leaf) -> Answer | None:
+    fresh = int(leaf.arguments[0])
+    known = [
+        market.book.mid
+        for market in (moment.market, *moment.peers)
+        if market.book.mid is not None and moment.received_us - market.received["book"] <= fresh
+    ]
+    own = moment.market
+    if own.book.mid is None or moment.received_us - own.received["book"] > fresh or len(known) < 3:
+        return None
+    return near(own.book.mid / median(known) - 1, distance=1e-12)
+
+
+def _age(moment: Moment, leaf: Leaf) -> Answer | None:
+    last = moment.market.received[str(leaf.arguments[0])]
+    return exact(max(0, moment.received_us - last)) if last >= 0 else None
+
+
+def _gaps(moment: Moment, leaf: Leaf) -> Answer | None:
+    return exact(sum(moment.since("gaps", int(leaf.arguments[0]))))
+
+
+ORACLES: dict[str, Reader] = {
+    "price": _price,
+    "open_price": _open_price,
+    "high": _extreme(max),
+    "low": _extreme(min),
+    "ewma_price": _ewma_price,
+    "volume": _total("volume"),
+    "buy_volume": _total("buy_volume"),
+    "turnover": _total("turnover"),
+    "buy_turnover": _total("buy_turnover"),
+    "buy_share": _buy_share,
+    "trades": _total("trades"),
+    "unsure_volume": _total("unsure_volume"),
+    "squares": _squares,
+    "rush": _total("rush_buy", "rush_sell"),
+    "rush_orders": _total("rush_orders_buy", "rush_orders_sell"),
+    "rush_seconds": _total("rush_seconds_buy", "rush_seconds_sell"),
+    "high_buys": _high_buys,
+    "high_rush": _histogram("high"),
+    "minute_median": _histogram("median"),
+    "minute_mean": _histogram("mean"),
+    "minute_sd": _histogram("deviation"),
+    "tick": _tick,
+    "beta": _beta,
+    "reference_ret": _reference_ret,
+    "reference_gap": _reference_gap,
+    "prints_count": _prints(0, lambda kept: exact(len(kept))),
+    "prints_pairs": _prints(2, _pairs),
+    "prints_alternation": _prints(2, _alternation),
+    "prints_path": _prints(2, _path),
+    "prints_turnover": _prints(2, _prints_turnover),
+    "prints_top_size": _prints(1, _top_size),
+    "prints_entropy": _prints(2, _entropy),
+    "mid": _of_book("mid"),
+    "bid": _of_book("bid"),
+    "ask": _of_book("ask"),
+    "open_mid": _open_mid,
+    "spread": _of_book("spread"),
+    "depth": _depth,
+    "level_churn": _total("level_churn", stream="books"),
+    "removed_unfilled": _total("removed_bid", "removed_ask", stream="books"),
+    "high_removed": _histogram("high"),
+    "spread_median": _histogram("median"),
+    "spread_mean": _histogram("mean"),
+    "spread_sd": _histogram("deviation"),
+    "spread_high": _histogram("high"),
+    "crossed": _crossed,
+    "crossings": _total("crossings", stream="books"),
+    "inside_volume": _total("inside_volume"),
+    "divergence": _divergence,
+    "age": _age,
+    "gaps": _gaps,
+    "usd_rate": lambda moment, _leaf: exact(moment.market.usd_rate),
+    "volume_24h_usd": lambda moment, _leaf: exact(moment.market.volume_24h_usd),
+}

@@ -1,0 +1,346 @@
+"""One market as the oracle sees it: every event kept, every quantity booked at the market's time, in fractions."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from features.oracle.book import HOLD_US, TIMEOUT_US, Book, Removal
+from features.oracle.histogram import Histogram
+from features.oracle.streams import SECOND, Log, Stream
+
+from guard.model import Channel, Flag, Kind, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from features.streams import Row
+
+    from guard.features.tables import Leaf
+    from guard.model import MarketFacts
+
+__all__ = ["Market", "Print", "histogram_key"]
+
+MINUTE = 60 * SECOND
+DAY = 86_400 * SECOND
+FRESH_BOOK_US = 100_000
+NEAR = Fraction(0.0025)
+TRADED_MAX = Fraction(1, 20)
+SAMPLES_MAX = 60
+SOURCES = {
+    "high_buys": "buy_turnover",
+    "high_rush_buy": "rush_buy",
+    "high_rush_sell": "rush_sell",
+    "high_removed_bid": "removed_bid",
+    "high_removed_ask": "removed_ask",
+    "minute": "turnover",
+}
+ENDS = (Status.LOST, Status.STALLED, Status.MAINTENANCE)
+
+
+class Print(NamedTuple):
+    """One live trade: `at_us` is the market's time when it came, `stamp_us` its own."""
+
+    at_us: int
+    stamp_us: int
+    price: Fraction
+    amount: Fraction
+    side: int
+
+
+def histogram_key(leaf: Leaf) -> tuple[str, int] | None:
+    """Return the baseline that a leaf reads: its kind and duration."""
+    name, arguments = leaf
+    if name == "high_buys":
+        return name, int(arguments[0])
+    if name in ("high_rush", "high_removed"):
+        return f"{name}_{arguments[1]}", int(arguments[0])
+    if name in ("minute_median", "minute_mean", "minute_sd"):
+        return "minute", int(arguments[0])
+    if name in ("spread_median", "spread_mean", "spread_sd", "spread_high"):
+        return "spread", int(arguments[0])
+    return None
+
+
+class Market:
+    """All that happened on one market, and what follows from it."""
+
+    def __init__(self, facts: MarketFacts, leaves: Iterable[Leaf]) -> None:
+        self.facts = facts
+        self.at_us = 0
+        self.watched_us = 0
+        self.trades, self.books = Stream(), Stream()
+        self.book = Book()
+        self.prints: list[Print] = []
+        self.logs: dict[str, Log] = {}
+        self.held: list[tuple[int, Fraction]] = []
+        self.removals: list[Removal] = []
+        self.fills: list[Removal] = []
+        self.pairs: list[tuple[int, Fraction, Fraction]] = []
+        self.usd_rate = _known(facts.usd_rate)
+        self.volume_24h_usd = _known(facts.volume_24h_usd)
+        self.received = {"trades": -1, "book": -1}
+        self.book_stamp_us = 0
+        self.trade_stamp_us = 0
+        self.has_lost_book = False
+        self._sampled_s = 0
+        self._sweeps: dict[tuple[str, int], tuple[int, Fraction]] = {}
+        self._order: tuple[int, int, bool] | None = None
+        self._seconds: dict[int, int] = {}
+        self._past: dict[tuple[str, int], tuple[int, Fraction]] = {}
+        self._open: dict[tuple[str, int], int] = {}
+        keys = set(map(histogram_key, leaves)) - {None}
+        self.histograms = {key: _histogram(*key) for key in sorted(keys)}
+
+    def log(self, name: str) -> Log:
+        """Return the log of a quantity."""
+        return self.logs.setdefault(name, Log())
+
+    def take(self, row: Row, reference: Market | None = None) -> None:
+        """Take the next event."""
+        if row.flags & Flag.BACKFILL:
+            if row.kind == Kind.TRADE:
+                self._history(row)
+            return
+        self.move(row.at_us)
+        match row.kind:
+            case Kind.TRADE:
+                self._trade(row, reference)
+            case Kind.LEVEL:
+                self._level(row)
+            case Kind.GAP:
+                self.log("gaps").add(self.at_us, 1)
+                for stream in self._streams(row.side):
+                    if stream.gap(self.at_us, row.key) and stream is self.books:
+                        self._lose_book()
+            case Kind.STATUS:
+                self._status(row)
+
+    def _streams(self, channel: int) -> list[Stream]:
+        return {Channel.TRADES: [self.trades], Channel.BOOK: [self.books]}.get(Channel(channel), [self.trades, self.books])
+
+    def _lose_book(self) -> None:
+        self.has_lost_book = True
+        self.book.lose()
+
+    def _status(self, row: Row) -> None:
+        if row.key in ENDS:
+            for stream in self._streams(row.side):
+                if stream.end(self.at_us) and stream is self.books:
+                    self._lose_book()
+        elif row.key == Status.LIVE:
+            for stream in self._streams(row.side):
+                stream.begin(self.at_us)
+        elif row.key == Status.USD_RATE:
+            self.usd_rate = Fraction(row.price) if row.price > 0 else None
+        elif row.key == Status.VOLUME_24H:
+            self.volume_24h_usd = Fraction(row.price) if row.price >= 0 else None
+        elif row.key == Status.WARM:
+            for key in list(self._past):
+                self._close_past(key, self._past[key][0] + 1)
+            self._past = {}
+
+    def move(self, at_us: int) -> None:
+        """Let time pass; an earlier time changes nothing."""
+        if at_us <= self.at_us:
+            return
+        if not self.watched_us:
+            self.watched_us = at_us
+        self.at_us = at_us
+        for key, histogram in self.histograms.items():
+            if key[0] != "spread":
+                self._close(key, histogram)
+        self._classify()
+
+    def _close(self, key: tuple[str, int], histogram: Histogram) -> None:
+        """Observe every bin that is over, where the stream was unbroken from its beginning on."""
+        bin_us = _bin(*key)
+        now = self.at_us // bin_us
+        opened = self._open.setdefault(key, now)
+        since = (self.books if key[0].startswith("high_removed") else self.trades).since
+        if now > opened and since is not None and opened * bin_us >= since:
+            grown = self.log(SOURCES[key[0]]).between(opened * bin_us, (opened + 1) * bin_us)
+            histogram.observe(sum(grown, Fraction(0)))
+            histogram.observe(0, now - opened - 1)
+        self._open[key] = now
+
+    def _classify(self) -> None:
+        """Book the removals that waited long enough and that no trade explains."""
+        while self.removals:
+            first = self.removals[0]
+            if self.trade_stamp_us < first.at_us + HOLD_US and self.at_us < first.at_us + TIMEOUT_US:
+                return
+            self.removals.pop(0)
+            if first.left >= (1 - TRADED_MAX) * first.amount:
+                self.log("removed_bid" if first.side > 0 else "removed_ask").add(self.at_us, first.left * first.price)
+
+    def _history(self, row: Row) -> None:
+        if self.trades.began is not None and row.at_us >= self.trades.began:
+            return
+        price, amount, side = Fraction(row.price), Fraction(row.amount), row.side
+        turnover = price * amount
+        swept = self._swept("past", row.at_us, price, side)
+        grown = {
+            "turnover": turnover,
+            "buy_turnover": turnover if side > 0 else turnover / 2 if side == 0 else Fraction(0),
+            "rush_buy": Fraction(swept and side > 0),
+            "rush_sell": Fraction(swept and side < 0),
+        }
+        for key in self.histograms:
+            if SOURCES.get(key[0]) in grown:
+                self._past_bin(key, row.at_us // _bin(*key), grown[SOURCES[key[0]]])
+        self._hold(row.at_us, price)
+
+    def _past_bin(self, key: tuple[str, int], number: int, growth: Fraction) -> None:
+        opened, held = self._past.get(key, (0, Fraction(0)))
+        if number > opened:
+            if opened:
+                self._close_past(key, number)
+            opened, held = number, Fraction(0)
+        if number == opened:
+            self._past[key] = (opened, held + growth)
+
+    def _close_past(self, key: tuple[str, int], number: int) -> None:
+        opened, held = self._past[key]
+        self.histograms[key].observe(held)
+        self.histograms[key].observe(0, number - opened - 1)
+
+    def _hold(self, at_us: int, price: Fraction) -> None:
+        """Note from when on a price held; a time before the last one is left out."""
+        if not self.held or at_us >= self.held[-1][0]:
+            self.held.append((at_us, price))
+
+    def _trade(self, row: Row, reference: Market | None) -> None:
+        self.trades.begin(self.at_us)
+        at_us, price, amount = self.at_us, Fraction(row.price), Fraction(row.amount)
+        side, mid = row.side, self.book.mid
+        if side == 0 and mid is not None:
+            side = (price > mid) - (price < mid)
+        self._book_trade(at_us, price, amount, side, is_unsure=row.side == 0 or bool(row.flags & Flag.INFERRED_SIDE))
+        if side:
+            self._sweep(row.at_us, price, side)
+        self.prints.append(Print(at_us, row.at_us, price, amount, side))
+        self.log("price").add(at_us, price)
+        self._hold(at_us, price)
+        self.trade_stamp_us = max(self.trade_stamp_us, row.at_us)
+        self.received["trades"] = max(self.received["trades"], row.at_us + row.lag_us)
+        if reference is not None and reference.prints:
+            self.pairs.append((at_us // MINUTE, price, reference.prints[-1].price))
+        elif reference is not None:
+            self.pairs.append((at_us // MINUTE, price, Fraction(0)))
+        if side:
+            self._fill(price, amount, side)
+
+    def _book_trade(self, at_us: int, price: Fraction, amount: Fraction, side: int, *, is_unsure: bool) -> None:
+        self.log("volume").add(at_us, amount)
+        self.log("turnover").add(at_us, price * amount)
+        self.log("trades").add(at_us, 1)
+        if side > 0:
+            self.log("buy_volume").add(at_us, amount)
+            self.log("buy_turnover").add(at_us, price * amount)
+        if is_unsure:
+            self.log("unsure_volume").add(at_us, amount)
+        book = self.book
+        if (
+            book.is_whole
+            and book.bid is not None
+            and book.ask is not None
+            and book.bid < price < book.ask
+            and at_us - self.book_stamp_us < FRESH_BOOK_US
+        ):
+            self.log("inside_volume").add(at_us, amount)
+
+    def _swept(self, kind: str, stamp_us: int, price: Fraction, side: int) -> bool:
+        """Whether a print lies beyond its side's one before, at most 1 s after it."""
+        if side == 0:
+            return False
+        before = self._sweeps.get((kind, side))
+        self._sweeps[kind, side] = (stamp_us, price)
+        return before is not None and 0 <= stamp_us - before[0] <= SECOND and (price - before[1]) * side > 0
+
+    def _sweep(self, stamp_us: int, price: Fraction, side: int) -> None:
+        word = "buy" if side > 0 else "sell"
+        before = self._sweeps.get(("live", side))
+        swept = self._swept("live", stamp_us, price, side)
+        if self._order is None or self._order[:2] != (stamp_us, side):
+            self._order = (stamp_us, side, False)
+        if not swept:
+            return
+        self.log(f"rush_{word}").add(self.at_us, 1)
+        if self._seconds.get(side) != self.at_us // SECOND:
+            self._seconds[side] = self.at_us // SECOND
+            self.log(f"rush_seconds_{word}").add(self.at_us, 1)
+        if before is not None and before[0] == stamp_us and not self._order[2]:
+            self._order = (stamp_us, side, True)
+            self.log(f"rush_orders_{word}").add(self.at_us, 1)
+
+    def _fill(self, price: Fraction, amount: Fraction, side: int) -> None:
+        left = amount
+        for removal in self.removals:
+            if removal.price == price and removal.side == -side:
+                met = min(left, removal.left)
+                removal.left -= met
+                left -= met
+        if left > 0:
+            self.fills.append(Removal(self.at_us, price, -side, amount, left))
+
+    def _level(self, row: Row) -> None:
+        self.books.begin(self.at_us)
+        removed = self.book.take(row, self.at_us)
+        if self.book.is_whole:
+            if not row.flags & Flag.SNAPSHOT:
+                self.log("level_churn").add(self.at_us, 1)
+            if removed > 0:
+                self._remove(Fraction(row.price), removed, row.side)
+        if row.flags & Flag.LAST:
+            self._settle(row)
+
+    def _remove(self, price: Fraction, amount: Fraction, side: int) -> None:
+        mid = self.book.mid
+        if mid is None or abs(price - mid) > NEAR * mid:
+            return
+        left = amount
+        for fill in self.fills:
+            if fill.price == price and fill.side == side and self.at_us - fill.at_us <= TIMEOUT_US:
+                met = min(left, fill.left)
+                fill.left -= met
+                left -= met
+        self.removals.append(Removal(self.at_us, price, side, amount, left))
+
+    def _settle(self, row: Row) -> None:
+        if not self.book.is_whole:
+            self.book.is_open = False
+            return
+        self.book_stamp_us = max(self.book_stamp_us, row.at_us)
+        self.received["book"] = max(self.received["book"], row.at_us + row.lag_us)
+        self._sample()
+        self.book.settle()
+        self.log("mid").add(self.at_us, math.nan if self.book.mid is None else self.book.mid)
+        if self.book.is_crossed:
+            self.log("crossings").add(self.at_us, 1)
+
+    def _sample(self) -> None:
+        """Observe the spread that held, once for each second since the last message, at most 60 times."""
+        second = self.at_us // SECOND
+        lasted, self._sampled_s = second - self._sampled_s, second
+        spread = self.book.spread
+        if lasted <= 0 or spread is None:
+            return
+        for key, histogram in self.histograms.items():
+            if key[0] == "spread":
+                histogram.observe(spread, min(lasted, SAMPLES_MAX))
+
+
+def _known(value: float | None) -> Fraction | None:
+    return None if value is None else Fraction(value)
+
+
+def _bin(kind: str, key_us: int) -> int:
+    return SECOND if kind == "spread" else MINUTE if kind == "minute" else key_us
+
+
+def _histogram(kind: str, key_us: int) -> Histogram:
+    bin_us = _bin(kind, key_us)
+    decay_us = key_us if kind in ("minute", "spread") else max(2 * DAY, 1024 * bin_us)
+    return Histogram(bin_us / decay_us, 8 if kind == "spread" else 4)

@@ -1,0 +1,408 @@
+"""Events that come late or not at all: counted, never reordered, never taken for calm, never compared across."""
+
+from __future__ import annotations
+
+import math
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import pytest
+from features.streams import SECOND, START, Row, feed, opened, read, trade
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.features.kernel import Kernel
+from guard.features.tables import Leaf
+from guard.model import ASK, BID, BUY, SELL, Channel, Flag, Kind, Market, MarketFacts, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MINUTE = 60 * SECOND
+SHORT = (SECOND, 10 * SECOND, 60 * SECOND, 300 * SECOND)
+LONG = 1_800 * SECOND
+ENDS = (Status.LOST, Status.STALLED, Status.MAINTENANCE)
+
+
+def missing(today: str, *wanted: object) -> pytest.ParameterSet:
+    """Mark a case that the kernel does not fulfil yet."""
+    return pytest.param(*wanted, marks=pytest.mark.xfail(strict=True, reason=today))
+
+
+def gap(at_us: int, channel: Channel, *, good_us: int = 0, market: int = 0) -> Row:
+    return Row(Kind.GAP, at_us, side=channel, key=good_us, market=market)
+
+
+def status(at_us: int, code: Status, channel: Channel = Channel.ALL) -> Row:
+    return Row(Kind.STATUS, at_us, side=channel, key=code)
+
+
+def snapshot(at_us: int, *, half: float = 0.1, size: float = 4.0) -> list[Row]:
+    """Return a whole book around 100."""
+    levels = [
+        Row(Kind.LEVEL, at_us, 100.0 - side * (half + step), size, side, 0, Flag.SNAPSHOT)
+        for step in range(3)
+        for side in (BID, ASK)
+    ]
+    return [*levels[:-1], levels[-1]._replace(flags=Flag.SNAPSHOT | Flag.LAST)]
+
+
+def change(at_us: int, *, price: float = 99.9, size: float = 3.0, side: int = BID) -> Row:
+    return Row(Kind.LEVEL, at_us, price, size, side, 0, Flag.LAST)
+
+
+def steady(begin_us: int, end_us: int, *, price: float = 100.0, step_us: int = SECOND) -> list[Row]:
+    """Return a trade and a book change by turns."""
+    rows = [*snapshot(begin_us), trade(begin_us, price, 2.0)]
+    for number, at_us in enumerate(range(begin_us + step_us, end_us, step_us)):
+        rows += [change(at_us, size=3.0 + number % 2), trade(at_us, price, 2.0)]
+    return rows
+
+
+# Order.
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(-4_000, 2_000), st.integers(90, 110), st.integers(1, 40), st.sampled_from([BUY, SELL])), min_size=1
+    )
+)
+def test_late_trades_are_folded_in_whole_and_counted(steps: list[tuple[int, int, int, int]]) -> None:
+    kernel = opened([Leaf(name, (10 * SECOND,)) for name in ("volume", "buy_volume", "turnover", "trades")])
+    feed(kernel, [trade(START - 60 * SECOND, 1.0), trade(START, 1.0)])
+    at_us, rows = START + 5 * SECOND, []
+    for step, price, size, side in steps:
+        at_us = max(START + SECOND, min(at_us + 1_000 * step, START + 8 * SECOND))
+        rows.append(trade(at_us, float(price), size / 8, side))
+    feed(kernel, rows)
+    found = read(kernel, START + 9 * SECOND)
+    assert found["trades(10000000)"] == len(rows) + 1
+    assert found["volume(10000000)"] == sum(row.amount for row in rows) + 1.0
+    assert found["buy_volume(10000000)"] == sum(row.amount for row in rows if row.side == BUY) + 1.0
+    assert found["turnover(10000000)"] == sum(row.amount * row.price for row in rows) + 1.0
+    newest = list(accumulate((row.at_us for row in rows), max, initial=START))
+    assert kernel.late(0) == sum(row.at_us < before for row, before in zip(rows, newest, strict=False))
+
+
+BOOK_LEAVES = [
+    *(Leaf(name) for name in ("mid", "bid", "ask", "spread", "crossed")),
+    Leaf("depth", (0.02, "both")),
+    *(Leaf(name, (10 * SECOND,)) for name in ("level_churn", "crossings")),
+    Leaf("spread_median", (86_400 * SECOND,)),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(-800, 900), st.integers(0, 3), st.integers(0, 5), st.sampled_from([BID, ASK])), max_size=60))
+def test_book_rows_count_in_the_order_in_which_they_came_whatever_their_stamps(steps: list[tuple[int, int, int, int]]) -> None:
+    at_us, rows = START, snapshot(START)
+    for step, level, size, side in steps:
+        at_us += 1_000 * step
+        rows.append(change(max(START, at_us), price=100.0 - side * (0.1 + level), size=float(size), side=side))
+    clamped = list(accumulate((row.at_us for row in rows), max))
+    late, ordered = opened(BOOK_LEAVES), opened(BOOK_LEAVES)
+    feed(late, rows)
+    feed(ordered, [row._replace(at_us=stamp) for row, stamp in zip(rows, clamped, strict=True)])
+    end_us = clamped[-1] + SECOND
+    assert repr(read(late, end_us)) == repr(read(ordered, end_us))
+    assert late.late(0) == sum(row.at_us < stamp for row, stamp in zip(rows, clamped, strict=True))
+    assert ordered.late(0) == 0
+
+
+# Coverage.
+
+WINDOWED = {Channel.TRADES: "volume", Channel.BOOK: "level_churn"}
+
+
+@pytest.mark.parametrize("window", SHORT)
+@pytest.mark.parametrize("channel", [Channel.TRADES, Channel.BOOK])
+@pytest.mark.parametrize("how", ["gap", *ENDS])
+def test_a_short_window_is_unknown_until_it_is_covered_again_and_the_other_stream_is_not(
+    how: str | Status, channel: Channel, window: int
+) -> None:
+    kernel = opened([Leaf(name, (window,)) for name in WINDOWED.values()])
+    end_us = START + 2 * window + 20 * SECOND
+    feed(kernel, steady(START, end_us))
+    back_us = end_us + 7 * SECOND
+    if isinstance(how, Status):
+        feed(kernel, [status(end_us, how, channel)])
+        assert math.isnan(read(kernel, end_us + SECOND)[f"{WINDOWED[channel]}({window})"])
+        feed(kernel, [status(back_us, Status.LIVE, channel)])
+    else:
+        feed(kernel, [gap(back_us, channel, good_us=end_us)])
+    feed(kernel, snapshot(back_us))
+    other = WINDOWED[Channel.BOOK if channel is Channel.TRADES else Channel.TRADES]
+    for after_us in (0, window // 2, window - 50_000, window, window + SECOND):
+        found = read(kernel, back_us + after_us)
+        assert math.isnan(found[f"{WINDOWED[channel]}({window})"]) is (after_us < window), after_us
+        assert not math.isnan(found[f"{other}({window})"])
+
+
+@pytest.mark.parametrize("channel", [Channel.TRADES, Channel.BOOK])
+@pytest.mark.parametrize("how", ["gap", *ENDS])
+@pytest.mark.parametrize(("lost_s", "is_known"), [(30, True), (60, True), (150, True), (280, False), (900, False)])
+def test_a_long_window_is_known_with_nine_tenths_of_it(how: str | Status, channel: Channel, lost_s: int, *, is_known: bool) -> None:
+    kernel = opened([Leaf(name, (LONG,)) for name in WINDOWED.values()])
+    end_us = START + 2 * LONG
+    feed(kernel, steady(START, end_us, step_us=10 * SECOND))
+    back_us = end_us + lost_s * SECOND
+    if isinstance(how, Status):
+        feed(kernel, [status(end_us, how, channel), status(back_us, Status.LIVE, channel)])
+    else:
+        feed(kernel, [gap(back_us, channel, good_us=end_us)])
+    feed(kernel, snapshot(back_us))
+    for after_us in (SECOND, 120 * SECOND):
+        assert math.isnan(read(kernel, back_us + after_us)[f"{WINDOWED[channel]}({LONG})"]) is not is_known
+    assert kernel.coverage(0, LONG) == pytest.approx(1 - lost_s * SECOND / LONG, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        missing("a GAP counts the book as covered from the GAP on, though nothing of it is known before its snapshot", "gap"),
+        missing("the first change after a loss counts as covered, though nothing is known before the snapshot", Status.LOST),
+    ],
+)
+def test_the_book_is_covered_from_its_snapshot_on(how: str | Status) -> None:
+    window = 10 * SECOND
+    kernel = opened([Leaf("level_churn", (window,)), Leaf("mid")])
+    end_us = START + 40 * SECOND
+    feed(kernel, steady(START, end_us))
+    feed(kernel, [gap(end_us, Channel.BOOK, good_us=end_us)] if how == "gap" else [status(end_us, Status.LOST, Channel.BOOK)])
+    shown_us = end_us + 20 * SECOND
+    feed(kernel, [change(at_us, size=float(at_us // SECOND % 7)) for at_us in range(end_us + SECOND, shown_us, SECOND)])
+    before = read(kernel, shown_us)
+    assert math.isnan(before["mid()"])
+    feed(kernel, snapshot(shown_us))
+    assert math.isnan(before["level_churn(10000000)"])
+    assert math.isnan(read(kernel, shown_us + 9 * SECOND)["level_churn(10000000)"])
+    assert read(kernel, shown_us + window)["level_churn(10000000)"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "code", [missing("a GAP on a stream that was lost is not looked at: its last good moment is forgotten", code) for code in ENDS]
+)
+def test_lost_time_counts_from_the_last_good_moment_not_from_when_the_loss_was_noticed(code: Status) -> None:
+    kernel = opened([Leaf("volume", (LONG,))], streams=frozenset({"trades"}))
+    good_us = START + 2 * LONG
+    feed(kernel, [trade(at_us, 100.0) for at_us in range(START, good_us, 10 * SECOND)])
+    noticed_us, back_us = good_us + 300 * SECOND, good_us + 360 * SECOND
+    feed(kernel, [status(noticed_us, code, Channel.TRADES)])
+    feed(kernel, [gap(back_us, Channel.TRADES, good_us=good_us), status(back_us, Status.LIVE, Channel.TRADES)])
+    assert math.isnan(read(kernel, back_us + 5 * SECOND)[f"volume({LONG})"])
+
+
+def test_a_gap_counts_its_lost_time_once_whatever_else_is_said_of_it() -> None:
+    kernel = opened([Leaf("volume", (LONG,))], streams=frozenset({"trades"}))
+    end_us = START + 2 * LONG
+    feed(kernel, [trade(at_us, 100.0) for at_us in range(START, end_us, 10 * SECOND)])
+    back_us = end_us + 60 * SECOND
+    feed(kernel, [status(end_us, Status.LOST), gap(back_us, Channel.TRADES, good_us=end_us), status(back_us, Status.LIVE)])
+    assert kernel.coverage(0, LONG) == pytest.approx(1 - 60 * SECOND / LONG, abs=0.02)
+
+
+# Baselines.
+
+TRADE_BASELINES = [
+    *(Leaf(name, (21_600 * SECOND,)) for name in ("minute_median", "minute_mean", "minute_sd")),
+    Leaf("high_buys", (10 * SECOND,)),
+    Leaf("high_rush", (10 * SECOND, "buy")),
+]
+STRETCH = 120
+
+
+def stretch(begin_us: int, sizes: list[int]) -> list[Row]:
+    """Two hours of trades, one a minute and sweeps now and then."""
+    rows = []
+    for number in range(STRETCH):
+        size = sizes[number % len(sizes)]
+        at_us = begin_us + number * MINUTE + size % 50 * SECOND
+        if size:
+            rows += [trade(at_us, 100.0 + step, size / 8) for step in range(1 + size % 3)]
+    return rows
+
+
+def told_after(hole: Callable[[int, int], list[Row]], sizes: list[int], *, lasted_us: int) -> str:
+    """Return what baselines say after a stretch, a hole and another stretch."""
+    kernel = opened(TRADE_BASELINES, streams=frozenset({"trades"}))
+    feed(kernel, stretch(START, sizes))
+    end_us = START + STRETCH * MINUTE + 20 * SECOND
+    back_us = end_us + lasted_us
+    feed(kernel, hole(end_us, back_us))
+    begin_us = back_us // MINUTE * MINUTE + MINUTE
+    feed(kernel, stretch(begin_us, sizes[::-1]))
+    return repr(read(kernel, begin_us + STRETCH * MINUTE + MINUTE))
+
+
+def lost(code: Status) -> Callable[[int, int], list[Row]]:
+    return lambda end_us, back_us: [status(end_us, code, Channel.TRADES), status(back_us, Status.LIVE, Channel.TRADES)]
+
+
+def gapped(end_us: int, back_us: int) -> list[Row]:
+    return [gap(back_us, Channel.TRADES, good_us=end_us)]
+
+
+@pytest.mark.parametrize(
+    "hole",
+    [
+        *(lost(code) for code in ENDS),
+        missing("a GAP moves time forward first, which closes the minutes of the hole as empty ones", gapped),
+    ],
+    ids=[*ENDS, "gap"],
+)
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(0, 200), min_size=5, max_size=40), st.integers(2, 3_000))
+def test_baselines_are_what_they_would_be_if_the_hole_did_not_exist(
+    hole: Callable[[int, int], list[Row]], sizes: list[int], minutes: int
+) -> None:
+    assert told_after(hole, sizes, lasted_us=minutes * MINUTE) == told_after(hole, sizes, lasted_us=MINUTE)
+
+
+@pytest.mark.parametrize("code", ENDS)
+def test_history_of_a_hole_is_not_told_twice(code: Status) -> None:
+    def refilled(end_us: int, back_us: int) -> list[Row]:
+        first, last = lost(code)(end_us, back_us)
+        past = [trade(at_us, 100.0, 900.0, flags=Flag.BACKFILL) for at_us in range(end_us, back_us, 20 * SECOND)]
+        return [first, *past, status(back_us, Status.WARM), last]
+
+    sizes = list(range(40))
+    assert told_after(refilled, sizes, lasted_us=10 * MINUTE) == told_after(lost(code), sizes, lasted_us=10 * MINUTE)
+
+
+@pytest.mark.parametrize("part", ["before", "after"])
+@pytest.mark.parametrize("how", ["gap", *ENDS])
+def test_a_bin_that_began_before_a_gap_ended_feeds_no_baseline(how: str | Status, part: str) -> None:
+    found = set()
+    for amount in (1.0, 5_000.0):
+        kernel = opened(TRADE_BASELINES, streams=frozenset({"trades"}))
+        feed(kernel, stretch(START, [4, 9, 16]))
+        begin_us = START + STRETCH * MINUTE
+        lost_us, back_us = begin_us + 21 * SECOND, begin_us + 22 * SECOND
+        extra = [trade(begin_us + (20 if part == "before" else 23) * SECOND, 100.0, amount)]
+        ends = [gap(back_us, Channel.TRADES, good_us=lost_us)]
+        if isinstance(how, Status):
+            ends = lost(how)(lost_us, back_us)
+        feed(kernel, [*extra, *ends] if part == "before" else [*ends, *extra])
+        feed(kernel, [trade(begin_us + 3 * MINUTE, 100.0, 1.0)])
+        found.add(repr(read(kernel, begin_us + 5 * MINUTE)))
+    assert len(found) == 1
+
+
+def spreads(how: str | Status, *, lasted_us: int) -> str:
+    kernel = opened([Leaf(f"spread_{name}", (86_400 * SECOND,)) for name in ("median", "mean", "sd", "high")])
+    for number in range(200):
+        feed(kernel, snapshot(START + number * SECOND, half=0.5 + number % 5 / 10))
+    end_us = START + 200 * SECOND
+    back_us = end_us + lasted_us
+    ends = [gap(back_us, Channel.BOOK, good_us=end_us)]
+    if isinstance(how, Status):
+        ends = [status(end_us, how, Channel.BOOK), status(back_us, Status.LIVE, Channel.BOOK)]
+    feed(kernel, ends)
+    for number in range(200):
+        feed(kernel, snapshot(back_us + number * SECOND, half=0.3))
+    return repr(read(kernel, back_us + 200 * SECOND))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        missing("the first book after a hole counts the spread before it for up to a minute of the hole", how)
+        for how in ("gap", *ENDS)
+    ],
+)
+def test_the_spread_of_a_hole_is_not_sampled(how: str | Status) -> None:
+    assert spreads(how, lasted_us=SECOND) == spreads(how, lasted_us=40 * SECOND)
+
+
+# Nothing is compared across a hole.
+
+
+@pytest.mark.parametrize(
+    ("how", "leaf", "calm"),
+    [
+        missing("the average keeps the price before the hole for as long as the hole lasted", how, leaf, calm)
+        if leaf.field == "ewma_price"
+        else missing("the return over the hole is squared in the first second that trades after it", how, leaf, calm)
+        if leaf.field == "squares"
+        else (how, leaf, calm)
+        for how in ("gap", Status.LOST)
+        for leaf, calm in (
+            (Leaf("ewma_price"), 120.0),
+            (Leaf("squares", (60 * SECOND,)), 0.0),
+            (Leaf("open_price", (60 * SECOND,)), 120.0),
+            (Leaf("low", (60 * SECOND,)), 120.0),
+            (Leaf("rush", (60 * SECOND, "buy")), 0.0),
+        )
+    ],
+)
+def test_a_price_that_moved_during_a_hole_is_no_move_after_it(how: str | Status, leaf: Leaf, calm: float) -> None:
+    kernel = opened([leaf], streams=frozenset({"trades"}))
+    end_us = START + 1_200 * SECOND
+    feed(kernel, [trade(at_us, 100.0) for at_us in range(START, end_us, SECOND)])
+    back_us = end_us + 600 * SECOND
+    ends = [gap(back_us, Channel.TRADES, good_us=end_us)]
+    if isinstance(how, Status):
+        ends = lost(how)(end_us, back_us)
+    feed(kernel, [*ends, *(trade(back_us + number * SECOND, 120.0) for number in range(61))])
+    value = read(kernel, back_us + 61 * SECOND)[str(leaf)]
+    assert math.isnan(value) or value == pytest.approx(calm)
+
+
+@pytest.mark.parametrize(
+    "how", [missing("trades before and after a hole are taken for neighbours", how) for how in ("gap", Status.LOST)]
+)
+def test_kept_prints_have_no_neighbours_across_a_hole(how: str | Status) -> None:
+    kernel = opened([Leaf("prints_path")], streams=frozenset({"trades"}))
+    end_us = START + 100 * SECOND
+    feed(kernel, [trade(at_us, 100.0) for at_us in range(START, end_us, SECOND)])
+    back_us = end_us + 600 * SECOND
+    feed(kernel, [gap(back_us, Channel.TRADES, good_us=end_us)] if how == "gap" else lost(Status.LOST)(end_us, back_us))
+    feed(kernel, [trade(back_us + number * SECOND, 120.0) for number in range(61)])
+    path = read(kernel, back_us + 61 * SECOND)["prints_path()"]
+    assert math.isnan(path) or path == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    "how", [missing("the return over a hole counts as one minute's return", how) for how in ("gap", Status.LOST)]
+)
+def test_beta_does_not_learn_from_the_return_over_a_hole(how: str | Status) -> None:
+    def beta(jump: float) -> float:
+        kernel = Kernel([Leaf("beta")])
+        for base in ("BTC", "X"):
+            kernel.open(MarketFacts(Market("sim", f"{base}/USDT"), streams=frozenset({"trades"})))
+        kernel.set_reference(1, 0)
+        for number in range(60):
+            at_us = START + number * MINUTE
+            feed(kernel, [trade(at_us, 100.0 + number % 2, market=0), trade(at_us + 1, 100.0 + number % 2, market=1)])
+        back_us = at_us + 7_200 * SECOND
+        for market in (0, 1):
+            ends = [gap(back_us, Channel.TRADES, good_us=at_us)] if how == "gap" else lost(Status.LOST)(at_us, back_us)
+            feed(kernel, [row._replace(market=market) for row in ends])
+        for number in range(5):
+            at_us = back_us + number * MINUTE
+            feed(kernel, [trade(at_us, 110.0, market=0), trade(at_us + 1, 100.0 * jump, market=1)])
+        return read(kernel, at_us + 1, 1)["beta()"]
+
+    assert beta(1.0) == pytest.approx(beta(1.5))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [missing("a removal whose trade may lie in a hole of the trades counts as unfilled", how) for how in ("gap", Status.LOST)],
+)
+def test_what_left_the_book_while_trades_were_missing_is_not_called_unfilled(how: str | Status) -> None:
+    window = 10 * SECOND
+    kernel = opened([Leaf("removed_unfilled", (window, "bid"))])
+    end_us = START + 40 * SECOND
+    feed(kernel, steady(START, end_us))
+    back_us = end_us + SECOND
+    feed(kernel, [status(end_us, Status.LOST, Channel.TRADES)] if how == Status.LOST else [])
+    feed(kernel, [change(end_us + 100_000, size=0.0)])
+    if how == Status.LOST:
+        feed(kernel, [status(back_us, Status.LIVE, Channel.TRADES)])
+    else:
+        feed(kernel, [gap(back_us, Channel.TRADES, good_us=end_us)])
+    feed(kernel, [trade(back_us + 400_000, 100.0)])
+    found = read(kernel, back_us + 3 * SECOND)["removed_unfilled(10000000, bid)"]
+    assert math.isnan(found) or found == 0.0
