@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import BaseModel
 
-__all__ = ["Detector", "Family"]
+__all__ = ["Detector", "Family", "PlainDetector"]
 
 
 class Family(StrEnum):
@@ -38,3 +38,29 @@ class Detector(Protocol):
     let: ClassVar[Mapping[str, str]]
     score: ClassVar[str]
     evidence: ClassVar[tuple[str, ...]]
+
+
+class PlainDetector(Protocol):
+    """A detector whose `score` is plain Python: slower than a formula, and free in what it does.
+
+    The class is called with its `Parameters`. `features` names expressions of the language, usable in later ones, in `evidence`
+    and in rules as ``alias.name``; `score` gets their values as a named tuple of floats, NaN where unknown, and returns a number
+    in [0, 1], or None where it cannot tell. It must be a function of these values alone: the same score for the same values, on
+    every machine. It is not called while a feature is unknown, unless the class says ``takes_unknown = True``; then less
+    information must never make a higher score. A score outside of [0, 1] and an exception make the score unknown, and people are
+    told.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    family: ClassVar[Family]
+    is_hard: ClassVar[bool]
+    Parameters: type[BaseModel]
+    features: ClassVar[Mapping[str, str]]
+    evidence: ClassVar[tuple[str, ...]]
+
+    def __init__(self, parameters: BaseModel) -> None:
+        """Take the parameters of one use."""
+
+    def score(self, features: Any) -> float | None:  # noqa: ANN401 - a named tuple of floats
+        """Return how much it looks like what the detector looks for."""

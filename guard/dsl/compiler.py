@@ -1,7 +1,7 @@
 """The graph of a market's rules as one generated Python function: the only module that compiles code.
 
 The text of a rule never gets here. What is compiled is made of the templates below, numbered locals and numbers; names of
-exceptions are handed over as values.
+exceptions and calls of plain detectors are handed over as values.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def compile_function(
     """Return the function that turns a row of leaves into one outcome for each rule of `bound`."""
     writer = _Writer(graph, bound, rules)
     outcomes = [writer.outcome(number, plans[number], absent) for number, absent in zip(bound.rules, bound.absent, strict=True)]
-    names = {**_GLOBALS, **writer.texts, "Outcome": outcome}
+    names = {**_GLOBALS, **writer.given, "Outcome": outcome}
     body = "\n    ".join([*writer.lines, f"return ({''.join(f'{text}, ' for text in outcomes)})"])
     exec(compile(f"def evaluate(row):\n    {body}\n", "<rules>", "exec"), names)  # noqa: S102 - made of the templates above
     function: Callable[[Sequence[float]], tuple[Outcome, ...]] = names["evaluate"]
@@ -108,7 +108,7 @@ class _Writer:
 
     def __init__(self, graph: Graph, bound: Bound, rules: Sequence[Rule]) -> None:
         self.lines: list[str] = []
-        self.texts: dict[str, Any] = {}
+        self.given: dict[str, Any] = {}
         self._graph = graph
         self._rules = rules
         self._absent = dict(zip(bound.rules, bound.absent, strict=True))
@@ -128,8 +128,8 @@ class _Writer:
         )
 
     def _text(self, text: str) -> str:
-        name = f"text{len(self.texts)}"
-        self.texts[name] = text
+        name = f"text{len(self.given)}"
+        self.given[name] = text
         return name
 
     def _or_none(self, node: int) -> str:
@@ -170,6 +170,10 @@ class _Writer:
                 return self._let(f"row[{node.value}]")
             case "score":
                 return self._score(node)
+            case "python":
+                name = f"call{node.value}"
+                self.given[name] = self._graph.calls[node.value]
+                return self._let(f"{name}({', '.join(_written(self._operands[argument]) for argument in node.arguments)})")
             case _:
                 return self._applied(node.operation, [self._operands[argument] for argument in node.arguments])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl.document import Entry, Scalar, Table
 from guard.dsl.parser import parse
+from guard.dsl.plain_detectors import PlainCall
 from guard.dsl.problems import did_you_mean
 from guard.dsl.program import UsedDetector
 from guard.dsl.syntax import written
@@ -19,10 +20,14 @@ from guard.features.tables import Type, Unit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from guard.detection.detector import Detector
+    from pydantic import BaseModel
+
+    from guard.detection.detector import Detector, PlainDetector
     from guard.dsl.checker import Checker
     from guard.dsl.graph import Graph
     from guard.dsl.problems import Place, Report
+
+    AnyDetector = type[Detector | PlainDetector]
 
 __all__ = ["Detectors", "Uses"]
 
@@ -40,10 +45,11 @@ class Uses(NamedTuple):
 class Detectors:
     """Checks the ``use:`` of rules."""
 
-    def __init__(self, graph: Graph, checker: Checker, detectors: Mapping[str, type[Detector]]) -> None:
+    def __init__(self, graph: Graph, checker: Checker, detectors: Mapping[str, AnyDetector]) -> None:
         self._graph = graph
         self._checker = checker
         self._detectors = detectors
+        self._calls: dict[tuple[type[PlainDetector], str], PlainCall] = {}
 
     def used(self, table: Mapping[str, Entry], report: Report) -> Uses:
         """Return the detectors that a rule's ``use:`` names."""
@@ -78,11 +84,11 @@ class Detectors:
             report.add("E052", place, f"the detector {name!r} cannot be loaded: {type(error).__name__}: {error}")
             return None
         params = keys.get("params")
-        values = _parameters(detector, params, place, report)
-        return None if values is None else self._make(alias, detector, values, place, report)
+        model = _parameters(detector, params, place, report)
+        return None if model is None else self._make(alias, detector, *model, place=place, report=report)
 
     def _make(
-        self, alias: str, detector: type[Detector], values: Mapping[str, _Value], place: Place, report: Report
+        self, alias: str, detector: AnyDetector, model: BaseModel, values: Mapping[str, _Value], *, place: Place, report: Report
     ) -> _Made | None:
         broken: list[str] = []
         written_values = {name: value.text for name, value in values.items()}
@@ -101,12 +107,17 @@ class Detectors:
             return self._checker.number(tree, scope) if kind is Type.NUMBER else self._checker.check(tree, scope)
 
         definitions: dict[str, Callable[[], Term]] = {}
-        for name, text in detector.let.items():
-            definitions[name] = partial(lambda label, text: check(f"let.{label}", text, lets), name, text)
+        named, is_plain = named_formulas(detector)
+        label, kind = ("features", Type.NUMBER) if is_plain else ("let", None)
+        for name, text in named.items():
+            definitions[name] = partial(lambda name, text: check(f"{label}.{name}", text, lets, kind), name, text)
         lets = Names(definitions, inner)
-        score = check("score", detector.score, lets, Type.NUMBER)
+        if isinstance(detector.score, str):
+            score = check("score", detector.score, lets, Type.NUMBER)
+        else:
+            score = self._plain_score(detector, model, lets, broken)
         terms: dict[str, Term] = {f"{alias}.score": Term(f"{alias}.score", score.node, Type.NUMBER)}
-        for name in detector.let:
+        for name in named:
             term = lets.resolve(name)
             assert term is not None
             terms[f"{alias}.{name}"] = Term(f"{alias}.{name}", term.node, term.type, term.unit)
@@ -120,6 +131,20 @@ class Detectors:
             return None
         used = UsedDetector(alias, detector.name, detector.title, detector.family, detector.is_hard)
         return _Made({name: fixed(term) for name, term in terms.items()}, tuple(shown), used)
+
+    def _plain_score(self, detector: type[PlainDetector], model: BaseModel, lets: Names, broken: list[str]) -> Term:
+        """Return the score of a detector in plain Python; equal uses share one call."""
+        terms = [term for name in detector.features if (term := lets.resolve(name)) is not None]
+        key = (detector, model.model_dump_json())
+        if any(term.is_poison for term in terms):
+            return POISON
+        if key not in self._calls:
+            try:
+                self._calls[key] = PlainCall(detector(model), tuple(detector.features))
+            except Exception as error:  # noqa: BLE001 - somebody's detector may fail in any way; it is reported at its line
+                broken.append(f"{type(error).__name__}: {error}")
+                return POISON
+        return Term("score", self._graph.python(self._calls[key], [term.node for term in terms]), Type.NUMBER)
 
     def _constant(self, value: _Value) -> Callable[[], Term]:
         return lambda: Term(value.text, self._graph.const(value.value), value.type, value.unit)
@@ -138,7 +163,16 @@ class _Value(NamedTuple):
     unit: Unit = Unit.NONE
 
 
-def _parameters(detector: type[Detector], params: Entry | None, place: Place, report: Report) -> dict[str, _Value] | None:
+def named_formulas(detector: AnyDetector) -> tuple[Mapping[str, str], bool]:
+    """Return the named formulas of a detector, and whether its score is plain Python."""
+    if isinstance(detector.score, str):
+        return detector.let, False
+    return detector.features, True
+
+
+def _parameters(
+    detector: AnyDetector, params: Entry | None, place: Place, report: Report
+) -> tuple[BaseModel, dict[str, _Value]] | None:
     node = params.node if params is not None else Table({}, place)
     if not isinstance(node, Table):
         return None
@@ -156,7 +190,7 @@ def _parameters(detector: type[Detector], params: Entry | None, place: Place, re
     model = validate(detector.Parameters, Table(entries, node.place), report)
     if model is None or len(report.errors) > before:
         return None
-    return {name: _value(getattr(model, name), units.get(name, Unit.NONE)) for name in type(model).model_fields}
+    return model, {name: _value(getattr(model, name), units.get(name, Unit.NONE)) for name in type(model).model_fields}
 
 
 def _value(found: Any, unit: Unit) -> _Value:  # noqa: ANN401 - whatever a detector's author declares

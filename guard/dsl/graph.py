@@ -11,6 +11,7 @@ from guard.features.tables import Leaf
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
+    from guard.dsl.plain_detectors import PlainCall
     from guard.features.tables import Field
 
 __all__ = ["BOOLEAN", "Graph", "GraphNode", "TooLargeError"]
@@ -46,7 +47,8 @@ class GraphNode(NamedTuple):
     """One operation over earlier nodes.
 
     Besides the operations of `OPERATIONS`: ``const`` (`value`), ``leaf`` (`value` = its number in the row), ``fact`` (`value` = a
-    name of `MarketFacts`, fixed for a market), ``score`` (`value` = number of the rule, arguments = its factors).
+    name of `MarketFacts`, fixed for a market), ``score`` (`value` = number of the rule, arguments = its factors), ``python``
+    (`value` = number of the call in `Graph.calls`, arguments = its features).
     """
 
     operation: str
@@ -62,6 +64,7 @@ class Graph:
         self.leaves: list[Leaf] = []
         self.streams: list[frozenset[str]] = []
         self.is_fixed: list[bool] = []
+        self.calls: list[PlainCall] = []
         self._numbers: dict[Hashable, int] = {}
         self._leaf_numbers: dict[Leaf, int] = {}
         self._orders: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -89,6 +92,12 @@ class Graph:
         """Return the node of a rule's risk score."""
         return self._join(GraphNode("score", tuple(factors), rule))
 
+    def python(self, call: PlainCall, features: Sequence[int]) -> int:
+        """Return the node of a plain detector's score."""
+        if call not in self.calls:
+            self.calls.append(call)
+        return self._join(GraphNode("python", tuple(features), self.calls.index(call)))
+
     def apply(self, operation: str, *arguments: int) -> int:
         """Return the node of an operation; constants are computed at once."""
         nodes = [self.nodes[argument] for argument in arguments]
@@ -115,7 +124,7 @@ class Graph:
 
     def _join(self, node: GraphNode) -> int:
         streams = frozenset().union(*(self.streams[argument] for argument in node.arguments))
-        is_fixed = node.operation != "score" and all(self.is_fixed[argument] for argument in node.arguments)
+        is_fixed = node.operation not in ("score", "python") and all(self.is_fixed[argument] for argument in node.arguments)
         return self._put(node, node, streams, is_fixed=is_fixed)
 
     def _put(self, node: GraphNode, key: Hashable, streams: frozenset[str], *, is_fixed: bool) -> int:
@@ -158,14 +167,16 @@ class Graph:
         scores: Mapping[int, Any],
     ) -> Any:  # noqa: ANN401 - a number, a truth value, a text or a list
         match node.operation:
-            case "const":
-                return node.value
-            case "fact":
-                return facts[node.value]
+            case "const" | "fact":
+                return node.value if node.operation == "const" else facts[node.value]
+            case "leaf" | "score" | "python" if leaves is None:
+                return math.nan
             case "leaf":
-                return math.nan if leaves is None else leaves[node.value]
-            case "score":
-                return math.nan if leaves is None else scores[node.value]([values[argument] for argument in node.arguments])
+                assert leaves is not None
+                return leaves[node.value]
+            case "score" | "python":
+                function = scores[node.value] if node.operation == "score" else self.calls[node.value].of
+                return function([values[argument] for argument in node.arguments])
             case _:
                 if (
                     leaves is None

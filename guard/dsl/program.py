@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from guard.detection.risk import RiskClassifier
     from guard.dsl.graph import Graph
+    from guard.dsl.plain_detectors import DetectorFault, PlainCall
     from guard.dsl.rule_models import QuarantineAction, ScopeSpec
     from guard.dsl.terms import Term
     from guard.features.kernel.rows import MakeScreen
@@ -263,6 +264,16 @@ class Program:
     def registers(self) -> int:
         """How many registers `code` needs."""
         return self._machine.registers
+
+    @property
+    def plain_detectors(self) -> tuple[PlainCall, ...]:
+        """The calls of detectors in plain Python: how often, how long (give them a clock), and what was wrong."""
+        return tuple(self._graph.calls)
+
+    @property
+    def detector_faults(self) -> tuple[DetectorFault, ...]:
+        """What is wrong with detectors in plain Python; a rule that needs one of them is unknown meanwhile."""
+        return tuple(fault for call in self._graph.calls if (fault := call.told()) is not None)
 
     def bind(self, facts: MarketFacts) -> Binding:
         """Return the rules that look at a market and can work there.

@@ -47,7 +47,7 @@ class Ranges:
 
     def _found(self, node: int) -> Range:
         found = self._graph.nodes[node]
-        if found.operation in ("ramp", "score", "number"):
+        if found.operation in ("ramp", "score", "number", "python"):
             return UNIT
         if found.operation not in ("min", "max", "clamp", "default", "at_least", "add", "multiply"):
             return _ANY

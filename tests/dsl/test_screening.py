@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -148,6 +149,15 @@ def test_rule_that_is_too_intricate_is_left_to_the_compiled_function() -> None:
     assert binding.program == ASKS
     assert judged(made, binding, leaves, [0], is_open=False) == 1
     assert screened(made, binding, leaves, [0]) == 1
+
+
+def test_no_text_of_a_rule_reaches_a_screen() -> None:
+    made = condition("market.symbol == '); import os; (' or ret(1s) > 1%", unless="{evil_name: 'ret(2s) > 1%'}")
+    screen = made.bind(facts()).make_screen([float] * len(made.leaves), [0] * len(made.leaves))
+    code = screen.__code__  # type: ignore[attr-defined]
+    assert not any(isinstance(const, str) for const in code.co_consts)
+    assert set(code.co_names) <= {"nan", "inf", "log", "sqrt", "ramp", "clamp"}
+    assert all(re.fullmatch(r"[nrc]\d+|t|X|I|x|i|p|q|sig|received", name) for name in (*code.co_varnames, *code.co_freevars))
 
 
 def test_code_of_a_market_is_made_once_and_shared() -> None:
