@@ -206,7 +206,7 @@ class _Writer:
         if self._held is None or question == YES:
             return
         match question:
-            case Test(test, left, right, holds):
+            case Test(test, left, right, _, holds):
                 self._test(test, left, right, no, holds=holds)
             case All(parts):
                 waiting = list(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -59,12 +59,13 @@ class Ask:
 class Test:
     """Whether two numbers pass a test (`holds`) or do not: ``less``, ``less_equal``, ``equal``, ``apart``, ``known`` (of `left`).
 
-    An operand is a node or a constant. What is unknown passes no test.
+    An operand is a node or a constant; `leaves` are what they rest on. What is unknown passes no test.
     """
 
     test: str
     left: Operand
     right: Operand
+    leaves: frozenset[int] = field(default=frozenset(), compare=False)
     holds: bool = True
     size: int = 1
 
@@ -98,8 +99,8 @@ def opposite(question: Question) -> Question:
     match question:
         case Always(answer):
             return NO if answer else YES
-        case Test(test, left, right, holds):
-            return Test(test, left, right, not holds)
+        case Test():
+            return Test(question.test, question.left, question.right, question.leaves, not question.holds)
         case All(parts):
             return either(map(opposite, parts))
         case Some(parts):

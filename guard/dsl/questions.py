@@ -8,6 +8,7 @@ needs no more of ``a`` than one operand of its ``min`` that is not above 1. Each
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.dsl.graph import BOOLEAN
@@ -16,7 +17,7 @@ from guard.dsl.question import ASK, NO, YES, All, Always, Ask, Constant, Some, T
 from guard.dsl.ranges import UNIT, Ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from guard.dsl.graph import Graph
     from guard.dsl.question import Operand, Question
@@ -123,40 +124,30 @@ class Questions:
             )
         return self._asks[node]
 
-    def weight(self, leaves: Iterable[int]) -> float:
-        """Return what it costs to read leaves; 1 is a last price."""
-        return sum(_WEIGHTS.get(self._graph.leaves[leaf].field, 1.0) for leaf in leaves)
-
     def cost(self, question: Question, read: frozenset[int]) -> float:
-        """Return what it costs to hear yes where the leaves `read` are known already."""
+        """Return what it costs to hear yes where the leaves `read` are known already; 1 is a last price."""
+        return self._cost(question, read)[0]
+
+    def _cost(self, question: Question, read: frozenset[int]) -> tuple[float, frozenset[int]]:
+        """Return the cost and what is read then."""
         match question:
-            case Test(_, left, right):
-                leaves = self._operand_leaves(left) | self._operand_leaves(right)
-                return self.weight(leaves - read) + 0.01 * len(leaves)
+            case Test():
+                more = question.leaves - read
+                return sum(map(self._weight, more)) + 0.01 * len(question.leaves), read | more
             case All(parts):
                 total = 0.0
                 for part in parts:
-                    total += self.cost(part, read)
-                    read |= self._reads(part)
-                return total
+                    cost, read = self._cost(part, read)
+                    total += cost
+                return total, read
             case Some(parts):
-                return min(self.cost(part, read) for part in parts)
+                return min((self._cost(part, read) for part in parts), key=itemgetter(0))
             case Ask():
-                return _ASK_WEIGHT
-        return 0.0
+                return _ASK_WEIGHT, read
+        return 0.0, read
 
-    def _reads(self, question: Question) -> frozenset[int]:
-        match question:
-            case Test(_, left, right):
-                return self._operand_leaves(left) | self._operand_leaves(right)
-            case All(parts):
-                return frozenset().union(*map(self._reads, parts))
-            case Some(parts):
-                return self._reads(min(parts, key=lambda part: self.cost(part, frozenset())))
-        return frozenset()
-
-    def _operand_leaves(self, operand: Operand) -> frozenset[int]:
-        return frozenset() if isinstance(operand, Constant) else self.leaves(operand)
+    def _weight(self, leaf: int) -> float:
+        return _WEIGHTS.get(self._graph.leaves[leaf].field, 1.0)
 
     def _deeper(self) -> None:
         self._depth += 1
@@ -228,7 +219,7 @@ class Questions:
             return _always(_TESTS[test](left.value, right.value))
         if any(isinstance(each, Constant) and math.isnan(each.value) for each in (left, right)):
             return NO
-        return Test(test, left, right)
+        return Test(test, left, right, frozenset().union(*(self.leaves(each) for each in (left, right) if isinstance(each, int))))
 
     def _less(self, left: int, right: int, *, strict: bool) -> Question:
         less, more = self.operand(left), self.operand(right)

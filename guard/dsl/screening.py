@@ -7,6 +7,7 @@ templates below, numbered locals and numbers; no text of a rule gets here.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Final
 
 from guard.dsl.question import NO, All, Always, Constant, Some, Test, TooIntricateError, opposite
@@ -77,8 +78,8 @@ def screen_text(graph: Graph, questions: Questions, fires: Sequence[int]) -> str
 def _brackets(line: str) -> int:
     """Return how deep the brackets of a line are nested; Python takes 200."""
     depth = deepest = 0
-    for letter in line:
-        depth += (letter == "(") - (letter == ")")
+    for letter in re.findall(r"[()]", line):
+        depth += 1 if letter == "(" else -1
         deepest = max(deepest, depth)
     return deepest
 
@@ -118,7 +119,7 @@ class _Writer:
         match question:
             case Always(answer):
                 return repr(answer), held, held
-            case Test(test, left, right, holds):
+            case Test(test, left, right, _, holds):
                 text, after = self._test(test, left, right, held)
                 return (f"({text})" if holds else f"(not {text})"), after, after
             case All(parts):

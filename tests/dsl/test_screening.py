@@ -75,6 +75,11 @@ rules:
     mode: enforce
     level: critical
     when: "{when}"
+  three:
+    mode: enforce
+    level: danger
+    use: {{pump: {{detector: pump_dump}}}}
+    when: pump.score > 0.2 or {when}
 """
 
 
