@@ -99,13 +99,15 @@ class _Writer:
     def rule(self, place: int, fires: int) -> list[str]:
         """Return the lines that compare the signature at `place` with what a rule says."""
         is_false, is_true = self._questions.false(fires), self._questions.true(fires)
-        start = self._held
+        start, seen = self._held, set(self._seen)
         silent, held, _ = self._asked(is_false, start)
+        silent_seen, self._seen = self._seen, seen
         if is_true == NO and is_false == NO:
             return [f"        if sig[{place}] != {UNKNOWN_LEVEL}:", "            return 1"]
         not_false, either_held, _ = self._asked(opposite(is_false), start)
         not_true, both_held, _ = self._asked(opposite(is_true), either_held)
         self._held = held & both_held
+        self._seen |= silent_seen
         return [
             f"        if sig[{place}] == 0:",
             f"            if not {silent}:",
