@@ -283,7 +283,7 @@ trees = st.recursive(
 def test_any_tree_and_environment_give_a_configuration_or_problems(
     tmp_path_factory: pytest.TempPathFactory, tree: object, env: dict[str, str]
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "guard.yaml"
+    path = tmp_path_factory.getbasetemp() / "settings.yaml"
     path.write_text(yaml.safe_dump(tree), encoding="utf-8")
     try:
         load_guard(path, env)

@@ -240,7 +240,7 @@ def test_every_field_and_feature_that_compiles_can_be_kept_and_read() -> None:
             when = f"known({declared.name}({written}))"
             program = compile_rules(rules_from_text(f"rules:\n  a: {{level: danger, when: '{when}'}}", Report()))
             engine = Engine(program)
-            engine.evaluate(engine.open(MarketFacts(Market("x", "A/USDT"))), 1, 1)
+            engine.evaluate(engine.open(MarketFacts(Market("x", "A/USDT"))), 1)
 
 
 def check_text(text: str) -> tuple[Problem, ...]:

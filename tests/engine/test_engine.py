@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.running import take, wait
+
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
 from guard.engine import Engine
@@ -41,20 +43,17 @@ class Feed:
         self.put(Kind.STATUS, 0, side=Channel.TRADES, key=Status.LIVE)
 
     def until(self, at_s: float) -> None:
-        while (due_us := self.engine.next_deadline_us) is not None and due_us <= T0 + at_s * S:
-            self._tell(self.engine.fire()[2])
+        self._tell(wait(self.engine, T0 + int(at_s * S)))
 
     def put(self, kind: Kind, at_s: float, **columns: float) -> None:
-        self.until(at_s)
         batch = Batch(1)
         batch.append(kind, self.row, at_us=T0 + int(at_s * S), received_us=T0 + int(at_s * S), **columns)  # type: ignore[arg-type]
-        answer = self.engine.apply(batch, 0, T0 + int(at_s * S))
-        self._tell(answer[1] if answer else ())
+        self._tell(take(self.engine, batch))
 
     def trade(self, at_s: float) -> None:
         self.put(Kind.TRADE, at_s, price=1.0, amount=1.0, side=BUY, key=int(at_s * 1000))
 
-    def _tell(self, verdicts: tuple[Verdict, ...]) -> None:
+    def _tell(self, verdicts: list[Verdict]) -> None:
         self.told += [(round((v.at_us - T0) / S, 1), str(v.level)) for v in verdicts]
 
 

@@ -1,7 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.engine.deadlines import Deadlines
 from guard.engine.episode import UNKNOWN_AFTER_US, Episode
 from guard.engine.stopwatch import Stopwatch
 from guard.model import Level
@@ -91,14 +90,3 @@ def test_a_stopwatch_counts_what_was_known_to_hold(steps: list[tuple[int, bool |
         watch.update(at, truth=now)
         assert watch.elapsed_us == held
         assert watch.has_held(10) == (now is True and held >= 10)
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), st.integers(0, 50)))))
-def test_deadlines_keep_the_last_due_time_of_each_key(steps: list[tuple[int, int | None]]) -> None:
-    deadlines, expected = Deadlines(), {}
-    for key, due in steps:
-        deadlines.set(key, due)
-        expected[key] = due
-    order = sorted((due, key) for key, due in expected.items() if due is not None)
-    assert [deadlines.pop() for _ in order] == order
-    assert deadlines.next_us is None

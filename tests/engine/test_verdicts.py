@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from engine.running import take
 
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
@@ -37,13 +38,7 @@ def rise(engine: Engine) -> Verdict:
     for step in range(5):
         at_us = T0 + 20 * S + step * S // 10
         batch.append(Kind.TRADE, row, at_us=at_us, received_us=at_us, price=1.0, amount=1.0, side=BUY, key=step + 1)
-    found: list[Verdict] = []
-    for i in range(len(batch)):
-        while (due_us := engine.next_deadline_us) is not None and due_us <= batch.received_us[i]:
-            found += engine.fire()[2]
-        answer = engine.apply(batch, i, batch.received_us[i])
-        found += answer[1] if answer else ()
-    (verdict,) = found
+    (verdict,) = take(engine, batch)
     return verdict
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from engine.running import take, wait
+
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
 from guard.engine import Engine
@@ -32,15 +34,14 @@ def engine(trades: int) -> tuple[Engine, int]:
     for step in range(trades):
         at_us = T0 + 20 * S + step * S // 100
         batch.append(Kind.TRADE, row, at_us=at_us, received_us=at_us, price=1.0, amount=1.0, side=BUY, key=step + 1)
-    for i in range(len(batch)):
-        made.apply(batch, i, batch.received_us[i])
-    made.evaluate(row, T0 + 21 * S, T0 + 21 * S)
+    take(made, batch)
+    wait(made, T0 + 21 * S)
     return made, row
 
 
 def test_what_is_unknown_and_what_is_too_low_is_named_with_its_value() -> None:
     made, row = engine(2)
-    (told,) = made.why(row)
+    (told,) = made.why(row, T0 + 21 * S)
     assert told["missing"] == [
         "trades(10s) >= 3 (trades(10s) is 2)",
         "vol_z(10s, baseline=6h) > 2 (vol_z(10s, baseline=6h) is unknown)",
@@ -51,7 +52,7 @@ def test_what_is_unknown_and_what_is_too_low_is_named_with_its_value() -> None:
 
 def test_an_exception_that_holds_is_named() -> None:
     made, row = engine(150)
-    (told,) = made.why(row)
+    (told,) = made.why(row, T0 + 21 * S)
     assert told["unless"] == "many"
     assert "the exception many holds" in told["missing"]
 
@@ -59,7 +60,7 @@ def test_an_exception_that_holds_is_named() -> None:
 def test_it_is_json_and_shares_sum_to_the_score() -> None:
     for trades in (0, 5, 150):
         made, row = engine(trades)
-        (told,) = json.loads(json.dumps(made.why(row), allow_nan=False))
+        (told,) = json.loads(json.dumps(made.why(row, T0 + 21 * S), allow_nan=False))
         if told["score"] is not None:
             assert sum(part["share"] for part in told["factors"]) == told["score"]
 
@@ -67,4 +68,4 @@ def test_it_is_json_and_shares_sum_to_the_score() -> None:
 def test_before_the_first_evaluation_there_is_nothing_to_tell() -> None:
     report = Report()
     made = Engine(compile_rules(rules_from_text(RULE, report)))
-    assert made.why(made.open(MarketFacts(Market("x", "A/USDT")))) == []
+    assert made.why(made.open(MarketFacts(Market("x", "A/USDT"))), T0) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 
 import pytest
 from features.streams import SECOND, START, Row, feed, opened, read, trade
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.features.kernel import Kernel
-from guard.features.kernel.slots import BIDS
+from guard.features.kernel.slots import BIDS, FLOATS
 from guard.features.tables import Leaf
 from guard.model import ASK, BID, BUY, SELL, Channel, Flag, Kind, Market, MarketFacts
 
@@ -69,7 +70,8 @@ def test_the_worst_levels_beyond_128_are_dropped_and_a_worse_one_is_not_taken() 
     kernel = opened(BOOK)
     levels = [(BID, 1000.0 - step, 1.0) for step in range(200)] + [(ASK, 1001.0, 1.0)]
     feed(kernel, message(START, levels, is_full=True))
-    assert kernel._integers[0][BIDS] == 128
+    integers = array("q", kernel.sections(0)["slots"][8 * FLOATS :])
+    assert integers[BIDS] == 128
     assert read(kernel, START)["bid()"] == 1000.0
     feed(kernel, message(START + 1, [(BID, 1000.5, 1.0)]))
     assert read(kernel, START + 1)["bid()"] == 1000.5

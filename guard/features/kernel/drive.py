@@ -15,11 +15,11 @@ from guard.features.kernel.machine import judge
 from guard.model.batch import Kind
 
 if TYPE_CHECKING:
-    from guard.features.kernel.rows import Floats, FloatRows, IntegerRows, Integers
+    from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
 __all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "drive", "run", "schedule", "set_due"]
 
-# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS or CONTROL row was read.
+# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS or CONTROL row.
 DONE: Final = 0
 EVALUATE: Final = 1
 DEADLINE: Final = 2

@@ -16,7 +16,7 @@ from guard.features.kernel.windows import rebase, roll
 from guard.model.batch import Channel, Flag, Kind, Status
 
 if TYPE_CHECKING:
-    from guard.features.kernel.rows import Floats, FloatRows, IntegerRows, Integers
+    from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
 __all__ = ["CHANGED", "DUE", "TOLD_NOTHING", "fold", "forward", "take"]
 

@@ -24,8 +24,8 @@ from numba.extending import intrinsic
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
 from guard.features.kernel.blocks import copy, copy_each, find, find_each
-from guard.features.kernel.fold import DUE, fold, take
 from guard.features.kernel.drive import run, schedule, set_due
+from guard.features.kernel.fold import DUE, fold, take
 from guard.features.kernel.leaves import read_all
 from guard.features.kernel.rows import columns_of
 
@@ -55,7 +55,7 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("guard")) / "kernel" / name
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator] # numba is untyped
 def _pointer(_context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's own types
     """Turn an address into a pointer."""
 
@@ -134,8 +134,10 @@ def functions() -> SimpleNamespace:
         for each in list(scope.values()):
             if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
                 bound[each] = FunctionType(each.__code__, scope, each.__name__)
-    bound[copy] = bound[copy_each]
-    bound[find] = bound[find_each]
+    for fast, each in ((copy, copy_each), (find, find_each)):
+        assert isinstance(fast, FunctionType)
+        assert isinstance(each, FunctionType)
+        bound[fast] = bound[each]
     jitted = {each: numba.njit(error_model="numpy")(copied) for each, copied in bound.items()}
     for scope in scopes.values():
         for name, each in scope.items():
@@ -167,7 +169,7 @@ class JittedRows:
         self._enter = functions().enter
         self._a = np.zeros(ARGUMENTS, np.int64)
         self._kept: dict[int, Any] = {}
-        self.control = np.zeros(loop.CONTROL_SIZE, np.int64)
+        self.control: Any = np.zeros(loop.CONTROL_SIZE, np.int64)
         self.control[loop.DIRTY_DUE] = s.NEVER
         self._count = 0
         self._width = 1
@@ -217,7 +219,11 @@ class JittedRows:
 
     def program(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
         """Take the rules' code; `signatures` is the largest number of rules of a market."""
-        for at, array in ((M_AT, np.array([*code, 0], np.int64)), (K_AT, np.array([*constants, 0.0])), (R_AT, np.zeros(registers + 1))):
+        for at, array in (
+            (M_AT, np.array([*code, 0], np.int64)),
+            (K_AT, np.array([*constants, 0.0])),
+            (R_AT, np.zeros(registers + 1)),
+        ):
             self._hold(at, array, len(array))
         self._width = max(1, signatures)
         self._rooms_for_signatures()

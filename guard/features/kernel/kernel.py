@@ -6,7 +6,6 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.errors import StateError
-from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
 from guard.features.kernel.layout import STREAM_BITS, Layout
@@ -300,7 +299,7 @@ class Kernel:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a saved state in place of all that is, as far as these leaves name it. Raises StateError where it does not fit."""
+        """Take up a saved state in place of all that is, as far as these leaves name it. Raises StateError for a damaged one."""
         try:
             if state["version"] != VERSION:
                 raise StateError(f"the kernel's state has version {state['version']}; this guard reads version {VERSION}")

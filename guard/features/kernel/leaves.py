@@ -8,7 +8,7 @@ from guard.features.kernel import slots as s
 from guard.features.kernel.readers import read_leaf
 
 if TYPE_CHECKING:
-    from guard.features.kernel.rows import Floats, FloatRows, IntegerRows, Integers
+    from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
 __all__ = ["leaf_value", "read_all"]
 
