@@ -32,7 +32,7 @@ LEAVES = [
 
 
 def _edge(kernel: Kernel, at_us: int, window_us: int) -> int:
-    width = kernel._layout.windows[window_us].width_us
+    width = kernel._layout.window(window_us, "trades").width_us
     assert width * 20 <= window_us
     return (at_us - window_us) // width * width
 

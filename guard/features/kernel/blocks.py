@@ -6,9 +6,9 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from guard.features.kernel.rows import Floats
+    from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["copy", "copy_each", "find", "find_each"]
+__all__ = ["copy", "copy_each", "find", "find_each", "repeat", "repeat_each"]
 
 
 def copy(x: Floats, to: int, start: int, count: int) -> None:
@@ -40,3 +40,14 @@ def find_each(x: Floats, key: float, low: int, high: int) -> int:
         else:
             high = middle
     return low
+
+
+def repeat(i: Integers, to: int, count: int, value: int) -> None:
+    """Write an integer `count` times, from `to` on."""
+    i[to : to + count] = [value] * count
+
+
+def repeat_each(i: Integers, to: int, count: int, value: int) -> None:
+    """Do as `repeat` does: what a compiler takes in its place."""
+    for at in range(to, to + count):
+        i[at] = value

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy, copy_each, find, find_each
+from guard.features.kernel.blocks import copy, copy_each, find, find_each, repeat, repeat_each
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.fold import DUE, fold, take
 from guard.features.kernel.leaves import read_all
@@ -134,7 +134,7 @@ def functions() -> SimpleNamespace:
         for each in list(scope.values()):
             if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
                 bound[each] = FunctionType(each.__code__, scope, each.__name__)
-    for fast, each in ((copy, copy_each), (find, find_each)):
+    for fast, each in ((copy, copy_each), (find, find_each), (repeat, repeat_each)):
         assert isinstance(fast, FunctionType)
         assert isinstance(each, FunctionType)
         bound[fast] = bound[each]

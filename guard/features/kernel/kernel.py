@@ -17,6 +17,7 @@ from guard.model.market import Market, MarketClass, MarketFacts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from guard.features.kernel.groups import Group
     from guard.features.kernel.layout import Window
     from guard.features.kernel.rows import MakeScreen, Rows
     from guard.features.tables import Leaf
@@ -230,7 +231,7 @@ class Kernel:
 
     def coverage(self, row: int, window_us: int) -> float:
         """Return the covered share of a window that a leaf names, of the worst stream; KeyError for any other window."""
-        return _coverage(self._layout, self._layout.windows[window_us], *self._rows.row(row))
+        return _coverage(self._layout, *self._layout.any_window(window_us), *self._rows.row(row))
 
     def data_ready(self, row: int) -> bool:
         """Whether the market's streams are live and all windows of at most 60 s are covered."""
@@ -244,9 +245,9 @@ class Kernel:
         sinces = [number(row, slot) for bit, slot in ((1, s.TRADES_SINCE), (2, s.BOOK_SINCE)) if streams & bit]
         return all(
             at - since >= us
-            for us, window in self._layout.windows.items()
+            for (us, _), window in self._layout.windows.items()
             if us <= _SHORT_US
-            for since in (*sinces, number(row, window.slot + 1))
+            for since in (*sinces, number(row, window.since))
         )
 
     # State.
@@ -335,15 +336,15 @@ def _rows(*, jit: bool) -> Rows:
     return JittedRows()
 
 
-def _coverage(layout: Layout, window: Window, x: list[float], i: list[int]) -> float:
+def _coverage(layout: Layout, group: Group, window: Window, x: list[float], i: list[int]) -> float:
     """Return the covered share of a window, of the worst stream."""
     if i[window.slot] < 0:
         return 0.0
     place = layout.place(window)
     found = [1.0]
     for bit, since, began, down in (
-        (1, s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES),
-        (2, s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK),
+        (1, s.TRADES_SINCE, s.TRADES_BEGAN, group.down),
+        (2, s.BOOK_SINCE, s.BOOK_BEGAN, group.down + 1),
     ):
         if i[s.STREAMS] & bit:
             full = share(x, i, place, 0, since, began, down)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
+from guard.features.kernel.groups import GROUP_OF, GROUPS, Group
 from guard.features.kernel.readers import encoded
 from guard.features.kernel.sizes import (
     BASELINE_ANSWERS,
@@ -28,43 +29,53 @@ if TYPE_CHECKING:
 
     from guard.features.tables import Leaf
 
-__all__ = ["Baseline", "Layout", "Ring", "Window"]
+__all__ = ["Baseline", "Clock", "Layout", "Ring", "Window", "width_of", "windows_of"]
 
-# Each width divides the next, so that a finer ring that did not roll tells that no coarser one did.
-_LADDER_US: Final = (50_000, 250_000, 1_000_000, 5_000_000, 15_000_000, 60_000_000, 300_000_000, 900_000_000, 3_600_000_000)
-_BINS_MIN = 20
-
-_WINDOWED: Final = frozenset(
-    {
-        "volume", "buy_volume", "turnover", "buy_turnover", "buy_share", "trades", "unsure_volume", "squares", "rush",
-        "rush_orders", "rush_seconds", "inside_volume", "level_churn", "removed_unfilled", "crossings", "gaps", "open_price",
-        "open_mid", "high", "low", "reference_ret",
-    }
+# Each width divides the next, so that a finer clock that did not pass a bin tells that no coarser one did.
+_LADDER_US: Final = (
+    50_000, 250_000, 500_000, 1_500_000, 3_000_000, 15_000_000, 45_000_000, 90_000_000, 180_000_000, 540_000_000, 1_080_000_000,
+    2_160_000_000, 4_320_000_000,
 )  # fmt: skip
+_BINS_MIN = 20
+_UNEVEN_BINS_MIN = 40
 
 
-class Ring(NamedTuple):
-    """One ring of bin edges: `size` snapshots of the columns, one every `width_us`, from offset `ring` of the float row.
+class Clock(NamedTuple):
+    """All rings of one width: they close their bins together and keep `size` edges.
 
-    `slot` (integer row) holds the number of the open bin, `slot + 1` since when the ring is kept; `top` (float row) the open
-    bin's high and low.
+    From `slot` on, the integer row holds the number of the open bin, its place, and for each place the number of the edge that it
+    holds; `top` (float row) is the open bin's high, `top + 1` its low.
     """
 
     width_us: int
     size: int
-    ring: int
     slot: int
     top: int
 
 
+class Ring(NamedTuple):
+    """One ring of bin edges: snapshots of a group's columns, from `offset` of the float row; integer `since` = since when kept."""
+
+    group: Group
+    clock: Clock
+    offset: int
+    since: int
+
+
 class Window(NamedTuple):
-    """A duration that a leaf names, and the ring it is read from. It covers `us` to `us + width_us`, at most 5 % more."""
+    """A duration for which a leaf names a group, and the ring it is read from; a record of the plan.
+
+    It begins `back` - 1 bins before the open one: it covers `us` and at most 5 % more.
+    """
 
     us: int
     width_us: int
     size: int
     ring: int
     slot: int
+    since: int
+    back: int
+    columns: int
 
 
 class Baseline(NamedTuple):
@@ -120,7 +131,14 @@ def bucket_edges(per_octave: int) -> list[float]:
 
 def windows_of(leaves: Iterable[Leaf]) -> set[int]:
     """Return the windows, in microseconds, whose events the kernel keeps for `leaves`."""
-    return {int(leaf.arguments[0]) for leaf in leaves if leaf.field in _WINDOWED}
+    return {int(leaf.arguments[0]) for leaf in leaves if leaf.field in GROUP_OF}
+
+
+def width_of(us: int) -> int:
+    """Return the width of the bins of a window: the widest of which it takes 20, or 40 where they do not fill it evenly."""
+    return max(
+        width for width in _LADDER_US if us >= width * (_UNEVEN_BINS_MIN if us % width else _BINS_MIN) or width == _LADDER_US[0]
+    )
 
 
 class Layout:
@@ -136,7 +154,7 @@ class Layout:
         self.leaves = tuple(leaves)
         self.floats = s.FLOATS
         self.integers = s.INTEGERS
-        self.rings = self._place_rings(windows_of(leaves))
+        self._place_rings(leaves)
         self.baselines = self._place_baselines(_baseline_key(leaf) for leaf in leaves)
         names = {leaf.field for leaf in leaves}
         self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
@@ -155,7 +173,7 @@ class Layout:
             if item.per_octave not in tables:
                 tables[item.per_octave] = len(q)
                 q += bucket_edges(item.per_octave)
-        rings = [number for ring in self.rings for number in ring]
+        rings = self._planned_rings(s.PLAN_HEAD)
         baselines = [
             number
             for item in self.baselines
@@ -169,7 +187,7 @@ class Layout:
         at_baselines = at_rings + len(rings)
         at_leaves = at_baselines + len(baselines)
         head = [0] * s.PLAN_HEAD
-        head[s.P_RINGS], head[s.P_RING_COUNT] = at_rings, len(self.rings)
+        head[s.P_RINGS], head[s.P_RING_COUNT] = at_rings, len(self.clocks)
         head[s.P_BASELINES], head[s.P_BASELINE_COUNT] = at_baselines, len(self.baselines)
         head[s.P_BOOK], head[s.P_PENDING], head[s.P_FILLS], head[s.P_PRINTS] = self.book, self.pending, self.fills, self.prints
         head[s.P_USUAL_SPREAD] = usual
@@ -181,32 +199,59 @@ class Layout:
             leaves += record
         return [*head, *rings, *baselines, *leaves], q
 
+    def _planned_rings(self, start: int) -> list[int]:
+        """Return the records of the clocks, from `start` of the plan on, and after them those of their rings."""
+        clocks: list[int] = []
+        rings: list[int] = []
+        first = start + len(self.clocks) * s.RING_STRIDE
+        for clock in self.clocks:
+            begin = first + len(rings)
+            has_range = 0
+            for ring in self.rings:
+                if ring.clock == clock:
+                    group = ring.group
+                    has_range |= group.name == "range"
+                    rings += [ring.offset, group.first, group.columns, group.sums, ring.since]
+            clocks += [*clock, begin, first + len(rings), int(has_range)]
+        return clocks + rings
+
     def _take(self, count: int) -> int:
         """Reserve floats and return their offset."""
         offset = self.floats
         self.floats += count
         return offset
 
-    def _place_rings(self, durations: set[int]) -> tuple[Ring, ...]:
-        """Choose a ring for every window; windows of one width share it."""
+    def _place_rings(self, leaves: Sequence[Leaf]) -> None:
+        """Make a clock for every width, and a ring for every group that a leaf reads over a window of that width."""
+        durations = windows_of(leaves)
         if len(durations) > WINDOWS_MAX:
             raise ValueError(f"rules name {len(durations)} distinct windows; at most {WINDOWS_MAX} are kept")
-        sizes: dict[int, int] = {}
-        widths: dict[int, int] = {}
-        for us in durations:
+        backs: dict[int, int] = {}
+        for us in sorted(durations):
             if not WINDOW_BOUNDS_US[0] <= us <= WINDOW_BOUNDS_US[1]:
                 raise ValueError(f"a window lasts 1 s to 24 h; found {us / 1e6:g} s")
-            width = max(step for step in _LADDER_US if step * _BINS_MIN <= us)
-            widths[us] = width
-            sizes[width] = max(sizes.get(width, 0), -(-us // width) + 1)
-        rings: dict[int, Ring] = {}
-        for width in sorted(sizes):
+            backs[us] = -(-us // width_of(us)) + 1
+        clocks: dict[int, Clock] = {}
+        for width in sorted({width_of(us) for us in durations}):
+            size = max(backs[us] for us in durations if width_of(us) == width)
             slot = self.integers
-            self.integers += 2
-            top = self._take(2) if rings else s.OPEN_HIGH
-            rings[width] = Ring(width, sizes[width], self._take(sizes[width] * s.COLUMNS), slot, top)
-        self.windows = {us: Window(us, *rings[width][:4]) for us, width in sorted(widths.items())}
-        return tuple(rings.values())
+            self.integers += s.CLOCK_HEAD + size
+            clocks[width] = Clock(width, size, slot, self._take(2) if clocks else s.OPEN_HIGH)
+        self.clocks = tuple(clocks.values())
+        rings: dict[tuple[int, str], Ring] = {}
+        self.windows: dict[tuple[int, str], Window] = {}
+        order = {name: number for number, name in enumerate(GROUPS)}
+        named = {(int(leaf.arguments[0]), GROUP_OF[leaf.field]) for leaf in leaves if leaf.field in GROUP_OF}
+        for us, name in sorted(named, key=lambda each: (each[0], order[each[1]])):
+            clock, group = clocks[width_of(us)], GROUPS[name]
+            if (clock.width_us, name) not in rings:
+                rings[clock.width_us, name] = Ring(group, clock, self._take(clock.size * group.columns), self.integers)
+                self.integers += 1
+            ring = rings[clock.width_us, name]
+            self.windows[us, name] = Window(
+                us, clock.width_us, clock.size, ring.offset - group.first, clock.slot, ring.since, backs[us], group.columns
+            )
+        self.rings = tuple(sorted(rings.values(), key=lambda ring: (ring.clock.width_us, order[ring.group.name])))
 
     def _place_baselines(self, keys: Iterable[tuple[str, int] | None]) -> tuple[Baseline, ...]:
         """Reserve one histogram for each kind and duration."""
@@ -226,15 +271,27 @@ class Layout:
         """Return the baseline of `kind` over `us`."""
         return next(item for item in self.baselines if item.kind == kind and item.key == us)
 
+    def window(self, us: int, group: str) -> Window:
+        """Return the window of a duration over which a leaf reads a group."""
+        return self.windows[us, group]
+
+    def any_window(self, us: int) -> tuple[Group, Window]:
+        """Return one of the windows of a duration, and its group; KeyError where no leaf names the duration."""
+        for (each, name), window in self.windows.items():
+            if each == us:
+                return GROUPS[name], window
+        raise KeyError(us)
+
     def place(self, window: Window) -> list[int]:
         """Return a plan that holds one window's record, at 0."""
         return list(window)
 
     def has_room_of(self, other: Layout) -> bool:
         """Whether a market's rows are laid out alike under both, so that nothing needs to move."""
-        return (self.rings, self.baselines, self.floats, self.integers, self.book, self.pending, self.fills, self.prints) == (
-            other.rings, other.baselines, other.floats, other.integers, other.book, other.pending, other.fills, other.prints,
-        )  # fmt: skip
+        return all(
+            getattr(self, part) == getattr(other, part)
+            for part in ("clocks", "rings", "baselines", "floats", "integers", "book", "pending", "fills", "prints")
+        )
 
     def blank(self) -> tuple[list[float], list[int]]:
         """Return the two rows of a market of which nothing is known."""
@@ -253,10 +310,11 @@ class Layout:
         i[s.REFERENCE] = i[s.HEAP_AT] = -1
         i[s.DUE] = i[s.DEADLINE] = s.NEVER
         i[s.TRADES_LOST] = i[s.BOOK_LOST] = i[s.TRADE_RECEIVED] = i[s.BOOK_RECEIVED] = i[s.EVALUATED_BIN] = -1
+        for clock in self.clocks:
+            x[clock.top] = x[clock.top + 1] = s.NAN
+            i[clock.slot] = -1
         for ring in self.rings:
-            x[ring.top] = x[ring.top + 1] = s.NAN
-            i[ring.slot] = -1
-            i[ring.slot + 1] = s.NEVER
+            i[ring.since] = s.NEVER
         for item in self.baselines:
             i[item.slot] = -1
             x[item.offset] = 1.0

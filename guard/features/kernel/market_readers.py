@@ -62,13 +62,20 @@ def read_reference_ret(
     us = p[w + s.W_US]
     slot = p[w + s.W_SLOT]
     now = i[s.AT]
-    if now - numbers[s.TRADES_SINCE] < us or now - numbers[slot + 1] < us:
+    if now - numbers[s.TRADES_SINCE] < us or now - numbers[p[w + s.W_SINCE]] < us:
         return s.NAN
-    number = (now - us) // p[w + s.W_WIDTH] - 1
     price = theirs[s.PRICE]
     before = price
-    if number < numbers[slot]:
-        before = theirs[p[w + s.W_RING] + (number % p[w + s.W_SIZE]) * s.COLUMNS + s.PRICE]
+    size = p[w + s.W_SIZE]
+    back = p[w + s.W_BACK] + numbers[slot] - i[slot]
+    if back > size:
+        # Its clock is so far ahead that it no longer keeps what was.
+        return s.NAN
+    if back > 0:
+        place = numbers[slot + 1] - back
+        if place < 0:
+            place += size
+        before = theirs[p[w + s.W_RING] + numbers[slot + s.CLOCK_HEAD + place] * p[w + s.W_COUNT] + s.PRICE]
     return price / before - 1.0 if before > 0.0 else s.NAN
 
 

@@ -15,6 +15,7 @@ from guard.features.kernel.book_readers import (
     read_spread,
     read_tick,
 )
+from guard.features.kernel.groups import GROUP_OF, GROUPS
 from guard.features.kernel.market_readers import (
     read_age,
     read_beta,
@@ -92,14 +93,15 @@ READERS: Final[tuple[Read, ...]] = (
 )  # fmt: skip
 _OPS: Final = {reader: op for op, reader in enumerate(READERS)}
 
-_TRADES: Final = (s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES)
-_BOOK: Final = (s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK)
+# Since when unbroken, since when at all, and which of a group's columns of lost time.
+_TRADES: Final = (s.TRADES_SINCE, s.TRADES_BEGAN, 0)
+_BOOK: Final = (s.BOOK_SINCE, s.BOOK_BEGAN, 1)
 _STREAMS: Final = {"market": 0, "trades": 1, "book": 2, "peers": 4}
 _SIDES: Final = {"bid": 1, "ask": -1, "both": 0}
 
 
 def encoded(layout: Layout, leaf: Leaf, q: list[float]) -> list[int]:
-    """Return the record of `leaf`, 12 integers as `slots.L_*` say; its float arguments are appended to `q`.
+    """Return the record of `leaf`, 15 integers as `slots.L_*` say; its float arguments are appended to `q`.
 
     KeyError for a field that the kernel does not know.
     """
@@ -108,11 +110,17 @@ def encoded(layout: Layout, leaf: Leaf, q: list[float]) -> list[int]:
         a = len(q)
         q.extend(floats)
     stream = _STREAMS[FIELDS_BY_NAME[leaf.field].stream]
-    return [_OPS[reader], *(window or (0, 0, 0, 0, 0)), a, b, since, began, down, stream]
+    return [_OPS[reader], *(window or (0,) * s.WINDOW_SIZE), a, b, since, began, down, stream]
 
 
 def _window(layout: Layout, leaf: Leaf) -> Window:
-    return layout.windows[int(leaf.arguments[0])]
+    return layout.window(int(leaf.arguments[0]), GROUP_OF[leaf.field])
+
+
+def _lost(leaf: Leaf, stream: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the last number of `stream` as a column of the group that the leaf is read from."""
+    since, began, down = stream
+    return since, began, GROUPS[GROUP_OF[leaf.field]].down + down
 
 
 def _plain(reader: Read, a: int = 0) -> Encode:
@@ -122,7 +130,7 @@ def _plain(reader: Read, a: int = 0) -> Encode:
 
 def _windowed(reader: Read, a: int = 0, stream: tuple[int, int, int] = _TRADES) -> Encode:
     """Read over a window which `stream` must cover."""
-    return lambda layout, leaf: Code(reader, _window(layout, leaf), a, 0, *stream)
+    return lambda layout, leaf: Code(reader, _window(layout, leaf), a, 0, *_lost(leaf, stream))
 
 
 def _total(column: int, stream: tuple[int, int, int] = _TRADES) -> Encode:
@@ -131,7 +139,7 @@ def _total(column: int, stream: tuple[int, int, int] = _TRADES) -> Encode:
     def encode(layout: Layout, leaf: Leaf) -> Code:
         window = _window(layout, leaf)
         reader = read_short if window.us <= FULL_US else read_long
-        return Code(reader, window, column, window.ring + column, *stream)
+        return Code(reader, window, column, window.ring + column, *_lost(leaf, stream))
 
     return encode
 
@@ -144,7 +152,7 @@ def _sided(first: int, second: int, stream: tuple[int, int, int] = _TRADES) -> E
         if side != "both":
             return _total(first if side in {"buy", "bid"} else second, stream)(layout, leaf)
         window = _window(layout, leaf)
-        return Code(read_short_both if window.us <= FULL_US else read_long_both, window, first, second, *stream)
+        return Code(read_short_both if window.us <= FULL_US else read_long_both, window, first, second, *_lost(leaf, stream))
 
     return encode
 

@@ -17,23 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["known_edge", "read_before", "read_long", "read_long_both", "read_short", "read_short_both", "read_slot", "tick"]
 
 _US: Final = s.L_WINDOW + s.W_US
-_WIDTH: Final = s.L_WINDOW + s.W_WIDTH
 _SIZE: Final = s.L_WINDOW + s.W_SIZE
 _RING: Final = s.L_WINDOW + s.W_RING
 _SLOT: Final = s.L_WINDOW + s.W_SLOT
+_KEPT: Final = s.L_WINDOW + s.W_SINCE
+_BACK: Final = s.L_WINDOW + s.W_BACK
+_COUNT: Final = s.L_WINDOW + s.W_COUNT
 _A: Final = s.L_A
 _B: Final = s.L_B
 _SINCE: Final = s.L_SINCE
 _BEGAN: Final = s.L_BEGAN
 _DOWN: Final = s.L_DOWN
 _AT: Final = s.AT
-_COLUMNS: Final = s.COLUMNS
+_HEAD: Final = s.CLOCK_HEAD
 _NAN: Final = s.NAN
 _COVERED_MIN: Final = 0.9
 
 
 def known_edge(x: Floats, i: Integers, p: Integers, at: int) -> int:
-    """Return where the columns at the left edge of a leaf's window begin; -1 where its stream does not cover it.
+    """Return where column 0 would stand at the left edge of a leaf's window; -1 where its stream does not cover it.
 
     The rule is that of `windows.covered`, written out because most of all reading is this: a window of up to 5 min needs full
     coverage, a longer one 90 %.
@@ -41,14 +43,18 @@ def known_edge(x: Floats, i: Integers, p: Integers, at: int) -> int:
     now = i[_AT]
     us = p[at + _US]
     since = i[p[at + _SINCE]]
-    began = i[p[at + _SLOT] + 1]
-    left = p[at + _RING] + ((now - us) // p[at + _WIDTH] - 1) % p[at + _SIZE] * _COLUMNS
+    kept = i[p[at + _KEPT]]
+    slot = p[at + _SLOT]
+    place = i[slot + 1] - p[at + _BACK]
+    if place < 0:
+        place += p[at + _SIZE]
+    left = p[at + _RING] + i[slot + _HEAD + place] * p[at + _COUNT]
     if us <= FULL_US:
-        return left if now - since >= us and now - began >= us else -1
+        return left if now - since >= us and now - kept >= us else -1
     if since == s.NEVER:
         return -1
     down = p[at + _DOWN]
-    lasted = min(us, now - began, now - i[p[at + _BEGAN]])
+    lasted = min(us, now - kept, now - i[p[at + _BEGAN]])
     return left if (float(lasted) - (x[down] - x[left + down])) / float(us) >= _COVERED_MIN else -1
 
 
@@ -63,9 +69,13 @@ def read_short(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers
     """Read the growth of column `a` over at most 5 min; `b` = ring + a."""
     us = p[at + _US]
     left = i[_AT] - us
-    if left < i[p[at + _SINCE]] or left < i[p[at + _SLOT] + 1]:
+    if left < i[p[at + _SINCE]] or left < i[p[at + _KEPT]]:
         return _NAN
-    return x[p[at + _A]] - x[p[at + _B] + (left // p[at + _WIDTH] - 1) % p[at + _SIZE] * _COLUMNS]
+    slot = p[at + _SLOT]
+    place = i[slot + 1] - p[at + _BACK]
+    if place < 0:
+        place += p[at + _SIZE]
+    return x[p[at + _A]] - x[p[at + _B] + i[slot + _HEAD + place] * p[at + _COUNT]]
 
 
 def read_long(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
@@ -81,11 +91,15 @@ def read_short_both(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Int
     """Read the growth of the columns `a` and `b` together over at most 5 min."""
     us = p[at + _US]
     left = i[_AT] - us
-    if left < i[p[at + _SINCE]] or left < i[p[at + _SLOT] + 1]:
+    if left < i[p[at + _SINCE]] or left < i[p[at + _KEPT]]:
         return _NAN
     a = p[at + _A]
     b = p[at + _B]
-    start = p[at + _RING] + (left // p[at + _WIDTH] - 1) % p[at + _SIZE] * _COLUMNS
+    slot = p[at + _SLOT]
+    place = i[slot + 1] - p[at + _BACK]
+    if place < 0:
+        place += p[at + _SIZE]
+    start = p[at + _RING] + i[slot + _HEAD + place] * p[at + _COUNT]
     return (x[a] - x[start + a]) + (x[b] - x[start + b])
 
 

@@ -1,7 +1,7 @@
 """A market's rows in named parts: what a checkpoint holds, and how state moves when other rules name other windows.
 
-A part is named by all that fixes its meaning, ``ring:1000000`` or ``baseline:minute:21600000000``, so that state from other rules
-fits as far as both know a part; what is missing starts cold.
+A part is named by all that fixes its meaning, ``ring:trades:1500000`` or ``baseline:minute:21600000000``, so that state from other
+rules fits as far as both know a part; what is missing starts cold.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from guard.features.kernel.sizes import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from guard.features.kernel.layout import Layout, Ring
+    from guard.features.kernel.layout import Clock, Layout, Ring
 
 __all__ = ["VERSION", "packed", "unpacked"]
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Changes with the meaning of any slot of any part."""
 
-_RING_HEAD: Final = 2
+_CLOCK_FLOATS: Final = 2
 
 
 class _Block(NamedTuple):
@@ -60,9 +60,10 @@ def _blocks(layout: Layout) -> Iterator[_Block]:
 def packed(layout: Layout, x: list[float], i: list[int]) -> dict[str, bytes]:
     """Return a market's rows as named parts: little-endian floats, then integers."""
     parts = {"slots": _bytes(x[: s.FLOATS], i[: s.INTEGERS])}
+    for clock in layout.clocks:
+        parts[f"clock:{clock.width_us}"] = _bytes(x[clock.top : clock.top + _CLOCK_FLOATS], [i[clock.slot]])
     for ring in layout.rings:
-        edges = x[ring.ring : ring.ring + ring.size * s.COLUMNS]
-        parts[f"ring:{ring.width_us}"] = _bytes([*x[ring.top : ring.top + 2], *edges], i[ring.slot : ring.slot + _RING_HEAD])
+        parts[_name(ring)] = _bytes(_edges(ring, x, i), [i[ring.since]])
     for item in layout.baselines:
         parts[f"baseline:{item.kind}:{item.key}"] = _bytes(
             x[item.offset : item.offset + BASELINE_SIZE], i[item.slot : item.slot + 1]
@@ -80,8 +81,10 @@ def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], l
     x[: s.FLOATS], i[: s.INTEGERS] = _numbers(parts["slots"], s.FLOATS, s.INTEGERS)
     for slot, value in zip(s.OF_THIS_PROCESS, fresh, strict=True):
         i[slot] = value
+    for clock in layout.clocks:
+        _take_clock(clock, parts.get(f"clock:{clock.width_us}"), x, i)
     for ring in layout.rings:
-        _take_ring(ring, parts.get(f"ring:{ring.width_us}"), x, i)
+        _take_ring(ring, parts.get(_name(ring)), x, i)
     _take_baselines(layout, parts, x, i)
     for block in _blocks(layout):
         part = parts.get(block.name)
@@ -90,28 +93,56 @@ def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], l
                 i[slot] = 0
         else:
             x[block.offset : block.offset + block.length], _ = _numbers(part, block.length, 0)
-    # The finest ring may be new: its first roll sets the next edge.
-    opened = i[layout.rings[0].slot] if layout.rings else -1
-    i[s.NEXT_EDGE] = (opened + 1) * layout.rings[0].width_us if opened >= 0 else 0
+    # The finest clock may be new: its first roll sets the next edge.
+    opened = i[layout.clocks[0].slot] if layout.clocks else -1
+    i[s.NEXT_EDGE] = (opened + 1) * layout.clocks[0].width_us if opened >= 0 else 0
     return x, i
 
 
-def _take_ring(ring: Ring, part: bytes | None, x: list[float], i: list[int]) -> None:
-    """Copy the edges that both rings hold; a longer ring is kept only since its oldest edge."""
+def _name(ring: Ring) -> str:
+    return f"ring:{ring.group.name}:{ring.clock.width_us}"
+
+
+def _edges(ring: Ring, x: list[float], i: list[int]) -> list[float]:
+    """Return the edges of all bins that are kept, oldest first: the same whichever places they stand at."""
+    clock, count = ring.clock, ring.group.columns
+    found: list[float] = []
+    first = clock.slot + s.CLOCK_HEAD
+    for number in (*range(i[clock.slot + 1], clock.size), *range(i[clock.slot + 1])):
+        start = ring.offset + i[first + number] * count
+        found += x[start : start + count]
+    return found
+
+
+def _take_clock(clock: Clock, part: bytes | None, x: list[float], i: list[int]) -> None:
+    """Go on with the open bin; each place holds its own edge."""
     if part is None:
         return
-    size = (len(part) // 8 - 2 * _RING_HEAD) // s.COLUMNS
-    floats, (newest, since) = _numbers(part, _RING_HEAD + size * s.COLUMNS, _RING_HEAD)
-    i[ring.slot], i[ring.slot + 1] = newest, since
+    x[clock.top : clock.top + _CLOCK_FLOATS], (i[clock.slot],) = _numbers(part, _CLOCK_FLOATS, 1)
+    if i[clock.slot] >= 0:
+        i[clock.slot + 1] = i[clock.slot] % clock.size
+        first = clock.slot + s.CLOCK_HEAD
+        i[first : first + clock.size] = range(clock.size)
+
+
+def _take_ring(ring: Ring, part: bytes | None, x: list[float], i: list[int]) -> None:
+    """Copy the edges that both rings hold; a longer ring is kept only since its oldest edge, a new one since now."""
+    clock, count, first = ring.clock, ring.group.columns, ring.group.first
+    newest = i[clock.slot]
     if newest < 0:
         return
-    if ring.size > size:
-        i[ring.slot + 1] = max(since, (newest - size + 1) * ring.width_us)
-    for number in range(newest - ring.size, newest):
-        source = _RING_HEAD + (max(number, newest - size) % size) * s.COLUMNS
-        target = ring.ring + (number % ring.size) * s.COLUMNS
-        x[target : target + s.COLUMNS] = floats[source : source + s.COLUMNS]
-    x[ring.top : ring.top + _RING_HEAD] = floats[:_RING_HEAD]
+    now = x[first : first + count]
+    if part is None:
+        i[ring.since] = i[s.AT]
+        x[ring.offset : ring.offset + clock.size * count] = now * clock.size
+        return
+    size = (len(part) // 8 - 1) // count
+    floats, (since,) = _numbers(part, size * count, 1)
+    i[ring.since] = since if clock.size <= size else max(since, (newest - size + 1) * clock.width_us)
+    for number in range(newest - clock.size, newest):
+        source = max(number - newest + size, 0) * count
+        target = ring.offset + (number % clock.size) * count
+        x[target : target + count] = floats[source : source + count]
 
 
 def _take_baselines(layout: Layout, parts: Mapping[str, bytes], x: list[float], i: list[int]) -> None:

@@ -11,59 +11,86 @@ from typing import Final
 __all__: list[str] = []
 
 # Totals since the stream began. A window is total - total at its left edge: never negative, exactly 0 where nothing happened.
-VOLUME: Final = 0
-BUY_VOLUME: Final = 1
-TURNOVER: Final = 2
-BUY_TURNOVER: Final = 3
-TRADES: Final = 4
-UNSURE_VOLUME: Final = 5
-SQUARES: Final = 6
-RUSH_BUY_LEVELS: Final = 7
-RUSH_SELL_LEVELS: Final = 8
-RUSH_BUY_ORDERS: Final = 9
-RUSH_SELL_ORDERS: Final = 10
-RUSH_BUY_SECONDS: Final = 11
-RUSH_SELL_SECONDS: Final = 12
-INSIDE_VOLUME: Final = 13
-CHURN: Final = 14
-REMOVED_BID: Final = 15
-REMOVED_ASK: Final = 16
-CROSSINGS: Final = 17
-GAPS: Final = 18
-DOWN_TRADES: Final = 19
-DOWN_BOOK: Final = 20
-SUMS: Final = 21
-# Last values, kept at every edge.
-PRICE: Final = 21
-MID: Final = 22
-HIGH: Final = 23
-LOW: Final = 24
-COLUMNS: Final = 25
+# They lie in groups, each kept at a window's edges only where a leaf reads one of its columns there (see `groups`). A group ends
+# with its own copies of the time in which trades and the book were lost, so that a leaf reads one ring only.
+# What the price did: last values kept at every edge first, then totals.
+HIGH: Final = 0
+LOW: Final = 1
+SQUARES: Final = 2
+RANGE_DOWN: Final = 3
+# The book's middle.
+MID: Final = 5
+QUOTES_DOWN: Final = 6
+# What traded.
+PRICE: Final = 8
+VOLUME: Final = 9
+BUY_VOLUME: Final = 10
+TURNOVER: Final = 11
+BUY_TURNOVER: Final = 12
+TRADES: Final = 13
+UNSURE_VOLUME: Final = 14
+TRADES_DOWN: Final = 15
+# Levels that takers swept.
+RUSH_BUY_LEVELS: Final = 17
+RUSH_SELL_LEVELS: Final = 18
+RUSH_BUY_ORDERS: Final = 19
+RUSH_SELL_ORDERS: Final = 20
+RUSH_BUY_SECONDS: Final = 21
+RUSH_SELL_SECONDS: Final = 22
+SWEPT_BUY: Final = 23
+SWEPT_SELL: Final = 24
+SWEEPS_DOWN: Final = 25
+# What happened in the book.
+INSIDE_VOLUME: Final = 27
+CHURN: Final = 28
+REMOVED_BID: Final = 29
+REMOVED_ASK: Final = 30
+CROSSINGS: Final = 31
+MESSAGES: Final = 32
+FLOW_IMBALANCE: Final = 33
+ADDED_BID: Final = 34
+ADDED_ASK: Final = 35
+BOOK_DOWN: Final = 36
+# How flow and price went together.
+PATH: Final = 38
+MIRRORED: Final = 39
+FLOW_RETURN: Final = 40
+FLOW_SQUARES: Final = 41
+BAR_IMPACT: Final = 42
+BARS: Final = 43
+BAR_RANGES: Final = 44
+BARS_DOWN: Final = 45
+# What became of the data.
+GAPS: Final = 47
+EVENTS: Final = 48
+LATE_EVENTS: Final = 49
+DATA_DOWN: Final = 50
+COLUMNS: Final = 52
 
 # Single floats.
-OPEN_HIGH: Final = 25
-OPEN_LOW: Final = 26
-EWMA: Final = 27
-EWMA_PRICE: Final = 28
-SECOND_CLOSE: Final = 29
-BUYER_PRICE: Final = 30
-SELLER_PRICE: Final = 31
-TICK: Final = 32
-TICK_SEEN: Final = 33
-USD_RATE: Final = 34
-VOLUME_24H: Final = 35
-BETA_XY: Final = 36
-BETA_XX: Final = 37
-MINUTE_PRICE: Final = 38
-MINUTE_REFERENCE: Final = 39
-EVALUATED_PRICE: Final = 40
-BID: Final = 41
-ASK: Final = 42
-PAST_BUYER_PRICE: Final = 43
-PAST_SELLER_PRICE: Final = 44
-PAIR_PRICE: Final = 45
-PAIR_REFERENCE: Final = 46
-FLOATS: Final = 47
+OPEN_HIGH: Final = 52
+OPEN_LOW: Final = 53
+EWMA: Final = 54
+EWMA_PRICE: Final = 55
+SECOND_CLOSE: Final = 56
+BUYER_PRICE: Final = 57
+SELLER_PRICE: Final = 58
+TICK: Final = 59
+TICK_SEEN: Final = 60
+USD_RATE: Final = 61
+VOLUME_24H: Final = 62
+BETA_XY: Final = 63
+BETA_XX: Final = 64
+MINUTE_PRICE: Final = 65
+MINUTE_REFERENCE: Final = 66
+EVALUATED_PRICE: Final = 67
+BID: Final = 68
+ASK: Final = 69
+PAST_BUYER_PRICE: Final = 70
+PAST_SELLER_PRICE: Final = 71
+PAIR_PRICE: Final = 72
+PAIR_REFERENCE: Final = 73
+FLOATS: Final = 74
 
 # Integers. Times are microseconds; NEVER stands for "not covered since any time".
 AT: Final = 0
@@ -148,19 +175,35 @@ P_USUAL_SPREAD: Final = 8
 P_LEAVES: Final = 9
 P_LEAF_COUNT: Final = 10
 PLAN_HEAD: Final = 16
-# One ring in the plan.
-RING_STRIDE: Final = 5
+# One clock in the plan: all rings of one width. `R_GROUPS` to `R_GROUPS_END`: the records of its rings in the plan; `R_HAS_RANGE`
+# whether one holds highs and lows.
+RING_STRIDE: Final = 7
 R_WIDTH: Final = 0
 R_SIZE: Final = 1
-R_RING: Final = 2
-R_SLOT: Final = 3
-R_TOP: Final = 4
-# One window in the plan.
+R_SLOT: Final = 2
+R_TOP: Final = 3
+R_GROUPS: Final = 4
+R_GROUPS_END: Final = 5
+R_HAS_RANGE: Final = 6
+# One ring of a clock: where its edges begin, its first column, how many, the first one that is a total, since when it is kept.
+GROUP_STRIDE: Final = 5
+G_RING: Final = 0
+G_FIRST: Final = 1
+G_COUNT: Final = 2
+G_SUMS: Final = 3
+G_SINCE: Final = 4
+# A clock's integers from its slot on: the open bin's number, its place, and for each place the edge that it holds.
+CLOCK_HEAD: Final = 2
+# One window in the plan. `W_RING` is where edge 0 would begin with column 0; `W_BACK` how many bins before the open one it begins.
 W_US: Final = 0
 W_WIDTH: Final = 1
 W_SIZE: Final = 2
 W_RING: Final = 3
 W_SLOT: Final = 4
+W_SINCE: Final = 5
+W_BACK: Final = 6
+W_COUNT: Final = 7
+WINDOW_SIZE: Final = 8
 # One baseline in the plan.
 BASELINE_STRIDE: Final = 8
 B_SOURCE: Final = 0
@@ -172,15 +215,15 @@ B_SLOT: Final = 5
 B_SINCE: Final = 6
 B_TABLE: Final = 7
 # One leaf in the plan; its window record begins at L_WINDOW.
-LEAF_STRIDE: Final = 12
+LEAF_STRIDE: Final = 15
 L_OP: Final = 0
 L_WINDOW: Final = 1
-L_A: Final = 6
-L_B: Final = 7
-L_SINCE: Final = 8
-L_BEGAN: Final = 9
-L_DOWN: Final = 10
-L_STREAM: Final = 11
+L_A: Final = 9
+L_B: Final = 10
+L_SINCE: Final = 11
+L_BEGAN: Final = 12
+L_DOWN: Final = 13
+L_STREAM: Final = 14
 CLEAN: Final = 0
 UNSEEN: Final = 1
 SEEN: Final = 2

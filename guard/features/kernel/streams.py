@@ -22,16 +22,16 @@ _MAINTENANCE: Final = int(Status.MAINTENANCE)
 _USD_RATE: Final = int(Status.USD_RATE)
 _VOLUME_24H: Final = int(Status.VOLUME_24H)
 
-# Of each stream: since (unbroken), began (first ever), lost (moment of the loss, -1 = live), down (column of lost time). A number
-# that is no channel changes nothing.
+# Of each stream: since (unbroken), began (first ever), lost (moment of the loss, -1 = live), down (which column of a group's lost
+# time). A number that is no channel changes nothing.
 
 
 def begin(x: Floats, i: Integers, channel: int) -> None:
     """Take note that a stream delivers: from now on it is covered, if it was not."""
     if channel in (_ALL, _TRADES):
-        _begin(x, i, s.TRADES_SINCE, s.TRADES_BEGAN, s.TRADES_LOST, s.DOWN_TRADES)
+        _begin(x, i, s.TRADES_SINCE, s.TRADES_BEGAN, s.TRADES_LOST, 0)
     if channel in (_ALL, _BOOK):
-        _begin(x, i, s.BOOK_SINCE, s.BOOK_BEGAN, s.BOOK_LOST, s.DOWN_BOOK)
+        _begin(x, i, s.BOOK_SINCE, s.BOOK_BEGAN, s.BOOK_LOST, 1)
 
 
 def _begin(x: Floats, i: Integers, since: int, began: int, lost: int, down: int) -> None:
@@ -43,8 +43,19 @@ def _begin(x: Floats, i: Integers, since: int, began: int, lost: int, down: int)
     if i[began] == s.NEVER:
         i[began] = at
     elif i[lost] >= 0:
-        x[down] += float(max(0, at - i[lost]))
+        _lose(x, down, float(max(0, at - i[lost])))
     i[lost] = -1
+
+
+def _lose(x: Floats, down: int, us: float) -> None:
+    """Add lost time to the copies of all groups."""
+    x[s.RANGE_DOWN + down] += us
+    x[s.QUOTES_DOWN + down] += us
+    x[s.TRADES_DOWN + down] += us
+    x[s.SWEEPS_DOWN + down] += us
+    x[s.BOOK_DOWN + down] += us
+    x[s.BARS_DOWN + down] += us
+    x[s.DATA_DOWN + down] += us
 
 
 def _end(i: Integers, since: int, lost: int) -> None:
@@ -69,9 +80,9 @@ def gap(x: Floats, i: Integers, channel: int, last_good: int) -> None:
     """Note that events between `last_good` (0 = unknown) and now are missing; the stream itself delivers."""
     x[s.GAPS] += 1.0
     if channel in (_ALL, _TRADES):
-        _break(x, i, s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES, last_good)
+        _break(x, i, s.TRADES_SINCE, s.TRADES_BEGAN, 0, last_good)
     if channel in (_ALL, _BOOK):
-        _break(x, i, s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK, last_good)
+        _break(x, i, s.BOOK_SINCE, s.BOOK_BEGAN, 1, last_good)
 
 
 def _break(x: Floats, i: Integers, since: int, began: int, down: int, last_good: int) -> None:
@@ -80,7 +91,7 @@ def _break(x: Floats, i: Integers, since: int, began: int, down: int, last_good:
         return
     at = i[s.AT]
     if last_good > 0:
-        x[down] += float(max(0, at - max(last_good, i[began])))
+        _lose(x, down, float(max(0, at - max(last_good, i[began]))))
     i[since] = at
     if since == s.BOOK_SINCE:
         _empty(i)

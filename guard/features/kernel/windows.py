@@ -1,11 +1,15 @@
-"""Windows: rings of bin edges, each edge a copy of the columns as they stood when the bin closed."""
+"""Windows: rings of bin edges, each edge a copy of some columns as they stood when the bin closed.
+
+A clock is all rings of one width: they close their bins together. For each bin it keeps the number of an edge in its rings, so that
+bins in which nothing happened cost one integer each. A window begins a fixed number of bins before the open one.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy
+from guard.features.kernel.blocks import copy, repeat
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
@@ -17,15 +21,13 @@ _PARTIAL_COVERAGE: Final = 0.9
 
 
 def roll(x: Floats, i: Integers, p: Integers, at: int) -> None:
-    """Close every bin that event time has passed, finest ring first."""
-    rings = p[s.P_RINGS]
+    """Close every bin that event time has passed, finest clock first."""
+    clocks = p[s.P_RINGS]
     count = p[s.P_RING_COUNT]
     above_high = s.NAN
     above_low = s.NAN
     price = x[s.PRICE]
-    for r in range(rings, rings + count * s.RING_STRIDE, s.RING_STRIDE):
-        width = p[r]
-        slot = p[r + s.R_SLOT]
+    for r in range(clocks, clocks + count * s.RING_STRIDE, s.RING_STRIDE):
         top = p[r + s.R_TOP]
         high = x[top]
         low = x[top + 1]
@@ -36,81 +38,128 @@ def roll(x: Floats, i: Integers, p: Integers, at: int) -> None:
             if not low <= above_low:
                 low = above_low
                 x[top + 1] = low
-        now = at // width
-        opened = i[slot]
-        if now <= opened:
+        width = p[r]
+        slot = p[r + s.R_SLOT]
+        upcoming = i[slot] + 1
+        if at < upcoming * width:
             break
-        size = p[r + s.R_SIZE]
-        ring = p[r + s.R_RING]
-        i[slot] = now
-        if opened < 0:
-            i[slot + 1] = at
-            _fill(x, ring, size, 0, size)
+        if upcoming == 0:
+            _open(x, i, p, r, at)
             continue
+        size = p[r + s.R_SIZE]
+        places = slot + s.CLOCK_HEAD
+        place = i[slot + 1]
+        number = i[places + (place if place > 0 else size) - 1] + 1
+        if number == size:
+            number = 0
+        i[places + place] = number
         x[s.HIGH] = high
         x[s.LOW] = low
-        copy(x, ring + (opened % size) * s.COLUMNS, 0, s.COLUMNS)
-        x[s.HIGH] = price
-        x[s.LOW] = price
-        if now - opened > 1:
-            _fill(x, ring, size, opened + 1, min(now - opened - 1, size))
+        _keep(x, p, r, number)
+        i[slot] = upcoming
+        i[slot + 1] = place + 1 if place + 1 < size else 0
+        if at >= (upcoming + 1) * width:
+            _pass(x, i, p, r, at, number)
         x[top] = price
         x[top + 1] = price
         above_high = high
         above_low = low
     if count > 0:
-        i[s.NEXT_EDGE] = (i[p[rings + s.R_SLOT]] + 1) * p[rings]
+        i[s.NEXT_EDGE] = (i[p[clocks + s.R_SLOT]] + 1) * p[clocks]
 
 
-def _fill(x: Floats, ring: int, size: int, first_bin: int, count: int) -> None:
-    """Write the columns as they stand to the edges of `count` bins in which nothing happened."""
-    start = first_bin % size
-    run = min(count, size - start)
-    _tile(x, ring + start * s.COLUMNS, run)
-    if count > run:
-        _tile(x, ring, count - run)
+def _open(x: Floats, i: Integers, p: Integers, r: int, at: int) -> None:
+    """Begin to keep the rings of a clock: all that was before is as it stands now."""
+    slot = p[r + s.R_SLOT]
+    size = p[r + s.R_SIZE]
+    now = at // p[r]
+    i[slot] = now
+    i[slot + 1] = now % size
+    repeat(i, slot + s.CLOCK_HEAD, size, 0)
+    _keep(x, p, r, 0)
+    for g in range(p[r + s.R_GROUPS], p[r + s.R_GROUPS_END], s.GROUP_STRIDE):
+        i[p[g + s.G_SINCE]] = at
 
 
-def _tile(x: Floats, start: int, count: int) -> None:
-    """Copy the columns `count` times to `start`, doubling the copied block each time."""
-    copy(x, start, 0, s.COLUMNS)
-    done = 1
-    while done < count:
-        step = min(done, count - done)
-        copy(x, start + done * s.COLUMNS, start, step * s.COLUMNS)
-        done += step
+def _pass(x: Floats, i: Integers, p: Integers, r: int, at: int, number: int) -> None:
+    """Go on to the bin of `at` past bins in which nothing happened; `number` is the last edge, which they share."""
+    size = p[r + s.R_SIZE]
+    slot = p[r + s.R_SLOT]
+    places = slot + s.CLOCK_HEAD
+    place = i[slot + 1]
+    now = at // p[r]
+    silent = now - i[slot]
+    price = x[s.PRICE]
+    if p[r + s.R_HAS_RANGE] and not (x[s.HIGH] == price and x[s.LOW] == price):
+        # They have no high but their price.
+        x[s.HIGH] = price
+        x[s.LOW] = price
+        number = number + 1 if number + 1 < size else 0
+        _keep(x, p, r, number)
+    if silent >= size:
+        repeat(i, places, size, number)
+    else:
+        run = min(silent, size - place)
+        repeat(i, places + place, run, number)
+        if silent > run:
+            repeat(i, places, silent - run, number)
+    i[slot] = now
+    i[slot + 1] = (place + silent) % size
+
+
+def _keep(x: Floats, p: Integers, r: int, number: int) -> None:
+    """Copy the columns as they stand to edge `number` of a clock's rings."""
+    for g in range(p[r + s.R_GROUPS], p[r + s.R_GROUPS_END], s.GROUP_STRIDE):
+        count = p[g + s.G_COUNT]
+        copy(x, p[g] + number * count, p[g + s.G_FIRST], count)
 
 
 def rebase(x: Floats, p: Integers) -> None:
     """Let all windowed totals begin at 0 again, so that a huge print costs later windows no precision."""
-    rings = p[s.P_RINGS]
-    for r in range(rings, rings + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
-        ring = p[r + s.R_RING]
-        for column in range(s.SUMS):
-            base = x[column]
-            # Where nothing was added there is nothing to take away.
-            if base != 0.0:
-                for at in range(ring + column, ring + column + p[r + s.R_SIZE] * s.COLUMNS, s.COLUMNS):
-                    x[at] -= base
-    for column in range(s.SUMS):
+    clocks = p[s.P_RINGS]
+    for r in range(clocks, clocks + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
+        size = p[r + s.R_SIZE]
+        for g in range(p[r + s.R_GROUPS], p[r + s.R_GROUPS_END], s.GROUP_STRIDE):
+            count = p[g + s.G_COUNT]
+            first = p[g + s.G_FIRST]
+            for column in range(p[g + s.G_SUMS], first + count):
+                base = x[column]
+                # Where nothing was added there is nothing to take away.
+                if base != 0.0:
+                    start = p[g] + column - first
+                    for at in range(start, start + size * count, count):
+                        x[at] -= base
+    price = x[s.PRICE]
+    mid = x[s.MID]
+    high = x[s.HIGH]
+    low = x[s.LOW]
+    for column in range(s.COLUMNS):
         x[column] = 0.0
+    x[s.PRICE] = price
+    x[s.MID] = mid
+    x[s.HIGH] = high
+    x[s.LOW] = low
 
 
 def edge(i: Integers, p: Integers, w: int) -> int:
-    """Return the offset of the columns at the left edge of the window whose record begins at `w`."""
-    return p[w + s.W_RING] + (((i[s.AT] - p[w]) // p[w + s.W_WIDTH] - 1) % p[w + s.W_SIZE]) * s.COLUMNS
+    """Return where column 0 would stand at the left edge of the window whose record begins at `w`."""
+    slot = p[w + s.W_SLOT]
+    place = i[slot + 1] - p[w + s.W_BACK]
+    if place < 0:
+        place += p[w + s.W_SIZE]
+    return p[w + s.W_RING] + i[slot + s.CLOCK_HEAD + place] * p[w + s.W_COUNT]
 
 
 def covered(x: Floats, i: Integers, p: Integers, w: int, since: int, began: int, down: int) -> int:
     """Return 1 where a stream's window may be read: up to 5 min it needs full coverage, a longer one 90 %.
 
     `since` is the integer slot of the moment from which the stream is unbroken, `began` of its first moment, `down` the column of
-    the time that was lost.
+    the time that was lost, in the window's group.
     """
     us = p[w]
     if us <= FULL_US:
         at = i[s.AT]
-        return 1 if at - i[since] >= us and at - i[p[w + s.W_SLOT] + 1] >= us else 0
+        return 1 if at - i[since] >= us and at - i[p[w + s.W_SINCE]] >= us else 0
     return 1 if share(x, i, p, w, since, began, down) >= _PARTIAL_COVERAGE else 0
 
 
@@ -120,7 +169,7 @@ def share(x: Floats, i: Integers, p: Integers, w: int, since: int, began: int, d
         return 0.0
     at = i[s.AT]
     us = p[w]
-    lasted = min(at - i[began], at - i[p[w + s.W_SLOT] + 1], us)
+    lasted = min(at - i[began], at - i[p[w + s.W_SINCE]], us)
     lost = x[down] - x[edge(i, p, w) + down]
     return max(0.0, (float(lasted) - lost) / float(us))
 
@@ -128,16 +177,28 @@ def share(x: Floats, i: Integers, p: Integers, w: int, since: int, began: int, d
 def window_high(x: Floats, i: Integers, p: Integers, w: int) -> float:
     """Return the highest price of a window."""
     width = p[w + s.W_WIDTH]
-    size = p[w + s.W_SIZE]
-    first = p[w + s.W_RING] + s.HIGH
     highest = x[s.PRICE]
-    rings = p[s.P_RINGS]
-    for r in range(rings, rings + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
-        if p[r] <= width and x[p[r + s.R_TOP]] > highest:
-            highest = x[p[r + s.R_TOP]]
-    for number in range((i[s.AT] - p[w]) // width, i[p[w + s.W_SLOT]]):
-        value = x[first + (number % size) * s.COLUMNS]
-        if value > highest:  # noqa: PLR1730 - `max` costs a call in a loop of up to 100 bins
+    clocks = p[s.P_RINGS]
+    for r in range(clocks, clocks + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
+        if p[r] > width:
+            break
+        highest = max(highest, x[p[r + s.R_TOP]])
+    size = p[w + s.W_SIZE]
+    slot = p[w + s.W_SLOT]
+    count = p[w + s.W_COUNT]
+    first = p[w + s.W_RING] + s.HIGH
+    start = slot + s.CLOCK_HEAD
+    end = start + i[slot + 1]
+    begin = end - p[w + s.W_BACK] + 1
+    if begin < start:
+        for place in range(begin + size, start + size):
+            value = x[first + i[place] * count]
+            if value > highest:  # noqa: PLR1730 - `max` costs a call in a loop of up to 100 bins
+                highest = value
+        begin = start
+    for place in range(begin, end):
+        value = x[first + i[place] * count]
+        if value > highest:  # noqa: PLR1730 - likewise
             highest = value
     return highest
 
@@ -145,15 +206,27 @@ def window_high(x: Floats, i: Integers, p: Integers, w: int) -> float:
 def window_low(x: Floats, i: Integers, p: Integers, w: int) -> float:
     """Return the lowest price of a window."""
     width = p[w + s.W_WIDTH]
-    size = p[w + s.W_SIZE]
-    first = p[w + s.W_RING] + s.LOW
     lowest = x[s.PRICE]
-    rings = p[s.P_RINGS]
-    for r in range(rings, rings + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
-        if p[r] <= width and x[p[r + s.R_TOP] + 1] < lowest:
-            lowest = x[p[r + s.R_TOP] + 1]
-    for number in range((i[s.AT] - p[w]) // width, i[p[w + s.W_SLOT]]):
-        value = x[first + (number % size) * s.COLUMNS]
+    clocks = p[s.P_RINGS]
+    for r in range(clocks, clocks + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
+        if p[r] > width:
+            break
+        lowest = min(lowest, x[p[r + s.R_TOP] + 1])
+    size = p[w + s.W_SIZE]
+    slot = p[w + s.W_SLOT]
+    count = p[w + s.W_COUNT]
+    first = p[w + s.W_RING] + s.LOW
+    start = slot + s.CLOCK_HEAD
+    end = start + i[slot + 1]
+    begin = end - p[w + s.W_BACK] + 1
+    if begin < start:
+        for place in range(begin + size, start + size):
+            value = x[first + i[place] * count]
+            if value < lowest:  # noqa: PLR1730 - likewise
+                lowest = value
+        begin = start
+    for place in range(begin, end):
+        value = x[first + i[place] * count]
         if value < lowest:  # noqa: PLR1730 - likewise
             lowest = value
     return lowest

@@ -14,6 +14,7 @@ from features.kernel.subset import jitted
 from guard.features.fields import FIELDS, FIELDS_BY_NAME
 from guard.features.kernel import readers
 from guard.features.kernel import slots as s
+from guard.features.kernel.groups import GROUP_OF, GROUPS
 from guard.features.kernel.layout import Layout
 from guard.features.kernel.readers import READERS, TABLE, encoded, read_leaf
 from guard.features.kernel.sizes import PRINTS_CAP
@@ -58,7 +59,9 @@ class Markets:
         x[:] = dice.lognormal(0.0, 1.0, len(x)).tolist()
         for slot in dice.integers(0, s.FLOATS, 6).tolist() * int(dice.random() < 0.5):
             x[slot] = s.NAN
-        x[s.DOWN_TRADES] = x[s.DOWN_BOOK] = float(dice.integers(0, 100)) * SECOND
+        lost = float(dice.integers(0, 100)) * SECOND
+        for group in GROUPS.values():
+            x[group.down] = x[group.down + 1] = lost
         if dice.random() < 0.8:
             x[s.BID], x[s.MID], x[s.ASK] = 0.99, 1.0, 1.01
         for slot in (s.AT, s.TRADES_SINCE, s.BOOK_SINCE, s.TRADES_BEGAN, s.BOOK_BEGAN, s.EWMA_BEGAN, s.EWMA_AT):
@@ -73,9 +76,13 @@ class Markets:
         i[s.BOOK_OK], i[s.CROSSED] = int(dice.random() < 0.8), int(dice.random() < 0.2)
         i[s.PRINTS_COUNT], i[s.PRINTS_TAIL] = int(dice.integers(0, PRINTS_CAP)), int(dice.integers(0, PRINTS_CAP))
         i[s.REFERENCE] = int(dice.integers(-1, count))
+        for clock in self.layout.clocks:
+            i[clock.slot] = NOW // clock.width_us - int(dice.random() < 0.2)
+            i[clock.slot + 1] = int(dice.integers(0, clock.size))
+            first = clock.slot + s.CLOCK_HEAD
+            i[first : first + clock.size] = dice.integers(0, clock.size, clock.size).tolist()
         for ring in self.layout.rings:
-            i[ring.slot] = NOW // ring.width_us - int(dice.random() < 0.2)
-            i[ring.slot + 1] = NOW - int(dice.integers(0, 3_000)) * SECOND
+            i[ring.since] = NOW - int(dice.integers(0, 3_000)) * SECOND
         return x, i
 
     def places(self) -> list[tuple[Leaf, int]]:
@@ -99,7 +106,7 @@ def test_the_dispatch_calls_the_reader_of_each_number(monkeypatch: pytest.Monkey
     assert [read_leaf([], [], [], [], [op], [], 0, 0) for op in range(len(READERS))] == list(map(float, range(len(READERS))))
 
 
-def test_a_record_has_twelve_numbers_and_its_float_stands_in_the_plan() -> None:
+def test_a_record_has_fifteen_numbers_and_its_float_stands_in_the_plan() -> None:
     layout = Layout(LEAVES)
     q = [7.0]
     record = encoded(layout, Leaf("depth", (0.01, "ask")), q)
@@ -135,7 +142,7 @@ def test_plain_readers_and_jitted_dispatch_give_the_same_bits_and_change_nothing
 
 
 def test_totals_written_out_equal_the_difference_at_the_edge_where_the_window_is_covered() -> None:
-    streams = {"trades": (s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES), "book": (s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK)}
+    streams = {"trades": (s.TRADES_SINCE, s.TRADES_BEGAN, 0), "book": (s.BOOK_SINCE, s.BOOK_BEGAN, 1)}
     columns = {"volume": [s.VOLUME], "crossings": [s.CROSSINGS], "rush": [s.RUSH_BUY_LEVELS, s.RUSH_SELL_LEVELS]}
     durations = (SECOND, 300 * SECOND, 301 * SECOND, 1_800 * SECOND)
     leaves = [Leaf(name, (us, "both") if name == "rush" else (us,)) for name in columns for us in durations]
@@ -146,7 +153,8 @@ def test_totals_written_out_equal_the_difference_at_the_edge_where_the_window_is
             x, i = at.X[row], at.I[row]
             w = place + s.L_WINDOW
             wanted = s.NAN
-            if covered(x, i, at.p, w, *streams[FIELDS_BY_NAME[leaf.field].stream]):
+            since, began, down = streams[FIELDS_BY_NAME[leaf.field].stream]
+            if covered(x, i, at.p, w, since, began, GROUPS[GROUP_OF[leaf.field]].down + down):
                 grown = [x[column] - x[edge(i, at.p, w) + column] for column in columns[leaf.field]]
                 wanted = sum(grown[1:], grown[0])
             found = READERS[at.p[place]](at.X, at.I, x, i, at.p, at.q, place, NOW)
@@ -191,7 +199,7 @@ def test_no_reader_divides_by_zero() -> None:
         for slot in (s.TRADES_SINCE, s.BOOK_SINCE, s.TRADES_BEGAN, s.BOOK_BEGAN, s.EWMA_BEGAN):
             i[slot] = 0
         for ring in at.layout.rings:
-            i[ring.slot + 1] = 0
+            i[ring.since] = 0
     for leaf, place in at.places():
         for x, i in zip(at.X, at.I, strict=True):
             found = READERS[at.p[place]](at.X, at.I, x, i, at.p, at.q, place, NOW)

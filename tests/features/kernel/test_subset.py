@@ -12,6 +12,7 @@ from features.kernel.subset import jitted
 
 from guard.features.kernel import baselines, blocks, prints, reference, removals, sizes, streams, trades, windows
 from guard.features.kernel import slots as s
+from guard.features.kernel.groups import GROUPS
 
 pytest.importorskip("numba", reason="numba is not installed: only the plain form runs here")
 np = pytest.importorskip("numpy")
@@ -40,15 +41,22 @@ def _jitted() -> dict[str, Any]:
 def _plan() -> SimpleNamespace:
     """Write a plan by hand: three rings, three windows, four baselines, removals and prints."""
     floats, integers = s.FLOATS, s.INTEGERS
+    groups = ((GROUPS["range"], GROUPS["trades"]), (GROUPS["range"], GROUPS["book"]), (GROUPS["range"],))
+    clocks: list[list[int]] = []
     rings: list[int] = []
     found = []
-    for width, size in ((50_000, 101), (SECOND, 121), (15 * SECOND, 61)):
-        top = floats if rings else s.OPEN_HIGH
-        floats += 2 if rings else 0
-        rings += [width, size, floats, integers, top]
-        found.append((width, size, floats, integers))
-        floats += size * s.COLUMNS
-        integers += 2
+    for (width, size), kept in zip(((50_000, 101), (SECOND, 91), (15 * SECOND, 61)), groups, strict=True):
+        top = floats if clocks else s.OPEN_HIGH
+        floats += 2 if clocks else 0
+        begin = s.PLAN_HEAD + 3 * s.RING_STRIDE + len(rings)
+        clocks.append([width, size, integers, top, begin, begin + len(kept) * s.GROUP_STRIDE, 1])
+        slot = integers
+        integers += s.CLOCK_HEAD + size
+        found.append((width, size, floats - kept[0].first, slot, integers, kept[0].columns))
+        for group in kept:
+            rings += [floats, group.first, group.columns, group.sums, integers]
+            floats += size * group.columns
+            integers += 1
     edges = [2.0 ** ((step - s.BUCKET_BASE) / 8) for step in range(s.BUCKET_COUNT)]
     items: list[int] = []
     for source, bin_us, since in (
@@ -67,24 +75,27 @@ def _plan() -> SimpleNamespace:
         floats += length
     p = [0] * s.PLAN_HEAD
     p[s.P_RINGS], p[s.P_RING_COUNT] = len(p), 3
-    p += rings
+    p += [number for clock in clocks for number in clock] + rings
     p[s.P_BASELINES], p[s.P_BASELINE_COUNT] = len(p), 4
     p += items
     p[s.P_PENDING], p[s.P_FILLS], p[s.P_PRINTS] = parts
     marks = []
-    for us, ring in ((5 * SECOND, found[0]), (90 * SECOND, found[1]), (600 * SECOND, found[2])):
+    for us, window in ((5 * SECOND, found[0]), (90 * SECOND, found[1]), (600 * SECOND, found[2])):
         marks.append(len(p))
-        p += [us, *ring]
+        width, size, ring, slot, since, count = window
+        p += [us, width, size, ring, slot, since, us // width + 1, count]
     x, i = [0.0] * floats, [0] * integers
-    for slot in (*range(s.PRICE, s.COLUMNS), *range(s.COLUMNS, s.FLOATS)):
-        x[slot] = s.NAN
+    x[s.COLUMNS : s.FLOATS] = [s.NAN] * (s.FLOATS - s.COLUMNS)
+    x[s.PRICE] = x[s.MID] = x[s.HIGH] = x[s.LOW] = s.NAN
     x[s.BETA_XY] = x[s.BETA_XX] = 0.0
     for slot in (s.TRADES_SINCE, s.BOOK_SINCE, s.TRADES_BEGAN, s.BOOK_BEGAN, s.NEXT_CLOSE, s.EWMA_BEGAN):
         i[slot] = s.NEVER
     i[s.TRADES_LOST] = i[s.BOOK_LOST] = -1
-    for at in range(0, len(rings), 5):
-        x[rings[at + 4]] = x[rings[at + 4] + 1] = s.NAN
-        i[rings[at + 3]], i[rings[at + 3] + 1] = -1, s.NEVER
+    for clock in clocks:
+        x[clock[s.R_TOP]] = x[clock[s.R_TOP] + 1] = s.NAN
+        i[clock[s.R_SLOT]] = -1
+    for at in range(s.G_SINCE, len(rings), s.GROUP_STRIDE):
+        i[rings[at]] = s.NEVER
     for at in range(0, len(items), 8):
         i[items[at + 5]] = -1
         x[items[at + 4]] = 1.0
@@ -187,7 +198,7 @@ def _news(twins: Twins, rng: Any) -> None:  # noqa: ANN401
 
 def _read(twins: Twins) -> None:
     """Ask both markets everything."""
-    streams_of = ((s.TRADES_SINCE, s.TRADES_BEGAN, s.DOWN_TRADES), (s.BOOK_SINCE, s.BOOK_BEGAN, s.DOWN_BOOK))
+    streams_of = ((s.TRADES_SINCE, s.TRADES_BEGAN, s.RANGE_DOWN), (s.BOOK_SINCE, s.BOOK_BEGAN, s.RANGE_DOWN + 1))
     for w in twins.windows:
         for name in ("window_high", "window_low"):
             twins.call(f"windows.{name}", "xip", w)
