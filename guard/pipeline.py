@@ -108,6 +108,10 @@ class Pipeline:
         self.engine.load(program, self.now_us)
         return self._decision()
 
+    def accelerate(self) -> None:
+        """Run the kernel compiled from now on; the decisions stay the same. Raises as `Kernel.accelerate` does."""
+        self.engine.accelerate()
+
     def announce(self, key: str, title: str, body: str, level: Level, now_us: int) -> Decision:
         """Tell people about guard itself: a feed that died, rules that are broken, a ledger that cannot be written."""
         self._fire(now_us)
@@ -253,7 +257,7 @@ class Pipeline:
         return {
             "now_us": self.now_us,
             "engine": self.engine.save(),
-            "isolation": self.isolation.save(),
+            "isolation": self.isolation.save(self.now_us),
             "alerts": self.alerts.save(),
         }
 

@@ -110,9 +110,8 @@ def _age(milliseconds: float) -> str:
 
 
 def _notes(status: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if status["rules"]["problem"]:
-        lines.append(f"[bold red]rules:[/] {escape(status['rules']['problem'])}")
+    parts = (("rules", "[bold red]rules:[/]"), ("engine", "[yellow]compiled code failed, the engine runs plain:[/]"))
+    lines = [f"{title} {escape(status[part]['problem'])}" for part, title in parts if status[part]["problem"]]
     for feed in status["feeds"]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")
@@ -141,4 +140,5 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
     for name, health in status["channels"].items():
         if health["failing"]:
             lines.append(f"[bold red]alert channel {escape(name)} does not deliver:[/] {escape(str(health['error']))}")
+    lines.append(f"[dim]engine: {status['engine']['form']}[/]")
     return lines

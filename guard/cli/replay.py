@@ -27,8 +27,11 @@ _REFERENCE = "BTC/USDT"
 @click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets of CSV files appear.")
 @click.option("--rules", "rules_folder", type=click.Path(exists=True, path_type=Path), help="Folder of rule packs instead of ours.")
 @click.option("--batch", "batch_rows", default=16_384, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
+@click.option("--jit/--no-jit", default=None, help="Run compiled, or not; by default where compiled code is there (guard warm).")
 @click.pass_obj
-def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: Path | None, batch_rows: int) -> int:
+def replay(
+    output: Output, files: Sequence[Path], exchange: str, rules_folder: Path | None, batch_rows: int, *, jit: bool | None
+) -> int:
     """Show what the rules make of recordings.
 
     FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount, and recordings in Parquet;
@@ -41,7 +44,9 @@ def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: P
     write = output.line if output.is_json else _printer(output)
     tape = opened_tape(files, exchange=exchange)
     settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
-    run = Replay(Pipeline(_program(rules_folder), settings), batch_rows=batch_rows, write=write)
+    is_jitted = _is_compiled(output) if jit is None else jit
+    pipeline = Pipeline(_program(rules_folder), settings, jit=is_jitted)
+    run = Replay(pipeline, batch_rows=batch_rows, write=write, takes_arrays=is_jitted)
     try:
         summary = run.play(tape, clock=SystemClock())
         if output.is_json:
@@ -53,6 +58,16 @@ def replay(output: Output, files: Sequence[Path], exchange: str, rules_folder: P
         # Whoever reads has seen enough (head); otherwise Python would complain of the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return Exit.OK
+
+
+def _is_compiled(output: Output) -> bool:
+    """Whether compiled code is there; where it could be but is not, tell a person so."""
+    from guard.runtime.acceleration import is_ready, wanted
+
+    is_found = is_ready(os.environ)
+    if not is_found and not output.is_json and wanted(os.environ):
+        click.echo("this replay runs without compiled code; `guard warm`, once, makes replays several times faster", err=True)
+    return is_found
 
 
 def _program(folder: Path | None) -> Program:

@@ -122,6 +122,10 @@ class Engine:
                 return row, verdicts
         return None
 
+    def accelerate(self) -> None:
+        """Run the kernel compiled from now on; the verdicts stay the same. Raises as `Kernel.accelerate` does."""
+        self.kernel.accelerate()
+
     def _told(self, number: int) -> None:
         """Take a STATUS row in."""
         batch = self._batch

@@ -161,8 +161,9 @@ class IsolationManager:
                 due_us = min(max(due_us, now_us), quarantine.last_end_us)
             self._cases.schedule(case, due_us)
 
-    def save(self) -> dict[str, Any]:
-        """Return the whole state but the allow entries, ready for JSON."""
+    def save(self, now_us: int = 0) -> dict[str, Any]:
+        """Return the whole state but the allow entries, ready for JSON; as of `now_us`, up to which everything due has fired."""
+        self._move_on(now_us)
         return saving.save(self._cases, self._history, self._waiting, self._now_us)
 
     def load(self, saved: Mapping[str, Any]) -> None:
@@ -171,6 +172,10 @@ class IsolationManager:
 
     def _reset(self, now_us: int) -> None:
         self._cases, self._history, self._waiting, self._now_us = saving.Saved(Cases(), History(), [], now_us)
+
+    def _move_on(self, at_us: int) -> None:
+        self._now_us = max(self._now_us, at_us)
+        self._history.forget(self._now_us)
 
     def _catch_up(self, at_us: int) -> int:
         self._now_us = max(self._now_us, at_us)

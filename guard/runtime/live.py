@@ -109,6 +109,7 @@ class Live:
         self._trades_dropped = 0
         self._remembered: tuple[int, int] = (-1, -1)
         self._is_settled = False
+        self.engine_problem: str | None = None
         self._on_decision = on_decision
         self._published_us = 0
         self._pager = Pager(notify, clock, outbox.arrived)

@@ -62,6 +62,7 @@ def status_document(
         "lag_max_ms": live.lag_max_us // 1000,
         "clock_jump_ms": round(clock_jump_us / 1000),
         "console_failures": live.console_failures,
+        "engine": {"form": "compiled" if live.pipeline.engine.kernel.is_jitted else "plain", "problem": live.engine_problem},
         "rules": {"active": rulebook.active, "problem": rulebook.problem},
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
         "inlet": inlet_record(live),

@@ -15,6 +15,7 @@ from guard.api.server import OperatorServer
 from guard.errors import Unavailable
 from guard.model import Level
 from guard.pipeline import Pipeline
+from guard.runtime.acceleration import Acceleration
 from guard.runtime.clock import seeded_random
 from guard.runtime.feed import Feed
 from guard.runtime.live import Live
@@ -144,6 +145,7 @@ class RunningGuard:
             asyncio.create_task(self.rulebook.watch(self.clock), name="rules"),
             asyncio.create_task(self._reload_on(hangup), name="reload"),
             asyncio.create_task(self._open_channels(), name="channels"),
+            asyncio.create_task(self._accelerate(), name="acceleration"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.
@@ -162,6 +164,13 @@ class RunningGuard:
     async def _open_channels(self) -> None:
         """Load Apprise, which takes most of a second; a channel that it does not know ends guard with its error."""
         await self.notifier.open()
+        await asyncio.Event().wait()
+
+    async def _accelerate(self) -> None:
+        """Go over to compiled code once all else runs."""
+        acceleration = Acceleration(self.pipeline, is_idle=lambda: not self.live.inlet.waiting, clock=self.clock, env=self._env)
+        await acceleration.run()
+        self.live.engine_problem = acceleration.problem
         await asyncio.Event().wait()
 
     async def _reload_on(self, hangup: asyncio.Event) -> None:

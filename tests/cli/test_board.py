@@ -21,7 +21,9 @@ def status(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {
         "mode": "enforce", "watched": 1, "ready": 0, "events_per_second": 0.0, "feed_age_ms": None, "durable": True,
         "uptime_s": 3.0, "channels": {}, "inlet": {"book_rows_dropped": 9, "trades_dropped": 0, "books_unknown": 3},
-        "rules": {"active": 2, "problem": None}, "bypass": None, "feeds": [], "outbox": {}, "quarantines": [], "nearest": [],
+        "engine": {"form": "plain", "problem": None},
+        "rules": {"active": 2, "problem": None}, "bypass": None, "feeds": [], "outbox": {},
+        "quarantines": [], "nearest": [],
         "markets": [row], **changes,
     }  # fmt: skip
 
@@ -60,6 +62,7 @@ def test_trouble_is_written_out() -> None:
         "rules: own.yaml:2: [x] is unknown",
         "BYPASSED until 12:00",
         "2 waiting, 1 undeliverable",
+        "engine: plain",
     ):
         assert words in board
 

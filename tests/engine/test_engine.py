@@ -121,6 +121,22 @@ def test_a_reload_keeps_the_episode_of_an_unchanged_rule_and_drops_a_changed_one
     assert [episode.level for episode in feed.engine.watched[0].episodes] == [Level.NORMAL]
 
 
+def test_a_reload_keeps_the_timers_of_an_unchanged_rule() -> None:
+    more = program(BUSY + "\n  other: {when: trades(10s) > 100, level: warning}\n")
+    for reloads in ((), (21.5,), (21.5, 22.0, 31.0)):
+        feed = Feed()
+        burst(feed, 20)
+        for number, at_s in enumerate(reloads):
+            feed.until(at_s)
+            feed.engine.load(program() if number % 2 else more, T0 + int(at_s * S))
+        feed.until(60)
+        entered, ended = feed.told
+        assert entered == (22.2, "danger")
+        # A second is how often a market that falls silent is looked at; anew after each reload.
+        assert ended[1] == "normal"
+        assert 33 <= ended[0] <= 35
+
+
 SOFT = """
 rules:
   pump:

@@ -6,17 +6,13 @@ compiled is kept in a folder that is named by a hash of the package's source, so
 
 from __future__ import annotations
 
-import sys
 from functools import cache
-from hashlib import blake2b
 from importlib import import_module
-from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import numba
 import numpy as np
-import platformdirs
 from numba import carray
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -24,6 +20,7 @@ from numba.extending import intrinsic
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
 from guard.features.kernel.blocks import copy, copy_each, find, find_each, repeat, repeat_each
+from guard.features.kernel.compiled import cache_folder
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.fold import DUE, fold, take
 from guard.features.kernel.leaves import read_all
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
     from guard.features.kernel.rows import MakeScreen
     from guard.model.batch import Batch
 
-__all__ = ["JittedRows", "cache_folder"]
+__all__ = ["JittedRows", "functions"]
 
 _PACKAGE: Final = "guard.features.kernel"
 _MODULES: Final = (
@@ -45,21 +42,11 @@ _MODULES: Final = (
 )  # fmt: skip
 
 
-def cache_folder() -> Path:
-    """Return where compiled code is kept: one folder for each version of the kernel, of numba and of Python."""
-    digest = blake2b(digest_size=8)
-    package = Path(__file__).parent
-    for path in [*sorted(package.glob("*.py")), package.parent / "fields.py"]:
-        digest.update(path.read_bytes())
-    name = f"{digest.hexdigest()}-numba{numba.__version__}-py{sys.version_info.major}{sys.version_info.minor}"
-    return Path(platformdirs.user_cache_dir("guard")) / "kernel" / name
-
-
 @intrinsic  # type: ignore[untyped-decorator] # numba is untyped
 def _pointer(_context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's own types
     """Turn an address into a pointer."""
 
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own types
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(address), generate

@@ -9,10 +9,10 @@ from guard.errors import StateError
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
 from guard.features.kernel.layout import STREAM_BITS, Layout
-from guard.features.kernel.rows import PlainRows
+from guard.features.kernel.records import facts_in, facts_out
+from guard.features.kernel.rows import PlainRows, hand_over
 from guard.features.kernel.sections import VERSION, packed, unpacked
 from guard.features.kernel.windows import FULL_US, share
-from guard.model.market import Market, MarketClass, MarketFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from guard.features.kernel.rows import MakeScreen, Rows
     from guard.features.tables import Leaf
     from guard.model.batch import Batch
+    from guard.model.market import MarketFacts
 
 __all__ = ["Kernel"]
 
@@ -66,6 +67,8 @@ class Kernel:
         self._rows = _rows(jit=jit)
         self._rows.plan(self._layout)
         self._control = self._rows.control
+        self._batch: Batch | None = None
+        self._program: tuple[Sequence[int], Sequence[float], int, int] = ((), (), 0, 0)
 
     @property
     def is_jitted(self) -> bool:
@@ -186,7 +189,8 @@ class Kernel:
 
     def load(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
         """Take the rules' code into use; `signatures` is the largest number of rules of a market."""
-        self._rows.program(code, constants, registers, signatures)
+        self._program = (code, constants, registers, signatures)
+        self._rows.program(*self._program)
 
     def bind(self, row: int, program: int, make_screen: MakeScreen | None, *, looks: bool) -> None:
         """Tell where a market's rules begin in the code; `looks` says that time alone may make one fire."""
@@ -252,6 +256,23 @@ class Kernel:
 
     # State.
 
+    def accelerate(self) -> None:
+        """Run compiled from now on, in the same state; between two runs of the loop only.
+
+        Raises ImportError without numba and StateError where compiled code reads other values; the plain form runs on then.
+        """
+        if self.is_jitted:
+            return
+        rows = _rows(jit=True)
+        rows.plan(self._layout)
+        rows.program(*self._program)
+        hand_over(self._rows, rows, len(self))
+        for row, facts in enumerate(self._facts):
+            pairs = zip(rows.read(row, self.now_us), self.values(row, self.now_us), strict=True)
+            if any(ours != theirs and (ours == ours or theirs == theirs) for ours, theirs in pairs):
+                raise StateError(f"compiled code reads other values of {facts.market} than plain code does")
+        self._rows, self._control = rows, rows.control
+
     def adopt(self, leaves: Sequence[Leaf]) -> None:
         """Take other leaves into use: what both name keeps its state, what is new starts cold. Raises as the constructor does."""
         new, old = Layout(leaves), self._layout
@@ -269,7 +290,11 @@ class Kernel:
 
     def sections(self, row: int) -> dict[str, bytes]:
         """Return a market's state as named parts; see `guard.features.kernel.sections`."""
-        return packed(self._layout, *self._rows.row(row))
+        x, i = self._rows.row(row)
+        # Two kernels in the same state may have come there on different ways.
+        for slot in s.OF_THIS_PROCESS:
+            i[slot] = 0
+        return packed(self._layout, x, i)
 
     def take(self, row: int, parts: Mapping[str, bytes]) -> None:
         """Put a saved state in place of a market's; parts that are missing start cold. Raises StateError for a damaged part."""
@@ -289,7 +314,7 @@ class Kernel:
             "dirty": self._rows.dirty(),
             "markets": [
                 {
-                    "facts": _facts_out(facts),
+                    "facts": facts_out(facts),
                     "reference": self._references[row],
                     "due": self._rows.number(row, s.DUE),
                     "dirty": self._rows.number(row, s.DIRTY),
@@ -305,7 +330,7 @@ class Kernel:
             if state["version"] != VERSION:
                 raise StateError(f"the kernel's state has version {state['version']}; this guard reads version {VERSION}")
             markets = state["markets"]
-            facts = [_facts_in(market["facts"]) for market in markets]
+            facts = [facts_in(market["facts"]) for market in markets]
             rows = [unpacked(self._layout, {name: b64decode(part) for name, part in each["parts"].items()}) for each in markets]
             references = [market["reference"] for market in markets]
             dues = [(int(market["due"]), int(market["dirty"])) for market in markets]
@@ -360,25 +385,3 @@ def _bits(facts: MarketFacts) -> int:
 
 def _known(value: float | None) -> float:
     return s.NAN if value is None else value
-
-
-def _facts_out(facts: MarketFacts) -> dict[str, Any]:
-    return {
-        **facts._asdict(),
-        "market": str(facts.market),
-        "market_class": str(facts.market_class),
-        "tags": sorted(facts.tags),
-        "streams": sorted(facts.streams),
-    }
-
-
-def _facts_in(values: Mapping[str, Any]) -> MarketFacts:
-    return MarketFacts(
-        **{
-            **values,
-            "market": Market.parse(values["market"]),
-            "market_class": MarketClass(values["market_class"]),
-            "tags": frozenset(values["tags"]),
-            "streams": frozenset(values["streams"]),
-        }
-    )

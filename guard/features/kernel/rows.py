@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.features.kernel.layout import Layout
     from guard.model.batch import Batch
 
-__all__ = ["PlainRows", "Rows", "Screen", "columns_of"]
+__all__ = ["PlainRows", "Rows", "Screen", "columns_of", "hand_over"]
 
 if TYPE_CHECKING:
     # What the kernel's functions take: lists here, arrays of the same shape where they are jitted.
@@ -263,3 +263,17 @@ def columns_of(batch: Batch) -> tuple[Any, ...]:
     return (
         batch.kind, batch.market, batch.at_us, batch.received_us, batch.price, batch.amount, batch.side, batch.key, batch.flags,
     )  # fmt: skip
+
+
+def hand_over(source: Rows, target: Rows, count: int) -> None:
+    """Put `count` markets, what their rules said and the loop's state into `target`, which has plan and program but no market."""
+    for row in range(count):
+        x, i = source.row(row)
+        due = i[s.DUE]
+        i[s.DUE], i[s.HEAP_AT] = s.NEVER, -1
+        target.add(x, i)
+        target.sign(row, source.signatures(row))
+        target.set_due(row, due)
+    target.set_dirty(source.dirty(), source.control[loop.DIRTY_DUE])
+    for slot in (loop.NOW, loop.EVALUATIONS):
+        target.control[slot] = source.control[slot]

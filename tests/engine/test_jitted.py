@@ -1,0 +1,154 @@
+"""Plain and compiled: one source, the same decisions, the same state to the last byte."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+from engine.streams import batches, fresh, shipped, stream
+
+from guard.dsl import compile_rules, load_rules, shipped_packs
+from guard.model import AddQuarantine, Target, TargetKind
+from guard.runtime.lines import alert_line, lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from guard.dsl import Program
+    from guard.model import Decision
+    from guard.pipeline import Pipeline
+    from guard_sim.tape import Row
+
+pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed: there is no compiled form to compare")
+
+SEEDS = (1, 2, 3)
+SIZES = (1, 7, 1024)
+MINUTE_US = 60_000_000
+# One rule of ours is gone, one is new; the others stay as they are.
+OTHERS = """
+rules:
+  busy:
+    mode: enforce
+    when: trades(30s) >= 40
+    level: danger
+    for: 2s
+    clear: {when: trades(30s) < 10, for: 5s}
+    actions: {danger: [quarantine]}
+"""
+
+
+class Told:
+    """All that a pipeline decided, and the bytes of its state."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.lines: list[str] = []
+
+    def take(self, decision: Decision) -> None:
+        records = (*lines_of(decision), *map(alert_line, decision.deliveries))
+        self.lines += [json.dumps(record, sort_keys=True) for record in records]
+
+    def feed(self, rows: Sequence[Row], size: int) -> Told:
+        for batch in batches(rows, size):
+            self.take(self.pipeline.process(batch))
+        return self
+
+    def wait(self, minutes: int) -> Told:
+        self.take(self.pipeline.advance(self.pipeline.now_us + minutes * MINUTE_US))
+        return self
+
+    @property
+    def all(self) -> tuple[list[str], str]:
+        return self.lines, json.dumps(self.pipeline.save())
+
+
+@cache
+def whole(seed: int) -> tuple[list[str], str]:
+    """Return what the plain form makes of a stream in one piece."""
+    told = Told(fresh(jit=False)).feed(stream(seed), 1024).wait(10)
+    assert any('"quarantine"' in line for line in told.lines)
+    return told.all
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("size", SIZES)
+def test_the_decisions_and_the_state_are_those_of_the_plain_form(seed: int, size: int) -> None:
+    assert Told(fresh(jit=True)).feed(stream(seed), size).wait(10).all == whole(seed)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.97])
+@pytest.mark.parametrize("jit", [False, True], ids=["plain to compiled", "compiled to plain"])
+def test_a_state_of_one_form_goes_on_in_the_other(*, share: float, jit: bool) -> None:
+    rows = stream(1)
+    cut = int(len(rows) * share)
+    first = Told(fresh(jit=jit)).feed(rows[:cut], 1024)
+    second = Told(fresh(jit=not jit))
+    second.pipeline.restore(json.loads(json.dumps(first.pipeline.save())))
+    second.lines = first.lines
+    assert second.feed(rows[cut:], 1024).wait(10).all == whole(1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.97])
+def test_a_running_pipeline_goes_over_and_decides_the_same(share: float) -> None:
+    rows = stream(1)
+    cut = int(len(rows) * share)
+    told = Told(fresh(jit=False)).feed(rows[:cut], 7)
+    evaluations, before = told.pipeline.engine.evaluations, json.dumps(told.pipeline.save())
+    told.pipeline.accelerate()
+    assert told.pipeline.engine.kernel.is_jitted
+    assert (told.pipeline.engine.evaluations, json.dumps(told.pipeline.save())) == (evaluations, before)
+    told.pipeline.accelerate()
+    assert told.feed(rows[cut:], 7).wait(10).all == whole(1)
+
+
+def test_a_pipeline_goes_over_while_a_quarantine_waits_for_calm() -> None:
+    def told(*, is_accelerated: bool) -> tuple[list[str], str]:
+        at_work = Told(fresh(jit=False)).feed(stream(1), 1024)
+        if is_accelerated:
+            at_work.pipeline.accelerate()
+        return at_work.wait(30).wait(60).all
+
+    assert told(is_accelerated=True) == told(is_accelerated=False)
+
+
+def other_rules(folder: Path) -> Program:
+    """Return rules of which most are ours, one of ours is gone, and one is new."""
+    added = folder / "others.yaml"
+    added.write_text(OTHERS)
+    return compile_rules(load_rules([added, *(pack for pack in shipped_packs() if "spoofing" not in str(pack))]))
+
+
+@pytest.mark.parametrize("accelerates", [False, True], ids=["", "and go over"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_other_rules_mid_stream_decide_the_same(tmp_path: Path, *, seed: int, accelerates: bool) -> None:
+    others = other_rules(tmp_path)
+    rows = stream(seed)
+    third = len(rows) // 3
+
+    def told(*, jit: bool) -> tuple[list[str], str]:
+        at_work = Told(fresh(jit=jit)).feed(rows[:third], 1024)
+        at_work.take(at_work.pipeline.load(others, at_work.pipeline.now_us))
+        if accelerates and not jit:
+            at_work.pipeline.accelerate()
+        at_work.feed(rows[third : 2 * third], 7)
+        at_work.take(at_work.pipeline.load(shipped(), at_work.pipeline.now_us))
+        return at_work.feed(rows[2 * third :], 1024).wait(10).all
+
+    assert told(jit=True) == told(jit=False)
+
+
+def test_a_persons_hold_decides_the_same() -> None:
+    rows = stream(2)
+    half = len(rows) // 2
+
+    def told(make: Callable[[], Pipeline]) -> tuple[list[str], str]:
+        at_work = Told(make()).feed(rows[:half], 1024)
+        order = AddQuarantine(Target(TargetKind.BASE, "MOON"), 20_000_000, "news", "ann")
+        at_work.take(at_work.pipeline.operate(order, at_work.pipeline.now_us))
+        return at_work.feed(rows[half:], 1024).wait(10).all
+
+    assert told(lambda: fresh(jit=True)) == told(lambda: fresh(jit=False))
