@@ -134,7 +134,8 @@ def run(
             return reason
         row = c[ROW]
         i = I[row]
-        if judge(X, I, X[row], i, p, q, S[row], m, k, r, i[s.OPEN], c[NOW]):
+        # A timer may be due at the very end of the bin, at which the list comes before the heap.
+        if i[s.DEADLINE] <= c[NOW] or judge(X, I, X[row], i, p, q, S[row], m, k, r, i[s.OPEN], c[NOW]):
             return reason
         schedule(I, c, h, row)
 
