@@ -8,7 +8,7 @@ from guard.errors import Unavailable
 from guard.runtime.bench.peer import Peer
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, unjudged
-from guard.runtime.bench.subject import Warmed, best_build, run
+from guard.runtime.bench.subject import Warmed, best_build, replayed
 from guard.runtime.bench.workload import Columns, Markets, batches, stream, trades_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,6 @@ def _task(plan: Plan, markets: Markets, columns: Columns, *, is_book: bool, buil
 
     def once() -> float:
         subject = warmed.fresh()
-        return timed(lambda: run(subject, rows), plan.clock) / columns.rows
+        return timed(lambda: replayed(subject, rows, is_jitted=build.is_jitted, clock=plan.clock), plan.clock) / columns.rows
 
     return once

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from guard.model import Channel, Flag, Kind, Status
-from guard.runtime.bench.workload import START_US, Columns, Markets, joined, stream
+from guard.runtime.bench.workload import START_US, Columns, Markets, joined, stream, typed
 
 if TYPE_CHECKING:
     from typing import Any
@@ -63,7 +63,7 @@ def _rows(kind: int, market: NDArray[np.int64], at_us: NDArray[np.int64], **give
         "flags": nothing,
         **given,
     }
-    return Columns(**columns)
+    return typed(**columns)
 
 
 def _history(markets: Markets, minutes: int, *, until_us: int) -> Columns:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from guard.model.ports import Clock
+    from guard.runtime.clock import SystemClock
 
 __all__ = ["Plan"]
 
@@ -19,7 +19,7 @@ class Plan(NamedTuple):
     checkout); `tapes` are CSV files for the measure of ``guard replay``; `scale` shrinks workloads, 1 is what the bars mean.
     """
 
-    clock: Clock
+    clock: SystemClock
     rounds: int = 5
     scale: float = 1.0
     peers: Path | None = None

@@ -31,7 +31,7 @@ def measure(plan: Plan) -> Iterator[Row]:
     long = stream(markets, _LONG, per_second=_PER_SECOND)
     columns = long.where(slice(0, plan.events(50_000, _LONG, is_jitted=build.is_jitted)))
     warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=60, minutes=0)
-    rows = batches(columns)
+    rows = [batch if build.is_jitted else batch.plain() for batch in batches(columns)]
 
     def ours() -> float:
         kernel = warmed.fresh().engine.kernel
