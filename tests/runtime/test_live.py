@@ -351,7 +351,7 @@ async def test_a_dropped_book_makes_its_market_wait_is_asked_for_and_told_after_
 async def overloaded_for(live: Live, clock: MovedClock, seconds: int) -> None:
     for _ in range(0, seconds, 5):
         await clock.advance(5)
-        live.watch_inlet()
+        live.overload.look()
 
 
 async def test_dropped_trades_are_told_at_once(tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ async def test_dropped_trades_are_told_at_once(tmp_path: Path) -> None:
         now_us = clock.now_us()
         for _ in range(2_000):
             live.inlet.append(Kind.TRADE, 0, at_us=now_us, received_us=now_us, price=1.0, amount=1.0, side=1)
-        live.watch_inlet()
+        live.overload.look()
         assert told(live) == ["[DANGER] guard: guard does not keep up"]
         assert status_of(live)["trades_dropped"] > 500
         task.cancel()
