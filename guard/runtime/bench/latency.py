@@ -90,7 +90,7 @@ class Trial:
         """Return how long each row took, in microseconds. Raises Unavailable where the sender fails."""
         loop = asyncio.get_running_loop()
         soon: Callable[[Callable[[], None]], object] = loop.call_soon if self._timer_s is None else lambda _flush: None
-        self._inlet = Inlet(self._take, call_soon=soon, monotonic_us=self._clock.monotonic_us)
+        self._inlet = Inlet(self._take, call_soon=soon, now_us=self._clock.now_us, monotonic_us=self._clock.monotonic_us)
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours)
         with theirs:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from guard.model import Batch
+    from guard.model.ports import Clock
     from guard.pipeline import Pipeline
     from guard.runtime.bench.plan import Plan
     from guard.runtime.bench.workload import Columns
@@ -64,12 +65,12 @@ def _task(plan: Plan, markets: Markets, columns: Columns, build: Build) -> Calla
 
     def once() -> float:
         subject = warmed.fresh()
-        return 1e9 * timed(lambda: drive(subject, rows, plan.clock.monotonic_us), plan.clock) / columns.rows
+        return 1e9 * timed(lambda: drive(subject, rows, plan.clock), plan.clock) / columns.rows
 
     return once
 
 
-def drive(subject: Pipeline, rows: list[tuple[Any, ...]], monotonic_us: Callable[[], int]) -> int:
+def drive(subject: Pipeline, rows: list[tuple[Any, ...]], clock: Clock) -> int:
     """Put rows into an inlet as a connector does, flush once per turn of eight, and return how many decisions said something."""
     told = 0
     turn: list[Callable[[], None]] = []
@@ -78,7 +79,7 @@ def drive(subject: Pipeline, rows: list[tuple[Any, ...]], monotonic_us: Callable
         nonlocal told
         told += not subject.process(batch).is_empty
 
-    inlet = Inlet(take, call_soon=turn.append, monotonic_us=monotonic_us)
+    inlet = Inlet(take, call_soon=turn.append, now_us=clock.now_us, monotonic_us=clock.monotonic_us)
     for number, (kind, market, at_us, received_us, price, amount, side, key, flags) in enumerate(rows, start=1):
         inlet.append(
             kind,

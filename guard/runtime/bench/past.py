@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["past"]
+__all__ = ["beginnings", "past"]
 
 _SECOND_US = 1_000_000
 _LEVELS = 40
@@ -47,6 +47,18 @@ def past(markets: Markets, *, seconds: int, per_market_s: float = 0.05, minutes:
         rows = rows.where(rows.at_us < START_US)
         parts.append(rows if is_book else rows.where(rows.kind == int(Kind.TRADE)))
     return joined(*parts)
+
+
+def beginnings(markets: Markets) -> Columns:
+    """Return one row for each market, in their order, that says what is known: its trades are live."""
+    market = np.arange(markets.count)
+    return _rows(
+        int(Kind.STATUS),
+        market,
+        np.full(markets.count, START_US - 1),
+        side=np.full(markets.count, int(Channel.TRADES)),
+        key=np.full(markets.count, int(Status.LIVE)),
+    )
 
 
 def _rows(kind: int, market: NDArray[np.int64], at_us: NDArray[np.int64], **given: NDArray[Any]) -> Columns:

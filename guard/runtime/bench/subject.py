@@ -5,18 +5,17 @@ from __future__ import annotations
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.dsl import compile_rules, load_rules
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.bench.made import OPTION, made
 from guard.runtime.bench.past import past
 from guard.runtime.bench.workload import EXCHANGES, batches
-from guard.runtime.replay import Replay
 from guard.runtime.settings import board_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from guard.dsl import Program
     from guard.features.kernel import Kernel
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
     from guard.runtime.bench.plan import Plan
     from guard.runtime.bench.rows import Row
     from guard.runtime.bench.workload import Markets
-    from guard.runtime.clock import SystemClock
 
-__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program", "replayed"]
+__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program"]
 
 _NO_NUMBA = "the extra `fast` (numba) is missing"
 _NOOPTION = "this version has no compiled kernel"
@@ -77,29 +75,6 @@ def pipeline(
     for facts in markets.facts(streams=streams):
         fresh.open(facts)
     return fresh
-
-
-class _Tape:
-    """Rows in memory, for `guard.runtime.replay.Replay`; their markets are open."""
-
-    rejected: ClassVar[dict[str, int]] = {}
-    examples: ClassVar[list[str]] = []
-    repeated = 0
-
-    def __init__(self, rows: list[Batch]) -> None:
-        self._rows = rows
-
-    def batches(self, rows_max: int) -> Iterator[tuple[tuple[()], Batch]]:
-        """Yield the rows; they are cut already."""
-        del rows_max
-        for batch in self._rows:
-            yield (), batch
-
-
-def replayed(subject: Pipeline, rows: list[Batch], *, is_jitted: bool, clock: SystemClock) -> dict[str, Any]:
-    """Replay batches, decision log included, and return the summary."""
-    replay = Replay(subject, batch_rows=1, write=lambda _record: None, takes_arrays=is_jitted)
-    return replay.play(_Tape(rows), clock=clock)
 
 
 def fold(kernel: Kernel, rows: Sequence[Batch]) -> int:
