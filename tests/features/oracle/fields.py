@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import ANYTHING, Answer, exact, near, rounded
 from features.oracle.market import DAY, SECOND, histogram_key
-from features.oracle.streams import left_edge, width_of
+from features.oracle.streams import FULL_US, left_edge, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,10 @@ class Moment(NamedTuple):
 
     def is_covered(self, stream: Stream, window_us: int) -> bool:
         """Whether a stream's window may be read."""
-        return stream.is_covered(self.market.at_us, window_us, self.market.watched_us)
+        times = self.market.at_us, window_us, self.market.watched_us
+        is_covered = stream.is_covered(*times)
+        assert not is_covered or stream.covered_us(*times) * 10 >= window_us * (10 if window_us <= FULL_US else 9)
+        return is_covered
 
 
 if TYPE_CHECKING:
