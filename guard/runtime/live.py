@@ -92,7 +92,13 @@ class Live:
         self.is_durable = True
         self.feeds: Sequence[Feed] = ()
         self.keeper: Keeper | None = None
-        self.inlet = Inlet(self._process, call_soon=self._call_soon, monotonic_us=clock.monotonic_us, resync=self._show_book_anew)
+        self.inlet = Inlet(
+            self._process,
+            call_soon=self._call_soon,
+            now_us=clock.now_us,
+            monotonic_us=clock.monotonic_us,
+            resync=self._show_book_anew,
+        )
         self.committer = Committer(
             store,
             self.committed,
