@@ -25,6 +25,7 @@ __all__ = ["ORACLES", "Moment", "answer"]
 
 EWMA_US = 600 * SECOND
 PRINTS_MAX = 500
+SIZE_BUCKETS = 1_021
 ROUNDING = Fraction(1, 10**12)
 BETA_DECAY = 1 - 1 / 1440
 BETA_PRIOR = 60 * 1e-6
@@ -271,10 +272,12 @@ def _top_size(kept: list) -> Answer:
 
 
 def _entropy(kept: list) -> Answer:
-    """Sizes that share a bucket count as one: three such pairs cost at most log 2 of what they hold."""
+    """Sizes that share a bucket count as one: each such pair costs at most log 2 of what it holds."""
     sizes, count = _sizes(kept), len(kept)
     found = 1 - math.fsum(size * math.log(size) for size in sizes) / (count * math.log(count))
-    lost = math.log(2) * sum(sizes[:6]) / count / math.log(count)
+    usual = len(sizes) ** 2 / (2 * SIZE_BUCKETS)
+    shared = (usual + 3 * math.sqrt(usual)) * 2 / len(sizes)
+    lost = math.log(2) * (sum(sizes[:6]) / count + shared) / math.log(count)
     return Answer(max(0.0, found - lost - 1e-9), min(1.0, found + 1e-9))
 
 
