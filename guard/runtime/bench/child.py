@@ -21,9 +21,9 @@ def footprint(count: int, *, is_jitted: bool) -> dict[str, float]:
     """Return the bytes a market takes, whole pipeline and kernel state alone, with `count` markets that have lived for a while."""
     import gc  # noqa: PLC0415 - a child loads what its measure needs
 
-    from guard.runtime.bench.past import past  # noqa: PLC0415
-    from guard.runtime.bench.subject import pipeline, program  # noqa: PLC0415
-    from guard.runtime.bench.workload import Markets, batches  # noqa: PLC0415
+    from guard.runtime.bench.past import past  # noqa: PLC0415 - likewise
+    from guard.runtime.bench.subject import pipeline, program  # noqa: PLC0415 - likewise
+    from guard.runtime.bench.workload import Markets, batches  # noqa: PLC0415 - likewise
 
     rules = program()
     markets = Markets(count)
@@ -42,9 +42,9 @@ def footprint(count: int, *, is_jitted: bool) -> dict[str, float]:
 def ready(*, is_jitted: bool) -> dict[str, float]:
     """Return once a pipeline with the shipped rules has taken its first trade."""
     from guard.dsl import compile_rules, load_rules, shipped_packs  # noqa: PLC0415 - the import is what is measured
-    from guard.model import BUY, Batch, Kind, Market, MarketFacts  # noqa: PLC0415
-    from guard.pipeline import Settings  # noqa: PLC0415
-    from guard.runtime.bench.made import made  # noqa: PLC0415
+    from guard.model import BUY, Batch, Kind, Market, MarketFacts  # noqa: PLC0415 - likewise
+    from guard.pipeline import Settings  # noqa: PLC0415 - likewise
+    from guard.runtime.bench.made import made  # noqa: PLC0415 - likewise
 
     subject = made(compile_rules(load_rules(shipped_packs())), Settings(), is_jitted=is_jitted)
     row = subject.open(MarketFacts(Market("sim", "X/USDT")))

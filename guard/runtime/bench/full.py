@@ -64,7 +64,7 @@ def _rate(plan: Plan, markets: Markets, columns: Columns, build: Build) -> Row:
     row = Row(
         "b.rate", "replay from Parquet, 100 markets, 15 rules, one core", "events/s", build.name, Bar(_RATE_MIN, is_ceiling=False)
     )
-    warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=_LIVE_S)
+    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S))
     with TemporaryDirectory(prefix="guard-bench-") as folder:
         path = Path(folder) / "events.parquet"
         try:
@@ -81,7 +81,7 @@ def _rate(plan: Plan, markets: Markets, columns: Columns, build: Build) -> Row:
 
 
 def _task(plan: Plan, markets: Markets, columns: Columns, *, is_book: bool, build: Build) -> Callable[[], float]:
-    warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=_LIVE_S, is_book=is_book)
+    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S), is_book=is_book)
     rows = batches(columns)
 
     def once() -> float:

@@ -46,7 +46,7 @@ def measure(plan: Plan) -> Iterator[Row]:
     per_second = _PER_SECOND if build.is_jitted else _PLAIN_PER_SECOND
     burst_rows = per_second * _GAP_US // 1_000_000
     columns = stream(markets, bursts * burst_rows, per_second=per_second)
-    warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=_LIVE_S)
+    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S))
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
     figures: dict[str, tuple[list[float], list[float]]] = {key: ([], []) for key in _QUANTILES}
     for number in range(plan.rounds):

@@ -60,7 +60,7 @@ def measure(plan: Plan) -> Iterator[Row]:
 
 
 def _task(plan: Plan, markets: Markets, columns: Columns, build: Build) -> Callable[[], float]:
-    warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=_LIVE_S)
+    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S))
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
 
     def once() -> float:

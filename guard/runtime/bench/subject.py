@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from guard.dsl import Program
     from guard.features.kernel import Kernel
     from guard.model import Batch
-    from guard.runtime.bench.plan import Plan
+    from guard.runtime.bench.plan import Behind, Plan
     from guard.runtime.bench.rows import Row
     from guard.runtime.bench.workload import Markets
 
@@ -87,21 +87,21 @@ class Warmed:
 
     Parameters
     ----------
-    live_s
-        Seconds of live rows before the stream of a measure begins.
+    behind
+        How much of a past they have when the stream of a measure begins.
 
     Notes
     -----
     The past is processed once and saved; `fresh` restores it, so that every round begins at the same state.
     """
 
-    def __init__(self, markets: Markets, *, is_jitted: bool, live_s: int, minutes: int = 720, is_book: bool = True) -> None:
+    def __init__(self, markets: Markets, *, is_jitted: bool, behind: Behind, is_book: bool = True) -> None:
         self._markets = markets
         self._is_jitted = is_jitted
         self._streams = frozenset({"trades", "book"} if is_book else {"trades"})
         self._program = program()
         first = self._made()
-        for batch in batches(past(markets, seconds=live_s, minutes=minutes, is_book=is_book)):
+        for batch in batches(past(markets, seconds=behind.live_s, minutes=behind.minutes, is_book=is_book)):
             first.process(batch if is_jitted else batch.plain())
         self._state = first.save()
 
