@@ -115,6 +115,7 @@ class Keeper:
         self._versions: dict[int, tuple[int, dict[str, Any]]] = {}
         self._writing = asyncio.Lock()
         self._is_discarded = False
+        self._is_due = True
         self._waiting: set[str] = set()
         self._restored = 0
         self._oldest_us: int | None = None
@@ -221,14 +222,17 @@ class Keeper:
         """Copy what changed and write the file; a failure is counted and told, and the file before stays."""
         async with self._writing:
             try:
-                await self._copy_changed()
+                if await self._copy_changed():
+                    self._is_due = True
+                if not self._is_due:
+                    return
                 if not await self._committed() or self._is_discarded:
                     return
                 now_us, useful_us = self._clock.now_us(), self._useful_us()
                 self._entries = {name: entry for name, entry in self._entries.items() if now_us - entry.copied_us <= useful_us}
                 header = Header(self._rows.layout_version, __version__, now_us)
                 self._bytes = await asyncio.to_thread(self._write, header, dict(self._entries))
-                self._written_us = now_us
+                self._written_us, self._is_due = now_us, False
             except Exception as error:  # noqa: BLE001 - what is kept for later must not stop what protects now
                 self._failures += 1
                 if self._failures == 1:
@@ -254,11 +258,15 @@ class Keeper:
             except OSError as error:
                 _log.error("the kept state cannot be put aside", path=str(path), error=str(error))
 
-    async def _copy_changed(self) -> None:
+    async def _copy_changed(self) -> int:
+        """Copy the markets that changed, and return how many did."""
+        changed = 0
         for copies in self._slices():
             bodies = await asyncio.to_thread(_packed, [kept for _, _, kept in copies])
             for (name, copied_us, _), body in zip(copies, bodies, strict=True):
                 self._entries[name] = Entry(copied_us, body)
+            changed += len(copies)
+        return changed
 
     def _slices(self) -> Iterator[list[tuple[str, int, Kept]]]:
         """Yield copies of markets that changed, as many at once as may be copied in one turn."""
