@@ -19,10 +19,12 @@ __all__ = ["bench", "document", "exit_of"]
 _ROUNDS = 5
 _QUICK_SCALE = 0.05
 _WIDTH = 150
+_LIVE = ("d", "e", "h", "i")
 
 
 @click.command
 @click.option("--only", help="Some measures: a,b. Without it all of them, a to i.")
+@click.option("--live", is_flag=True, help="The measures of a guard that runs live: d, e, h and i.")
 @click.option("--quick", is_flag=True, help="Small workloads and three rounds: shows that it runs; nothing is judged.")
 @click.option("--rounds", type=click.IntRange(1, 1000), help=f"Interleaved rounds; {_ROUNDS} by default, the least that counts.")
 @click.option("--plain", is_flag=True, help="Leave the compiled kernel aside, as without the extra `fast`.")
@@ -39,7 +41,15 @@ _WIDTH = 150
 )
 @click.pass_obj
 def bench(
-    output: Output, *, only: str | None, quick: bool, rounds: int | None, plain: bool, peers: Path | None, tapes: Sequence[Path]
+    output: Output,
+    *,
+    only: str | None,
+    live: bool,
+    quick: bool,
+    rounds: int | None,
+    plain: bool,
+    peers: Path | None,
+    tapes: Sequence[Path],
 ) -> int:
     """Measure what guard costs here and hold it against the bars.
 
@@ -51,7 +61,9 @@ def bench(
     from guard.runtime.bench.plan import Plan
     from guard.runtime.clock import SystemClock
 
-    names = [name.strip() for name in only.split(",")] if only else []
+    if live and only:
+        raise click.UsageError("--live and --only both choose the measures: give one of them")
+    names = list(_LIVE) if live else [name.strip() for name in only.split(",")] if only else []
     unknown = [name for name in names if name not in MEASURES]
     if unknown:
         raise click.BadParameter(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}", param_hint="--only")
@@ -66,8 +78,9 @@ def bench(
     rows = []
     for row in run_bench(plan, names):
         rows.append(row._replace(is_met=None, note=row.note or "--quick is not judged") if quick else row)
-        if not output.is_json:
-            click.echo(f"{row.key}: {_verdict(rows[-1])}", err=True)
+        click.echo(
+            f"{row.key} {row.build}: {_figure(row.compared or row.value).replace(chr(10), ', ')} {_verdict(rows[-1])}", err=True
+        )
     if output.is_json:
         output.document(document(rows, plan.rounds))
     else:

@@ -56,3 +56,8 @@ def test_table_names_measure_value_and_reason(capsys: pytest.CaptureFixture[str]
 def test_measure_that_is_not_there_is_a_mistake_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     code, _ = bench(capsys, "--only", "a,zz")
     assert code == Exit.USAGE
+
+
+def test_two_ways_to_choose_the_measures_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _ = bench(capsys, "--live", "--only", "a")
+    assert code == Exit.USAGE
