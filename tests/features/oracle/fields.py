@@ -126,7 +126,8 @@ def _average(market: Market, at_us: int) -> float | None:
 
 
 def _ewma_price(moment: Moment, _leaf: Leaf) -> Answer | None:
-    return exact(_average(moment.market, moment.market.at_us))
+    average = _average(moment.market, moment.market.at_us)
+    return None if average is None else near(average, share=1e-12)
 
 
 def _buy_share(moment: Moment, leaf: Leaf) -> Answer | None:
