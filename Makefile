@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs lock clean
+.PHONY: run test lint types floors pytest packs bench lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -31,6 +31,16 @@ packs: .venv/ready
 	$(BIN)/guard rules check rules
 	$(BIN)/guard rules test rules
 
+# What guard is held against lives in an environment of its own, which no test and no run of guard needs.
+bench: .venv/ready tests/bench/.venv/ready
+	@$(BIN)/guard bench --peers tests/bench $(addprefix --tapes ,$(wildcard ../shared/data/pump_trades)) $(ARGS)
+
+tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
+	@$(PYTHON) -m venv --clear tests/bench/.venv
+	@$(BIN)/uv pip install --quiet --python tests/bench/.venv/bin/python --no-config --system-certs -r $< \
+		|| tests/bench/.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 .venv/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "guard needs Python 3.11, 3.12 or 3.13 with venv; none was found on PATH" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
@@ -46,4 +56,4 @@ lock: pyproject.toml
 		--no-header --extra fast --extra record --extra reload --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv tests/bench/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from guard_tape.columns import Rows, cut, joined, length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from guard.model import Market, MarketFacts
     from guard_tape.columns import Numbers
@@ -43,8 +45,11 @@ class Markets:
     def opening(self, table: Rows) -> Iterator[tuple[tuple[MarketFacts, ...], Rows]]:
         """Cut a table at the first row of each new market; yields the market that a piece opens and the piece, finally numbered."""
         self._final = np.append(self._final, np.full(len(self._facts) - len(self._final), -1, np.int32))
-        cuts = self._cuts(table)
-        table = table._replace(market=self._final[table.market])
+        numbers, cuts = self._final[table.market], []
+        if numbers.min(initial=0) < 0:
+            cuts = self._cuts(table, np.flatnonzero(numbers < 0))
+            numbers = self._final[table.market]
+        table = table._replace(market=numbers)
         places = [*(at for at, _ in cuts), length(table)]
         if places[0] > 0:
             yield (), cut(table, 0, places[0])
@@ -52,10 +57,8 @@ class Markets:
             rows = cut(table, at, end)
             yield (self._facts[number],), joined([_live(rows), rows]) if self._is_silent[number] else rows
 
-    def _cuts(self, table: Rows) -> list[tuple[int, int]]:
-        (new,) = np.nonzero(self._final[table.market] < 0)
-        if not len(new):
-            return []
+    def _cuts(self, table: Rows, new: NDArray[Any]) -> list[tuple[int, int]]:
+        """Give the markets of new rows their final numbers; returns the first rows of those to open, with provisional numbers."""
         numbers, firsts = np.unique(table.market[new], return_index=True)
         cuts = []
         for at, number in sorted(zip(new[firsts].tolist(), numbers.tolist(), strict=True)):

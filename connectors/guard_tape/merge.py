@@ -33,6 +33,12 @@ class _Head:
             self.keys = np.maximum(np.maximum.accumulate(self.rows.received_us), self._newest_us)
             self._newest_us = int(self.keys[-1])
 
+    def rest(self) -> Iterator[Rows]:
+        """Yield all that was not given yet."""
+        if self.rows is not None:
+            yield self.rows
+        yield from self._tables
+
     def give(self, until_us: int, *, side: str) -> tuple[Rows, Integers] | None:
         """Return the rows up to a time, with it where `side` is ``right``, and read on where none are left."""
         assert self.rows is not None
@@ -54,7 +60,7 @@ def merged(files: Iterable[Iterable[Rows]]) -> Iterator[Rows]:
     each row.
     """
     heads = [head for head in map(_Head, files) if head.rows is not None]
-    while heads:
+    while len(heads) > 1:
         # Until the file whose table ends first is read on, rows after its end may not be given. Of equals the first file decides:
         # what it goes on with precedes the rows of later files at that time.
         last = min(range(len(heads)), key=lambda number: int(heads[number].keys[-1]))
@@ -67,3 +73,5 @@ def merged(files: Iterable[Iterable[Rows]]) -> Iterator[Rows]:
             rows = taken(rows, order)
         yield rows
         heads = [head for head in heads if head.rows is not None]
+    for head in heads:
+        yield from head.rest()

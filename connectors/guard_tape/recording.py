@@ -117,5 +117,6 @@ class RecordingTables:
 
     def __iter__(self) -> Iterator[Rows]:
         """Yield tables of bounded size. Raises ConfigurationError where the file is damaged."""
+        is_same = bool((self._numbers == np.arange(len(self._numbers))).all())
         for table in self._recording.tables():
-            yield table._replace(market=self._numbers[table.market])
+            yield table if is_same else table._replace(market=self._numbers[table.market])

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
     from guard.runtime.bench.rows import Figure, Row
 
-__all__ = ["bench"]
+__all__ = ["bench", "document", "exit_of"]
 
 _ROUNDS = 5
 _QUICK_SCALE = 0.05
+_WIDTH = 150
+_LIVE = ("d", "e", "h", "i")
 
 
 @click.command
 @click.option("--only", help="Some measures: a,b. Without it all of them, a to i.")
+@click.option("--live", is_flag=True, help="The measures of a guard that runs live: d, e, h and i.")
 @click.option("--quick", is_flag=True, help="Small workloads and three rounds: shows that it runs; nothing is judged.")
 @click.option("--rounds", type=click.IntRange(1, 1000), help=f"Interleaved rounds; {_ROUNDS} by default, the least that counts.")
 @click.option("--plain", is_flag=True, help="Leave the compiled kernel aside, as without the extra `fast`.")
@@ -38,9 +41,19 @@ _QUICK_SCALE = 0.05
 )
 @click.pass_obj
 def bench(
-    output: Output, *, only: str | None, quick: bool, rounds: int | None, plain: bool, peers: Path | None, tapes: Sequence[Path]
+    output: Output,
+    *,
+    only: str | None,
+    live: bool,
+    quick: bool,
+    rounds: int | None,
+    plain: bool,
+    peers: Path | None,
+    tapes: Sequence[Path],
 ) -> int:
-    """Measure what guard costs here, as ratios to yardsticks in the same run, and hold it against the bars.
+    """Measure what guard costs here and hold it against the bars.
+
+    Most figures are ratios to yardsticks in the same run: C, ccxt, other libraries, a timer.
 
     Exits 1 where a bar is missed. Run it on a machine that does nothing else.
     """
@@ -48,7 +61,9 @@ def bench(
     from guard.runtime.bench.plan import Plan
     from guard.runtime.clock import SystemClock
 
-    names = [name.strip() for name in only.split(",")] if only else []
+    if live and only:
+        raise click.UsageError("--live and --only both choose the measures: give one of them")
+    names = list(_LIVE) if live else [name.strip() for name in only.split(",")] if only else []
     unknown = [name for name in names if name not in MEASURES]
     if unknown:
         raise click.BadParameter(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}", param_hint="--only")
@@ -63,12 +78,18 @@ def bench(
     rows = []
     for row in run_bench(plan, names):
         rows.append(row._replace(is_met=None, note=row.note or "--quick is not judged") if quick else row)
-        if not output.is_json:
-            click.echo(f"{row.key}: {_verdict(row)} {row.note}", err=True)
+        click.echo(
+            f"{row.key} {row.build}: {_figure(row.compared or row.value).replace(chr(10), ', ')} {_verdict(rows[-1])}", err=True
+        )
     if output.is_json:
         output.document(document(rows, plan.rounds))
     else:
         _table(rows, plan.rounds)
+    return exit_of(rows)
+
+
+def exit_of(rows: Sequence[Row]) -> Exit:
+    """Return 1 where a bar is missed; what could not be judged is no miss."""
     return Exit.FINDINGS if any(row.is_met is False for row in rows) else Exit.OK
 
 
@@ -87,25 +108,27 @@ def _files(tapes: Sequence[Path]) -> list[Path]:
 
 
 def _table(rows: Sequence[Row], rounds: int) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"guard bench: medians of {rounds} interleaved rounds, lowest to highest behind them")
-    for name in ("", "measure", "build", "value", "reference", "ratio", "bar", ""):
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
+    table = Table(box=box.SIMPLE_HEAD, title=f"guard bench: medians of {rounds} rounds, lowest and highest below")
+    for name in ("", "measure", "kernel", "value", "reference", "ratio", "bar", "verdict"):
         table.add_column(name, justify="right" if name in {"value", "reference", "ratio", "bar"} else "left")
     for row in rows:
-        reference = f"{_figure(row.reference)}\n{row.reference_name}" if row.reference else ""
         table.add_row(
             row.key,
             row.title,
             row.build,
-            f"{_figure(row.value)}\n{row.unit}" if row.value else "",
-            reference,
+            _figure(row.value, row.unit),
+            _figure(row.reference, row.reference_name),
             _figure(row.compared) if row.reference else "",
-            f"{'<=' if row.bar.is_ceiling else '>='} {_number(row.bar.limit)}" if row.value else "",
+            f"{'<=' if row.bar.is_ceiling else '>='} {_number(row.bar.limit)}" if row.title and row.build else "",
             _verdict(row),
         )
-    console = Console()
     console.print(table)
     for row in rows:
         if row.note:
@@ -116,10 +139,10 @@ def _verdict(row: Row) -> str:
     return {True: "met", False: "MISSED", None: "not judged" if row.value else "not run"}[row.is_met]
 
 
-def _figure(figure: Figure | None) -> str:
+def _figure(figure: Figure | None, what: str = "") -> str:
     if figure is None:
         return ""
-    return f"{_number(figure.median)} ({_number(figure.low)} - {_number(figure.high)})"
+    return f"{_number(figure.median)} {what}\n{_number(figure.low)} - {_number(figure.high)}"
 
 
 def _number(value: float) -> str:

@@ -106,14 +106,20 @@ def _row(rule: RuleSource) -> dict[str, Any]:
 
 @rules.command
 @click.argument("word", default="")
+@click.option("--markdown", is_flag=True, help="All of them as one page.")
 @click.pass_obj
-def features(output: Output, word: str) -> None:
+def features(output: Output, word: str, *, markdown: bool) -> None:
     """List the features that expressions can name.
 
     With WORD: those that have it in their name or description.
     """
     from guard.dsl.describe import described
+    from guard.dsl.feature_page import feature_page
 
+    if markdown:
+        page = feature_page().rstrip("\n")
+        output.document({"page": page}) if output.is_json else output.text(page)
+        return
     rows = [row for row in described() if word.lower() in f"{row['name']} {row['doc']}".lower()]
     if output.is_json:
         output.document({"features": rows})

@@ -28,7 +28,10 @@ def tape() -> None:
 @_EXCHANGE
 @click.pass_obj
 def contents(output: Output, files: Sequence[Path], exchange: str) -> int:
-    """Show what is on each file: markets, times, rows, and what was refused. Reads it to the end."""
+    """Show what is on each file.
+
+    Markets, times, rows by kind, and what was refused; for that, each file is read to its end.
+    """
     from guard.runtime.replay import opened_tape
 
     found = [{"file": str(path), **opened_tape([path], exchange=exchange).summary()} for path in files]
@@ -46,7 +49,10 @@ def contents(output: Output, files: Sequence[Path], exchange: str) -> int:
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recording to write, X.parquet.")
 @click.pass_obj
 def convert(output: Output, files: Sequence[Path], exchange: str, out: Path) -> int:
-    """Write FILES, merged by time, as one recording in Parquet; it replays to the same decisions."""
+    """Write FILES as one recording in Parquet.
+
+    They are merged by time. The recording replays to the same decisions as the files.
+    """
     from guard.runtime.replay import opened_tape
 
     if out.suffix != ".parquet":

@@ -34,7 +34,7 @@ def json_schema(*, is_config: bool = False) -> dict[str, Any]:
 
 
 def described() -> list[dict[str, str]]:
-    """Return every feature and field: name, usage, unit, doc, and the formula and source of a feature."""
+    """Return every feature and field: name, usage, unit, doc, formula, minimum data and source."""
     fields, catalogue = installed_tables()
     taken = {feature.name for feature in catalogue}
     rows: list[Feature | Field] = [*catalogue, *(field for field in fields if field.name not in taken)]
@@ -44,8 +44,9 @@ def described() -> list[dict[str, str]]:
             "usage": usage(row),
             "unit": str(row.unit),
             "doc": row.doc,
-            "formula": row.formula if isinstance(row, Feature) else "",
-            "source": row.source if isinstance(row, Feature) else "",
+            "formula": row.formula,
+            "minimum": row.minimum,
+            "source": row.source,
         }
         for row in sorted(rows, key=lambda row: row.name)
     ]

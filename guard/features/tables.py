@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-__all__ = ["WINDOWS_MAX", "WINDOW_BOUNDS_US", "Argument", "Feature", "Field", "Leaf", "Type", "Unit"]
+__all__ = ["WINDOWS_MAX", "WINDOW_BOUNDS_US", "Argument", "Cost", "Feature", "Field", "Leaf", "Type", "Unit"]
 
 WINDOWS_MAX: Final = 16
 """How many distinct windows all rules together may name."""
@@ -39,6 +39,19 @@ class Unit(StrEnum):
     SIGMA = "sigma"
 
 
+class Cost(StrEnum):
+    """What a field asks of every market.
+
+    ``last`` is one value that is kept and read as it stands; ``sum`` a running total, a window being the difference of two;
+    ``walk`` a pass over bins, levels or kept trades at each reading; ``histogram`` a decayed histogram of 1.2 kB.
+    """
+
+    LAST = "last"
+    SUM = "sum"
+    WALK = "walk"
+    HISTOGRAM = "histogram"
+
+
 class Argument(NamedTuple):
     """One argument of a field or feature.
 
@@ -58,6 +71,9 @@ class Field(NamedTuple):
     `stream` is ``trades``, ``book``, ``peers`` (the same symbol on three or more exchanges) or ``market``: where a stream is not
     subscribed the field is absent. `doc` is one sentence
     with the unit. A field whose data is missing reads NaN: unknown, never 0.
+
+    `formula` is its exact meaning, `minimum` the data below which it is unknown, `source` the paper or measurement behind it,
+    `bound` how far a reading may be from the exact value.
     """
 
     name: str
@@ -65,13 +81,19 @@ class Field(NamedTuple):
     doc: str
     arguments: tuple[Argument, ...] = ()
     stream: str = "trades"
+    formula: str = ""
+    minimum: str = ""
+    source: str = ""
+    cost: Cost = Cost.LAST
+    bound: str = "exact"
 
 
 class Feature(NamedTuple):
     """A named formula over fields and other features, in guard's own expression language.
 
     Arguments are used by name in `formula`. `min_count` of trades in the longest window must be there, else it is unknown.
-    `source` is the paper, table or measurement behind it.
+    `minimum` says in words below which data it is unknown, `source` the paper, table or measurement behind it. It costs what its
+    fields cost.
     """
 
     name: str
@@ -81,6 +103,7 @@ class Feature(NamedTuple):
     arguments: tuple[Argument, ...] = ()
     min_count: int = 0
     source: str = ""
+    minimum: str = ""
 
 
 class Leaf(NamedTuple):

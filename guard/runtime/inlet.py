@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from guard.model import Batch, Channel, Flag, Kind
+from guard.model import Batch, Channel, Flag, Kind, Status
 from guard.runtime.shedding import Packer, Shedder
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ __all__ = ["Inlet", "Limits"]
 _TRADE, _LEVEL, _LAST = int(Kind.TRADE), int(Kind.LEVEL), int(Flag.LAST)
 _PAUSE_FIRST_US, _PAUSE_MAX_US = 1_000_000, 60_000_000
 _ASK_AGAIN_US = 5_000_000
+# A book that guard itself has kept shut for that long is as good as lost: bots must not take it for one that warms up.
+_STALE_US = 10_000_000
+_LOOK_US = 250_000
 _POOL_MAX = 16
 
 
@@ -44,8 +47,8 @@ class Inlet:
         Processes a batch, which is used again afterwards.
     call_soon
         Runs a function in the next turn of the loop.
-    monotonic_us
-        The clock that never jumps.
+    now_us, monotonic_us
+        Wall time, and the clock that never jumps.
     resync
         Asked for the book of a market as a whole; may put it here at once, or later. Asked again every 5 seconds until it came.
     limits
@@ -56,7 +59,8 @@ class Inlet:
     Rows come faster than they are taken where a turn's time ends and some are left. They wait, in order, and the loop turns. Where
     `book_max` book rows wait, or at the end of a turn a row has waited for `book_wait_us`, the oldest book messages go until half
     of the book rows are left; see `Shedder` for what stands in their place. Once nothing waits any more, `resync` is asked for one
-    shut book after the other; the pause before that grows from 1 to 60 seconds where books go again and again.
+    shut book after the other; the pause before that grows from 1 to 60 seconds where books go again and again. A book
+    shut for 10 seconds is told to be stalled (STATUS), until it is shown again.
 
     Trades stay until `others_max` rows wait, or one for `others_wait_us`; then the oldest go until half are left. What may not be
     dropped at all (history, what streams say about themselves) is handed over at once where there is no room, however long that
@@ -68,6 +72,7 @@ class Inlet:
         take: Callable[[Batch], None],
         *,
         call_soon: Callable[[Callable[[], None]], object],
+        now_us: Callable[[], int],
         monotonic_us: Callable[[], int],
         resync: Callable[[int], None] = lambda _row: None,
         limits: Limits | None = None,
@@ -77,6 +82,7 @@ class Inlet:
         self.wait_max_us = 0
         self._take = take
         self._call_soon = call_soon
+        self._now_us = now_us
         self._monotonic_us = monotonic_us
         self._resync = resync
         self._limits = limits or Limits()
@@ -88,6 +94,9 @@ class Inlet:
         self._is_scheduled = False
         self._is_taking = False
         self._begun = -1
+        self._shut_since: dict[int, int] = {}
+        self._stalled: set[int] = set()
+        self._looked_us = 0
         self._asked: dict[int, int] = {}
         self._asked_us = 0
         self._has_asked = False
@@ -113,9 +122,7 @@ class Inlet:
         shedder = self.shedder
         if shedder.holes:
             if shedder.reopens(kind, market, flags):
-                good_us = shedder.holes.pop(market)
-                self._asked.pop(market, None)
-                self.append(Kind.GAP, market, at_us=at_us, received_us=received_us, side=Channel.BOOK, key=good_us)
+                self._reopen(market, at_us=at_us, received_us=received_us)
                 # That may have filled the batch, and room may have been made by shutting this very book again.
                 self.append(
                     kind,
@@ -166,6 +173,30 @@ class Inlet:
             self._schedule()
         elif self.shedder.holes:
             self._ask()
+        if self._shut_since or self.shedder.holes:
+            self._look_at_shut()
+
+    def _reopen(self, market: int, *, at_us: int, received_us: int) -> None:
+        """End the hole of a book that is shown as a whole again."""
+        good_us = self.shedder.holes.pop(market)
+        self._asked.pop(market, None)
+        self.append(Kind.GAP, market, at_us=at_us, received_us=received_us, side=Channel.BOOK, key=good_us)
+        if market in self._stalled:
+            self._stalled.discard(market)
+            self.append(Kind.STATUS, market, at_us=at_us, received_us=received_us, side=Channel.BOOK, key=Status.LIVE)
+
+    def _look_at_shut(self) -> None:
+        """Tell which books have been shut for so long that they are as good as lost."""
+        moment_us, holes = self._monotonic_us(), self.shedder.holes
+        if moment_us - self._looked_us < _LOOK_US:
+            return
+        self._looked_us = moment_us
+        self._shut_since = {market: self._shut_since.get(market, moment_us) for market in holes}
+        for market, since_us in self._shut_since.items():
+            if moment_us - since_us >= _STALE_US and market not in self._stalled:
+                self._stalled.add(market)
+                now_us = self._now_us()
+                self.append(Kind.STATUS, market, at_us=now_us, received_us=now_us, side=Channel.BOOK, key=Status.STALLED)
 
     def _catch_up(self, waited_us: int) -> None:
         """Drop what has waited too long."""

@@ -13,6 +13,7 @@ from guard.model import DataState, Decision, Image, Level, Market
 from guard.runtime.commit import Committer
 from guard.runtime.inlet import Inlet
 from guard.runtime.opening import NOT_OPEN, NOT_REACHED
+from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
 from guard.runtime.trouble import News, Trouble
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock, LedgerState, Outcome, Random, Store
     from guard.pipeline import Pipeline
     from guard.runtime.feed import Feed
+    from guard.runtime.keeper import Keeper
     from guard.runtime.publish import SnapshotPublisher
     from guard.runtime.watchlist import Watchlist
 
@@ -37,6 +39,7 @@ _PUBLISH_US = 1_000_000
 _LAG_TOLD_US = 1_000_000
 _RATE_WINDOW_S = 20
 _DRAIN_S = 5.0
+_COMMIT_LOOK_S = 0.05
 _SILENT = frozenset({DataState.STALE, DataState.MAINTENANCE})
 # A guard that lasts this long after a start has got over what ended it before.
 _SETTLED_US = 120_000_000
@@ -88,7 +91,14 @@ class Live:
         self.seq = ledger.seq
         self.is_durable = True
         self.feeds: Sequence[Feed] = ()
-        self.inlet = Inlet(self._process, call_soon=self._call_soon, monotonic_us=clock.monotonic_us, resync=self._show_book_anew)
+        self.keeper: Keeper | None = None
+        self.inlet = Inlet(
+            self._process,
+            call_soon=self._call_soon,
+            now_us=clock.now_us,
+            monotonic_us=clock.monotonic_us,
+            resync=self._show_book_anew,
+        )
         self.committer = Committer(
             store,
             self.committed,
@@ -105,8 +115,7 @@ class Live:
         self.console_failures = 0
         self._ended: Exception | None = None
         self._troubles: dict[str, Trouble] = {}
-        self._overload = Trouble()
-        self._trades_dropped = 0
+        self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
         self._remembered: tuple[int, int] = (-1, -1)
         self._is_settled = False
         self.engine_problem: str | None = None
@@ -124,6 +133,8 @@ class Live:
         row = self.pipeline.engine.markets.get(facts.market)
         if row is None:
             row = self.pipeline.open(facts)
+            if self.keeper is not None:
+                self.keeper.warm(row)
         return row
 
     def _show_book_anew(self, row: int) -> None:
@@ -217,22 +228,15 @@ class Live:
         worst = max(set(silent), key=silent.count)
         return f"{len(silent)} of {len(states)} markets have no data ({worst})"
 
-    def watch_inlet(self) -> None:
-        """Tell people when guard does not keep up: at once where trades went, after two minutes where books stay shut."""
-        shedder = self.inlet.shedder
-        trades = shedder.trades.total()
-        is_worse, self._trades_dropped = trades > self._trades_dropped, trades
-        shut = len(shedder.holes)
-        news = self._overload.look(self.clock.monotonic_us(), is_bad=is_worse or shut > 0, at_once=is_worse)
-        if news is News.BEGUN:
-            body = (
-                f"Events come faster than they are processed: {trades} trades and {shedder.books.total()} book changes were "
-                f"dropped since the start, {shut} books are unknown now. Rules that need them cannot tell. "
-                "Watch fewer markets on this machine."
-            )
-            self.announce("overload", "guard does not keep up", body, Level.DANGER)
-        elif news is News.OVER:
-            self.announce("overload", "guard keeps up again", "No events are dropped.", Level.NORMAL)
+    async def all_committed(self) -> bool:
+        """Wait until the ledger has all that was decided so far, at most 5 s, and return whether it has."""
+        health = self.committer.health
+        wanted = health.committed + health.waiting
+        for _ in range(int(_DRAIN_S / _COMMIT_LOOK_S)):
+            if self.committer.health.committed >= wanted:
+                return True
+            await self.clock.sleep(_COMMIT_LOOK_S)
+        return False
 
     def _announce_outage(self, problem: str | None) -> None:
         if problem is None:
@@ -286,7 +290,7 @@ class Live:
         """Do what is done once a second."""
         self._remember()
         self.watch_feeds()
-        self.watch_inlet()
+        self.overload.look()
         if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
             self._is_settled = True
             self.announce("guard", "guard runs again", "Bots are answered again.", Level.NORMAL)
@@ -337,16 +341,19 @@ class Live:
         commit = asyncio.create_task(self.committer.run(), name="commit")
         heartbeat = asyncio.create_task(self.heartbeat(), name="heartbeat")
         feeds = [asyncio.create_task(feed.run(), name=f"feed {feed.plan.name}") for feed in self.feeds]
+        kept = [] if self.keeper is None else [asyncio.create_task(self.keeper.run(), name="keeper")]
         waiter = asyncio.create_task(_until(stop), name="stop")
         try:
-            done, _ = await asyncio.wait([commit, heartbeat, *feeds, *also, waiter], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([commit, heartbeat, *feeds, *also, *kept, waiter], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {waiter}:
                 await self._end(task)
             await self.committer.drain(_DRAIN_S)
             await self.outbox.drain(_DRAIN_S)
+            if self.keeper is not None:
+                await self.keeper.keep()
             await before_close()
         finally:
-            await _cancelled([*feeds, *also, waiter, heartbeat])
+            await _cancelled([*feeds, *also, *kept, waiter, heartbeat])
             await self.committer.drain(_DRAIN_S)
             await _cancelled([commit])
             self._pager.stop()
@@ -357,6 +364,9 @@ class Live:
         error = None if task.cancelled() else task.exception()
         cause = error or GuardError(f"{task.get_name()} ended by itself")
         _log.critical("a task died, guard ends", task=task.get_name(), error=str(cause))
+        if self.keeper is not None and task.get_name() == "heartbeat":
+            # Events could not be processed: the state itself may be why, and must not end the next start too.
+            self.keeper.discard()
         body = f"{task.get_name()}: {cause}\nBots get 'unknown' and, by default, open nothing; blocks stay, exits always pass."
         now_us = self.clock.now_us()
         # Not through the pipeline: it may be what died.

@@ -66,6 +66,11 @@ class StateFolder:
         return self.snapshot_folder / FILE_NAME
 
     @property
+    def checkpoint(self) -> Path:
+        """What a running guard learnt, for the next start; it may be deleted at any time."""
+        return self.path / "checkpoint"
+
+    @property
     def last_good_rules(self) -> Path:
         """The copy of the rules that last loaded without a mistake."""
         return self.path / "last-good-rules"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guard.runtime.live import Live
     from guard.runtime.rulebook import Rulebook
 
-__all__ = ["inlet_record", "quarantine_record", "status_document"]
+__all__ = ["inlet_record", "keeper_record", "quarantine_record", "status_document"]
 
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
@@ -66,6 +66,7 @@ def status_document(
         "rules": {"active": rulebook.active, "problem": rulebook.problem},
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
         "inlet": inlet_record(live),
+        "kept": keeper_record(live, now_us),
         "feeds": feeds,
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
         "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},
@@ -88,6 +89,23 @@ def inlet_record(live: Live) -> dict[str, Any]:
         "trades_dropped": shedder.trades.total(),
         "books_unknown": len(shedder.holes),
         "markets": {str(names[row]): {"book": shedder.books[row], "trades": shedder.trades[row]} for row, _ in worst},
+    }
+
+
+def keeper_record(live: Live, now_us: int) -> dict[str, Any] | None:
+    """Return what the start took over from the last run and what is kept for the next; None where nothing is kept."""
+    if live.keeper is None:
+        return None
+    health = live.keeper.health
+    return {
+        "restored_markets": health.restored,
+        "restored_age_s": None if health.restored_age_us is None else round(health.restored_age_us / 1e6, 1),
+        "refused": health.refused,
+        "markets": health.markets,
+        "bytes": health.bytes,
+        "age_s": None if health.written_us is None else round((now_us - health.written_us) / 1e6, 1),
+        "failures": health.failures,
+        "pause_max_ms": health.pause_max_us / 1000,
     }
 
 

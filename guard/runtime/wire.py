@@ -18,6 +18,7 @@ from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
 from guard.runtime.clock import seeded_random
 from guard.runtime.feed import Feed
+from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.operators import Operators
 from guard.runtime.rulebook import Rulebook
@@ -106,6 +107,7 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._on_decision,
         )
+        await self._remember_state()
         self.rulebook.connect(facts=lambda: [each.facts for each in self.pipeline.engine.watched], changed=self._rules_changed)
         self.live.publish()
         self.live.publisher.beat()
@@ -125,6 +127,14 @@ class RunningGuard:
             )
             for name, exchange in config.exchanges.items()
         ]
+
+    async def _remember_state(self) -> None:
+        """Keep what is learnt for the next start, and read what the last run kept."""
+        kernel = self.pipeline.engine.kernel
+        if isinstance(kernel, Rows):
+            keeper = Keeper(self.pipeline, kernel, self.state.checkpoint, clock=self.clock, committed=self.live.all_committed)
+            await asyncio.to_thread(keeper.open)
+            self.live.keeper = keeper
 
     @staticmethod
     def _reporter(name: str) -> Callable[[str], None]:

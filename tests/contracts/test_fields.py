@@ -15,10 +15,11 @@ from guard.dsl import compile_rules
 from guard.dsl.problems import Report
 from guard.dsl.rules import rules_from_text
 from guard.errors import RuleError
+from guard.features.arguments import STRETCHED
 from guard.features.catalogue import CATALOGUE
 from guard.features.fields import FIELDS
 from guard.features.kernel import Kernel
-from guard.features.tables import Argument, Feature, Field, Leaf, Type, Unit
+from guard.features.tables import Argument, Cost, Feature, Field, Leaf, Type, Unit
 from guard.model import BUY, SELL, Channel, Flag, Kind, Market, MarketFacts, Status
 
 if TYPE_CHECKING:
@@ -140,6 +141,23 @@ def test_entry_is_described_with_unit_and_arguments(entry: Field | Feature) -> N
         assert entry.stream in STREAMS
     else:
         assert entry.min_count >= 0
+
+
+@pytest.mark.parametrize("entry", ALL, ids=named)
+def test_entry_tells_formula_minimum_source_and_cost(entry: Field | Feature) -> None:
+    assert entry.formula
+    assert entry.minimum
+    assert entry.source
+    for sentence in (entry.formula, entry.minimum, entry.source):
+        assert sentence == sentence.strip()
+        assert not sentence.endswith(".")
+    if isinstance(entry, Field):
+        assert entry.cost in Cost
+        assert entry.bound
+        assert (entry.cost is Cost.HISTOGRAM) == ("renewed" in entry.bound), "only the answers of histograms are renewed"
+        assert (STRETCHED in entry.bound) == any(argument.name == "w" for argument in entry.arguments) or (
+            entry.cost is Cost.HISTOGRAM
+        ), "every window is stretched, and says so"
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=named)

@@ -11,9 +11,12 @@ from features.streams import SECOND, START, Row, feed, opened, read, trade
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guard.dsl import compile_rules, rules_from_text
+from guard.dsl.problems import Report
 from guard.features.kernel import Kernel
 from guard.features.tables import Leaf
-from guard.model import ASK, BID, BUY, SELL, Channel, Flag, Kind, Market, MarketFacts, Status
+from guard.model import ASK, BID, BUY, SELL, Batch, Channel, Flag, Kind, Level, Market, MarketFacts, Status
+from guard.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -406,3 +409,54 @@ def test_what_left_the_book_while_trades_were_missing_is_not_called_unfilled(how
     feed(kernel, [trade(back_us + 400_000, 100.0)])
     found = read(kernel, back_us + 3 * SECOND)["removed_unfilled(10000000, bid)"]
     assert math.isnan(found) or found == 0.0
+
+
+# The same, seen by rules.
+
+RULES = (
+    "rules: {busy: {mode: enforce, when: trades(10s) >= 3, clear: {when: trades(10s) < 3, for: 10s}, level: danger,"
+    " actions: {danger: [alert]}}}"
+)
+
+
+def told_by_rules(rows: list[Row], *, until_us: int) -> list[tuple[int, Level]]:
+    """Return when levels changed, in seconds since START."""
+    report = Report()
+    pipeline = Pipeline(compile_rules(rules_from_text(RULES, report)))
+    assert not report.errors
+    pipeline.open(MarketFacts(Market("sim", "X/USDT"), streams=frozenset({"trades"})))
+    batch = Batch(len(rows))
+    for row in rows:
+        batch.append(
+            row.kind, 0, at_us=row.at_us, received_us=row.at_us, price=row.price, amount=row.amount, side=row.side, key=row.key
+        )
+    verdicts = [*pipeline.process(batch).verdicts, *pipeline.advance(until_us).verdicts]
+    return [((verdict.at_us - START) // SECOND, verdict.level) for verdict in verdicts]
+
+
+def cleared(second: int) -> list[list[tuple[int, Level]]]:
+    """Return what a clear may look like: an open episode is looked at once a second."""
+    return [[(second, Level.NORMAL)], [(second + 1, Level.NORMAL)]]
+
+
+@pytest.mark.parametrize("how", ["gap", *ENDS])
+def test_a_rule_neither_fires_nor_clears_on_what_is_missing(how: str | Status) -> None:
+    def hole(end_us: int, back_us: int) -> list[Row]:
+        return lost(how)(end_us, back_us) if isinstance(how, Status) else gapped(end_us, back_us)
+
+    busy_us = START + 30 * SECOND
+    quiet = [status(START, Status.LIVE), trade(START, 100.0), trade(busy_us, 100.0)]
+    burst = [trade(busy_us + 100_000 + number, 100.0) for number in range(5)]
+    fired = [(30, Level.DANGER)]
+    assert told_by_rules([*quiet, *burst], until_us=busy_us + SECOND) == fired
+    # A hole before the burst: its window is not covered yet.
+    torn = [*quiet, *hole(busy_us + 1, busy_us + 2), *burst]
+    assert told_by_rules(torn, until_us=busy_us + 9 * SECOND) == []
+    # The level is reached, then nothing comes for a minute: calm only where the stream lives.
+    assert told_by_rules([*quiet, *burst], until_us=busy_us + 19 * SECOND) == fired
+    assert told_by_rules([*quiet, *burst], until_us=busy_us + 22 * SECOND)[1:] in cleared(50)
+    back_us = busy_us + 60 * SECOND
+    silent = [*quiet, *burst, *hole(busy_us + 5 * SECOND, back_us)]
+    if isinstance(how, Status):
+        assert told_by_rules(silent, until_us=back_us + 19 * SECOND) == fired
+        assert told_by_rules(silent, until_us=back_us + 25 * SECOND)[1:] in cleared(110)

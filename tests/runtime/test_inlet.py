@@ -39,7 +39,12 @@ class Desk:
         self.answers = answers
         self.turns: deque[Callable[[], None]] = deque()
         self.inlet = Inlet(
-            self._take, call_soon=self.turns.append, monotonic_us=lambda: self.now_us, resync=self._resync, limits=limits
+            self._take,
+            call_soon=self.turns.append,
+            now_us=lambda: self.clock,
+            monotonic_us=lambda: self.now_us,
+            resync=self._resync,
+            limits=limits,
         )
         self.clock = 0
 
@@ -227,6 +232,24 @@ def test_a_book_that_is_not_shown_is_asked_for_again_and_its_changes_stay_out() 
     desk.message(3, 2, full=True)
     desk.drain()
     assert len(desk.of(Kind.LEVEL)) == 2
+
+
+def test_a_book_that_stays_shut_is_told_to_be_stalled_until_it_is_shown() -> None:
+    desk = Desk(Limits(slice_rows=2, book_max=2))
+    desk.message(3, 2)
+    desk.message(3, 2)
+    desk.drain()
+    began_us = desk.now_us
+    for _ in range(60):
+        desk.now_us += 250 * MS
+        desk.inlet.flush()
+        desk.drain()
+        assert bool(desk.of(Kind.STATUS)) is (desk.now_us - began_us >= 10_000_000)
+    desk.message(3, 2, full=True)
+    desk.drain()
+    stalled, live = desk.of(Kind.STATUS)
+    assert (stalled.key, stalled.side, live.key, live.side) == (Status.STALLED, Channel.BOOK, Status.LIVE, Channel.BOOK)
+    assert [row.kind for row in desk.taken[-4:]] == [Kind.GAP, Kind.STATUS, Kind.LEVEL, Kind.LEVEL]
 
 
 def test_books_that_go_again_and_again_are_asked_for_less_and_less() -> None:

@@ -337,6 +337,7 @@ async def test_a_dropped_book_makes_its_market_wait_is_asked_for_and_told_after_
         assert script.asked == [A]
         assert live.image().markets[str(A)].data == "warming"
         await overloaded_for(live, clock, 115)
+        assert live.image().markets[str(A)].data == "stale"
         assert told(live) == []
         await overloaded_for(live, clock, 10)
         assert told(live) == ["[DANGER] guard: guard does not keep up"]
@@ -345,13 +346,16 @@ async def test_a_dropped_book_makes_its_market_wait_is_asked_for_and_told_after_
         live.inlet.append(Kind.LEVEL, 0, at_us=now_us, received_us=now_us, price=1.0, amount=1.0, side=1, flags=flags)
         await overloaded_for(live, clock, 40)
         assert told(live)[1:] == ["[NORMAL] guard: guard keeps up again"]
+        assert live.image().markets[str(A)].data == "warming"
         task.cancel()
 
 
 async def overloaded_for(live: Live, clock: MovedClock, seconds: int) -> None:
     for _ in range(0, seconds, 5):
         await clock.advance(5)
-        live.watch_inlet()
+        live.inlet.flush()
+        await settle(5)
+        live.overload.look()
 
 
 async def test_dropped_trades_are_told_at_once(tmp_path: Path) -> None:
@@ -364,7 +368,7 @@ async def test_dropped_trades_are_told_at_once(tmp_path: Path) -> None:
         now_us = clock.now_us()
         for _ in range(2_000):
             live.inlet.append(Kind.TRADE, 0, at_us=now_us, received_us=now_us, price=1.0, amount=1.0, side=1)
-        live.watch_inlet()
+        live.overload.look()
         assert told(live) == ["[DANGER] guard: guard does not keep up"]
         assert status_of(live)["trades_dropped"] > 500
         task.cancel()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from guard.errors import Unavailable
+from guard.errors import ConfigurationError, Unavailable
+from guard.runtime.bench.past import beginnings
 from guard.runtime.bench.peer import Peer
+from guard.runtime.bench.recordings import in_memory, recorded, replayed, write_recording
 from guard.runtime.bench.rounds import interleaved, timed
-from guard.runtime.bench.rows import Bar, Row, judged, unjudged
-from guard.runtime.bench.subject import Warmed, best_build, run
-from guard.runtime.bench.workload import Columns, Markets, batches, stream, trades_of
+from guard.runtime.bench.rows import Bar, Row, judged, skipped, unjudged
+from guard.runtime.bench.subject import Warmed, best_build
+from guard.runtime.bench.workload import Columns, Markets, batches, joined, stream, trades_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,10 +37,7 @@ def measure(plan: Plan) -> Iterator[Row]:
     markets = Markets(_MARKETS)
     long = stream(markets, _LONG, per_second=_PER_SECOND)
     columns = long.where(slice(0, plan.events(60_000, _LONG, is_jitted=build.is_jitted)))
-    ours = _task(plan, markets, columns, is_book=True, build=build)
-    (seconds,) = interleaved([ours], plan.rounds)
-    row = Row("b.rate", "full pipeline, 100 markets, 15 rules, one core", "events/s", build.name, Bar(_RATE_MIN, is_ceiling=False))
-    yield build.judge(judged(row, [1.0 / each for each in seconds]))
+    yield _rate(plan, markets, columns, build)
     trades = trades_of(columns)
     ours = _task(plan, markets, trades, is_book=False, build=build)
     for name, (key, times, what) in _TIMES.items():
@@ -58,12 +59,33 @@ def measure(plan: Plan) -> Iterator[Row]:
         yield build.judge(row)
 
 
+def _rate(plan: Plan, markets: Markets, columns: Columns, build: Build) -> Row:
+    """Return events a second from a Parquet file to the decision log."""
+    row = Row(
+        "b.rate", "replay from Parquet, 100 markets, 15 rules, one core", "events/s", build.name, Bar(_RATE_MIN, is_ceiling=False)
+    )
+    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S))
+    with TemporaryDirectory(prefix="guard-bench-") as folder:
+        path = Path(folder) / "events.parquet"
+        try:
+            write_recording(path, markets, joined(beginnings(markets), columns))
+        except ConfigurationError as error:
+            return skipped(row, str(error))
+
+        def once() -> float:
+            subject = warmed.fresh()
+            return columns.rows / timed(lambda: replayed(subject, recorded(path), build, clock=plan.clock), plan.clock)
+
+        (rates,) = interleaved([once], plan.rounds)
+    return build.judge(judged(row, rates))
+
+
 def _task(plan: Plan, markets: Markets, columns: Columns, *, is_book: bool, build: Build) -> Callable[[], float]:
-    warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=_LIVE_S, is_book=is_book)
+    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S), is_book=is_book)
     rows = batches(columns)
 
     def once() -> float:
         subject = warmed.fresh()
-        return timed(lambda: run(subject, rows), plan.clock) / columns.rows
+        return timed(lambda: replayed(subject, in_memory(rows), build, clock=plan.clock), plan.clock) / columns.rows
 
     return once

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from guard.model import Channel, Flag, Kind, Status
-from guard.runtime.bench.workload import START_US, Columns, Markets, joined, stream
+from guard.runtime.bench.workload import START_US, Columns, Markets, joined, stream, typed
 
 if TYPE_CHECKING:
     from typing import Any
 
     from numpy.typing import NDArray
 
-__all__ = ["past"]
+__all__ = ["beginnings", "past"]
 
 _SECOND_US = 1_000_000
 _LEVELS = 40
@@ -49,6 +49,18 @@ def past(markets: Markets, *, seconds: int, per_market_s: float = 0.05, minutes:
     return joined(*parts)
 
 
+def beginnings(markets: Markets) -> Columns:
+    """Return one row for each market, in their order, that says what is known: its trades are live."""
+    market = np.arange(markets.count)
+    return _rows(
+        int(Kind.STATUS),
+        market,
+        np.full(markets.count, START_US - 1),
+        side=np.full(markets.count, int(Channel.TRADES)),
+        key=np.full(markets.count, int(Status.LIVE)),
+    )
+
+
 def _rows(kind: int, market: NDArray[np.int64], at_us: NDArray[np.int64], **given: NDArray[Any]) -> Columns:
     nothing = np.zeros(len(market), dtype=np.int64)
     columns = {
@@ -63,7 +75,7 @@ def _rows(kind: int, market: NDArray[np.int64], at_us: NDArray[np.int64], **give
         "flags": nothing,
         **given,
     }
-    return Columns(**columns)
+    return typed(**columns)
 
 
 def _history(markets: Markets, minutes: int, *, until_us: int) -> Columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
@@ -90,14 +91,17 @@ class Peer:
     def per_event(self) -> float:
         """Run one round and return the seconds an event took."""
         assert self._process.stdin is not None
-        self._process.stdin.write("round\n")
-        self._process.stdin.flush()
+        # A program that is gone is told by its silence, below.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write("round\n")
+            self._process.stdin.flush()
         answer = self._line()
         return float(answer["seconds"]) / int(answer["events"])
 
     def __exit__(self, *error: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from guard.model.ports import Clock
+    from guard.runtime.clock import SystemClock
 
-__all__ = ["Plan"]
+__all__ = ["Behind", "Plan"]
+
+
+_HISTORY_MINUTES = 720
+
+
+class Behind(NamedTuple):
+    """What markets have behind them when a stream begins: seconds of live rows, minutes of history before."""
+
+    live_s: int
+    minutes: int = _HISTORY_MINUTES
 
 
 class Plan(NamedTuple):
@@ -19,7 +29,7 @@ class Plan(NamedTuple):
     checkout); `tapes` are CSV files for the measure of ``guard replay``; `scale` shrinks workloads, 1 is what the bars mean.
     """
 
-    clock: Clock
+    clock: SystemClock
     rounds: int = 5
     scale: float = 1.0
     peers: Path | None = None
@@ -34,6 +44,11 @@ class Plan(NamedTuple):
     def events(self, plain: int, jitted: int, *, is_jitted: bool) -> int:
         """Return the length of a stream: what a round of a second or two takes."""
         return max(2_000, int((jitted if is_jitted else plain) * self.scale))
+
+    def behind(self, live_s: int) -> Behind:
+        """Return how much of a past to make; a run on a small scale makes less."""
+        share = min(1.0, 20 * self.scale)
+        return Behind(max(10, int(live_s * share)), int(_HISTORY_MINUTES * share))
 
     def seconds(self, full: float) -> float:
         """Return how long something runs in real time."""

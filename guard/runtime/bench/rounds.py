@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 __all__ = ["interleaved", "timed"]
 
 
-def interleaved(tasks: Sequence[Callable[[], float]], rounds: int) -> list[list[float]]:
+def interleaved(tasks: Sequence[Callable[[], float]], rounds: int, *, warm: bool = True) -> list[list[float]]:
     """Return the figures of each task, one a round; in every other round the order is turned.
 
-    Each task is run once before, and that figure is thrown away: caches are then warm for all of them.
+    With `warm` each task is run once before, and that figure is thrown away: caches are then warm for all of them.
 
     Examples
     --------
     >>> interleaved([lambda: 1.0, lambda: 2.0], 3)
     [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
     """
-    for task in tasks:
-        task()
+    if warm:
+        for task in tasks:
+            task()
     figures: list[list[float]] = [[] for _ in tasks]
     for number in range(rounds):
         places = range(len(tasks))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from guard.errors import Unavailable
 from guard.runtime.bench.peer import Peer
+from guard.runtime.bench.plan import Behind
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, unjudged
 from guard.runtime.bench.subject import Warmed, best_build, fold
@@ -30,8 +31,8 @@ def measure(plan: Plan) -> Iterator[Row]:
     markets = Markets(_MARKETS)
     long = stream(markets, _LONG, per_second=_PER_SECOND)
     columns = long.where(slice(0, plan.events(50_000, _LONG, is_jitted=build.is_jitted)))
-    warmed = Warmed(markets, is_jitted=build.is_jitted, live_s=60, minutes=0)
-    rows = batches(columns)
+    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=Behind(60, minutes=0))
+    rows = [batch if build.is_jitted else batch.plain() for batch in batches(columns)]
 
     def ours() -> float:
         kernel = warmed.fresh().engine.kernel

@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.dsl import compile_rules, load_rules
 from guard.pipeline import Pipeline, Settings
+from guard.runtime.bench.made import OPTION, made
 from guard.runtime.bench.past import past
 from guard.runtime.bench.workload import EXCHANGES, batches
 from guard.runtime.settings import board_policy
@@ -19,17 +20,16 @@ if TYPE_CHECKING:
     from guard.dsl import Program
     from guard.features.kernel import Kernel
     from guard.model import Batch
-    from guard.runtime.bench.plan import Plan
+    from guard.runtime.bench.plan import Behind, Plan
     from guard.runtime.bench.rows import Row
     from guard.runtime.bench.workload import Markets
 
-__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program", "run"]
+__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program"]
 
 _NO_NUMBA = "the extra `fast` (numba) is missing"
-_NO_OPTION = "this version has no compiled kernel"
+_NOOPTION = "this version has no compiled kernel"
 _ASKED = "--plain was given"
 _RULES = Path(__file__).with_name("rules.yaml")
-_OPTION = "jit"
 _REFERENCE = "C0/USDT"
 
 
@@ -56,8 +56,8 @@ def best_build(plan: Plan) -> Build:
     """Return the compiled build where this machine and `plan` allow it."""
     if plan.is_plain:
         return Build(is_jitted=False, why_not=_ASKED)
-    if _OPTION not in signature(Pipeline).parameters:
-        return Build(is_jitted=False, why_not=_NO_OPTION)
+    if OPTION not in signature(Pipeline).parameters:
+        return Build(is_jitted=False, why_not=_NOOPTION)
     return Build(is_jitted=True) if find_spec("numba") is not None else Build(is_jitted=False, why_not=_NO_NUMBA)
 
 
@@ -71,16 +71,10 @@ def pipeline(
 ) -> Pipeline:
     """Return a fresh pipeline that watches `markets`; their row numbers are those of the workload."""
     settings = Settings(alerts=board_policy(), references=dict.fromkeys(EXCHANGES, _REFERENCE), has_peers=True)
-    options: dict[str, Any] = {_OPTION: is_jitted} if _OPTION in signature(Pipeline).parameters else {}
-    fresh = Pipeline(rules, settings, **options)
+    fresh = made(rules, settings, is_jitted=is_jitted)
     for facts in markets.facts(streams=streams):
         fresh.open(facts)
     return fresh
-
-
-def run(subject: Pipeline, rows: Sequence[Batch]) -> int:
-    """Feed batches to a pipeline and return how many verdicts came of them."""
-    return sum(len(subject.process(batch).verdicts) for batch in rows)
 
 
 def fold(kernel: Kernel, rows: Sequence[Batch]) -> int:
@@ -93,21 +87,22 @@ class Warmed:
 
     Parameters
     ----------
-    live_s
-        Seconds of live rows before the stream of a measure begins.
+    behind
+        How much of a past they have when the stream of a measure begins.
 
     Notes
     -----
     The past is processed once and saved; `fresh` restores it, so that every round begins at the same state.
     """
 
-    def __init__(self, markets: Markets, *, is_jitted: bool, live_s: int, minutes: int = 720, is_book: bool = True) -> None:
+    def __init__(self, markets: Markets, *, is_jitted: bool, behind: Behind, is_book: bool = True) -> None:
         self._markets = markets
         self._is_jitted = is_jitted
         self._streams = frozenset({"trades", "book"} if is_book else {"trades"})
         self._program = program()
         first = self._made()
-        run(first, batches(past(markets, seconds=live_s, minutes=minutes, is_book=is_book)))
+        for batch in batches(past(markets, seconds=behind.live_s, minutes=behind.minutes, is_book=is_book)):
+            first.process(batch if is_jitted else batch.plain())
         self._state = first.save()
 
     def _made(self) -> Pipeline:

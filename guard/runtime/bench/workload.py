@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["START_US", "Columns", "Markets", "batches", "joined", "stream", "trades_of"]
+__all__ = ["EXCHANGES", "START_US", "Columns", "Markets", "batches", "joined", "stream", "trades_of", "typed"]
 
 START_US = 1_760_000_000_000_000
 EXCHANGES = ("one", "two", "three")
@@ -26,20 +26,31 @@ _REMOVED = 0.45
 _ROUND_SIZES = 0.15
 _DEPTH_TICKS = 12.0
 _SWEEP_TICKS = 0.7
+_TYPES = {
+    "kind": np.int8,
+    "market": np.int32,
+    "at_us": np.int64,
+    "received_us": np.int64,
+    "price": np.float64,
+    "amount": np.float64,
+    "side": np.int8,
+    "key": np.int64,
+    "flags": np.int8,
+}
 
 
 class Columns(NamedTuple):
     """Rows of a `guard.model.Batch` as numpy columns of equal length; the columns are described there."""
 
-    kind: NDArray[np.int64]
-    market: NDArray[np.int64]
+    kind: NDArray[np.int8]
+    market: NDArray[np.int32]
     at_us: NDArray[np.int64]
     received_us: NDArray[np.int64]
     price: NDArray[np.float64]
     amount: NDArray[np.float64]
-    side: NDArray[np.int64]
+    side: NDArray[np.int8]
     key: NDArray[np.int64]
-    flags: NDArray[np.int64]
+    flags: NDArray[np.int8]
 
     def __bool__(self) -> bool:
         return bool(self.rows)
@@ -123,7 +134,7 @@ def stream(markets: Markets, events: int, *, per_second: float, seed: int = 7, s
     size = np.exp(0.8 * chance.normal(events))
     size = np.where(chance.uniform(events) < _ROUND_SIZES, np.ceil(size), size)
     is_removed = ~is_trade & (chance.uniform(events) < _REMOVED)
-    return Columns(
+    return typed(
         kind=np.where(is_trade, int(Kind.TRADE), int(Kind.LEVEL)),
         market=market,
         at_us=at_us,
@@ -147,24 +158,10 @@ def joined(*parts: Columns) -> Columns:
 
 
 def batches(columns: Columns, size: int = 1024) -> list[Batch]:
-    """Return the rows as batches of `size`."""
-    return [_batch(columns.where(slice(start, start + size))) for start in range(0, columns.rows, size)]
+    """Return the rows as batches of `size` over the columns, not copied."""
+    return [Batch.over(**columns.where(slice(start, start + size))._asdict()) for start in range(0, columns.rows, size)]
 
 
-def _batch(columns: Columns) -> Batch:
-    batch = Batch(columns.rows)
-    for kind, market, at_us, received_us, price, amount, side, key, flags in zip(
-        *(column.tolist() for column in columns), strict=True
-    ):
-        batch.append(
-            kind,
-            market,
-            at_us=at_us,
-            received_us=received_us,
-            price=price,
-            amount=amount,
-            side=side,
-            key=key,
-            flags=flags,
-        )
-    return batch
+def typed(**columns: NDArray[Any]) -> Columns:
+    """Return columns of the item types that a batch has."""
+    return Columns(**{name: np.ascontiguousarray(columns[name], dtype=kind) for name, kind in _TYPES.items()})

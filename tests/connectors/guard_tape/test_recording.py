@@ -123,6 +123,16 @@ def test_a_recording_replays_with_other_files_in_order_of_arrival(tmp_path: Path
     assert found[6:] == [(1, Kind.GAP), (2, Kind.CONTROL), (2, trade)]
 
 
+def test_a_market_on_several_tapes_is_opened_once(tmp_path: Path) -> None:
+    first = written(tmp_path / "1.parquet", batch([(Kind.TRADE, 1, at, 0, 1.0, 1.0, 1, 0, 0) for at in range(ROWS_MAX + 1)]))
+    later = written(tmp_path / "2.parquet", batch([(Kind.TRADE, 1, 10**6, 0, 1.0, 1.0, 1, 0, 0)]))
+    (tmp_path / "3.csv").write_text(f"symbol,timestamp,side,price,amount\nB/USDT,{T0 // 1000 + 2000},buy,1,1\n")
+    batches = list(Tape([first, later, tmp_path / "3.csv"], exchange="sim").batches(ROWS_MAX))
+    assert [str(facts.market) for opened, _ in batches for facts in opened] == ["sim:B/USDT"]
+    assert {number for _, one in batches for number in one.plain().market} == {0}
+    assert sum(len(one) for _, one in batches) == ROWS_MAX + 3
+
+
 def test_the_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = written(tmp_path / "r.parquet", batch(EVENTS))
     before = path.read_bytes()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import ANYTHING, Answer, exact, near, rounded
 from features.oracle.market import DAY, SECOND, histogram_key
-from features.oracle.streams import left_edge, width_of
+from features.oracle.streams import FULL_US, left_edge, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ __all__ = ["ORACLES", "Moment", "answer"]
 
 EWMA_US = 600 * SECOND
 PRINTS_MAX = 500
+SIZE_BUCKETS = 1_021
 ROUNDING = Fraction(1, 10**12)
 BETA_DECAY = 1 - 1 / 1440
 BETA_PRIOR = 60 * 1e-6
@@ -45,7 +46,10 @@ class Moment(NamedTuple):
 
     def is_covered(self, stream: Stream, window_us: int) -> bool:
         """Whether a stream's window may be read."""
-        return stream.is_covered(self.market.at_us, window_us, self.market.watched_us)
+        times = self.market.at_us, window_us, self.market.watched_us
+        is_covered = stream.is_covered(*times)
+        assert not is_covered or stream.covered_us(*times) * 10 >= window_us * (10 if window_us <= FULL_US else 9)
+        return is_covered
 
 
 if TYPE_CHECKING:
@@ -122,7 +126,8 @@ def _average(market: Market, at_us: int) -> float | None:
 
 
 def _ewma_price(moment: Moment, _leaf: Leaf) -> Answer | None:
-    return exact(_average(moment.market, moment.market.at_us))
+    average = _average(moment.market, moment.market.at_us)
+    return None if average is None else near(average, share=1e-12)
 
 
 def _buy_share(moment: Moment, leaf: Leaf) -> Answer | None:
@@ -268,10 +273,12 @@ def _top_size(kept: list) -> Answer:
 
 
 def _entropy(kept: list) -> Answer:
-    """Sizes that share a bucket count as one: three such pairs cost at most log 2 of what they hold."""
+    """Sizes that share a bucket count as one: each such pair costs at most log 2 of what it holds."""
     sizes, count = _sizes(kept), len(kept)
     found = 1 - math.fsum(size * math.log(size) for size in sizes) / (count * math.log(count))
-    lost = math.log(2) * sum(sizes[:6]) / count / math.log(count)
+    usual = len(sizes) ** 2 / (2 * SIZE_BUCKETS)
+    shared = (usual + 3 * math.sqrt(usual)) * 2 / len(sizes)
+    lost = math.log(2) * (sum(sizes[:6]) / count + shared) / math.log(count)
     return Answer(max(0.0, found - lost - 1e-9), min(1.0, found + 1e-9))
 
 

@@ -99,8 +99,8 @@ class Histogram:
         total = math.fsum(weight for _, weight in rows)
         logs = [(math.log1p(value / median), weight) for value, weight in rows]
         mean = math.fsum(value * weight for value, weight in logs) / total
-        # Value and median may each be half a bucket off; the middle of the allowed medians is off by less than the rest.
-        reach = 2 * math.log(self.width) + math.log(float(middle.high) / float(middle.low)) / 2 - math.log(self.width) / 2
+        # A value may be half a bucket off, the median as far as it is from the middle of what is allowed.
+        reach = math.log(self.width) / 2 + math.log(float(middle.high) / float(middle.low)) / 2
         if not is_deviation:
             return Answer(mean - reach - 0.01, mean + reach + 0.01, middle.is_sure)
         deviation = math.sqrt(math.fsum(weight * (value - mean) ** 2 for value, weight in logs) / total)

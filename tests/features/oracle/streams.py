@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from features.oracle.answers import Number
 
-__all__ = ["Log", "Stream", "left_edge", "width_of"]
+__all__ = ["FULL_US", "Log", "Stream", "left_edge", "width_of"]
 
 LADDER_S = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 3_600)
 SECOND = 1_000_000

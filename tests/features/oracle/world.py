@@ -32,7 +32,7 @@ SAMPLES = {Type.RATIO: ("20bp", "5%"), Type.NUMBER: ("1000",), Type.BOOL: ("true
 
 def variants(entry: Field | Feature) -> list[str]:
     """Return an entry as it may be written: every window, every text, every band."""
-    return [f"{entry.name}({', '.join(words)})" for words in product(*map(_samples, entry.arguments))]
+    return [f"{entry.name}({', '.join(filter(None, words))})" for words in product(*map(_samples, entry.arguments))]
 
 
 def _samples(argument: Argument) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class World:
     """Four markets: the one that is read, the reference, and the symbol on two more exchanges."""
 
     def __init__(self, calls: Iterable[str], *, tick: float | None = None, usd_rate: float | None = 1.0) -> None:
-        self.calls = tuple(call.replace("(, ", "(").replace(", )", ")") for call in calls)
+        self.calls = tuple(calls)
         self.leaves = tuple(dict.fromkeys(leaf for call in self.calls for leaf in graph_of(call)[0].leaves))
         self.kernel = Kernel(self.leaves)
         self.markets: list[Market] = []
