@@ -29,7 +29,7 @@ def footprint(count: int, *, is_jitted: bool) -> dict[str, float]:
     markets = Markets(count)
     # One market first: what guard holds once, and what its first evaluation loads, is no market's.
     for some in (Markets(1), markets):
-        rows = batches(past(some, seconds=60, per_market_s=0.5, minutes=120))
+        rows = batches(past(some, seconds=60, per_market_s=0.2, minutes=10))
         gc.collect()
         before = resident_bytes()
         subject = pipeline(rules, some, is_jitted=is_jitted)
