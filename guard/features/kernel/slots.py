@@ -145,7 +145,8 @@ REFERENCE: Final = 47
 SIBLING: Final = 48
 # When and how the market is looked at. DUE = when next, NEVER = not; HEAP_AT = its place in the heap of dues, -1 = not there;
 # DEADLINE = when a rule's timer runs out; LOOKS = 1 where time alone may change what rules say; DIRTY = whether the market stands
-# in the list of those to look at when the bin is over, and whether an evaluation has seen all since (CLEAN, UNSEEN, SEEN); OPEN = 1 while an episode or a quarantine runs; PROGRAM = where its rules begin in the machine's code.
+# in the list of those to look at when the bin is over, and whether an evaluation has seen all since (CLEAN, UNSEEN, SEEN);
+# OPEN = 1 while an episode or a quarantine runs; PROGRAM = where its rules begin in the machine's code.
 DUE: Final = 49
 HEAP_AT: Final = 50
 DEADLINE: Final = 51
