@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FULL_US", "Log", "Stream", "left_edge", "width_of"]
 
-LADDER_S = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 3_600)
+LADDER_S = (0.05, 0.25, 0.5, 1.5, 3, 15, 45, 90, 180, 540, 1_080, 2_160, 4_320)
 SECOND = 1_000_000
 FULL_US = 300 * SECOND
 
 
 def width_of(window_us: int) -> int:
-    """Return the length of the bins of a window: the longest step of the ladder that fits 20 times, so at most 5 % of it."""
-    return max(round(step * SECOND) for step in LADDER_S if step * SECOND * 20 <= window_us)
+    """Return the length of the bins of a window: the longest of the ladder of which it takes 20, or 40 where they do not fill it."""
+    steps = [round(step * SECOND) for step in LADDER_S]
+    return max(step for step in steps if step * (40 if window_us % step else 20) <= window_us or step == steps[0])
 
 
 def left_edge(at_us: int, window_us: int) -> int:
