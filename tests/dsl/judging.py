@@ -20,7 +20,7 @@ _PARTS = ("passes", "number", "rarer_number", "clamp", "best")
 
 def _slot(_rows: object, _integers: object, x: list[float], _i: object, _p: object, _q: object, at: int, _received: int) -> float:
     """Read a leaf from the float row by its number."""
-    return x[at // 12]
+    return x[at // s.LEAF_STRIDE]
 
 
 @cache

@@ -70,7 +70,7 @@ def test_the_worst_levels_beyond_128_are_dropped_and_a_worse_one_is_not_taken() 
     kernel = opened(BOOK)
     levels = [(BID, 1000.0 - step, 1.0) for step in range(200)] + [(ASK, 1001.0, 1.0)]
     feed(kernel, message(START, levels, is_full=True))
-    integers = array("q", kernel.sections(0)["slots"][8 * FLOATS :])
+    integers = array("q", dict(kernel.sections(0))["slots"][8 * FLOATS :])
     assert integers[BIDS] == 128
     assert read(kernel, START)["bid()"] == 1000.0
     feed(kernel, message(START + 1, [(BID, 1000.5, 1.0)]))

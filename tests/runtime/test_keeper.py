@@ -13,7 +13,6 @@ from features.test_state import every_leaf, sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runtime.feeds import A, Script
-from runtime.kept import RowKernel, kept_kernel
 from runtime.test_live import bench, program, until
 
 from guard.features.kernel import Kernel
@@ -51,7 +50,7 @@ class Run:
         self.clock = MovedClock(now_us)
         self.is_committed = True
         self.pipeline = Pipeline(program(text))
-        self.pipeline.engine.kernel = kept_kernel(self.pipeline.engine.program.leaves)
+        self.pipeline.engine.kernel = Kernel(self.pipeline.engine.program.leaves)
         self.pipeline.recall(LedgerState(1, 0, ledger, ()), now_us)
         self.keeper = Keeper(self.pipeline, self.kernel, folder / "checkpoint", clock=self.clock, committed=self._committed)
         self.keeper.open()
@@ -60,7 +59,7 @@ class Run:
         return self.is_committed
 
     @property
-    def kernel(self) -> Any:  # noqa: ANN401 - see kept_kernel
+    def kernel(self) -> Any:  # noqa: ANN401 - the tests look at what is not public
         return self.pipeline.engine.kernel
 
     def open(self, facts: MarketFacts = FACTS) -> bool:
@@ -93,7 +92,7 @@ VOLUME, SHORT, MEDIAN = Leaf("volume", (HOUR,)), Leaf("trades", (10 * SECOND,)),
 @given(sessions(), st.data())
 def test_sections_through_the_file_go_on_bit_for_bit(rows: list[Row], data: st.DataObject) -> None:
     leaves = every_leaf()
-    whole, first, second = kept_kernel(leaves), kept_kernel(leaves), kept_kernel(leaves)
+    whole, first, second = Kernel(leaves), Kernel(leaves), Kernel(leaves)
     for kernel in (whole, first, second):
         kernel.open(MarketFacts(Market("sim", "X/USDT")))
     cut = data.draw(st.integers(0, len(rows)))
@@ -109,8 +108,7 @@ def test_sections_through_the_file_go_on_bit_for_bit(rows: list[Row], data: st.D
 
 
 def test_a_kernel_that_cannot_be_copied_row_by_row_is_told_apart() -> None:
-    assert isinstance(RowKernel([SHORT]), Rows)
-    assert isinstance(kept_kernel([SHORT]), Kernel)
+    assert isinstance(Kernel([SHORT]), Rows)
 
 
 def test_the_longest_duration_of_the_rules_is_how_long_a_copy_is_of_use() -> None:
@@ -324,7 +322,7 @@ def test_a_damaged_file_is_told_and_starts_cold(tmp_path: Path, content: bytes) 
 async def test_another_layout_is_refused_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     end_us, _, _ = await kept_after_hours(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(RowKernel, "layout_version", 99)
+        patch.setattr(Kernel, "layout_version", 99)
         run = Run(tmp_path, now_us=end_us)
         assert "this guard reads layout 99" in str(run.keeper.health.refused)
         assert not run.open()
@@ -341,7 +339,7 @@ async def test_another_layout_is_refused_with_a_message(tmp_path: Path, monkeypa
 )
 def test_one_market_that_cannot_be_taken_starts_cold_and_guard_runs(tmp_path: Path, body: bytes) -> None:
     path = tmp_path / "checkpoint"
-    checkpoint.write(path, Header(kept_kernel([]).layout_version, "0", START), {str(A): Entry(START, body)})
+    checkpoint.write(path, Header(Kernel([]).layout_version, "0", START), {str(A): Entry(START, body)})
     run = Run(tmp_path, now_us=START + SECOND)
     run.open()
     run.live(START + SECOND)
@@ -420,7 +418,7 @@ async def test_a_guard_that_stops_leaves_its_state_to_the_next(tmp_path: Path) -
         script.live = say
         async with bench(tmp_path) as at_work:
             live = at_work.live
-            live.pipeline.engine.kernel = kept_kernel(live.pipeline.engine.program.leaves)
+            live.pipeline.engine.kernel = Kernel(live.pipeline.engine.program.leaves)
             live.keeper = Keeper(
                 live.pipeline, live.pipeline.engine.kernel, tmp_path / "checkpoint", clock=live.clock, committed=live.all_committed
             )

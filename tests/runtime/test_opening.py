@@ -41,6 +41,8 @@ async def test_a_start_shows_blocks_and_does_not_call_unwatched_markets_warm(tmp
         free = bot.check("sim", "B/USDT", "buy")
         # A guard that ends here and is started again and again would else permit everything and watch nothing.
         assert (free.reason, free.permitted) == ("feed_stale", False)
+    # A bot that asked a moment ago may keep its answer for some milliseconds.
+    bot = Guard(state)
     assert bot.check("sim", "A/USDT", "buy").status == "blocked"
     assert bot.check("sim", "B/USDT", "buy").reason == "guard_silent"
 

@@ -288,20 +288,32 @@ class Kernel:
         self._layout = new
         self._rows.plan(new)
 
-    def sections(self, row: int) -> dict[str, bytes]:
+    @property
+    def layout_version(self) -> int:
+        """Changes with the meaning of saved sections."""
+        return VERSION
+
+    def sections(self, row: int) -> list[tuple[str, bytes]]:
         """Return a market's state as named parts; see `guard.features.kernel.sections`."""
         x, i = self._rows.row(row)
         # Two kernels in the same state may have come there on different ways.
         for slot in s.OF_THIS_PROCESS:
             i[slot] = 0
-        return packed(self._layout, x, i)
+        return list(packed(self._layout, x, i).items())
 
-    def take(self, row: int, parts: Mapping[str, bytes]) -> None:
-        """Put a saved state in place of a market's; parts that are missing start cold. Raises StateError for a damaged part."""
-        x, i = unpacked(self._layout, parts)
-        _, now = self._rows.row(row)
+    def take(self, row: int, sections: Mapping[str, bytes]) -> None:
+        """Put saved sections in place of a market's state; those that are missing start cold, and all does without ``slots``.
+
+        What `open` was told of the market stays. Raises StateError for a damaged section, and nothing has changed then.
+        """
+        before, now = self._rows.row(row)
+        x, i = unpacked(self._layout, sections) if "slots" in sections else self._layout.blank()
+        x[s.TICK] = before[s.TICK]
+        if "slots" not in sections:
+            x[s.USD_RATE], x[s.VOLUME_24H] = before[s.USD_RATE], before[s.VOLUME_24H]
         for slot in s.OF_THIS_PROCESS:
             i[slot] = now[slot]
+        i[s.VERSION] = now[s.VERSION] + 1
         self._rows.set_row(row, x, i)
 
     def save(self) -> dict[str, Any]:
@@ -318,7 +330,7 @@ class Kernel:
                     "reference": self._references[row],
                     "due": self._rows.number(row, s.DUE),
                     "dirty": self._rows.number(row, s.DIRTY),
-                    "parts": {name: b64encode(part).decode() for name, part in self.sections(row).items()},
+                    "parts": {name: b64encode(part).decode() for name, part in self.sections(row)},
                 }
                 for row, facts in enumerate(self._facts)
             ],

@@ -81,6 +81,7 @@ def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], l
     x[: s.FLOATS], i[: s.INTEGERS] = _numbers(parts["slots"], s.FLOATS, s.INTEGERS)
     for slot, value in zip(s.OF_THIS_PROCESS, fresh, strict=True):
         i[slot] = value
+    i[s.VERSION] = 1
     for clock in layout.clocks:
         _take_clock(clock, parts.get(f"clock:{clock.width_us}"), x, i)
     for ring in layout.rings:

@@ -161,7 +161,7 @@ VERSION: Final = 57
 STREAMS: Final = 58
 INTEGERS: Final = 59
 # What belongs to a process and not to a market's past: other markets' rows, the loop's lists, the rules' code.
-OF_THIS_PROCESS: Final = (REFERENCE, SIBLING, DUE, HEAP_AT, LOOKS, DIRTY, PROGRAM, STREAMS)
+OF_THIS_PROCESS: Final = (REFERENCE, SIBLING, DUE, HEAP_AT, LOOKS, DIRTY, PROGRAM, STREAMS, VERSION)
 
 # The plan's header: where its tables and the parts of a market's float row begin, -1 where there is none.
 P_RINGS: Final = 0
