@@ -52,6 +52,8 @@ def drive(
 ) -> int:  # fmt: skip
     """Take events and due times in order until one needs rules; returns why it stopped, with the market in ``c[ROW]``.
 
+    A CONTROL row speaks of no market and changes none: after it ``c[ROW]`` means nothing.
+
     Due times fire before the event that passes them. It also stops before what is later than ``c[UNTIL]``, at which something
     outside of the kernel is due; without events left it goes on to ``c[LIMIT]``.
     """
@@ -75,6 +77,9 @@ def drive(
         kind = kinds[position] + 0
         now = max(arrival, c[NOW])
         c[NOW] = now
+        if kind == _CONTROL:
+            c[POSITION] = position + 1
+            return TOLD
         answer = fold(
             X, I, p, q, row, kind, ats[position], arrival, prices[position], amounts[position],
             sides[position] + 0, keys[position], flags[position] + 0,
