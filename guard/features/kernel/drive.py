@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "drive", "run", "schedule", "set_due"]
 
-# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS row.
+# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS or CONTROL row.
 DONE: Final = 0
 EVALUATE: Final = 1
 DEADLINE: Final = 2
@@ -40,6 +40,7 @@ HEAP_COUNT: Final = 10
 CONTROL_SIZE: Final = 16
 
 _STATUS: Final = int(Kind.STATUS)
+_CONTROL: Final = int(Kind.CONTROL)
 _LOOK_US: Final = 1_000_000
 _LOOK_MAX_US: Final = 15_000_000
 _SILENCE_SHARE: Final = 16
