@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,7 @@ from guard.model import Control, Level, event_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from guard.dsl import Program
     from guard.dsl.plain_detectors import PlainCall
     from guard.engine import Engine
     from guard.model.ports import Clock
@@ -49,6 +51,8 @@ class DetectorWatch:
         Measures calls.
     announce
         Tells people: key, title, body, level.
+    ends
+        Ends guard: what failed, and the error.
     limits
         When one is demoted.
 
@@ -64,6 +68,7 @@ class DetectorWatch:
         inlet: Inlet,
         clock: Clock,
         announce: Callable[[str, str, str, Level], None],
+        ends: Callable[[str, Exception], None],
         *,
         limits: Limits | None = None,
     ) -> None:
@@ -72,6 +77,8 @@ class DetectorWatch:
         self._inlet = inlet
         self._clock = clock
         self._announce = announce
+        self._ends = ends
+        self._program: Program | None = None
         self._why: dict[str, str] = {}
         self._bad: dict[str, str] = {}
         self._meters: list[_Meter] = []
@@ -82,8 +89,9 @@ class DetectorWatch:
         for meter in self._meters:
             meter.call.clock = self._nanoseconds
 
-    def adopt(self) -> None:
+    def _adopt(self) -> None:
         """Measure the detectors of the rules that run from now on; says which are switched off still, and which no longer."""
+        self._program = self._engine.program
         self._measure()
         self._bad.clear()
         demoted = self._engine.demoted
@@ -99,8 +107,13 @@ class DetectorWatch:
     def _nanoseconds(self) -> int:
         return self._clock.monotonic_us() * _NS
 
-    def found_bad(self) -> bool:
-        """Look at every detector; True where one must be demoted and nobody was told so before."""
+    def look(self) -> None:
+        """Look at every detector of the rules that run now; one that must be demoted is, in the next turn of the loop.
+
+        Not at once: a connector may be in the middle of its rows.
+        """
+        if self._program is not self._engine.program:
+            self._adopt()
         had = len(self._bad)
         for meter in self._meters:
             call = meter.call
@@ -108,10 +121,17 @@ class DetectorWatch:
                 why = meter.fault(self._clock.monotonic_us)
                 if why:
                     self._bad.setdefault(call.name, why)
-        return had == 0 and len(self._bad) > 0
+        if had == 0 and self._bad:
+            asyncio.get_running_loop().call_soon(self._demote)
 
-    def demote(self) -> None:
-        """Switch off what `found_bad` found, and tell people, once for each."""
+    def _demote(self) -> None:
+        try:
+            self._demote_bad()
+        except Exception as error:  # noqa: BLE001 - nobody is above who could be told; guard ends with it
+            self._ends("a detector could not be switched off, guard ends", error)
+
+    def _demote_bad(self) -> None:
+        """Switch off what `look` found, and tell people, once for each."""
         bad, self._bad = self._bad, {}
         for name, why in bad.items():
             self._why[name] = why

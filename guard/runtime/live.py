@@ -114,7 +114,7 @@ class Live:
         self.started_us = clock.now_us()
         self.lag_max_us = 0
         self.console_failures = 0
-        self.detectors = DetectorWatch(pipeline.engine, self.inlet, clock, self.announce)
+        self.detectors = DetectorWatch(pipeline.engine, self.inlet, clock, self.announce, self._break)
         self._ended: Exception | None = None
         self._troubles: dict[str, Trouble] = {}
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
@@ -155,13 +155,6 @@ class Live:
         except Exception as error:  # noqa: BLE001 - the heartbeat raises it
             self._break("events cannot be processed, guard ends", error)
 
-    def _demote(self) -> None:
-        """Switch failing detectors off: in a turn of its own, so that no connector is in the middle of its rows."""
-        try:
-            self.detectors.demote()
-        except Exception as error:  # noqa: BLE001 - the heartbeat raises it
-            self._break("a detector could not be switched off, guard ends", error)
-
     def _break(self, what: str, error: Exception) -> None:
         """Let the heartbeat end guard: whoever caught `error` would go on with a pipeline that is not whole."""
         self._ended = self._ended or error
@@ -169,8 +162,7 @@ class Live:
 
     def take(self, decision: Decision) -> None:
         """Send a decision on its way: console, ledger, bots, people."""
-        if self.detectors.found_bad():
-            self._call_soon(self._demote)
+        self.detectors.look()
         if not decision.is_empty:
             self._show(decision)
             self.committer.submit(decision)
@@ -203,7 +195,6 @@ class Live:
         """Run new rules. An error ends guard: half of the old rules must not run beside half of the new."""
         try:
             self.take(self.pipeline.load(program, self.clock.now_us()))
-            self.detectors.adopt()
         except Exception as error:
             self._break("new rules could not take over, guard ends", error)
             raise
@@ -350,7 +341,6 @@ class Live:
         """
         self.publish()
         self.outbox.start()
-        self.detectors.adopt()
         commit = asyncio.create_task(self.committer.run(), name="commit")
         heartbeat = asyncio.create_task(self.heartbeat(), name="heartbeat")
         feeds = [asyncio.create_task(feed.run(), name=f"feed {feed.plan.name}") for feed in self.feeds]

@@ -12,7 +12,6 @@ from contracts.registered import NAMES, compiled_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.features.kernel import slots as s
 from guard.model import BUY, Kind, Status
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.lines import lines_of
@@ -40,13 +39,12 @@ def run(pipeline: Pipeline, rows: Sequence[Row]) -> list[str]:
 
 
 def state(pipeline: Pipeline) -> str:
-    """Return all that the pipeline knows, in comparable form: not where each market stands in the heap of due times."""
+    """Return what can be seen of a pipeline: scores, leaves, episodes, and when something is due next."""
     engine, found = pipeline.engine, [repr(scores(pipeline))]
     for row, watched in enumerate(engine.watched):
-        floats, integers = engine.kernel._rows.row(row)
-        kept = [value for slot, value in enumerate(integers) if slot not in s.OF_THIS_PROCESS]
-        found.append(repr((floats, kept, watched.is_held, [episode.save() for episode in watched.episodes])))
-    return "\n".join([*found, repr(pipeline.next_deadline_us), repr(pipeline.now_us), repr(engine.data_state(0, pipeline.now_us))])
+        found.append(repr((engine.kernel.values(row, pipeline.now_us), [episode.save() for episode in watched.episodes])))
+        found.append(repr((watched.is_held, engine.data_state(row, pipeline.now_us))))
+    return "\n".join([*found, repr(pipeline.next_deadline_us), repr(pipeline.now_us)])
 
 
 def scores(pipeline: Pipeline) -> list[float | None]:
