@@ -100,6 +100,15 @@ def _factor(factors: Mapping[str, float | None], name: str) -> str:
     return "   ?" if value is None else f"{value:4.2f}"
 
 
+def _detector(record: Mapping[str, Any]) -> str:
+    cost = "not called yet" if record["mean_us"] is None else f"{record['calls']} calls, {record['mean_us']:.1f} us each"
+    faults = f", {record['faults']} failed: {escape(str(record['fault']))}" if record["faults"] else ""
+    name = escape(f"detector {record['detector']}")
+    if record["state"] == "demoted":
+        return f"[bold red]{name} is switched off:[/] {escape(str(record['why']))}  [dim]{cost}[/]"
+    return f"[{'yellow' if record['faults'] else 'dim'}]{name}: {cost}{faults}[/]"
+
+
 def _age(milliseconds: float) -> str:
     if milliseconds < _SECOND_MS:
         return f"{milliseconds:.0f} ms"
@@ -116,6 +125,7 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")
         lines += [f"[dim]{escape(feed['exchange'])}: {escape(note)}[/]" for note in feed["notes"] if note != feed["problem"]]
+    lines += [_detector(detector) for detector in status["detectors"]]
     inlet = status["inlet"]
     if inlet["book_rows_dropped"] or inlet["trades_dropped"]:
         lines.append(

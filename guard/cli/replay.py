@@ -100,6 +100,10 @@ def _print_summary(output: Output, summary: dict[str, Any]) -> None:
     output.text(f"verdicts: {levels}; quarantines: {summary['quarantines']}, {summary['blocked_minutes']} minutes blocked")
     if summary["repeated"]:
         output.text(f"{summary['repeated']:,} rows were dropped: a download page had repeated them")
+    for fault in summary["detector_faults"]:
+        output.text(f"detector {fault['detector']}: {fault['times']:,} of {fault['calls']:,} calls failed: {fault['text']}")
+    if summary["detectors_demoted"]:
+        output.text(f"switched off in the recording: {', '.join(summary['detectors_demoted'])}")
     for reason, count in summary["rejected"].items():
         output.text(f"{count:,} rows were refused: {reason}")
     for example in summary["rejected_examples"]:

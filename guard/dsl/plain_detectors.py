@@ -47,19 +47,39 @@ class PlainCall:
     -----
     An unknown feature is NaN. Unless the detector declares `takes_unknown`, one makes the score unknown without a call. A score
     outside of [0, 1], or an exception, is a fault and the score unknown; None and NaN are unknown and no fault. `calls` counts
-    calls; `nanoseconds` sums what they took where `clock`, which returns nanoseconds, is set. With `is_off` nothing is called any
-    more and the score is unknown.
+    calls, `faults` those that failed, `faults_in_row` the most of them that followed each other. `nanoseconds` sums what calls
+    took and `slowest` is the longest of them, where `clock`, which returns nanoseconds, is set. With `is_off` nothing is called
+    any more and the score is unknown. `kind` is the detector's class.
     """
 
-    __slots__ = ("_features", "_score", "_takes_unknown", "calls", "clock", "fault", "faults", "is_off", "name", "nanoseconds")
+    __slots__ = (
+        "_failing",
+        "_features",
+        "_score",
+        "_takes_unknown",
+        "calls",
+        "clock",
+        "fault",
+        "faults",
+        "faults_in_row",
+        "is_off",
+        "kind",
+        "name",
+        "nanoseconds",
+        "slowest",
+    )
 
     def __init__(self, detector: PlainDetector, features: Sequence[str]) -> None:
         self.name = detector.name
+        self.kind = type(detector)
         self.calls = 0
         self.nanoseconds = 0
+        self.slowest = 0
         self.clock: Callable[[], int] | None = None
         self.faults = 0
+        self.faults_in_row = 0
         self.fault = ""
+        self._failing = 0
         self.is_off = False
         self._features: Callable[..., Any] = namedtuple("Features", features)  # type: ignore[misc]  # noqa: PYI024 - made of names that a class declares
         self._score = detector.score
@@ -78,9 +98,12 @@ class PlainCall:
             return self._failed(f"{type(error).__name__}: {error}")
         finally:
             if self.clock is not None:
-                self.nanoseconds += self.clock() - begun
+                took = self.clock() - begun
+                self.nanoseconds += took
+                self.slowest = max(self.slowest, took)
         if score < 0.0 or score > 1.0:
             return self._failed(f"its score must lie in [0, 1], found {score!r}")
+        self._failing = 0
         return score
 
     def of(self, values: Sequence[float]) -> float:
@@ -89,6 +112,8 @@ class PlainCall:
 
     def _failed(self, text: str) -> float:
         self.faults += 1
+        self._failing += 1
+        self.faults_in_row = max(self.faults_in_row, self._failing)
         self.fault = text[:_TEXT_MAX]
         return nan
 

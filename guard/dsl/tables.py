@@ -48,6 +48,10 @@ class InstalledDetectors(Mapping[str, "type[Detector]"]):
         loaded: type[Detector] = self._entries[name].load()
         return loaded
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a detector; nothing is imported for that."""
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 

@@ -8,10 +8,10 @@ from guard.engine.verdicts import candidate_level, signatures, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
 from guard.features.kernel import DONE, TOLD, Kernel
-from guard.model import Channel, DataState, Kind, Market, RuleMode, Status
+from guard.model import Channel, Control, DataState, Kind, Market, RuleMode, Status, event_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from guard.dsl import Program
     from guard.model import Batch, MarketFacts, Verdict
@@ -36,6 +36,8 @@ class Engine:
     -----
     The kernel folds events in and finds the evaluations in which a rule says something new; only those are done here. Time is the
     local time of arrival (`received_us`); windows roll by exchange time.
+
+    Calls of plain detectors, and whether they are switched off, belong to the program: one that has some serves one engine.
     """
 
     def __init__(self, program: Program, *, jit: bool = False) -> None:
@@ -45,7 +47,9 @@ class Engine:
         self.watched: list[Watched] = []
         self._references: dict[str, str] = {}
         self._batch: Batch | None = None
+        self.controls_unknown = 0
         self._code_length = -1
+        self._switch_off(())
 
     def open(self, facts: MarketFacts, *, reference: str | None = None) -> int:
         """Watch a market and return its row. `reference` is the symbol that leads its exchange."""
@@ -114,8 +118,8 @@ class Engine:
         """
         kernel = self.kernel
         while (reason := kernel.run(until_us)) != DONE:
-            if reason == TOLD:
-                self._told(kernel.position - 1)
+            if reason == TOLD and not self._told(kernel.position - 1):
+                continue
             row = kernel.row
             verdicts = self.evaluate(row, kernel.now_us)
             if verdicts or self.watched[row].is_held:
@@ -126,13 +130,41 @@ class Engine:
         """Run the kernel compiled from now on; the verdicts stay the same. Raises as `Kernel.accelerate` does."""
         self.kernel.accelerate()
 
-    def _told(self, number: int) -> None:
-        """Take a STATUS row in."""
+    def _told(self, number: int) -> bool:
+        """Take a STATUS or CONTROL row in; returns whether it speaks of a market."""
         batch = self._batch
         assert batch is not None
         if batch.kind[number] == Kind.STATUS:
             watched = self.watched[batch.market[number]]
             watched.health.tell(Channel(batch.side[number]), Status(batch.key[number]))
+            return True
+        if batch.side[number] == Control.DEMOTE_DETECTOR:
+            self._demote(batch.key[number])
+        else:
+            self.controls_unknown += 1
+        return False
+
+    @property
+    def demoted(self) -> tuple[str, ...]:
+        """The names of the plain detectors that are switched off, sorted."""
+        return tuple(sorted({call.name for call in self.program.plain_detectors if call.is_off}))
+
+    def _demote(self, key: int) -> None:
+        """Switch off the plain detector whose name has this `event_key`, if the rules use it, and look at its markets again."""
+        found = {call.name for call in self.program.plain_detectors if not call.is_off and event_key(call.name) == key}
+        if not found:
+            return
+        self._switch_off((*self.demoted, *found))
+        for row, watched in enumerate(self.watched):
+            rules = (self.program.rules[number] for number in watched.binding.rules)
+            if any(used.name in found for rule in rules for used in rule.detectors):
+                watched.version = -1
+                self._wake(row, self.kernel.now_us)
+
+    def _switch_off(self, names: Collection[str]) -> None:
+        """Let the plain detectors of these names be asked no more, and all others be asked."""
+        for call in self.program.plain_detectors:
+            call.is_off = call.name in names
 
     def evaluate(self, row: int, now_us: int) -> tuple[Verdict, ...]:
         """Run the rules of one market on what is known now and return the levels that changed."""
@@ -194,9 +226,14 @@ class Engine:
         )
 
     def load(self, program: Program, now_us: int) -> None:
-        """Swap the rules; those that are unchanged keep their episodes and timers."""
+        """Swap the rules; those that are unchanged keep their episodes and timers.
+
+        A plain detector that is switched off stays so while its class is the same.
+        """
         self.kernel.adopt(program.leaves)
         old, self.program = self.program, program
+        off = {(call.name, call.kind) for call in old.plain_detectors if call.is_off}
+        self._switch_off({call.name for call in program.plain_detectors if (call.name, call.kind) in off})
         self._code_length = -1
         for row, watched in enumerate(self.watched):
             rules = [old.rules[index] for index in watched.binding.rules]
@@ -223,6 +260,7 @@ class Engine:
         """Return the state as JSON-able values; `restore` takes it back into an engine with the same markets."""
         return {
             "kernel": self.kernel.save(),
+            "demoted": list(self.demoted),
             "markets": [
                 {
                     "health": watched.health.save(),
@@ -240,6 +278,7 @@ class Engine:
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what `save` returned; a rule that was not there then starts with a fresh episode."""
         self.kernel.restore(state["kernel"])
+        self._switch_off(state.get("demoted", ()))
         self._code_length = -1
         for row, (watched, saved) in enumerate(zip(self.watched, state["markets"], strict=True)):
             watched.health.restore(saved["health"])

@@ -1,7 +1,7 @@
 """The words guard thinks in: standard library only."""
 
 from guard.model.alert import Delivery, DeliveryState
-from guard.model.batch import ASK, BID, BUY, SELL, Batch, Channel, Flag, Kind, Status, event_key
+from guard.model.batch import ASK, BID, BUY, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
 from guard.model.decision import Decision, Image, MarketView
@@ -33,6 +33,7 @@ __all__ = [
     "ClearanceStatus",
     "Command",
     "Contribution",
+    "Control",
     "DataState",
     "Decision",
     "Delivery",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ASK", "BID", "BUY", "SELL", "Batch", "Channel", "Flag", "Kind", "Status", "event_key"]
+__all__ = ["ASK", "BID", "BUY", "SELL", "Batch", "Channel", "Control", "Flag", "Kind", "Status", "event_key"]
 
 _DIGITS_MAX = 18
 _COLUMNS = ("kind", "market", "at_us", "received_us", "price", "amount", "side", "key", "flags")
@@ -29,8 +29,10 @@ class Kind(IntEnum):
                                          0 removes it
     GAP          0                       0                  `Channel` that lost continuity  last good `at_us`, 0 = none
     STATUS       value of the status     0                  `Channel` it speaks of          `Status`
-    CONTROL      0                       0                  0                               number of the control
+    CONTROL      0                       0                  `Control`                       what it is done to (`event_key`)
     ============ ======================= ================== =============================== ==========================
+
+    A CONTROL row speaks of no market: its `market` may be any that is open.
     """
 
     TRADE = 1
@@ -63,6 +65,15 @@ class Status(IntEnum):
     WARM = 5
     USD_RATE = 6
     VOLUME_24H = 7
+
+
+class Control(IntEnum):
+    """What guard does to itself, in `side` of a CONTROL row, so that a recording does it again.
+
+    DEMOTE_DETECTOR: the plain detector whose name has the `event_key` that `key` holds is not asked any more.
+    """
+
+    DEMOTE_DETECTOR = 1
 
 
 class Flag(IntFlag):

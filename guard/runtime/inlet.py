@@ -157,6 +157,22 @@ class Inlet:
         if not self._is_scheduled:
             self._schedule()
 
+    def control(self, what: int, *, at_us: int, key: int) -> None:
+        """Hand a CONTROL row over at once, ahead of rows that wait; never called while a batch is being taken.
+
+        Time must not pass the rows that wait, so it counts as arrived at `at_us` or with the oldest of them.
+        """
+        assert not self._is_taking
+        at_us = min(at_us, self.oldest_us or at_us)
+        batch = Batch(1)
+        batch.append(Kind.CONTROL, 0, at_us=at_us, received_us=at_us, side=what, key=key)
+        self.received += 1
+        self._is_taking = True
+        try:
+            self._take(batch)
+        finally:
+            self._is_taking = False
+
     def flush(self) -> None:
         """Hand over what is here, for as long as a turn may take; the rest goes with the next turn.
 

@@ -11,6 +11,7 @@ import structlog
 from guard.errors import GuardError, OperationRefused
 from guard.model import DataState, Decision, Image, Level, Market
 from guard.runtime.commit import Committer
+from guard.runtime.detector_watch import DetectorWatch
 from guard.runtime.inlet import Inlet
 from guard.runtime.opening import NOT_OPEN, NOT_REACHED
 from guard.runtime.overload import Overload
@@ -113,6 +114,7 @@ class Live:
         self.started_us = clock.now_us()
         self.lag_max_us = 0
         self.console_failures = 0
+        self.detectors = DetectorWatch(pipeline.engine, self.inlet, clock, self.announce, self._break)
         self._ended: Exception | None = None
         self._troubles: dict[str, Trouble] = {}
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
@@ -160,6 +162,7 @@ class Live:
 
     def take(self, decision: Decision) -> None:
         """Send a decision on its way: console, ledger, bots, people."""
+        self.detectors.look()
         if not decision.is_empty:
             self._show(decision)
             self.committer.submit(decision)

@@ -31,6 +31,9 @@ def opened_tape(paths: Sequence[Path], *, exchange: str) -> Any:  # noqa: ANN401
 class Replay:
     """Feed recordings to a pipeline and log what it decides.
 
+    A plain detector is demoted where the recording says so, and nowhere else: what it costs here is nobody's business, and what
+    fails is counted in the summary.
+
     Parameters
     ----------
     pipeline
@@ -81,6 +84,8 @@ class Replay:
             "rejected": dict(tape.rejected),
             "rejected_examples": tape.examples,
             "repeated": tape.repeated,
+            "detector_faults": [fault._asdict() for fault in self.pipeline.engine.program.detector_faults],
+            "detectors_demoted": list(self.pipeline.engine.demoted),
             "digest": self.log.digest,
         }
 

@@ -23,7 +23,7 @@ def status(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         "uptime_s": 3.0, "channels": {}, "inlet": {"book_rows_dropped": 9, "trades_dropped": 0, "books_unknown": 3},
         "engine": {"form": "plain", "problem": None},
         "rules": {"active": 2, "problem": None}, "bypass": None, "feeds": [], "outbox": {},
-        "quarantines": [], "nearest": [],
+        "quarantines": [], "nearest": [], "detectors": [],
         "markets": [row], **changes,
     }  # fmt: skip
 

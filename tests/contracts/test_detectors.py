@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pytest
+from contracts.registered import NAMES, REGISTERED, compiled_alone, detectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from guard.detection.detector import Family
 from guard.dsl import compile_rules, load_rules
+from guard.dsl.detectors import named_formulas
 from guard.dsl.problems import Report
 from guard.dsl.rules import rules_from_text
-from guard.errors import RuleError
 from guard.features.fields import FIELDS, FIELDS_BY_NAME
 from guard.model import Level, Market, MarketFacts
 
@@ -30,34 +31,20 @@ if TYPE_CHECKING:
 
 NAN: Final = math.nan
 ROOT: Final = Path(__file__).parents[2]
-NAMES: Final = sorted(point.name for point in entry_points(group="guard.detectors"))
 STREAMS: Final = frozenset(field.stream for field in FIELDS) - {"market"}
 FACTS: Final = MarketFacts(Market("sim", "X/USDT"), streams=STREAMS)
 EXTREMES: Final = [NAN, NAN, 0.0, -0.0, 1.0, -1.0, 0.01, 0.5, 60.0, 1e4, 1e-12, 1e308, -1e308, 5e-324, math.inf, -math.inf]
 values: Final = st.one_of(st.sampled_from(EXTREMES), st.floats(0.0, 2.0), st.floats())
 
 
-@cache
 def detector(name: str) -> type[Detector]:
-    (point,) = entry_points(group="guard.detectors", name=name)
-    loaded: type[Detector] = point.load()
-    return loaded
+    found: type[Detector] = detectors()[name]
+    return found
 
 
 @cache
 def alone(name: str) -> Program:
     return compiled_alone(name)
-
-
-def compiled_alone(name: str) -> Program:
-    """Compile a rule whose only factor is the detector's score; raises RuleError with every problem."""
-    report = Report()
-    use = f"{{it: {{detector: {name}}}}}"
-    text = f"rules:\n  one:\n    mode: alert\n    use: {use}\n    risk: {{it: {{weight: 1, value: it.score}}}}\n"
-    rules = rules_from_text(text, report)
-    if report.errors:
-        raise RuleError(*report.errors)
-    return compile_rules(rules)
 
 
 def raw(program: Program, leaves: Sequence[float]) -> float:
@@ -82,7 +69,7 @@ def rows(draw: st.DrawFn, program: Program) -> list[float]:
 
 
 def test_guard_ships_its_detectors() -> None:
-    assert {"pump_dump", "wash_trading", "spoofing", "divergence", "spread_blowout"} <= set(NAMES)
+    assert {"pump_dump", "wash_trading", "spoofing", "divergence", "spread_blowout"} <= set(REGISTERED)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,12 +81,29 @@ def test_detector_has_every_attribute_of_the_protocol(name: str) -> None:
     assert found.family in Family
     assert isinstance(found.is_hard, bool)
     assert issubclass(found.Parameters, BaseModel)
-    assert isinstance(found.score, str)
+    formulas, is_plain = named_formulas(found)
+    assert callable(found.score) if is_plain else isinstance(found.score, str)
     assert found.evidence
-    assert all(isinstance(text, str) for text in (*found.let.values(), *found.evidence))
+    assert all(isinstance(text, str) for text in (*formulas.values(), *found.evidence))
 
 
-@pytest.mark.parametrize("name", NAMES)
+SECTIONS: Final = ("In words", "When it is silent", "What was measured", "Weak points")
+
+
+@pytest.mark.parametrize("name", [each for each in REGISTERED if detector(each).__module__.startswith("guard.")])
+def test_page_of_the_detector_has_what_a_reader_looks_for(name: str) -> None:
+    page = (ROOT / "docs" / "detectors" / f"{name}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {name}\n")
+    found = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)+)", page, re.MULTILINE))
+    headings = [next((heading for heading in found if heading.startswith(section)), None) for section in SECTIONS]
+    assert None not in headings, dict(zip(SECTIONS, headings, strict=True))
+    places = [list(found).index(str(heading)) for heading in headings]
+    assert places == sorted(places), "in this order"
+    assert all(len(found[str(heading)].split()) >= 10 for heading in headings), "each says something"
+    assert f"guard/detection/{name}.py" in page
+
+
+@pytest.mark.parametrize("name", REGISTERED)
 def test_docstring_is_the_specification(name: str) -> None:
     found = detector(name)
     text = " ".join((found.__doc__ or "").split())
@@ -145,11 +149,11 @@ def test_let_score_and_evidence_compile(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_in_let_is_of_use_to_the_detector_or_to_a_rule(name: str) -> None:
-    for label in detector(name).let:
+    for label in named_formulas(detector(name))[0]:
         report = Report()
         use = f"{{it: {{detector: {name}}}}}"
         text = f"rules:\n  one:\n    mode: alert\n    level: danger\n    use: {use}\n    when: known(it.{label})\n"
-        compile_rules(rules_from_text(text, report))
+        compile_rules(rules_from_text(text, report), detectors=detectors())
         assert not report.errors
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "drive", "run", "schedule", "set_due"]
 
-# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS row.
+# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS or CONTROL row.
 DONE: Final = 0
 EVALUATE: Final = 1
 DEADLINE: Final = 2
@@ -40,6 +40,7 @@ HEAP_COUNT: Final = 10
 CONTROL_SIZE: Final = 16
 
 _STATUS: Final = int(Kind.STATUS)
+_CONTROL: Final = int(Kind.CONTROL)
 _LOOK_US: Final = 1_000_000
 _LOOK_MAX_US: Final = 15_000_000
 _SILENCE_SHARE: Final = 16
@@ -51,6 +52,8 @@ def drive(
     keys: Integers, flags: Integers,
 ) -> int:  # fmt: skip
     """Take events and due times in order until one needs rules; returns why it stopped, with the market in ``c[ROW]``.
+
+    A CONTROL row speaks of no market and changes none: after it ``c[ROW]`` means nothing.
 
     Due times fire before the event that passes them. It also stops before what is later than ``c[UNTIL]``, at which something
     outside of the kernel is due; without events left it goes on to ``c[LIMIT]``.
@@ -75,6 +78,9 @@ def drive(
         kind = kinds[position] + 0
         now = max(arrival, c[NOW])
         c[NOW] = now
+        if kind == _CONTROL:
+            c[POSITION] = position + 1
+            return TOLD
         answer = fold(
             X, I, p, q, row, kind, ats[position], arrival, prices[position], amounts[position],
             sides[position] + 0, keys[position], flags[position] + 0,
