@@ -37,7 +37,10 @@ def footprint(count: int, *, is_jitted: bool) -> dict[str, float]:
         for batch in rows:
             subject.process(batch if is_jitted else batch.plain())
         gc.collect()
-    return {"bytes": (resident_bytes() - before) / count, "windows": float(len({leaf.arguments[0] for leaf in subject.engine.kernel.leaves if leaf.field in GROUP_OF}))}
+    return {
+        "bytes": (resident_bytes() - before) / count,
+        "windows": float(len({leaf.arguments[0] for leaf in subject.engine.kernel.leaves if leaf.field in GROUP_OF})),
+    }
 
 
 def ready(*, is_jitted: bool) -> dict[str, float]:

@@ -17,7 +17,7 @@ FULL_US = 300 * SECOND
 
 
 def width_of(window_us: int) -> int:
-    """Return the length of the bins of a window: the longest of the ladder of which it takes 20, or 40 where they do not fill it."""
+    """Return the length of a window's bins: the longest of the ladder of which it takes 20, or 40 where they do not fill it."""
     steps = [round(step * SECOND) for step in LADDER_S]
     return max(step for step in steps if step * (40 if window_us % step else 20) <= window_us or step == steps[0])
 

@@ -147,7 +147,7 @@ def test_live_drive_ends_where_replay_ends(markets: Markets) -> None:
 
 
 def test_footprint_counts_markets_with_five_windows() -> None:
-    found = asked("footprint", "plain", "60")
+    found = asked("footprint", "plain", "300")
     assert found["windows"] == 5.0
     assert 1_000.0 < found["bytes"] < 1e6
 
