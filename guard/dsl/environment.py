@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["IGNORED", "Secrets", "overlay"]
 
 PREFIX = "GUARD_"
-IGNORED = frozenset({"GUARD_STATE", "GUARD_CONFIG"})
+IGNORED = frozenset({"GUARD_STATE", "GUARD_CONFIG", "GUARD_JIT"})
 """Variables that are not keys of guard.yaml: they name the state folder and the file itself."""
 
 _BYTES_MAX = 64 * 1024

@@ -14,10 +14,21 @@ from guard.features.kernel.windows import FULL_US
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["known_edge", "read_before", "read_long", "read_long_both", "read_short", "read_short_both", "read_slot", "tick"]
+__all__ = [
+    "known_edge",
+    "read_before",
+    "read_long",
+    "read_long_both",
+    "read_short",
+    "read_short_both",
+    "read_slot",
+    "tick",
+    "unbroken_edge",
+]
 
 _US: Final = s.L_WINDOW + s.W_US
 _SIZE: Final = s.L_WINDOW + s.W_SIZE
+_WIDTH: Final = s.L_WINDOW + s.W_WIDTH
 _RING: Final = s.L_WINDOW + s.W_RING
 _SLOT: Final = s.L_WINDOW + s.W_SLOT
 _KEPT: Final = s.L_WINDOW + s.W_SINCE
@@ -56,6 +67,19 @@ def known_edge(x: Floats, i: Integers, p: Integers, at: int) -> int:
     down = p[at + _DOWN]
     lasted = min(us, now - kept, now - i[p[at + _BEGAN]])
     return left if (float(lasted) - (x[down] - x[left + down])) / float(us) >= _COVERED_MIN else -1
+
+
+def unbroken_edge(x: Floats, i: Integers, p: Integers, at: int) -> int:
+    """Return what `known_edge` does, but -1 where the bin at the edge of a short window still holds what was before a hole.
+
+    A sum loses nothing by it; a price from before a hole would make a move of what nobody saw.
+    """
+    us = p[at + _US]
+    before = i[_AT] - us
+    since = i[p[at + _SINCE]]
+    if us <= FULL_US and since != i[p[at + _BEGAN]] and before - before % p[at + _WIDTH] < since:
+        return -1
+    return known_edge(x, i, p, at)
 
 
 def tick(x: Floats) -> float:
@@ -115,7 +139,7 @@ def read_long_both(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Inte
 
 def read_before(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read column `a` as it stood before the window."""
-    left = known_edge(x, i, p, at)
+    left = unbroken_edge(x, i, p, at)
     return x[left + p[at + _A]] if left >= 0 else _NAN
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.reading import known_edge
+from guard.features.kernel.reading import known_edge, unbroken_edge
 from guard.features.kernel.trades import EWMA_US, average_price
 from guard.features.kernel.windows import window_high, window_low
 
@@ -21,12 +21,12 @@ _USD_MIN: Final = 500.0
 
 def read_high(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read the highest price of the window."""
-    return window_high(x, i, p, at + s.L_WINDOW) if known_edge(x, i, p, at) >= 0 else s.NAN
+    return window_high(x, i, p, at + s.L_WINDOW) if unbroken_edge(x, i, p, at) >= 0 else s.NAN
 
 
 def read_low(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read the lowest price of the window."""
-    return window_low(x, i, p, at + s.L_WINDOW) if known_edge(x, i, p, at) >= 0 else s.NAN
+    return window_low(x, i, p, at + s.L_WINDOW) if unbroken_edge(x, i, p, at) >= 0 else s.NAN
 
 
 def read_price(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
