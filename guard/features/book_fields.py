@@ -69,11 +69,11 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
         (BAND, RESTING),
         "book",
         formula="sum of price * size of levels within max(band, 2 * usual spread, 5 * tick() / mid()) of the mid; usual is "
-        "the market's own median where some rule asks for it, else the present one",
+        "the market's own median of a day, the present one while that is unknown",
         minimum=WHOLE_BOOK,
         source="depth in bp, not in levels: ticks differ by a factor of 1,000",
         cost=Cost.WALK,
-        bound="the 128 best levels of a side; a level on the edge of the band is in or out by rounding",
+        bound="the 128 best levels of a side; a level on the edge of the band is in",
     ),
     Field(
         "level_churn",
@@ -98,7 +98,8 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
         minimum=COVERED,
         source=_BAIT,
         cost=Cost.SUM,
-        bound=STRETCHED + "; an addition makes fresh what was added to the level up to 30 s before; 64 waiting removals and 32 "
+        bound=STRETCHED
+        + "; what is added to a level grows old with what was added there in the 15 s before; 64 waiting removals and 32 "
         "unmet trades are kept",
     ),
     Field(

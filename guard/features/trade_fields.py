@@ -33,7 +33,7 @@ TRADE_FIELDS: Final[tuple[Field, ...]] = (
         Unit.QUOTE,
         "Last traded price, in quote per base.",
         formula="price of the trade that came last",
-        minimum=f"1 trade and {BEGUN}",
+        minimum=f"1 trade since the stream is unbroken, and {BEGUN}",
         source=TRADES,
     ),
     Field(
@@ -74,7 +74,7 @@ TRADE_FIELDS: Final[tuple[Field, ...]] = (
         Unit.QUOTE,
         "Price averaged with exponential weights of 600 s, each price as long as it held; in quote per base.",
         formula="integral of price(t) exp(-(now - t) / 600 s) dt / 600 s, the first price having held ever since",
-        minimum=f"600 s since the first trade, history included, and {BEGUN}",
+        minimum=f"600 s since the first trade, history included, or since the first one after a hole, and {BEGUN}",
         source=TRADES,
     ),
     Field(
@@ -186,7 +186,7 @@ TRADE_FIELDS: Final[tuple[Field, ...]] = (
         minimum=COVERED,
         source=_RUSH,
         cost=Cost.SUM,
-        bound=STRETCHED + "; a print of the other side with the same stamp begins another order",
+        bound=STRETCHED,
     ),
     Field(
         "rush_seconds",

@@ -1,4 +1,4 @@
-"""Faults of the kernel that are known: each fails until it is mended, and then the mark goes."""
+"""Faults that the kernel once had, each with the case that showed it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ def status(at_us: int, channel: Channel, code: Status) -> Row:
     return Row(Kind.STATUS, at_us, side=channel, key=code)
 
 
-@pytest.mark.xfail(strict=True, reason="a lost book's mid stays in the columns: mid_ret spans the outage until a window is over")
 def test_a_lost_book_leaves_no_open_mid_behind() -> None:
     kernel = opened([Leaf("open_mid", (MINUTE,)), Leaf("mid")])
     feed(kernel, [*book(START, 99.0, 101.0), status(START + MINUTE, Channel.BOOK, Status.LOST)])
@@ -37,7 +36,6 @@ def test_a_lost_book_leaves_no_open_mid_behind() -> None:
     assert math.isnan(found["open_mid(60000000)"])
 
 
-@pytest.mark.xfail(strict=True, reason="the first message after an outage observes the spread from before it, 60 times")
 def test_a_lost_book_leaves_no_spread_behind() -> None:
     kernel = opened([Leaf("spread_median", (DAY,))])
     for second in range(40):
@@ -48,7 +46,6 @@ def test_a_lost_book_leaves_no_spread_behind() -> None:
     assert read(kernel, lost_us + 10 * MINUTE)["spread_median(86400000000)"] == pytest.approx(0.02, rel=0.1)
 
 
-@pytest.mark.xfail(strict=True, reason="the mid of a lost book still tells the side of trades that have none")
 def test_a_side_is_not_inferred_from_a_lost_book() -> None:
     kernel = opened([Leaf("buy_volume", (SECOND,))])
     feed(kernel, [*book(START, 99.0, 101.0), trade(START, 100.0), status(START + SECOND, Channel.BOOK, Status.LOST)])
@@ -56,7 +53,6 @@ def test_a_side_is_not_inferred_from_a_lost_book() -> None:
     assert read(kernel, START + 10 * MINUTE)["buy_volume(1000000)"] == 0.0
 
 
-@pytest.mark.xfail(strict=True, reason="the reference's ring has overwritten the edge that a market behind it in time asks for")
 def test_the_reference_return_is_right_where_the_reference_is_ahead() -> None:
     kernel = Kernel([Leaf("reference_ret", (10 * SECOND,))])
     for symbol in ("X/USDT", "BTC/USDT"):
@@ -70,7 +66,6 @@ def test_the_reference_return_is_right_where_the_reference_is_ahead() -> None:
     assert 1.01**9 - 1.001 <= found <= 1.01**12 - 0.999
 
 
-@pytest.mark.xfail(strict=True, reason="a level exactly on the edge of the band is in or out as the last bit of the product falls")
 def test_levels_on_the_edge_of_the_band_count_on_both_sides() -> None:
     for cents in range(10_000, 10_200):
         mid = cents / 100
@@ -81,7 +76,6 @@ def test_levels_on_the_edge_of_the_band_count_on_both_sides() -> None:
         assert [round(value / mid) for value in read(kernel, START).values()] == [2, 2], mid
 
 
-@pytest.mark.xfail(strict=True, reason="the band's usual spread is the median only where another leaf has brought its baseline in")
 def test_depth_does_not_depend_on_what_else_is_read() -> None:
     rows = [row for second in range(100) for row in book(START + second * SECOND, 99.0, 101.0)]
     levels = [(BID, 94.0), (ASK, 106.0), (BID, 97.0), (ASK, 103.0)]
@@ -95,7 +89,6 @@ def test_depth_does_not_depend_on_what_else_is_read() -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.xfail(strict=True, reason="the run of empty bins after the bin in which a stream began is left out with it")
 def test_empty_bins_right_after_a_beginning_are_observed() -> None:
     kernel = opened([Leaf("high_rush", (10 * SECOND, "buy"))])
     feed(kernel, [trade(START + 5 * SECOND, 1.0)])
@@ -103,7 +96,6 @@ def test_empty_bins_right_after_a_beginning_are_observed() -> None:
     assert read(kernel, START + 1_010 * SECOND)["high_rush(10000000, buy)"] == 0.0
 
 
-@pytest.mark.xfail(strict=True, reason="a print of the other side with the same stamp cuts an order in two")
 def test_an_order_counts_once_though_another_prints_between() -> None:
     kernel = opened([Leaf("rush_orders", (SECOND, "buy"))])
     feed(kernel, [trade(START, 1.0)])
@@ -113,7 +105,6 @@ def test_an_order_counts_once_though_another_prints_between() -> None:
     assert read(kernel, at_us)["rush_orders(1000000, buy)"] == 1.0
 
 
-@pytest.mark.xfail(strict=True, reason="an addition makes fresh again what was added up to 30 s before it")
 def test_what_was_added_long_ago_is_not_fresh_because_more_came() -> None:
     world = World(["removed_unfilled(w=60s, side=bid)"])
     world.take(book(START, 99.9, 100.1))

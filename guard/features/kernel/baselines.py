@@ -69,24 +69,29 @@ def close_bins(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
         opened = i[slot]
         if now > opened:
             offset = p[b + s.B_OFFSET]
-            if opened >= 0 and opened * bin_us >= i[p[b + s.B_SINCE]]:
-                _observe_bin(x, p, q, b, x[source] - x[offset + MARK], float(now - opened - 1))
+            since = i[p[b + s.B_SINCE]]
+            # The bin in which a stream began is no whole one; the empty ones after it are.
+            if opened >= 0 and (opened + 1) * bin_us > since:
+                if opened * bin_us >= since:
+                    _observe_bin(x, p, q, b, x[source] - x[offset + MARK])
+                _observe_empty(x, p, q, b, float(now - opened - 1))
             i[slot] = now
             x[offset + MARK] = x[source]
         upcoming = min(upcoming, (i[slot] + 1) * bin_us)
     i[s.NEXT_CLOSE] = upcoming
 
 
-def _observe_bin(x: Floats, p: Integers, q: Floats, b: int, value: float, empty: float) -> None:
-    """Observe one bin, and the `empty` ones after it."""
-    offset = p[b + s.B_OFFSET]
-    per_octave = p[b + s.B_PER_OCTAVE]
-    table = p[b + s.B_TABLE]
-    bin_us = p[b + s.B_BIN_US]
-    decay_us = p[b + s.B_DECAY_US]
-    observe(x, q, offset, per_octave, table, value, 1.0, bin_us / decay_us)
-    if empty > 0.0:
-        observe(x, q, offset, per_octave, table, 0.0, empty, empty * bin_us / decay_us)
+def _observe_bin(x: Floats, p: Integers, q: Floats, b: int, value: float) -> None:
+    """Observe one bin."""
+    age = p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
+    observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, 1.0, age)
+
+
+def _observe_empty(x: Floats, p: Integers, q: Floats, b: int, count: float) -> None:
+    """Observe bins in which nothing happened."""
+    if count > 0.0:
+        age = count * p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
+        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], 0.0, count, age)
 
 
 def past(x: Floats, p: Integers, q: Floats, at: int, source: int, growth: float) -> None:
@@ -117,7 +122,8 @@ def _close_past(x: Floats, p: Integers, q: Floats, b: int, number: float) -> Non
     offset = p[b + s.B_OFFSET]
     opened = x[offset + PAST_BIN]
     if opened > 0.0:
-        _observe_bin(x, p, q, b, x[offset + PAST_SUM], number - opened - 1.0)
+        _observe_bin(x, p, q, b, x[offset + PAST_SUM])
+        _observe_empty(x, p, q, b, number - opened - 1.0)
     x[offset + PAST_SUM] = 0.0
 
 

@@ -1,7 +1,7 @@
 """The order book of a market: two sorted sides, best level last, at most 128 levels a side.
 
 A side's keys ascend towards the best price: the price itself for bids, its negative for asks. Parts of a side, one after
-another: key, size, amount added lately, time since when that amount came in.
+another: key, size, amount added lately, time since when that amount came in, and both of the amount added before that.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ _SIDE: Final = BOOK_CAP * BOOK_PARTS
 _SIZE: Final = BOOK_CAP
 _FRESH: Final = 2 * BOOK_CAP
 _SINCE: Final = 3 * BOOK_CAP
+_OLDER: Final = 4 * BOOK_CAP
+_OLDER_SINCE: Final = 5 * BOOK_CAP
 _FRESH_US: Final = 30_000_000.0
 _JOIN_US: Final = 15_000_000.0
+# A level on the edge of a band is in, whichever way its product rounds.
+_EDGE: Final = 1e-9
 
 
 def clear(i: Integers) -> None:
@@ -83,43 +87,56 @@ def _insert(
     x[place + _SIZE] = size
     x[place + _FRESH] = fresh
     x[place + _SINCE] = float(at)
+    x[place + _OLDER] = 0.0
 
 
 def _resize(x: Floats, place: int, size: float, at: float) -> float:
     """Change the size of the level at `place`; returns how much of what was added lately went away.
 
-    What is added joins what came before it and grows old with it; unless it is more than that and 15 s younger, then only the new
-    counts. So a level's amount is never older than its time tells: an old order is not renewed by small ones at its price.
+    What is added joins what was added within the 15 s before and grows old with that; later additions count for themselves. Two
+    amounts suffice: when a third begins the first is over 30 s old. What was added last goes first.
     """
     change = size - x[place + _SIZE]
-    age = at - x[place + _SINCE]
-    fresh = x[place + _FRESH] if age <= _FRESH_US else 0.0
     x[place + _SIZE] = size
-    if change > 0.0:
-        if fresh > change or (fresh > 0.0 and age <= _JOIN_US):
-            x[place + _FRESH] = fresh + change
-        else:
-            x[place + _FRESH] = change
-            x[place + _SINCE] = at
+    if change <= 0.0:
+        return _take_fresh(x, place, -change, at)
+    fresh = x[place + _FRESH]
+    if fresh > 0.0 and at - x[place + _SINCE] <= _JOIN_US:
+        x[place + _FRESH] = fresh + change
         return 0.0
-    left = fresh + change
-    if left > 0.0:
-        x[place + _FRESH] = left
-        return -change
+    if fresh > 0.0:
+        x[place + _OLDER] = fresh
+        x[place + _OLDER_SINCE] = x[place + _SINCE]
+    x[place + _FRESH] = change
+    x[place + _SINCE] = at
+    return 0.0
+
+
+def _take_fresh(x: Floats, place: int, gone: float, at: float) -> float:
+    """Take `gone` away from what was added to a level within 30 s; returns how much of it there was."""
+    newer = x[place + _FRESH] if at - x[place + _SINCE] <= _FRESH_US else 0.0
+    older = x[place + _OLDER] if at - x[place + _OLDER_SINCE] <= _FRESH_US else 0.0
+    if gone < newer:
+        x[place + _FRESH] = newer - gone
+        x[place + _OLDER] = older
+        return gone
     x[place + _FRESH] = 0.0
-    return fresh
+    if gone - newer < older:
+        x[place + _OLDER] = older - (gone - newer)
+        return gone
+    x[place + _OLDER] = 0.0
+    return newer + older
 
 
 def _remove(x: Floats, i: Integers, count_slot: int, place: int, end: int, size: float, at: float) -> float:
     """Take the level at `place` out; returns how much of it was added lately."""
-    gone = x[place + _SIZE] - size
-    fresh = x[place + _FRESH] if at - x[place + _SINCE] <= _FRESH_US else 0.0
+    taken = _take_fresh(x, place, x[place + _SIZE] - size, at)
     i[count_slot] -= 1
     moving = end - place - 1
     if moving > 0:
         for part in range(place, place + _SIDE, BOOK_CAP):
             copy(x, part, part + 1, moving)
-    return min(fresh, gone)
+    return taken
 
 
 def settle(x: Floats, i: Integers, book: int) -> None:
@@ -179,11 +196,11 @@ def depth(x: Floats, i: Integers, book: int, side: int, band: float) -> float:
     if side > 0:
         first = book
         last = book + i[s.BIDS] - 1
-        limit = x[s.MID] * (1.0 - band)
+        limit = x[s.MID] * (1.0 - band) * (1.0 - _EDGE)
     else:
         first = book + _SIDE
         last = first + i[s.ASKS] - 1
-        limit = -x[s.MID] * (1.0 + band)
+        limit = -x[s.MID] * (1.0 + band) * (1.0 + _EDGE)
     resting = 0.0
     # Keys of asks are negative, so theirs is the negative sum, to the bit.
     for place in range(last, first - 1, -1):

@@ -10,7 +10,7 @@ from guard.features.kernel.book import clear, level, settle, spread
 from guard.features.kernel.prints import add, expire
 from guard.features.kernel.reference import compare
 from guard.features.kernel.removals import classify, fill, remove
-from guard.features.kernel.streams import begin, gap, status
+from guard.features.kernel.streams import begin, gap, status, tear
 from guard.features.kernel.trades import average, past_sweep, trade
 from guard.features.kernel.windows import rebase, roll
 from guard.model.batch import Channel, Flag, Kind, Status
@@ -57,6 +57,8 @@ def fold(
         return TOLD_NOTHING
     if received > i[s.RECEIVED]:
         i[s.RECEIVED] = received
+    if kind == _GAP:
+        tear(x, i, side, at)
     if at < i[s.EVENT_AT]:
         i[s.LATE] += 1
     else:
@@ -134,6 +136,7 @@ def _trade(
     """Fold a live trade in."""
     if i[s.TRADES_SINCE] == s.NEVER:
         begin(x, i, _TRADES)
+    is_torn = x[s.PRICE] != x[s.PRICE]
     taken = trade(x, i, at, price, amount, side, flags & _INFERRED)
     if at > i[s.TRADE_AT]:
         i[s.TRADE_AT] = at
@@ -141,10 +144,10 @@ def _trade(
         i[s.TRADE_RECEIVED] = received
     if i[s.REFERENCE] >= 0:
         compare(x, i, X[i[s.REFERENCE]][s.PRICE])
-    if p[s.P_PENDING] >= 0 and taken != 0:
+    if p[s.P_PENDING] >= 0:
         fill(x, i, p[s.P_PENDING], p[s.P_FILLS], price, amount, taken)
     if p[s.P_PRINTS] >= 0:
-        add(x, i, p[s.P_PRINTS], price, amount, taken)
+        add(x, i, p[s.P_PRINTS], -price if is_torn else price, amount, taken)
 
 
 def _level(
@@ -152,11 +155,10 @@ def _level(
 ) -> int:
     """Fold one book level in; evaluation waits for the last one of the message."""
     is_full = flags & _SNAPSHOT
-    if i[s.BOOK_SINCE] == s.NEVER:
-        begin(x, i, _BOOK)
     if i[s.IN_MESSAGE] == 0:
         i[s.IN_MESSAGE] = 1
         if is_full:
+            begin(x, i, _BOOK)
             clear(i)
             i[s.BEST_MOVED] = 1
             i[s.BOOK_OK] = 1
@@ -164,7 +166,8 @@ def _level(
         removed = level(x, i, p[s.P_BOOK], i[s.AT], price, amount, side, is_full)
         if not is_full:
             x[s.CHURN] += 1.0
-        if removed > 0.0 and p[s.P_PENDING] >= 0:
+        # While trades are lost nobody can tell what was filled.
+        if removed > 0.0 and p[s.P_PENDING] >= 0 and i[s.TRADES_LOST] < 0:
             remove(x, i, p[s.P_PENDING], p[s.P_FILLS], price, removed, side)
     if not flags & _LAST:
         return CHANGED

@@ -122,6 +122,9 @@ _SOURCES: Final = {
 STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 SPREAD_MEDIAN: Final = BASELINE_ANSWERS
 _QUANTILE_DECAY_US = 2 * 86_400_000_000
+_USUAL_SPREAD: Final = ("spread", 86_400_000_000)
+# By how much the reference market's time may be ahead of a market's.
+_AHEAD_US: Final = 2_000_000
 
 
 def bucket_edges(per_octave: int) -> list[float]:
@@ -155,8 +158,10 @@ class Layout:
         self.floats = s.FLOATS
         self.integers = s.INTEGERS
         self._place_rings(leaves)
-        self.baselines = self._place_baselines(_baseline_key(leaf) for leaf in leaves)
         names = {leaf.field for leaf in leaves}
+        keys = [_baseline_key(leaf) for leaf in leaves]
+        # A depth must not depend on what else is read: it brings the usual spread that its band needs.
+        self.baselines = self._place_baselines([*keys, _USUAL_SPREAD] if "depth" in names else keys)
         self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
         self.needs_prints = any(name.startswith("prints_") for name in names)
         self.book = self._take(2 * BOOK_CAP * BOOK_PARTS)
@@ -182,7 +187,8 @@ class Layout:
                 tables[item.per_octave],
             )
         ]  # fmt: skip
-        usual = next((item.offset + SPREAD_MEDIAN for item in self.baselines if item.kind == "spread"), -1)
+        spreads = {(item.kind, item.key): item.offset + SPREAD_MEDIAN for item in self.baselines if item.kind == "spread"}
+        usual = spreads.get(_USUAL_SPREAD, next(iter(spreads.values()), -1))
         at_rings = s.PLAN_HEAD
         at_baselines = at_rings + len(rings)
         at_leaves = at_baselines + len(baselines)
@@ -231,9 +237,11 @@ class Layout:
             if not WINDOW_BOUNDS_US[0] <= us <= WINDOW_BOUNDS_US[1]:
                 raise ValueError(f"a window lasts 1 s to 24 h; found {us / 1e6:g} s")
             backs[us] = -(-us // width_of(us)) + 1
+        ahead = {width_of(int(leaf.arguments[0])) for leaf in leaves if leaf.field == "reference_ret"}
         clocks: dict[int, Clock] = {}
         for width in sorted({width_of(us) for us in durations}):
             size = max(backs[us] for us in durations if width_of(us) == width)
+            size += -(-_AHEAD_US // width) if width in ahead else 0
             slot = self.integers
             self.integers += s.CLOCK_HEAD + size
             clocks[width] = Clock(width, size, slot, self._take(2) if clocks else s.OPEN_HIGH)

@@ -62,7 +62,11 @@ def read_reference_ret(
     us = p[w + s.W_US]
     slot = p[w + s.W_SLOT]
     now = i[s.AT]
-    if now - numbers[s.TRADES_SINCE] < us or now - numbers[p[w + s.W_SINCE]] < us:
+    since = numbers[s.TRADES_SINCE]
+    if now - since < us or now - numbers[p[w + s.W_SINCE]] < us:
+        return s.NAN
+    if since != numbers[s.TRADES_BEGAN] and (now - us) // p[w + s.W_WIDTH] * p[w + s.W_WIDTH] < since:
+        # The edge still holds the price from before a hole.
         return s.NAN
     price = theirs[s.PRICE]
     before = price

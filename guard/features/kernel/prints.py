@@ -26,7 +26,8 @@ _LARGE_PRIME: Final = 1_000_003
 _PRIME: Final = 1021
 _PAIR_US: Final = 2_000_000.0
 _DAY_US: Final = 86_400_000_000.0
-# An entry: time (below 0, as its complement, where the side is unknown), amount (below 0 where sold), price.
+# An entry: time (below 0, as its complement, where the side is unknown), amount (below 0 where sold), price (below 0 where trades
+# before it are missing: it is no neighbour of the entry before it).
 _AMOUNT: Final = 1
 _PRICE: Final = 2
 # Float `n` of the sizes packs three numbers of 10 bits: trades in bucket 2 n, those in 2 n + 1, and how many buckets hold n trades.
@@ -43,13 +44,14 @@ _ENTROPY: Final = _TOTALS + 4
 _TOP: Final = _TOTALS + 5
 _PATH_PEAK: Final = _TOTALS + 6
 _TURNOVER_PEAK: Final = _TOTALS + 7
+_HOLES: Final = _TOTALS + 8
 _SHRUNK: Final = 1.0 / 1024.0
 # Added and taken away again it rounds to steps of 2**-32. Sums of such numbers are exact: trades that go leave nothing behind.
 _GRID: Final = 1572864.0
 
 
 def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: int) -> None:
-    """Keep one trade; the oldest makes room."""
+    """Keep one trade; the oldest makes room. `price` is negative where trades before it are missing."""
     if i[s.PRINTS_COUNT] == PRINTS_CAP:
         _drop(x, i, prints)
     count = i[s.PRINTS_COUNT]
@@ -69,13 +71,16 @@ def _link(x: Floats, prints: int, first: int, second: int, sign: float) -> None:
     one = x[first + _AMOUNT]
     two = x[second + _AMOUNT]
     price = x[second + _PRICE]
+    x[prints + _TURNOVER] += sign * abs(price * two)
+    if price < 0.0:
+        x[prints + _HOLES] += sign
+        return
     if (one < 0.0) != (two < 0.0) and x[first] >= 0.0 and x[second] >= 0.0:
         x[prints + _TURNS] += sign
         if one == -two and x[second] - x[first] <= _PAIR_US:
             x[prints + _PAIRS] += sign
     if price > 0.0:
-        x[prints + _PATH] += sign * (abs(price - x[first + _PRICE]) / price)
-    x[prints + _TURNOVER] += sign * (price * abs(two))
+        x[prints + _PATH] += sign * (abs(price - abs(x[first + _PRICE])) / price)
 
 
 def _bucket(amount: float) -> int:
@@ -142,8 +147,8 @@ def _sum_anew(x: Floats, i: Integers, prints: int) -> None:
         entry = prints + (number % PRINTS_CAP) * PRINTS_PARTS
         price = x[entry + _PRICE]
         if price > 0.0:
-            walked += abs(price - x[last + _PRICE]) / price
-        traded += price * abs(x[entry + _AMOUNT])
+            walked += abs(price - abs(x[last + _PRICE])) / price
+        traded += abs(price * x[entry + _AMOUNT])
         last = entry
     x[prints + _PATH] = walked
     x[prints + _PATH_PEAK] = walked
@@ -163,21 +168,26 @@ def expire(x: Floats, i: Integers, prints: int) -> None:
         _drop(x, i, prints)
 
 
+def _neighbours(x: Floats, i: Integers, prints: int) -> float:
+    """Return how many of the kept trades follow another one without a hole between."""
+    return float(i[s.PRINTS_COUNT] - 1) - x[prints + _HOLES]
+
+
 def same_size_pairs(x: Floats, i: Integers, prints: int) -> float:
     """Return the share of trades that follow one of equal size and opposite side within 2 s."""
-    count = i[s.PRINTS_COUNT]
-    return x[prints + _PAIRS] / (count - 1) if count > 1 else s.NAN
+    pairs = _neighbours(x, i, prints)
+    return x[prints + _PAIRS] / pairs if pairs > 0.0 else s.NAN
 
 
 def alternation(x: Floats, i: Integers, prints: int) -> float:
     """Return the share of trades on the other side than the one before."""
-    count = i[s.PRINTS_COUNT]
-    return x[prints + _TURNS] / (count - 1) if count > 1 else s.NAN
+    pairs = _neighbours(x, i, prints)
+    return x[prints + _TURNS] / pairs if pairs > 0.0 else s.NAN
 
 
 def path(x: Floats, i: Integers, prints: int) -> float:
     """Return the summed relative price changes from trade to trade."""
-    return x[prints + _PATH] if i[s.PRINTS_COUNT] > 1 else s.NAN
+    return x[prints + _PATH] if _neighbours(x, i, prints) > 0.0 else s.NAN
 
 
 def turnover(x: Floats, i: Integers, prints: int) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["classify", "fill", "remove"]
 
-# A waiting removal: time, price, side, amount, what of it did not trade. A waiting fill: time, price, side that it hit, rest.
+# A waiting removal: time, price, side, amount, what of it did not trade. A waiting fill: time, price, side that it hit (0 = unknown), rest.
 _HOLD_US: Final = 300_000
 _TIMEOUT_US: Final = 1_000_000
 _TRADED_MAX: Final = 0.05
@@ -32,7 +32,12 @@ def remove(x: Floats, i: Integers, pending: int, fills: int, price: float, amoun
     hit = float(side)
     left = amount
     for entry in range(fills, fills + FILLS_CAP * FILLS_PARTS, FILLS_PARTS):
-        if x[entry + 1] == price and x[entry + 2] == hit and at - x[entry] <= _TIMEOUT_US and x[entry + 3] > 0.0:
+        if (
+            x[entry + 1] == price
+            and (x[entry + 2] == hit or x[entry + 2] == 0.0)
+            and at - x[entry] <= _TIMEOUT_US
+            and x[entry + 3] > 0.0
+        ):
             met = min(left, x[entry + 3])
             x[entry + 3] -= met
             left -= met
@@ -51,13 +56,16 @@ def remove(x: Floats, i: Integers, pending: int, fills: int, price: float, amoun
 
 
 def fill(x: Floats, i: Integers, pending: int, fills: int, price: float, amount: float, side: int) -> None:
-    """Let a trade (taker side `side`) meet the waiting removals of the side it hit, and keep the rest for later ones."""
+    """Let a trade (taker side `side`, 0 = unknown) meet the waiting removals of the side it hit, and keep the rest for later ones.
+
+    Where the side is unknown it may have hit either.
+    """
     hit = float(-side)
     left = amount
     head = i[s.PENDING_HEAD]
     for number in range(head, head + i[s.PENDING_COUNT]):
         entry = pending + (number % PENDING_CAP) * PENDING_PARTS
-        if x[entry + 1] == price and x[entry + 2] == hit:
+        if x[entry + 1] == price and (x[entry + 2] == hit or hit == 0.0):
             met = min(left, x[entry + 4])
             x[entry + 4] -= met
             left -= met

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "packed", "unpacked"]
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Changes with the meaning of any slot of any part."""
 
 _CLOCK_FLOATS: Final = 2

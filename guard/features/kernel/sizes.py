@@ -7,7 +7,7 @@ from typing import Final
 __all__: list[str] = []
 
 BOOK_CAP: Final = 128
-BOOK_PARTS: Final = 4
+BOOK_PARTS: Final = 6
 PENDING_CAP: Final = 64
 PENDING_PARTS: Final = 5
 FILLS_CAP: Final = 32
@@ -16,7 +16,7 @@ PRINTS_CAP: Final = 500
 PRINTS_PARTS: Final = 3
 # Two size buckets share a float, and the number of buckets with a count shares it too.
 SIZE_BUCKETS: Final = 512
-PRINTS_TOTALS: Final = 8
+PRINTS_TOTALS: Final = 9
 BASELINE_ANSWERS: Final = 6
 BASELINE_HEAD: Final = 16
 BASELINE_BUCKETS: Final = 128

@@ -107,9 +107,9 @@ TRADES_LOST: Final = 10
 BOOK_LOST: Final = 11
 EWMA_AT: Final = 12
 EWMA_BEGAN: Final = 13
-ORDER_AT: Final = 14
-ORDER_SIDE: Final = 15
-ORDER_LEVELS: Final = 16
+# 1 where the side's last stamp swept more than one level: an order is counted once.
+BUYER_ORDER: Final = 14
+SELLER_ORDER: Final = 15
 BUYER_AT: Final = 17
 SELLER_AT: Final = 18
 BUYER_RUSH_SECOND: Final = 19

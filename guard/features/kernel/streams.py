@@ -10,7 +10,7 @@ from guard.model.batch import Channel, Status
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["begin", "gap", "status"]
+__all__ = ["begin", "gap", "status", "tear"]
 
 _ALL: Final = int(Channel.ALL)
 _TRADES: Final = int(Channel.TRADES)
@@ -58,54 +58,86 @@ def _lose(x: Floats, down: int, us: float) -> None:
     x[s.DATA_DOWN + down] += us
 
 
-def _end(i: Integers, since: int, lost: int) -> None:
-    """Take note that a stream is gone: nothing of it can be known until it begins again."""
-    if i[since] == s.NEVER:
+def _end(x: Floats, i: Integers, channel: int, at: int) -> None:
+    """Take note that streams are gone since `at`: nothing of them can be known until they begin again."""
+    if channel in (_ALL, _TRADES) and i[s.TRADES_SINCE] != s.NEVER:
+        i[s.TRADES_SINCE] = s.NEVER
+        i[s.TRADES_LOST] = at
+        _forget_trades(x, i)
+    if channel in (_ALL, _BOOK):
+        _end_book(x, i, at)
+
+
+def _end_book(x: Floats, i: Integers, at: int) -> None:
+    """Empty the book: what it held is not known to hold."""
+    if i[s.BOOK_SINCE] == s.NEVER:
         return
-    i[since] = s.NEVER
-    i[lost] = i[s.AT]
-    if since == s.BOOK_SINCE:
-        _empty(i)
-
-
-def _empty(i: Integers) -> None:
-    """Empty the book's sides: what they held is not known to hold."""
+    i[s.BOOK_SINCE] = s.NEVER
+    i[s.BOOK_LOST] = at
     i[s.BOOK_OK] = 0
     i[s.BIDS] = 0
     i[s.ASKS] = 0
     i[s.IN_MESSAGE] = 0
+    x[s.MID] = s.NAN
+    x[s.BID] = s.NAN
+    x[s.ASK] = s.NAN
+
+
+def _forget_trades(x: Floats, i: Integers) -> None:
+    """Forget what the next trade would be compared with: nothing is compared across a hole."""
+    x[s.PRICE] = s.NAN
+    x[s.SECOND_CLOSE] = s.NAN
+    x[s.BUYER_PRICE] = s.NAN
+    x[s.SELLER_PRICE] = s.NAN
+    x[s.MINUTE_PRICE] = s.NAN
+    x[s.MINUTE_REFERENCE] = s.NAN
+    x[s.PAIR_PRICE] = s.NAN
+    x[s.PAIR_REFERENCE] = s.NAN
+    i[s.EWMA_BEGAN] = s.NEVER
+    # The trades that filled what waits may lie in the hole.
+    i[s.PENDING_COUNT] = 0
+
+
+def tear(x: Floats, i: Integers, channel: int, at: int) -> None:
+    """Break streams at `at`, before time moves there: what lies in a hole is no silence.
+
+    Trades go on at once; a book is not known before its next snapshot.
+    """
+    if channel in (_ALL, _TRADES) and i[s.TRADES_SINCE] != s.NEVER:
+        i[s.TRADES_SINCE] = max(at, i[s.AT])
+        _forget_trades(x, i)
+    if channel in (_ALL, _BOOK):
+        _end_book(x, i, max(at, i[s.AT]))
 
 
 def gap(x: Floats, i: Integers, channel: int, last_good: int) -> None:
-    """Note that events between `last_good` (0 = unknown) and now are missing; the stream itself delivers."""
+    """Note that events between `last_good` (0 = unknown) and now are missing: `tear`, then time, then this."""
     x[s.GAPS] += 1.0
-    if channel in (_ALL, _TRADES):
-        _break(x, i, s.TRADES_SINCE, s.TRADES_BEGAN, 0, last_good)
-    if channel in (_ALL, _BOOK):
-        _break(x, i, s.BOOK_SINCE, s.BOOK_BEGAN, 1, last_good)
-
-
-def _break(x: Floats, i: Integers, since: int, began: int, down: int, last_good: int) -> None:
-    """Let one stream's coverage begin anew."""
-    if i[since] == s.NEVER:
-        return
     at = i[s.AT]
-    if last_good > 0:
-        _lose(x, down, float(max(0, at - max(last_good, i[began]))))
-    i[since] = at
-    if since == s.BOOK_SINCE:
-        _empty(i)
+    good = last_good if last_good > 0 else at
+    if channel in (_ALL, _TRADES):
+        if i[s.TRADES_SINCE] != s.NEVER:
+            _lose(x, 0, float(max(0, at - max(good, i[s.TRADES_BEGAN]))))
+        else:
+            _lost_before(i, s.TRADES_LOST, s.TRADES_BEGAN, good)
+    if channel in (_ALL, _BOOK):
+        _lost_before(i, s.BOOK_LOST, s.BOOK_BEGAN, good)
+
+
+def _lost_before(i: Integers, lost: int, began: int, good: int) -> None:
+    """Let a stream that is lost be lost since its last good moment, where the loss was noticed later."""
+    if i[lost] >= 0:
+        i[lost] = min(i[lost], max(good, i[began]))
 
 
 def status(x: Floats, i: Integers, channel: int, code: int, value: float) -> None:
     """Take a STATUS row in."""
     if code == _LIVE:
-        begin(x, i, channel)
-    elif code in (_LOST, _STALLED, _MAINTENANCE):
+        # A book begins with its snapshot.
         if channel in (_ALL, _TRADES):
-            _end(i, s.TRADES_SINCE, s.TRADES_LOST)
-        if channel in (_ALL, _BOOK):
-            _end(i, s.BOOK_SINCE, s.BOOK_LOST)
+            begin(x, i, _TRADES)
+    elif code in (_LOST, _STALLED, _MAINTENANCE):
+        _end(x, i, channel, i[s.AT])
     elif code == _USD_RATE:
         x[s.USD_RATE] = value if value > 0.0 else s.NAN
     elif code == _VOLUME_24H:

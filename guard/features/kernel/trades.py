@@ -65,25 +65,24 @@ def _sweep(x: Floats, i: Integers, stamp: int, price: float, side: int) -> None:
     if side > 0:
         at_slot = s.BUYER_AT
         price_slot = s.BUYER_PRICE
+        order_slot = s.BUYER_ORDER
         second_slot = s.BUYER_RUSH_SECOND
         levels = s.RUSH_BUY_LEVELS
     else:
         at_slot = s.SELLER_AT
         price_slot = s.SELLER_PRICE
+        order_slot = s.SELLER_ORDER
         second_slot = s.SELLER_RUSH_SECOND
         levels = s.RUSH_SELL_LEVELS
     last = i[at_slot]
-    if stamp != i[s.ORDER_AT] or side != i[s.ORDER_SIDE]:
-        i[s.ORDER_AT] = stamp
-        i[s.ORDER_SIDE] = side
-        i[s.ORDER_LEVELS] = 0
+    if stamp != last:
+        i[order_slot] = 0
     if (price - x[price_slot]) * side > 0.0 and 0 <= stamp - last <= s.SECOND_US:
         x[levels] += 1.0
         i[s.URGENT] = 1
-        if stamp == last:
-            i[s.ORDER_LEVELS] += 1
-            if i[s.ORDER_LEVELS] == 1:
-                x[levels + _ORDERS] += 1.0
+        if stamp == last and i[order_slot] == 0:
+            i[order_slot] = 1
+            x[levels + _ORDERS] += 1.0
         second = i[s.AT] // s.SECOND_US
         if second != i[second_slot]:
             i[second_slot] = second

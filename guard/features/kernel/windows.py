@@ -18,6 +18,7 @@ __all__ = ["FULL_US", "covered", "edge", "rebase", "roll", "share", "window_high
 
 FULL_US: Final = 300_000_000
 _PARTIAL_COVERAGE: Final = 0.9
+_INFINITE: Final = float("inf")
 
 
 def roll(x: Floats, i: Integers, p: Integers, at: int) -> None:
@@ -177,12 +178,16 @@ def share(x: Floats, i: Integers, p: Integers, w: int, since: int, began: int, d
 def window_high(x: Floats, i: Integers, p: Integers, w: int) -> float:
     """Return the highest price of a window."""
     width = p[w + s.W_WIDTH]
-    highest = x[s.PRICE]
+    price = x[s.PRICE]
+    # The last price is not known after a hole, nor is that of some bins.
+    highest = price if price == price else -_INFINITE
     clocks = p[s.P_RINGS]
     for r in range(clocks, clocks + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
         if p[r] > width:
             break
-        highest = max(highest, x[p[r + s.R_TOP]])
+        value = x[p[r + s.R_TOP]]
+        if value > highest:  # noqa: PLR1730 - `max` may take what is not known
+            highest = value
     size = p[w + s.W_SIZE]
     slot = p[w + s.W_SLOT]
     count = p[w + s.W_COUNT]
@@ -200,18 +205,22 @@ def window_high(x: Floats, i: Integers, p: Integers, w: int) -> float:
         value = x[first + i[place] * count]
         if value > highest:  # noqa: PLR1730 - likewise
             highest = value
-    return highest
+    return highest if highest != -_INFINITE else s.NAN
 
 
 def window_low(x: Floats, i: Integers, p: Integers, w: int) -> float:
     """Return the lowest price of a window."""
     width = p[w + s.W_WIDTH]
-    lowest = x[s.PRICE]
+    price = x[s.PRICE]
+    # The last price is not known after a hole, nor is that of some bins.
+    lowest = price if price == price else _INFINITE
     clocks = p[s.P_RINGS]
     for r in range(clocks, clocks + p[s.P_RING_COUNT] * s.RING_STRIDE, s.RING_STRIDE):
         if p[r] > width:
             break
-        lowest = min(lowest, x[p[r + s.R_TOP] + 1])
+        value = x[p[r + s.R_TOP] + 1]
+        if value < lowest:  # noqa: PLR1730 - `min` may take what is not known
+            lowest = value
     size = p[w + s.W_SIZE]
     slot = p[w + s.W_SLOT]
     count = p[w + s.W_COUNT]
@@ -229,4 +238,4 @@ def window_low(x: Floats, i: Integers, p: Integers, w: int) -> float:
         value = x[first + i[place] * count]
         if value < lowest:  # noqa: PLR1730 - likewise
             lowest = value
-    return lowest
+    return lowest if lowest != _INFINITE else s.NAN

@@ -191,6 +191,7 @@ def _book(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401
 def _news(twins: Twins, rng: Any) -> None:  # noqa: ANN401
     """Let streams of both markets break and begin."""
     channel = int(rng.integers(0, 3))
+    twins.call("streams.tear", "xi", int(rng.integers(0, 3)), twins.i[s.AT] + int(rng.integers(-2, 2)) * SECOND)
     twins.call("streams.gap", "xi", channel, int(rng.choice([0, twins.i[s.AT] - 3 * SECOND])))
     twins.call("streams.status", "xi", int(rng.integers(0, 3)), int(rng.integers(1, 8)), float(rng.choice([-1.0, 0.0, 2.5])))
     twins.call("streams.begin", "xi", int(rng.integers(0, 3)))

@@ -14,17 +14,41 @@ if TYPE_CHECKING:
 __all__ = ["Book", "Level", "Removal"]
 
 FRESH_US = 30_000_000
+JOIN_US = 15_000_000
 HOLD_US = 300_000
 TIMEOUT_US = 1_000_000
+EDGE = Fraction(1, 10**9)
 
 
 @dataclass
 class Level:
-    """What rests at a price; `fresh` was added at `added_us` or, step by step, within 30 s before each further addition."""
+    """What rests at a price; `added` holds what was added, each amount with its time: additions of 15 s share that of the first."""
 
     size: Fraction
-    fresh: Fraction
-    added_us: int
+    added: list[tuple[int, Fraction]]
+
+    def add(self, at_us: int, amount: Fraction) -> None:
+        """Grow by an amount."""
+        self.size += amount
+        if self.added and at_us - self.added[-1][0] <= JOIN_US:
+            self.added[-1] = (self.added[-1][0], self.added[-1][1] + amount)
+        else:
+            self.added.append((at_us, amount))
+
+    def take(self, at_us: int, amount: Fraction) -> Fraction:
+        """Shrink by an amount, what was added last first, and return how much of it was added within 30 s."""
+        self.size -= amount
+        taken = Fraction(0)
+        while self.added and amount > taken:
+            added_us, held = self.added.pop()
+            if at_us - added_us > FRESH_US:
+                self.added = []
+                break
+            met = min(held, amount - taken)
+            taken += met
+            if held > met:
+                self.added.append((added_us, held - met))
+        return taken
 
 
 @dataclass
@@ -71,19 +95,15 @@ class Book:
         if level is None:
             if size > 0:
                 self.newest = row.side
-                side[price] = Level(size, Fraction(0) if is_full else size, at_us)
+                side[price] = Level(size, [] if is_full else [(at_us, size)])
             return Fraction(0)
         self.newest = row.side
-        change = size - level.size
-        fresh = level.fresh if at_us - level.added_us <= FRESH_US else Fraction(0)
+        if size > level.size:
+            level.add(at_us, size - level.size)
+            return Fraction(0)
         if size <= 0:
             del side[price]
-        elif change > 0:
-            side[price] = Level(size, fresh + change, at_us)
-            return Fraction(0)
-        else:
-            side[price] = Level(size, max(Fraction(0), fresh + change), level.added_us)
-        return min(-change, fresh)
+        return level.take(at_us, level.size - size)
 
     def settle(self) -> None:
         """End a message: the side changed last wins over the levels it crosses."""
@@ -104,7 +124,7 @@ class Book:
     def depth(self, side: int, band: Fraction | float) -> Fraction:
         """Return the value that rests within a band of the mid."""
         assert self.mid is not None
-        limit = self.mid * (1 - side * Fraction(band))
+        limit = self.mid * (1 - side * Fraction(band)) * (1 - side * EDGE)
         return sum((price * level.size for price, level in self.sides[side].items() if (price - limit) * side >= 0), Fraction(0))
 
     @property

@@ -9,8 +9,8 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from features.oracle.answers import ANYTHING, Answer, exact, near, rounded
-from features.oracle.market import DAY, SECOND, histogram_key
+from features.oracle.answers import Answer, exact, near, rounded
+from features.oracle.market import DAY, SECOND, USUAL_SPREAD, histogram_key
 from features.oracle.streams import FULL_US, left_edge, width_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ORACLES", "Moment", "answer"]
 
 EWMA_US = 600 * SECOND
+AHEAD_US = 2 * SECOND
 PRINTS_MAX = 500
 SIZE_BUCKETS = 1_021
 ROUNDING = Fraction(1, 10**12)
@@ -43,6 +44,14 @@ class Moment(NamedTuple):
     def since(self, name: str, window_us: int) -> list[Fraction]:
         """Return what was booked since the window's left edge."""
         return self.market.log(name).since(left_edge(self.market.at_us, window_us))
+
+    def opening(self, name: str, stream: Stream, window_us: int) -> Fraction | None:
+        """Return a price or mid before a window; None where it was not known, or where a hole lies between."""
+        at_us = self.market.at_us
+        if not self.is_covered(stream, window_us) or stream.keeps_hole(at_us, window_us):
+            return None
+        found = self.market.log(name).before(left_edge(at_us, window_us))
+        return None if found is None or math.isnan(found) else found
 
     def is_covered(self, stream: Stream, window_us: int) -> bool:
         """Whether a stream's window may be read."""
@@ -92,23 +101,22 @@ def _assert_between(moment: Moment, names: tuple[str, ...], window_us: int, valu
 
 def _price(moment: Moment, _leaf: Leaf) -> Answer | None:
     market = moment.market
-    return exact(market.prints[-1].price) if market.prints and market.trades.since is not None else None
+    return exact(market.price) if market.trades.since is not None else None
 
 
 def _open_price(moment: Moment, leaf: Leaf) -> Answer | None:
     window = int(leaf.arguments[0])
-    if not moment.is_covered(moment.market.trades, window):
-        return None
-    return exact(moment.market.log("price").before(left_edge(moment.market.at_us, window)))
+    return exact(moment.opening("price", moment.market.trades, window))
 
 
 def _extreme(choose: Callable[..., Fraction]) -> Reader:
     def read(moment: Moment, leaf: Leaf) -> Answer | None:
         window = int(leaf.arguments[0])
-        if not moment.is_covered(moment.market.trades, window):
+        trades = moment.market.trades
+        if not moment.is_covered(trades, window) or trades.keeps_hole(moment.market.at_us, window):
             return None
-        opening = moment.market.log("price").before(left_edge(moment.market.at_us, window))
-        prices = [*moment.since("price", window), *([] if opening is None else [opening])]
+        opening = moment.opening("price", trades, window)
+        prices = [price for price in (opening, *moment.since("price", window)) if price is not None and not math.isnan(price)]
         return exact(choose(prices)) if prices else None
 
     return read
@@ -148,12 +156,16 @@ def _squares(moment: Moment, leaf: Leaf) -> Answer | None:
     if not moment.is_covered(moment.market.trades, window):
         return None
     prints = moment.market.prints
-    closes = [prints[0].price] if prints else []
+    close = prints[0].price if prints else None
     booked: list[tuple[int, float]] = []
     for before, after in pairwise(prints):
-        if before.at_us // SECOND != after.at_us // SECOND:
-            booked.append((after.at_us, math.log(before.price / closes[-1]) ** 2))
-            closes.append(before.price)
+        is_later = before.at_us // SECOND != after.at_us // SECOND
+        if after.is_torn:
+            close = after.price if is_later else None
+        elif is_later:
+            if close is not None:
+                booked.append((after.at_us, math.log(before.price / close) ** 2))
+            close = before.price
     edge = left_edge(moment.market.at_us, window)
     return rounded(math.fsum(square for at, square in booked if at >= edge), math.fsum(square for _, square in booked))
 
@@ -162,8 +174,6 @@ def _histogram(part: str) -> Reader:
     def read(moment: Moment, leaf: Leaf) -> Answer | None:
         key = histogram_key(leaf)
         assert key is not None
-        if key[0] == "spread" and moment.market.has_lost_book:
-            return ANYTHING  # test_a_lost_book_leaves_no_spread_behind
         found: Answer | None = getattr(moment.market.histograms[key], part)()
         return found
 
@@ -185,7 +195,7 @@ def _tick(moment: Moment, _leaf: Leaf) -> Answer | None:
     told = moment.market.facts.tick
     if told is not None:
         return exact(told)
-    steps = [abs(after.price - before.price) for before, after in pairwise(moment.market.prints)]
+    steps = [abs(after.price - before.price) for before, after in pairwise(moment.market.prints) if not after.is_torn]
     return exact(min((step for step in steps if step), default=None))
 
 
@@ -201,13 +211,16 @@ def _beta(moment: Moment, _leaf: Leaf) -> Answer | None:
 
 def _minute_returns(market: Market) -> list[tuple[float, float]]:
     """Return the log returns (reference, market) from the last pair of a traded minute to that of the next; the open one is out."""
-    minutes = {minute: (own, theirs) for minute, own, theirs in market.pairs}
-    closed = [minutes[minute] for minute in sorted(minutes)[:-1]]
-    return [
-        (math.log(theirs / theirs0), math.log(own / own0))
-        for (own0, theirs0), (own, theirs) in pairwise(closed)
-        if theirs0 > 0 and theirs > 0
-    ]
+    found = []
+    for unbroken in market.pairs:
+        minutes = {minute: (own, theirs) for minute, own, theirs in unbroken}
+        closed = [minutes[minute] for minute in sorted(minutes)[:-1]]
+        found += [
+            (math.log(theirs / theirs0), math.log(own / own0))
+            for (own0, theirs0), (own, theirs) in pairwise(closed)
+            if theirs0 > 0 and theirs > 0
+        ]
+    return found
 
 
 def _reference_ret(moment: Moment, leaf: Leaf) -> Answer | None:
@@ -217,10 +230,12 @@ def _reference_ret(moment: Moment, leaf: Leaf) -> Answer | None:
     since = theirs.trades.since
     if since is None or at_us - max(since, theirs.watched_us) < window:
         return None
-    if theirs.at_us // width_of(window) > at_us // width_of(window):
-        return ANYTHING  # test_the_reference_return_is_right_where_the_reference_is_ahead
     before = theirs.log("price").before(left_edge(at_us, window))
-    return exact(theirs.prints[-1].price / before - 1) if before else None
+    if theirs.price is None or not before or math.isnan(before) or theirs.trades.keeps_hole(at_us, window):
+        return None
+    # Edges are kept for 2 s more.
+    value = theirs.price / before - 1
+    return Answer(value, value, is_sure=theirs.at_us - at_us <= AHEAD_US)
 
 
 def _reference_gap(moment: Moment, _leaf: Leaf) -> Answer | None:
@@ -228,7 +243,7 @@ def _reference_gap(moment: Moment, _leaf: Leaf) -> Answer | None:
     if theirs is None:
         return exact(0)
     average = _average(theirs, max(moment.market.at_us, theirs.at_us))
-    return near(math.log(theirs.prints[-1].price / Fraction(average)), distance=1e-9) if average and theirs.prints else None
+    return near(math.log(theirs.price / Fraction(average)), distance=1e-9) if average and theirs.price is not None else None
 
 
 def _kept(moment: Moment) -> list:
@@ -236,7 +251,12 @@ def _kept(moment: Moment) -> list:
     return [item for item in moment.market.prints[-PRINTS_MAX:] if at_us - item.at_us <= DAY]
 
 
-def _prints(least: int, statistic: Callable[[list], Answer]) -> Reader:
+def _neighbours(kept: list) -> list:
+    """Return each kept trade with the next one, where none are missing between."""
+    return [(a, b) for a, b in pairwise(kept) if not b.is_torn]
+
+
+def _prints(least: int, statistic: Callable[[list], Answer | None]) -> Reader:
     def read(moment: Moment, _leaf: Leaf) -> Answer | None:
         kept = _kept(moment)
         return statistic(kept) if moment.market.trades.since is not None and len(kept) >= least else None
@@ -244,18 +264,19 @@ def _prints(least: int, statistic: Callable[[list], Answer]) -> Reader:
     return read
 
 
-def _pairs(kept: list) -> Answer:
-    met = [a.side * b.side < 0 and a.amount == b.amount and b.at_us - a.at_us <= 2 * SECOND for a, b in pairwise(kept)]
-    return exact(Fraction(sum(met), len(met)))
+def _pairs(kept: list) -> Answer | None:
+    met = [a.side * b.side < 0 and a.amount == b.amount and b.at_us - a.at_us <= 2 * SECOND for a, b in _neighbours(kept)]
+    return exact(Fraction(sum(met), len(met)) if met else None)
 
 
-def _alternation(kept: list) -> Answer:
-    turns = [a.side * b.side < 0 for a, b in pairwise(kept)]
-    return exact(Fraction(sum(turns), len(turns)))
+def _alternation(kept: list) -> Answer | None:
+    turns = [a.side * b.side < 0 for a, b in _neighbours(kept)]
+    return exact(Fraction(sum(turns), len(turns)) if turns else None)
 
 
-def _path(kept: list) -> Answer:
-    return near(sum((abs(b.price - a.price) / b.price for a, b in pairwise(kept)), Fraction(0)), distance=1e-9)
+def _path(kept: list) -> Answer | None:
+    pairs = _neighbours(kept)
+    return near(sum((abs(b.price - a.price) / b.price for a, b in pairs), Fraction(0)), distance=1e-9) if pairs else None
 
 
 def _prints_turnover(kept: list) -> Answer:
@@ -292,12 +313,7 @@ def _of_book(name: str) -> Reader:
 
 def _open_mid(moment: Moment, leaf: Leaf) -> Answer | None:
     window = int(leaf.arguments[0])
-    if not moment.is_covered(moment.market.books, window):
-        return None
-    if moment.market.has_lost_book:
-        return ANYTHING  # test_a_lost_book_leaves_no_open_mid_behind
-    found = moment.market.log("mid").before(left_edge(moment.market.at_us, window))
-    return None if found is None or math.isnan(found) else exact(found)
+    return exact(moment.opening("mid", moment.market.books, window))
 
 
 def _depth(moment: Moment, leaf: Leaf) -> Answer | None:
@@ -305,17 +321,13 @@ def _depth(moment: Moment, leaf: Leaf) -> Answer | None:
     spread, mid = market.book.spread, market.book.mid
     if spread is None or mid is None:
         return None
-    usual = next((item for key, item in market.histograms.items() if key[0] == "spread"), None)
-    middle = usual.median() if usual is not None else None
-    if middle is not None and market.has_lost_book:
-        return ANYTHING
+    middle = market.histograms[USUAL_SPREAD].median()
     widths = [spread] if middle is None or not middle.is_sure else []
     widths += [Fraction(middle.low), Fraction(middle.high)] if middle is not None else []
     tick = _tick(moment, leaf)
     least = 0 if tick is None else 5 * Fraction(tick.low) / mid
     sides = {"bid": (1,), "ask": (-1,), "both": (1, -1)}[str(side)]
     reaches = [max(Fraction(band), 2 * width, least) * (1 + part) for width in widths for part in (-ROUNDING, ROUNDING)]
-    # A level on the very edge is in or out as the last bit falls: test_levels_on_the_edge_of_the_band_count_on_both_sides.
     found = [sum(market.book.depth(one, reach) for one in sides) for reach in reaches]
     return Answer(min(found), max(found))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from guard.features.tables import Leaf
     from guard.model import MarketFacts
 
-__all__ = ["Market", "Print", "histogram_key"]
+__all__ = ["USUAL_SPREAD", "Market", "Print", "histogram_key"]
 
 MINUTE = 60 * SECOND
 DAY = 86_400 * SECOND
@@ -28,6 +28,7 @@ FRESH_BOOK_US = 100_000
 NEAR = Fraction(0.0025)
 TRADED_MAX = Fraction(1, 20)
 SAMPLES_MAX = 60
+USUAL_SPREAD = ("spread", DAY)
 SOURCES = {
     "high_buys": "buy_turnover",
     "high_rush_buy": "rush_buy",
@@ -47,6 +48,8 @@ class Print(NamedTuple):
     price: Fraction
     amount: Fraction
     side: int
+    is_torn: bool
+    """Whether trades right before it are missing."""
 
 
 def histogram_key(leaf: Leaf) -> tuple[str, int] | None:
@@ -77,20 +80,23 @@ class Market:
         self.held: list[tuple[int, Fraction]] = []
         self.removals: list[Removal] = []
         self.fills: list[Removal] = []
-        self.pairs: list[tuple[int, Fraction, Fraction]] = []
+        self.price: Fraction | None = None
+        self.pairs: list[list[tuple[int, Fraction, Fraction]]] = [[]]
         self.usd_rate = _known(facts.usd_rate)
         self.volume_24h_usd = _known(facts.volume_24h_usd)
         self.received = {"trades": -1, "book": -1}
         self.book_stamp_us = 0
         self.trade_stamp_us = 0
-        self.has_lost_book = False
         self._sampled_s = 0
         self._sweeps: dict[tuple[str, int], tuple[int, Fraction]] = {}
-        self._order: tuple[int, int, bool] | None = None
+        self._orders: dict[int, tuple[int, bool]] = {}
         self._seconds: dict[int, int] = {}
         self._past: dict[tuple[str, int], tuple[int, Fraction]] = {}
         self._open: dict[tuple[str, int], int] = {}
+        leaves = list(leaves)
         keys = set(map(histogram_key, leaves)) - {None}
+        if any(leaf.field == "depth" for leaf in leaves):
+            keys.add(USUAL_SPREAD)
         self.histograms = {key: _histogram(*key) for key in sorted(keys)}
 
     def log(self, name: str) -> Log:
@@ -103,6 +109,8 @@ class Market:
             if row.kind == Kind.TRADE:
                 self._history(row)
             return
+        if row.kind == Kind.GAP:
+            self._tear(row)
         self.move(row.at_us)
         match row.kind:
             case Kind.TRADE:
@@ -112,26 +120,44 @@ class Market:
             case Kind.GAP:
                 self.log("gaps").add(self.at_us, 1)
                 for stream in self._streams(row.side):
-                    if stream.gap(self.at_us, row.key) and stream is self.books:
-                        self._lose_book()
+                    stream.gap(self.at_us, row.key)
             case Kind.STATUS:
                 self._status(row)
 
     def _streams(self, channel: int) -> list[Stream]:
         return {Channel.TRADES: [self.trades], Channel.BOOK: [self.books]}.get(Channel(channel), [self.trades, self.books])
 
+    def _tear(self, row: Row) -> None:
+        """Break streams at a row's time, before time moves there."""
+        at_us = max(row.at_us, self.at_us)
+        for stream in self._streams(row.side):
+            if stream is self.books:
+                if stream.end(at_us):
+                    self._lose_book()
+            elif stream.tear(at_us):
+                self._lose_trades()
+
     def _lose_book(self) -> None:
-        self.has_lost_book = True
         self.book.lose()
+        self.log("mid").add(self.at_us, math.nan)
+
+    def _lose_trades(self) -> None:
+        """Forget all with which the next trade could be compared."""
+        self.price = None
+        self.log("price").add(self.at_us, math.nan)
+        self.held, self.removals = [], []
+        self.pairs.append([])
+        for side in (1, -1):
+            self._sweeps.pop(("live", side), None)
 
     def _status(self, row: Row) -> None:
         if row.key in ENDS:
             for stream in self._streams(row.side):
-                if stream.end(self.at_us) and stream is self.books:
-                    self._lose_book()
+                if stream.end(self.at_us):
+                    (self._lose_book if stream is self.books else self._lose_trades)()
         elif row.key == Status.LIVE:
-            for stream in self._streams(row.side):
-                stream.begin(self.at_us)
+            if self.trades in self._streams(row.side):
+                self.trades.begin(self.at_us)
         elif row.key == Status.USD_RATE:
             self.usd_rate = Fraction(row.price) if row.price > 0 else None
         elif row.key == Status.VOLUME_24H:
@@ -159,10 +185,12 @@ class Market:
         now = self.at_us // bin_us
         opened = self._open.setdefault(key, now)
         since = (self.books if key[0].startswith("high_removed") else self.trades).since
-        if now > opened and since is not None and opened * bin_us >= since:
-            grown = self.log(SOURCES[key[0]]).between(opened * bin_us, (opened + 1) * bin_us)
-            histogram.observe(sum(grown, Fraction(0)))
-            histogram.observe(0, now - opened - 1)
+        if now > opened and since is not None:
+            if opened * bin_us >= since:
+                grown = self.log(SOURCES[key[0]]).between(opened * bin_us, (opened + 1) * bin_us)
+                histogram.observe(sum(grown, Fraction(0)))
+            if (opened + 1) * bin_us > since:
+                histogram.observe(0, now - opened - 1)
         self._open[key] = now
 
     def _classify(self) -> None:
@@ -220,17 +248,15 @@ class Market:
         self._book_trade(at_us, price, amount, side, is_unsure=row.side == 0 or bool(row.flags & Flag.INFERRED_SIDE))
         if side:
             self._sweep(row.at_us, price, side)
-        self.prints.append(Print(at_us, row.at_us, price, amount, side))
+        self.prints.append(Print(at_us, row.at_us, price, amount, side, self.price is None))
+        self.price = price
         self.log("price").add(at_us, price)
         self._hold(at_us, price)
         self.trade_stamp_us = max(self.trade_stamp_us, row.at_us)
         self.received["trades"] = max(self.received["trades"], row.at_us + row.lag_us)
-        if reference is not None and reference.prints:
-            self.pairs.append((at_us // MINUTE, price, reference.prints[-1].price))
-        elif reference is not None:
-            self.pairs.append((at_us // MINUTE, price, Fraction(0)))
-        if side:
-            self._fill(price, amount, side)
+        if reference is not None:
+            self.pairs[-1].append((at_us // MINUTE, price, reference.price or Fraction(0)))
+        self._fill(price, amount, side)
 
     def _book_trade(self, at_us: int, price: Fraction, amount: Fraction, side: int, *, is_unsure: bool) -> None:
         self.log("volume").add(at_us, amount)
@@ -263,22 +289,22 @@ class Market:
         word = "buy" if side > 0 else "sell"
         before = self._sweeps.get(("live", side))
         swept = self._swept("live", stamp_us, price, side)
-        if self._order is None or self._order[:2] != (stamp_us, side):
-            self._order = (stamp_us, side, False)
+        if side not in self._orders or self._orders[side][0] != stamp_us:
+            self._orders[side] = (stamp_us, False)
         if not swept:
             return
         self.log(f"rush_{word}").add(self.at_us, 1)
         if self._seconds.get(side) != self.at_us // SECOND:
             self._seconds[side] = self.at_us // SECOND
             self.log(f"rush_seconds_{word}").add(self.at_us, 1)
-        if before is not None and before[0] == stamp_us and not self._order[2]:
-            self._order = (stamp_us, side, True)
+        if before is not None and before[0] == stamp_us and not self._orders[side][1]:
+            self._orders[side] = (stamp_us, True)
             self.log(f"rush_orders_{word}").add(self.at_us, 1)
 
     def _fill(self, price: Fraction, amount: Fraction, side: int) -> None:
         left = amount
         for removal in self.removals:
-            if removal.price == price and removal.side == -side:
+            if removal.price == price and side in (0, -removal.side):
                 met = min(left, removal.left)
                 removal.left -= met
                 left -= met
@@ -286,7 +312,8 @@ class Market:
             self.fills.append(Removal(self.at_us, price, -side, amount, left))
 
     def _level(self, row: Row) -> None:
-        self.books.begin(self.at_us)
+        if row.flags & Flag.SNAPSHOT and not self.book.is_open:
+            self.books.begin(self.at_us)
         removed = self.book.take(row, self.at_us)
         if self.book.is_whole:
             if not row.flags & Flag.SNAPSHOT:
@@ -298,11 +325,11 @@ class Market:
 
     def _remove(self, price: Fraction, amount: Fraction, side: int) -> None:
         mid = self.book.mid
-        if mid is None or abs(price - mid) > NEAR * mid:
+        if mid is None or abs(price - mid) > NEAR * mid or self.trades.lost_at is not None:
             return
         left = amount
         for fill in self.fills:
-            if fill.price == price and fill.side == side and self.at_us - fill.at_us <= TIMEOUT_US:
+            if fill.price == price and fill.side in (0, side) and self.at_us - fill.at_us <= TIMEOUT_US:
                 met = min(left, fill.left)
                 fill.left -= met
                 left -= met

@@ -35,8 +35,7 @@ class Teller:
     def trade(self, market: int = 0, flags: int = 0) -> None:
         pick = self._pick
         price = MID + (pick(25) - 12) / 8
-        # A side is not told only where no outage can make the book unknown in the kernel's memory alone.
-        side = (1, -1, 1, -1, 1 if self.has_outages else 0)[pick(5)]
+        side = (1, -1, 1, -1, 0)[pick(5)]
         self._put(Row(Kind.TRADE, self.now, price, (1 + pick(6)) / 4, side, 0, flags, market))
 
     def late(self) -> None:

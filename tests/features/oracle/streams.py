@@ -76,13 +76,28 @@ class Stream:
         self.since, self.lost_at = None, at_us
         return True
 
-    def gap(self, at_us: int, last_good: int) -> bool:
-        if self.since is None or self.began is None:
+    def tear(self, at_us: int) -> bool:
+        """Go on at once after a hole that ends now."""
+        if self.since is None:
             return False
-        if last_good > 0:
-            self.losses.append((min(at_us, max(last_good, self.began)), at_us))
         self.since = at_us
         return True
+
+    def gap(self, at_us: int, last_good: int) -> None:
+        """Note what was lost in a hole that ends now, or, of a stream that is lost, since when it was."""
+        if self.began is None:
+            return
+        good = max(last_good if last_good > 0 else at_us, self.began)
+        if self.since is not None:
+            self.losses.append((min(at_us, good), at_us))
+        elif self.lost_at is not None:
+            self.lost_at = min(self.lost_at, good)
+
+    def keeps_hole(self, at_us: int, window_us: int) -> bool:
+        """Whether the bin at the left edge of a short window began before a hole ended: a price there is none to compare with."""
+        if self.since is None or window_us > FULL_US:
+            return False
+        return self.since != self.began and left_edge(at_us, window_us) < self.since
 
     def is_covered(self, at_us: int, window_us: int, watched_us: int) -> bool:
         """Whether a window may be read: all of it, above 5 min 90 %. A loss counts whole while its end is inside."""
