@@ -26,7 +26,8 @@ PRINT_FIELDS: Final[tuple[Field, ...]] = (
         "prints_pairs",
         Unit.RATIO,
         "Share of kept trades with the size of the one before, its opposite side, within 2 s.",
-        formula="count of i with amount_i = amount_(i-1), side_i = -side_(i-1), t_i - t_(i-1) <= 2 s, over all pairs (i - 1, i) without a hole between",
+        formula="count of i with amount_i = amount_(i-1), side_i = -side_(i-1), t_i - t_(i-1) <= 2 s, over all pairs (i - 1, i) "
+        "without a hole between",
         minimum=_KEPT,
         source=_WASH,
         cost=Cost.SUM,
@@ -101,7 +102,7 @@ MARKET_FIELDS: Final[tuple[Field, ...]] = (
         minimum="the reference's trades unbroken over the window",
         source=TRADES,
         cost=Cost.SUM,
-        bound=STRETCHED,
+        bound=STRETCHED + "; unknown where the reference is ahead by more than 2 s and has overwritten the edge",
     ),
     Field(
         "reference_gap",

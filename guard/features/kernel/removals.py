@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["classify", "fill", "remove"]
 
-# A waiting removal: time, price, side, amount, what of it did not trade. A waiting fill: time, price, side that it hit (0 = unknown), rest.
+# A waiting removal: time, price, side, amount, what of it did not trade. A waiting fill: time, price, side that it hit (0 = it may
+# be either), rest.
 _HOLD_US: Final = 300_000
 _TIMEOUT_US: Final = 1_000_000
 _TRADED_MAX: Final = 0.05
