@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guard.features.kernel.layout import Layout
-    from guard.features.kernel.rows import MakeScreen
+    from guard.features.kernel.rows import Screens
     from guard.model.batch import Batch
 
 __all__ = ["JittedRows", "functions"]
@@ -287,7 +287,7 @@ class JittedRows:
         """Note what is known of each rule of a market."""
         self.S[row, : len(signatures)] = signatures
 
-    def screen(self, row: int, make: MakeScreen | None) -> None:
+    def screen(self, row: int, screens: Screens | None) -> None:
         """Nothing to take: the machine does it."""
 
     def run(self, batch: Batch | None) -> int:
