@@ -26,7 +26,7 @@ def test_median_and_high_quantile_are_right_within_a_bucket(values: list[float])
     x, _ = layout.blank()
     for value in values:
         baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0, 1)
-    baselines._refresh(x, layout.numbers, item.offset, 0)
+    baselines._refresh(x, layout.numbers, item.offset, 0, 1)
     ordered = sorted(values, reverse=True)
     step = 2**0.25
     high = ordered[7]
