@@ -84,9 +84,11 @@ def _observe_bin(x: Floats, p: Integers, q: Floats, b: int, value: float, empty:
     table = p[b + s.B_TABLE]
     bin_us = p[b + s.B_BIN_US]
     decay_us = p[b + s.B_DECAY_US]
-    observe(x, q, offset, per_octave, table, value, 1.0, bin_us / decay_us)
+    # No field tells mean and deviation of the others.
+    deviates = 1 if p[b + s.B_SOURCE] == s.TURNOVER else 0
+    observe(x, q, offset, per_octave, table, value, 1.0, bin_us / decay_us, deviates)
     if empty > 0.0:
-        observe(x, q, offset, per_octave, table, 0.0, empty, empty * bin_us / decay_us)
+        observe(x, q, offset, per_octave, table, 0.0, empty, empty * bin_us / decay_us, deviates)
 
 
 def past(x: Floats, p: Integers, q: Floats, at: int, source: int, growth: float) -> None:
@@ -121,8 +123,13 @@ def _close_past(x: Floats, p: Integers, q: Floats, b: int, number: float) -> Non
     x[offset + PAST_SUM] = 0.0
 
 
-def observe(x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float) -> None:
-    """Add `count` observations of `value`, >= 0; all earlier ones lose exp(-age) of their weight."""
+def observe(
+    x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float, deviates: int
+) -> None:  # fmt: skip
+    """Add `count` observations of `value`, >= 0; all earlier ones lose exp(-age) of their weight.
+
+    `deviates` tells whether mean and deviation are worked out too.
+    """
     weight = x[offset + WEIGHT] * exp(min(age, _AGE_MAX))
     if weight > _WEIGHT_MAX:
         _rescale(x, offset, weight)
@@ -144,7 +151,7 @@ def observe(x: Floats, q: Floats, offset: int, per_octave: int, table: int, valu
     x[offset + PENDING] += count
     # The answer moves by about the share of new observations, so it is renewed when that is 1 %.
     if x[offset + PENDING] * weight >= _STALE_SHARE * x[offset + TOTAL]:
-        _refresh(x, q, offset, table)
+        _refresh(x, q, offset, table, deviates)
 
 
 def _rescale(x: Floats, offset: int, weight: float) -> None:
@@ -188,8 +195,8 @@ def _make_room(x: Floats, offset: int, count: int) -> int:
     return count
 
 
-def _refresh(x: Floats, q: Floats, offset: int, table: int) -> None:
-    """Work out median, mean, deviation and high quantile."""
+def _refresh(x: Floats, q: Floats, offset: int, table: int, deviates: int) -> None:
+    """Work out median, high quantile and, where it `deviates`, mean and deviation."""
     x[offset + PENDING] = 0.0
     weight = x[offset + WEIGHT]
     total = x[offset + TOTAL]
@@ -223,7 +230,8 @@ def _refresh(x: Floats, q: Floats, offset: int, table: int) -> None:
         x[offset + HIGH] = high
     if median == median and seen >= _NON_EMPTY_MIN * weight:
         x[offset + MEDIAN] = median
-        _deviate(x, q, offset, middles, end)
+        if deviates:
+            _deviate(x, q, offset, middles, end)
 
 
 def _deviate(x: Floats, q: Floats, offset: int, middles: int, end: int) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guard.features.kernel.layout import Layout
-    from guard.features.kernel.rows import MakeScreen
+    from guard.features.kernel.rows import Screens
     from guard.model.batch import Batch
 
 __all__ = ["JittedRows", "functions"]
@@ -40,6 +40,9 @@ _MODULES: Final = (
     "blocks", "windows", "baselines", "trades", "prints", "removals", "streams", "reference", "book", "reading", "trade_readers",
     "book_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
 )  # fmt: skip
+# What a rule reads and computes: a call passes each array as seven numbers, which costs more than most readers do.
+_INLINED: Final = ("leaves", "readers", "reading", "trade_readers")
+_INLINED_TOO: Final = ("number", "passes", "rarer_number")
 
 
 @intrinsic  # type: ignore[untyped-decorator] # numba is untyped
@@ -125,7 +128,7 @@ def functions() -> SimpleNamespace:
         assert isinstance(fast, FunctionType)
         assert isinstance(each, FunctionType)
         bound[fast] = bound[each]
-    jitted = {each: numba.njit(error_model="numpy")(copied) for each, copied in bound.items()}
+    jitted = {each: _jitted(each, copied) for each, copied in bound.items()}
     for scope in scopes.values():
         for name, each in scope.items():
             if isinstance(each, FunctionType) and each in jitted:
@@ -133,6 +136,12 @@ def functions() -> SimpleNamespace:
     found = {each.__name__: dispatcher for each, dispatcher in jitted.items()}
     found["enter"] = _cached(FunctionType(_enter.__code__, {**globals(), **found}, "enter"))
     return SimpleNamespace(**found)
+
+
+def _jitted(each: FunctionType, copied: FunctionType) -> Any:  # noqa: ANN401 - a dispatcher
+    """Jit a function. No array is made in the kernel, so references are not counted: that took most of the time."""
+    is_inlined = each.__module__.rpartition(".")[2] in _INLINED or each.__name__ in _INLINED_TOO
+    return numba.njit(error_model="numpy", forceinline=is_inlined, _nrt=False)(copied)
 
 
 def _cached(function: FunctionType) -> Any:  # noqa: ANN401 - a dispatcher
@@ -278,7 +287,7 @@ class JittedRows:
         """Note what is known of each rule of a market."""
         self.S[row, : len(signatures)] = signatures
 
-    def screen(self, row: int, make: MakeScreen | None) -> None:
+    def screen(self, row: int, screens: Screens | None) -> None:
         """Nothing to take: the machine does it."""
 
     def run(self, batch: Batch | None) -> int:
