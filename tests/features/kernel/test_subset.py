@@ -8,7 +8,7 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
-from features.kernel.subset import jitted
+from features.kernel.subset import copy_each, jitted
 
 from guard.features.kernel import baselines, blocks, prints, reference, removals, sizes, streams, trades, windows
 from guard.features.kernel import slots as s
@@ -250,7 +250,7 @@ def test_jitted_functions_give_the_bits_of_the_plain_ones(seed: int) -> None:
 def test_blocks_that_overlap_move_whole(to: int, start: int) -> None:
     plain, each = list(map(float, range(10))), list(map(float, range(10)))
     blocks.copy(plain, to, start, 6)
-    blocks.copy_each(each, to, start, 6)
+    copy_each(each, to, start, 6)
     assert plain == each
 
 
