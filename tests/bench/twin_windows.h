@@ -138,7 +138,7 @@ static void deviate(double *x, const double *middles, int64_t offset, int64_t en
     x[offset + SD] = sqrt(higher(0.0, square / total - mean * mean));
 }
 
-static void refresh(double *x, const double *q, int64_t offset, int64_t table) {
+static void refresh(double *x, const double *q, int64_t offset, int64_t table, int deviates) {
     const double weight = x[offset + WEIGHT], total = x[offset + TOTAL], seen = x[offset + SEEN_WEIGHT];
     x[offset + PENDING] = 0.0;
     x[offset + MEDIAN] = x[offset + MEAN] = x[offset + SD] = x[offset + HIGH_QUANTILE] = NAN;
@@ -161,7 +161,7 @@ static void refresh(double *x, const double *q, int64_t offset, int64_t table) {
     if (total >= 80.0 * weight) x[offset + HIGH_QUANTILE] = high;
     if (median == median && seen >= 30.0 * weight) {
         x[offset + MEDIAN] = median;
-        deviate(x, middles, offset, end);
+        if (deviates) deviate(x, middles, offset, end);
     }
 }
 
@@ -208,7 +208,9 @@ static void observe(double *x, const double *q, const int64_t *baseline, double 
         x[offset + ZEROS] += weight * count;
     }
     x[offset + PENDING] += count;
-    if (x[offset + PENDING] * weight >= 0.01 * x[offset + TOTAL]) refresh(x, q, offset, baseline[B_TABLE]);
+    if (x[offset + PENDING] * weight >= 0.01 * x[offset + TOTAL]) {
+        refresh(x, q, offset, baseline[B_TABLE], baseline[B_SOURCE] == TURNOVER || baseline[B_SOURCE] < 0);
+    }
 }
 
 static void mark_bins(double *x, int64_t *i, const int64_t *p, int64_t at) {

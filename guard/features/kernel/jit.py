@@ -46,7 +46,7 @@ _INLINED_TOO: Final = ("number", "passes", "rarer_number")
 
 def _pointer(kind: Any) -> Any:  # noqa: ANN401 - numba's own types
     """Return a function of compiled code that turns an address into a pointer to `kind`."""
-    pointer = types.CPointer(kind)
+    pointer = types.CPointer(kind)  # type: ignore[attr-defined] # numba is untyped
 
     @intrinsic  # type: ignore[untyped-decorator] # numba is untyped
     def made(_context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's own types
@@ -60,7 +60,7 @@ def _pointer(kind: Any) -> Any:  # noqa: ANN401 - numba's own types
 
 # Rows are plain pointers there: an array's index may be negative and counts from its end then, which costs a quarter of all time.
 _bytes, _shorts, _integers, _floats = map(_pointer, (types.int8, types.int32, types.int64, types.float64))
-_integer_rows, _float_rows = (_pointer(types.CPointer(kind)) for kind in (types.int64, types.float64))
+_integer_rows, _float_rows = (_pointer(types.CPointer(kind)) for kind in (types.int64, types.float64))  # type: ignore[attr-defined] # numba is untyped
 
 
 @intrinsic  # type: ignore[untyped-decorator] # numba is untyped

@@ -237,7 +237,9 @@ class PlainRows:
             row = c[loop.ROW]
             i = I[row]
             screen = self._open_screen(row) if i[s.OPEN] else self._screens[row]
-            if screen is None or screen(X, I, X[row], i, p, q, S[row], c[loop.NOW]):
+            # As in `run` of the compiled form: a timer that is due is nothing a screen knows of.
+            is_due = i[s.DEADLINE] <= c[loop.NOW]
+            if is_due or screen is None or screen(X, I, X[row], i, p, q, S[row], c[loop.NOW]):
                 return reason
             loop.schedule(I, c, h, row)
 

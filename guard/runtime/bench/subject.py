@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
     from guard.features.kernel import Kernel
+    from guard.features.kernel.rows import Screen
     from guard.model import Batch
     from guard.runtime.bench.plan import Behind, Plan
     from guard.runtime.bench.rows import Row
@@ -78,11 +79,15 @@ def pipeline(
     return fresh
 
 
+def _says_nothing(_reads: object, _places: object) -> Screen:
+    return lambda *_: 0
+
+
 def quiet(kernel: Kernel) -> Kernel:
     """Let a kernel's rules say nothing, at no cost, and time alone change nothing: what is left is the upkeep of its state."""
     kernel.load([SAME] * STRIDE, [], 1, 1)
     for row in range(len(kernel)):
-        kernel.bind(row, 0, lambda _reads, _places: lambda *_: 0, looks=False)
+        kernel.bind(row, 0, (_says_nothing, _says_nothing), looks=False)
         kernel.wake(row, is_open=False, deadline_us=None)
     return kernel
 

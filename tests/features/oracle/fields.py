@@ -95,9 +95,17 @@ def _price(moment: Moment, _leaf: Leaf) -> Answer | None:
     return exact(market.prints[-1].price) if market.prints and market.trades.since is not None else None
 
 
+def _reaches_over_a_hole(moment: Moment, stream: Stream, window_us: int) -> bool:
+    """Whether the bin at the edge of a short window holds what was before a hole: prices are not compared across it."""
+    since = stream.since
+    return (
+        window_us <= FULL_US and since is not None and since != stream.began and left_edge(moment.market.at_us, window_us) < since
+    )
+
+
 def _open_price(moment: Moment, leaf: Leaf) -> Answer | None:
     window = int(leaf.arguments[0])
-    if not moment.is_covered(moment.market.trades, window):
+    if not moment.is_covered(moment.market.trades, window) or _reaches_over_a_hole(moment, moment.market.trades, window):
         return None
     return exact(moment.market.log("price").before(left_edge(moment.market.at_us, window)))
 
@@ -105,7 +113,7 @@ def _open_price(moment: Moment, leaf: Leaf) -> Answer | None:
 def _extreme(choose: Callable[..., Fraction]) -> Reader:
     def read(moment: Moment, leaf: Leaf) -> Answer | None:
         window = int(leaf.arguments[0])
-        if not moment.is_covered(moment.market.trades, window):
+        if not moment.is_covered(moment.market.trades, window) or _reaches_over_a_hole(moment, moment.market.trades, window):
             return None
         opening = moment.market.log("price").before(left_edge(moment.market.at_us, window))
         prices = [*moment.since("price", window), *([] if opening is None else [opening])]
@@ -292,7 +300,7 @@ def _of_book(name: str) -> Reader:
 
 def _open_mid(moment: Moment, leaf: Leaf) -> Answer | None:
     window = int(leaf.arguments[0])
-    if not moment.is_covered(moment.market.books, window):
+    if not moment.is_covered(moment.market.books, window) or _reaches_over_a_hole(moment, moment.market.books, window):
         return None
     if moment.market.has_lost_book:
         return ANYTHING  # test_a_lost_book_leaves_no_open_mid_behind
