@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from guard.detection.risk import added
-from guard.dsl.question import YES, All, Ask, Constant, Some, Test, TooIntricateError, either, opposite
+from guard.dsl.levels import lifts
+from guard.dsl.question import YES, All, Ask, Constant, Some, Test, TooIntricateError, opposite
 from guard.dsl.signature import (
     CLEARS_SHIFT,
     LEVEL_MASK,
     RELEASES_SHIFT,
-    SECOND_FAMILY_MIN,
     TRUTH_MASK,
     UNKNOWN_LEVEL,
     UNKNOWN_TRUTH,
@@ -195,10 +195,7 @@ class _Writer:
         for lower, threshold in enumerate(rule.classifier.thresholds):
             self._tell_unless(questions.above(plan.score, threshold, strict=False), place, lower, told)
             if lower == Level.WARNING and rule.lifting is not None:
-                present = set(questions.present(plan.score))
-                factors = [plan.factors[at] for at in rule.lifting if plan.factors[at] in present]
-                lifts = either(questions.above(factor, SECOND_FAMILY_MIN, strict=False) for factor in factors)
-                self._tell_unless(lifts, place, Level.WARNING, told)
+                self._tell_unless(lifts(questions, rule, plan), place, Level.WARNING, told)
         self._tell(place, Level.CRITICAL, told)
 
     def _question(self, question: Question, no: _Label) -> None:

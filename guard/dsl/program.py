@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from guard.dsl.plain_detectors import DetectorFault, PlainCall
     from guard.dsl.rule_models import QuarantineAction, ScopeSpec
     from guard.dsl.terms import Term
-    from guard.features.kernel.rows import MakeScreen
+    from guard.features.kernel.rows import MakeScreen, Read, Screen
     from guard.features.tables import Leaf
     from guard.model import MarketFacts
 
@@ -194,6 +194,11 @@ class Binding:
         """
         return self._lookout.make_screen
 
+    @property
+    def make_open_screen(self) -> MakeScreen:
+        """Makes the function that tells the same of a market that is open; its text is written when the first one opens."""
+        return self._lookout.make_open_screen
+
 
 class Lookout:
     """What markets share whose facts differ in nothing that matters; all but `evaluate` is made when it is first asked for."""
@@ -213,9 +218,24 @@ class Lookout:
     @cached_property
     def make_screen(self) -> MakeScreen:
         """Make a screen of readers and places."""
+        return self._compiled_screen(is_open=False)
+
+    @cached_property
+    def make_open_screen(self) -> MakeScreen:
+        """Make a screen of open markets."""
+        made: list[MakeScreen] = []
+
+        def make(readers: Sequence[Read], places: Sequence[int]) -> Screen:
+            if not made:
+                made.append(self._compiled_screen(is_open=True))
+            return made[0](readers, places)
+
+        return make
+
+    def _compiled_screen(self, *, is_open: bool) -> MakeScreen:
         of = self._of
-        fires = [of._plans[number].fires for number in self._bound.rules]  # noqa: SLF001 - likewise
-        return compile_screen(screen_text(of._graph, self._questions(), fires))  # noqa: SLF001 - likewise
+        rules = [(of.rules[number], of._plans[number]) for number in self._bound.rules]  # noqa: SLF001 - likewise
+        return compile_screen(screen_text(of._graph, self._questions(), rules, is_open=is_open))  # noqa: SLF001 - likewise
 
     def _questions(self) -> Questions:
         bound, rules = self._bound, self._of.rules

@@ -1,4 +1,4 @@
-"""The rules of a calm market as the text of one function that reads as few leaves as it can.
+"""The rules of a market as the text of one function that reads as few leaves as it can.
 
 It tells whether any rule says something else than it did, without building outcomes. Like the compiled function it is made of the
 templates below, numbered locals and numbers; no text of a rule gets here.
@@ -10,13 +10,24 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from guard.dsl.question import NO, All, Always, Constant, Some, Test, TooIntricateError, opposite
-from guard.dsl.signature import UNKNOWN_LEVEL
+from guard.detection.risk import added
+from guard.dsl.levels import level_questions
+from guard.dsl.question import NO, All, Always, Constant, Some, Test, TooIntricateError, both, either, opposite
+from guard.dsl.signature import (
+    CLEARS_SHIFT,
+    LEVEL_MASK,
+    RELEASES_SHIFT,
+    TRUTH_MASK,
+    UNKNOWN_LEVEL,
+    UNKNOWN_TRUTH,
+)
+from guard.model import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from guard.dsl.graph import Graph
+    from guard.dsl.program import Plan, Rule
     from guard.dsl.question import Operand, Question
     from guard.dsl.questions import Questions
 
@@ -41,24 +52,33 @@ _TEMPLATES: Final = {
 }
 _TESTS: Final = {"less": "{0} < {1}", "less_equal": "{0} <= {1}", "equal": "{0} == {1}"}
 _LENGTH_MAX: Final = 100_000
+_OPEN_LENGTH_MAX: Final = 300_000
 _BRACKETS_MAX: Final = 150
 _ASKS: Final = "def make(readers, places):\n    return lambda *_: 1\n"
 
 Held = frozenset[int]
 
 
-def screen_text(graph: Graph, questions: Questions, fires: Sequence[int]) -> str:
+def screen_text(graph: Graph, questions: Questions, rules: Sequence[tuple[Rule, Plan]], *, is_open: bool) -> str:
     """Return the text of ``make(readers, places)``, which returns the screen of markets with these rules.
 
-    `fires` are the rules' nodes, in the order of their signatures. Rules that are too intricate make a screen that always asks.
+    `rules` are in the order of their signatures. The screen of markets that are open looks at all that a signature holds, that of
+    the others only at whether a rule fires. Rules that are too intricate make a screen that always asks.
     """
     writer = _Writer(graph, questions)
     try:
-        questions.prepare(fires)
-        lines = [line for place, node in enumerate(fires) for line in writer.rule(place, node)]
+        questions.prepare([node for _, plan in rules for node in (plan.outputs if is_open else (plan.fires,))])
+        lines = [
+            line
+            for place, (rule, plan) in enumerate(rules)
+            for line in (writer.open_rule(place, rule, plan) if is_open else writer.rule(place, plan.fires))
+        ]
     except TooIntricateError:
         return _ASKS
-    if sum(map(len, lines)) > _LENGTH_MAX or max(map(_brackets, lines), default=0) > _BRACKETS_MAX:
+    if (
+        sum(map(len, lines)) > (_OPEN_LENGTH_MAX if is_open else _LENGTH_MAX)
+        or max(map(_brackets, lines), default=0) > _BRACKETS_MAX
+    ):
         return _ASKS
     leaves = sorted(writer.leaves)
     taken = [f"    r{leaf}, c{leaf} = readers[{leaf}], places[{leaf}]" for leaf in leaves]
@@ -115,6 +135,41 @@ class _Writer:
             f"        elif sig[{place}] != {UNKNOWN_LEVEL} or not {not_false} or not {not_true}:",
             "            return 1",
         ]
+
+    def open_rule(self, place: int, rule: Rule, plan: Plan) -> list[str]:
+        """Return the lines that compare the whole signature at `place` with what a rule says."""
+        questions = self._questions
+        fires, not_fires = questions.true(plan.fires), questions.false(plan.fires)
+        reached = {level: level_questions(questions, rule, plan, level) for level in Level}
+        levels: dict[int, list[Question]] = {level: [fires, *each] for level, each in reached.items() if each is not None}
+        levels[Level.NORMAL] = [either((not_fires, both(levels.get(Level.NORMAL, (NO,)))))]
+        # Where only the score is unknown, the compiled function is asked.
+        levels[UNKNOWN_LEVEL] = [opposite(fires), opposite(not_fires)]
+        lines = self._cases(f"sig[{place}] & {LEVEL_MASK}", levels)
+        for node, shift in ((plan.clears, CLEARS_SHIFT), (plan.releases, RELEASES_SHIFT)):
+            is_true, is_false = questions.true(node), questions.false(node)
+            truths = {1: [is_true], 0: [is_false], UNKNOWN_TRUTH: [opposite(is_true), opposite(is_false)]}
+            lines += self._cases(f"sig[{place}] >> {shift} & {TRUTH_MASK}", truths)
+        return lines
+
+    def _cases(self, known: str, cases: Mapping[int, Sequence[Question]]) -> list[str]:
+        """Return the lines that ask what must hold where the part of a signature that `known` tells is each of some numbers."""
+        start, seen = self._held, frozenset(self._seen)
+        after: Held | None = None
+        all_seen = set(seen)
+        lines = [f"        known = {known}"]
+        for number, wanted in cases.items():
+            held, self._seen, texts = start, set(seen), []
+            for question in wanted:
+                text, held, _ = self._asked(question, held)
+                texts.append(f"not {text}")
+            all_seen |= self._seen
+            after = held if after is None else after & held
+            lines.append(f"        {'elif' if len(lines) > 1 else 'if'} known == {int(number)}:")
+            lines += [line for text in texts for line in (f"            if {text}:", "                return 1")]
+        self._seen = all_seen
+        self._held = start if after is None else after
+        return [*lines, "        else:", "            return 1"]
 
     def _asked(self, question: Question, held: Held) -> tuple[str, Held, Held]:
         """Return a question as text, and what is held after yes and after no. What must be asked is never answered by yes."""
@@ -183,6 +238,8 @@ class _Writer:
         operation = found.operation
         if operation == "number":
             return self._truth_number(found.arguments[0], held)
+        if operation == "score":
+            return self._score(node, held)
         operands = [self._questions.operand(each) for each in found.arguments]
         if operation in ("default", "at_least"):
             return self._either_number(operation, operands, held)
@@ -210,6 +267,18 @@ class _Writer:
         least, held = self._operand(others[1], held)
         text, _ = self._operand(first, held)
         return f"({text} if {count} >= {least} else nan)", held
+
+    def _score(self, node: int, held: Held) -> tuple[str, Held]:
+        """Return the weighted mean as text, in the order of the compiled function's arithmetic."""
+        parts = self._questions.weighed(node)
+        texts: dict[int, str] = {}
+        for at in sorted(range(len(parts)), key=lambda at: parts[at][2]):
+            texts[at], held = self._operand(self._questions.operand(parts[at][1]), held)
+        required = [at for at, part in enumerate(parts) if not part[2]]
+        total = " + ".join(f"{_literal(parts[at][0])} * {texts[at]}" for at in required)
+        weight = _literal(added(parts[at][0] for at in required))
+        optional = "".join(f"({_literal(parts[at][0])}, {texts[at]}), " for at in sorted(set(texts) - set(required)))
+        return f"with_best({total}, {weight}, ({optional}))", held
 
     def _truth_number(self, condition: int, held: Held) -> tuple[str, Held]:
         is_true, yes, no = self._asked(self._questions.true(condition), held)

@@ -80,8 +80,9 @@ class Engine:
         if len(program.code) != self._code_length:
             self._code_length = len(program.code)
             self.kernel.load(program.code, program.constants, program.registers, len(program.rules))
-        make_screen = None if self.kernel.is_jitted else watched.binding.make_screen
-        self.kernel.bind(row, begins, make_screen, looks=watched.looks_at_age)
+        binding = watched.binding
+        screens = None if self.kernel.is_jitted else (binding.make_screen, binding.make_open_screen)
+        self.kernel.bind(row, begins, screens, looks=watched.looks_at_age)
         self.kernel.sign(row, [-1] * len(watched.binding.rules))
 
     @property

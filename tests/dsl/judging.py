@@ -68,7 +68,13 @@ def judged(
 
 
 def screened(
-    program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int], reads: list[int] | None = None
+    program: Program,
+    binding: Binding,
+    row: Sequence[float],
+    signed: Sequence[int],
+    reads: list[int] | None = None,
+    *,
+    is_open: bool = False,
 ) -> int:
     """Return what the screen says; `reads` takes the leaves in the order in which they are read."""
 
@@ -80,5 +86,6 @@ def screened(
 
         return read
 
-    screen = binding.make_screen([reader(number) for number in range(len(program.leaves))], [0] * len(program.leaves))
+    make = binding.make_open_screen if is_open else binding.make_screen
+    screen = make([reader(number) for number in range(len(program.leaves))], [0] * len(program.leaves))
     return screen([], [], [], [], [], [], list(signed), 0)

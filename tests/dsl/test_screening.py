@@ -32,9 +32,15 @@ def agree(of: Program, binding: Binding, row: Sequence[float], other: Sequence[i
         assert judged(of, binding, row, right, is_open=is_open, jitted=jitted) == int(asks)
         if list(other) != right:
             assert judged(of, binding, row, other, is_open=is_open, jitted=jitted) == 1
+    reads: list[int] = []
+    no_score = any(of.rules[each.rule].classifier and each.fires and each.score is None for each in binding.evaluate(row))
+    assert screened(of, binding, row, right, reads, is_open=True) == int(asks or no_score)
+    assert len(reads) == len(set(reads))
+    if list(other) != right:
+        assert screened(of, binding, row, other, is_open=True) == 1
     right = expected(of, binding, row, is_open=False)
     calm = not any(outcome.fires for outcome in binding.evaluate(row))
-    reads: list[int] = []
+    reads = []
     answer = screened(of, binding, row, right, reads)
     assert answer == int(not calm), (right, answer)
     assert len(reads) == len(set(reads))

@@ -47,10 +47,12 @@ class Told:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.lines: list[str] = []
+        self.alerts: list[str] = []
 
     def take(self, decision: Decision) -> None:
-        records = (*lines_of(decision), *map(alert_line, decision.deliveries))
-        self.lines += [json.dumps(record, sort_keys=True) for record in records]
+        # Apart, because how many lines come before an alert depends on how events are cut into decisions.
+        self.lines += [json.dumps(record, sort_keys=True) for record in lines_of(decision)]
+        self.alerts += [json.dumps(alert_line(delivery), sort_keys=True) for delivery in decision.deliveries]
 
     def feed(self, rows: Sequence[Row], size: int) -> Told:
         for batch in batches(rows, size):
@@ -62,13 +64,12 @@ class Told:
         return self
 
     @property
-    def all(self) -> tuple[list[str], str]:
-        # A batch's alerts come after its verdicts, so where they stand among them tells how events were cut.
-        return sorted(self.lines, key=lambda line: '"type": "alert"' in line), json.dumps(self.pipeline.save())
+    def all(self) -> tuple[list[str], list[str], str]:
+        return self.lines, self.alerts, json.dumps(self.pipeline.save())
 
 
 @cache
-def whole(seed: int) -> tuple[list[str], str]:
+def whole(seed: int) -> tuple[list[str], list[str], str]:
     """Return what the plain form makes of a stream in one piece."""
     told = Told(fresh(jit=False)).feed(stream(seed), 1024).wait(10)
     assert any('"quarantine"' in line for line in told.lines)
@@ -89,7 +90,7 @@ def test_a_state_of_one_form_goes_on_in_the_other(*, share: float, jit: bool) ->
     first = Told(fresh(jit=jit)).feed(rows[:cut], 1024)
     second = Told(fresh(jit=not jit))
     second.pipeline.restore(json.loads(json.dumps(first.pipeline.save())))
-    second.lines = first.lines
+    second.lines, second.alerts = first.lines, first.alerts
     assert second.feed(rows[cut:], 1024).wait(10).all == whole(1)
 
 
@@ -107,7 +108,7 @@ def test_a_running_pipeline_goes_over_and_decides_the_same(share: float) -> None
 
 
 def test_a_pipeline_goes_over_while_a_quarantine_waits_for_calm() -> None:
-    def told(*, is_accelerated: bool) -> tuple[list[str], str]:
+    def told(*, is_accelerated: bool) -> tuple[list[str], list[str], str]:
         at_work = Told(fresh(jit=False)).feed(stream(1), 1024)
         if is_accelerated:
             at_work.pipeline.accelerate()
@@ -130,7 +131,7 @@ def test_other_rules_mid_stream_decide_the_same(tmp_path: Path, *, seed: int, ac
     rows = stream(seed)
     third = len(rows) // 3
 
-    def told(*, jit: bool) -> tuple[list[str], str]:
+    def told(*, jit: bool) -> tuple[list[str], list[str], str]:
         at_work = Told(fresh(jit=jit)).feed(rows[:third], 1024)
         at_work.take(at_work.pipeline.load(others, at_work.pipeline.now_us))
         if accelerates and not jit:
@@ -146,7 +147,7 @@ def test_a_persons_hold_decides_the_same() -> None:
     rows = stream(2)
     half = len(rows) // 2
 
-    def told(make: Callable[[], Pipeline]) -> tuple[list[str], str]:
+    def told(make: Callable[[], Pipeline]) -> tuple[list[str], list[str], str]:
         at_work = Told(make()).feed(rows[:half], 1024)
         order = AddQuarantine(Target(TargetKind.BASE, "MOON"), 20_000_000, "news", "ann")
         at_work.take(at_work.pipeline.operate(order, at_work.pipeline.now_us))

@@ -25,8 +25,8 @@ def test_median_and_high_quantile_are_right_within_a_bucket(values: list[float])
     (item,) = layout.baselines
     x, _ = layout.blank()
     for value in values:
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0)
-    baselines._refresh(x, layout.numbers, item.offset, 0)
+        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0, 1)
+    baselines._refresh(x, layout.numbers, item.offset, 0, 1)
     ordered = sorted(values, reverse=True)
     step = 2**0.25
     high = ordered[7]
@@ -43,7 +43,7 @@ def test_a_tiny_first_value_and_an_absurd_one_leave_the_quantile_right() -> None
     (item,) = layout.baselines
     x, _ = layout.blank()
     for value in [1e-9, *[50.0] * 200, 1e30, *[50.0] * 20]:
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0)
+        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0, 1)
     assert x[item.offset + baselines.HIGH] == pytest.approx(50.0, rel=0.2)
     assert x[item.offset + baselines.MEDIAN] == pytest.approx(50.0, rel=0.2)
 
@@ -54,10 +54,10 @@ def test_a_quantile_is_unknown_below_80_bins_and_old_bins_fade() -> None:
     x, _ = layout.blank()
     for number in range(80):
         assert math.isnan(x[item.offset + baselines.HIGH]), number
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, 100.0, 1.0, 0.0)
+        baselines.observe(x, layout.numbers, item.offset, 4, 0, 100.0, 1.0, 0.0, 1)
     assert x[item.offset + baselines.HIGH] == pytest.approx(100.0, rel=0.2)
     for _ in range(3_000):
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, 1.0, 1.0, 0.01)
+        baselines.observe(x, layout.numbers, item.offset, 4, 0, 1.0, 1.0, 0.01, 1)
     assert x[item.offset + baselines.HIGH] == pytest.approx(1.0, rel=0.2)
 
 

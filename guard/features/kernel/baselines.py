@@ -84,14 +84,19 @@ def close_bins(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
 def _observe_bin(x: Floats, p: Integers, q: Floats, b: int, value: float) -> None:
     """Observe one bin."""
     age = p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
-    observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, 1.0, age)
+    observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, 1.0, age, _deviates(p, b))
 
 
 def _observe_empty(x: Floats, p: Integers, q: Floats, b: int, count: float) -> None:
     """Observe bins in which nothing happened."""
     if count > 0.0:
         age = count * p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
-        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], 0.0, count, age)
+        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], 0.0, count, age, _deviates(p, b))
+
+
+def _deviates(p: Integers, b: int) -> int:
+    """Return 1 where a field tells mean and deviation of a baseline."""
+    return 1 if p[b + s.B_SOURCE] == s.TURNOVER else 0
 
 
 def past(x: Floats, p: Integers, q: Floats, at: int, source: int, growth: float) -> None:
@@ -127,8 +132,13 @@ def _close_past(x: Floats, p: Integers, q: Floats, b: int, number: float) -> Non
     x[offset + PAST_SUM] = 0.0
 
 
-def observe(x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float) -> None:
-    """Add `count` observations of `value`, >= 0; all earlier ones lose exp(-age) of their weight."""
+def observe(
+    x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float, deviates: int
+) -> None:  # fmt: skip
+    """Add `count` observations of `value`, >= 0; all earlier ones lose exp(-age) of their weight.
+
+    `deviates` tells whether mean and deviation are worked out too.
+    """
     weight = x[offset + WEIGHT] * exp(min(age, _AGE_MAX))
     if weight > _WEIGHT_MAX:
         _rescale(x, offset, weight)
@@ -150,7 +160,7 @@ def observe(x: Floats, q: Floats, offset: int, per_octave: int, table: int, valu
     x[offset + PENDING] += count
     # The answer moves by about the share of new observations, so it is renewed when that is 1 %.
     if x[offset + PENDING] * weight >= _STALE_SHARE * x[offset + TOTAL]:
-        _refresh(x, q, offset, table)
+        _refresh(x, q, offset, table, deviates)
 
 
 def _rescale(x: Floats, offset: int, weight: float) -> None:
@@ -194,8 +204,8 @@ def _make_room(x: Floats, offset: int, count: int) -> int:
     return count
 
 
-def _refresh(x: Floats, q: Floats, offset: int, table: int) -> None:
-    """Work out median, mean, deviation and high quantile."""
+def _refresh(x: Floats, q: Floats, offset: int, table: int, deviates: int) -> None:
+    """Work out median, high quantile and, where it `deviates`, mean and deviation."""
     x[offset + PENDING] = 0.0
     weight = x[offset + WEIGHT]
     total = x[offset + TOTAL]
@@ -229,7 +239,8 @@ def _refresh(x: Floats, q: Floats, offset: int, table: int) -> None:
         x[offset + HIGH] = high
     if median == median and seen >= _NON_EMPTY_MIN * weight:
         x[offset + MEDIAN] = median
-        _deviate(x, q, offset, middles, end)
+        if deviates:
+            _deviate(x, q, offset, middles, end)
 
 
 def _deviate(x: Floats, q: Floats, offset: int, middles: int, end: int) -> None:

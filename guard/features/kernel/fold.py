@@ -208,7 +208,7 @@ def _sample(x: Floats, i: Integers, p: Integers, q: Floats) -> None:
     for b in range(first, first + p[s.P_BASELINE_COUNT] * s.BASELINE_STRIDE, s.BASELINE_STRIDE):
         if p[b + s.B_SOURCE] < 0:
             age = count * s.SECOND_US / p[b + s.B_DECAY_US]
-            observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], width, count, age)
+            observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], width, count, age, 1)
 
 
 def _is_due(x: Floats, i: Integers) -> int:

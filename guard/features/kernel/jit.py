@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numba
 import numpy as np
-from numba import carray
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy, copy_each, find, find_each, repeat, repeat_each
+from guard.features.kernel.blocks import copy, find, find_each, repeat, repeat_each
 from guard.features.kernel.compiled import cache_folder
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.fold import DUE, fold, take
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guard.features.kernel.layout import Layout
-    from guard.features.kernel.rows import MakeScreen
+    from guard.features.kernel.rows import Screens
     from guard.model.batch import Batch
 
 __all__ = ["JittedRows", "functions"]
@@ -40,45 +39,64 @@ _MODULES: Final = (
     "blocks", "windows", "baselines", "trades", "prints", "removals", "streams", "reference", "book", "reading", "trade_readers",
     "book_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
 )  # fmt: skip
+# What a rule reads and computes: a call passes each array as seven numbers, which costs more than most readers do.
+_INLINED: Final = ("leaves", "readers", "reading", "trade_readers")
+_INLINED_TOO: Final = ("number", "passes", "rarer_number")
+
+
+def _pointer(kind: Any) -> Any:  # noqa: ANN401 - numba's own types
+    """Return a function of compiled code that turns an address into a pointer to `kind`."""
+    pointer = types.CPointer(kind)  # type: ignore[attr-defined] # numba is untyped
+
+    @intrinsic  # type: ignore[untyped-decorator] # numba is untyped
+    def made(_context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's own types
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own types
+            return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+        return pointer(address), generate
+
+    return made
+
+
+# Rows are plain pointers there: an array's index may be negative and counts from its end then, which costs a quarter of all time.
+_bytes, _shorts, _integers, _floats = map(_pointer, (types.int8, types.int32, types.int64, types.float64))
+_integer_rows, _float_rows = (_pointer(types.CPointer(kind)) for kind in (types.int64, types.float64))  # type: ignore[attr-defined] # numba is untyped
 
 
 @intrinsic  # type: ignore[untyped-decorator] # numba is untyped
-def _pointer(_context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Turn an address into a pointer."""
+def _move(_context: Any, x: Any, to: Any, start: Any, count: Any) -> Any:  # noqa: ANN401 - numba's own types
+    """Move floats, as `memmove` does."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own types
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        x, to, start, count = arguments
+        cgutils.raw_memmove(builder, builder.gep(x, [to]), builder.gep(x, [start]), count, 8, align=8)
+        return cgutils.get_null_value(cgutils.voidptr_t)
 
-    return types.voidptr(address), generate
+    return types.voidptr(x, to, start, count), generate
 
 
-# What `_enter` is asked for, and its arguments: addresses and lengths.
+def _copy(x: Any, to: int, start: int, count: int) -> None:  # noqa: ANN401 - a pointer
+    """Do as `blocks.copy` does."""
+    _move(x, to, start, count)
+
+
+# What `_enter` is asked for, and its arguments: mostly addresses. Those of X, I and S are tables of the rows' addresses.
 RUN, READ, TAKE, SCHEDULE, SET_DUE, FOLD = range(6)
-(
-    WHAT, ROWS, FLOATS, INTEGERS, SIGNATURES, X_AT, I_AT, S_AT, P_AT, P_LENGTH, Q_AT, Q_LENGTH, M_AT, M_LENGTH, K_AT, K_LENGTH,
-    R_AT, R_LENGTH, C_AT, D_AT, H_AT, COLUMNS_AT,
-) = range(22)  # fmt: skip
-LENGTH = COLUMNS_AT + 9
-ROW, TIME, OUT_AT, OUT_LENGTH = range(LENGTH + 1, LENGTH + 5)
-ARGUMENTS = LENGTH + 5
+WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, C_AT, D_AT, H_AT, OUT_AT, COLUMNS_AT = range(16)
+ARGUMENTS = COLUMNS_AT + 9
 _KINDS = COLUMNS_AT
 _MARKETS, _ATS, _ARRIVALS, _PRICES, _AMOUNTS, _SIDES, _KEYS, _FLAGS = range(COLUMNS_AT + 1, COLUMNS_AT + 9)
 COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, np.int8, np.int64, np.int8)
 
 
 def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
-    """Make arrays of addresses and call what is asked for: one argument costs a tenth of what twenty arrays do."""
-    shape = a[ROWS]
-    X = carray(_pointer(a[X_AT]), (shape, a[FLOATS]), np.float64)
-    I = carray(_pointer(a[I_AT]), (shape, a[INTEGERS]), np.int64)
-    p = carray(_pointer(a[P_AT]), (a[P_LENGTH],), np.int64)
-    q = carray(_pointer(a[Q_AT]), (a[Q_LENGTH],), np.float64)
-    c = carray(_pointer(a[C_AT]), (loop.CONTROL_SIZE,), np.int64)
-    h = carray(_pointer(a[H_AT]), (shape,), np.int64)
+    """Make pointers of addresses and call what is asked for: one argument costs a tenth of what twenty arrays do."""
+    X, I, p, q = _float_rows(a[X_AT]), _integer_rows(a[I_AT]), _integers(a[P_AT]), _floats(a[Q_AT])
+    c, h = _integers(a[C_AT]), _integers(a[H_AT])
     what = a[WHAT]
     row = a[ROW]
     if what == READ:
-        read_all(X, I, p, q, row, a[TIME], carray(_pointer(a[OUT_AT]), (a[OUT_LENGTH],), np.float64))
+        read_all(X, I, p, q, row, a[TIME], _floats(a[OUT_AT]))
         return 0
     if what == SCHEDULE:
         schedule(I, c, h, row)
@@ -89,26 +107,15 @@ def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
     if what == TAKE:
         take(X[row], I[row], p, q, a[TIME])
         return 0
-    count = a[LENGTH]
-    kinds = carray(_pointer(a[_KINDS]), (count,), np.int8)
-    markets = carray(_pointer(a[_MARKETS]), (count,), np.int32)
-    ats = carray(_pointer(a[_ATS]), (count,), np.int64)
-    arrivals = carray(_pointer(a[_ARRIVALS]), (count,), np.int64)
-    prices = carray(_pointer(a[_PRICES]), (count,), np.float64)
-    amounts = carray(_pointer(a[_AMOUNTS]), (count,), np.float64)
-    sides = carray(_pointer(a[_SIDES]), (count,), np.int8)
-    keys = carray(_pointer(a[_KEYS]), (count,), np.int64)
-    flags = carray(_pointer(a[_FLAGS]), (count,), np.int8)
+    kinds, markets, ats, arrivals = _bytes(a[_KINDS]), _shorts(a[_MARKETS]), _integers(a[_ATS]), _integers(a[_ARRIVALS])
+    prices, amounts, sides = _floats(a[_PRICES]), _floats(a[_AMOUNTS]), _bytes(a[_SIDES])
+    keys, flags = _integers(a[_KEYS]), _bytes(a[_FLAGS])
     if what == FOLD:
         return fold(
             X, I, p, q, markets[row] + 0, kinds[row] + 0, ats[row], arrivals[row], prices[row], amounts[row], sides[row] + 0,
             keys[row], flags[row] + 0,
         )  # fmt: skip
-    S = carray(_pointer(a[S_AT]), (shape, a[SIGNATURES]), np.int64)
-    m = carray(_pointer(a[M_AT]), (a[M_LENGTH],), np.int64)
-    k = carray(_pointer(a[K_AT]), (a[K_LENGTH],), np.float64)
-    r = carray(_pointer(a[R_AT]), (a[R_LENGTH],), np.float64)
-    d = carray(_pointer(a[D_AT]), (shape,), np.int64)
+    S, m, k, r, d = _integer_rows(a[S_AT]), _integers(a[M_AT]), _floats(a[K_AT]), _floats(a[R_AT]), _integers(a[D_AT])
     return run(X, I, S, p, q, m, k, r, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
 
 
@@ -121,11 +128,11 @@ def functions() -> SimpleNamespace:
         for each in list(scope.values()):
             if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
                 bound[each] = FunctionType(each.__code__, scope, each.__name__)
-    for fast, each in ((copy, copy_each), (find, find_each), (repeat, repeat_each)):
+    for fast, each in ((copy, _copy), (find, find_each), (repeat, repeat_each)):
         assert isinstance(fast, FunctionType)
         assert isinstance(each, FunctionType)
-        bound[fast] = bound[each]
-    jitted = {each: numba.njit(error_model="numpy")(copied) for each, copied in bound.items()}
+        bound[fast] = bound.get(each, each)
+    jitted = {each: _jitted(each, copied) for each, copied in bound.items()}
     for scope in scopes.values():
         for name, each in scope.items():
             if isinstance(each, FunctionType) and each in jitted:
@@ -133,6 +140,12 @@ def functions() -> SimpleNamespace:
     found = {each.__name__: dispatcher for each, dispatcher in jitted.items()}
     found["enter"] = _cached(FunctionType(_enter.__code__, {**globals(), **found}, "enter"))
     return SimpleNamespace(**found)
+
+
+def _jitted(each: FunctionType, copied: FunctionType) -> Any:  # noqa: ANN401 - a dispatcher
+    """Jit a function. No array is made in the kernel, so references are not counted: that took most of the time."""
+    is_inlined = each.__module__.rpartition(".")[2] in _INLINED or each.__name__ in _INLINED_TOO
+    return numba.njit(error_model="numpy", forceinline=is_inlined, _nrt=False)(copied)
 
 
 def _cached(function: FunctionType) -> Any:  # noqa: ANN401 - a dispatcher
@@ -160,46 +173,43 @@ class JittedRows:
         self.control[loop.DIRTY_DUE] = s.NEVER
         self._count = 0
         self._width = 1
+        self.S: Any = np.zeros((0, 1), np.int64)
         self._hold(C_AT, self.control)
         self._rooms(np.zeros((8, 1)), np.zeros((8, s.INTEGERS), np.int64))
         self.program((), (), 0, 1)
         self._batch: Batch | None = None
 
-    def _hold(self, at: int, array: Any, *lengths: int) -> Any:  # noqa: ANN401 - an array
-        """Keep an array and tell its address, and its lengths in what follows."""
+    def _hold(self, at: int, array: Any) -> Any:  # noqa: ANN401 - an array
+        """Keep an array and tell its address."""
         self._kept[at] = array
         self._a[at] = array.ctypes.data
-        for number, length in enumerate(lengths):
-            self._a[at + 1 + number] = length
+        return array
+
+    def _hold_rows(self, at: int, array: Any) -> Any:  # noqa: ANN401 - an array
+        """Keep an array of rows and tell where the table of their addresses is."""
+        self._hold(at, array.ctypes.data + array.strides[0] * np.arange(len(array)))
         return array
 
     def _rooms(self, floats: Any, integers: Any) -> None:  # noqa: ANN401 - arrays
         """Take larger arrays into use."""
-        rows = len(integers)
-        self._a[ROWS], self._a[FLOATS], self._a[INTEGERS] = rows, floats.shape[1], integers.shape[1]
-        self.X, self.I = self._hold(X_AT, floats), self._hold(I_AT, integers)
+        self.X, self.I = self._hold_rows(X_AT, floats), self._hold_rows(I_AT, integers)
         for at in (D_AT, H_AT):
-            grown = np.zeros(rows, np.int64)
+            grown = np.zeros(len(integers), np.int64)
             if at in self._kept:
-                grown[: len(self._kept[at])] = self._kept[at][:rows]
+                grown[: len(self._kept[at])] = self._kept[at][: len(grown)]
             self._hold(at, grown)
         self._rooms_for_signatures()
 
     def _rooms_for_signatures(self) -> None:
-        grown = np.zeros((int(self._a[ROWS]), self._width), np.int64)
-        if S_AT in self._kept:
-            earlier = self._kept[S_AT]
-            grown[: len(earlier), : earlier.shape[1]] = earlier[:, : self._width]
-        self._a[SIGNATURES] = self._width
-        self.S = self._hold(S_AT, grown)
+        grown = np.zeros((len(self.I), self._width), np.int64)
+        grown[: len(self.S), : self.S.shape[1]] = self.S[:, : self._width]
+        self.S = self._hold_rows(S_AT, grown)
 
     def plan(self, layout: Layout) -> None:
         """Take another plan into use; the rows must fit it."""
-        self._hold(P_AT, np.array(layout.plan, np.int64), len(layout.plan))
-        numbers = np.array(layout.numbers or [0.0])
-        self._hold(Q_AT, numbers, len(numbers))
-        self._out = np.empty(max(1, len(layout.leaves)))
-        self._hold(OUT_AT, self._out, len(self._out))
+        self._hold(P_AT, np.array(layout.plan, np.int64))
+        self._hold(Q_AT, np.array(layout.numbers or [0.0]))
+        self._out = self._hold(OUT_AT, np.empty(max(1, len(layout.leaves))))
         self._leaves = len(layout.leaves)
         if not self._count:
             self._rooms(np.zeros((8, layout.floats)), np.zeros((8, layout.integers), np.int64))
@@ -211,7 +221,7 @@ class JittedRows:
             (K_AT, np.array([*constants, 0.0])),
             (R_AT, np.zeros(registers + 1)),
         ):
-            self._hold(at, array, len(array))
+            self._hold(at, array)
         self._width = max(1, signatures)
         self._rooms_for_signatures()
 
@@ -278,7 +288,7 @@ class JittedRows:
         """Note what is known of each rule of a market."""
         self.S[row, : len(signatures)] = signatures
 
-    def screen(self, row: int, make: MakeScreen | None) -> None:
+    def screen(self, row: int, screens: Screens | None) -> None:
         """Nothing to take: the machine does it."""
 
     def run(self, batch: Batch | None) -> int:
@@ -294,7 +304,6 @@ class JittedRows:
             return
         for number, (column, kind) in enumerate(zip(columns_of(batch), COLUMN_TYPES, strict=True)):
             self._hold(COLUMNS_AT + number, np.ascontiguousarray(column, kind))
-        self._a[LENGTH] = batch.capacity
 
     def _ask(self, what: int, row: int, time: int) -> int:
         a = self._a

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from guard.features.kernel.groups import Group
     from guard.features.kernel.layout import Window
-    from guard.features.kernel.rows import MakeScreen, Rows
+    from guard.features.kernel.rows import Rows, Screens
     from guard.features.tables import Leaf
     from guard.model.batch import Batch
     from guard.model.market import MarketFacts
@@ -192,11 +192,11 @@ class Kernel:
         self._program = (code, constants, registers, signatures)
         self._rows.program(*self._program)
 
-    def bind(self, row: int, program: int, make_screen: MakeScreen | None, *, looks: bool) -> None:
+    def bind(self, row: int, program: int, screens: Screens | None, *, looks: bool) -> None:
         """Tell where a market's rules begin in the code; `looks` says that time alone may make one fire."""
         self._rows.put(row, s.PROGRAM, program)
         self._rows.put(row, s.LOOKS, int(looks))
-        self._rows.screen(row, make_screen)
+        self._rows.screen(row, screens)
 
     def sign(self, row: int, signatures: Sequence[int]) -> None:
         """Note what each rule of a market said: the loop stops only where one says something else."""

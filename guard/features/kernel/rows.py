@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.features.kernel.layout import Layout
     from guard.model.batch import Batch
 
-__all__ = ["PlainRows", "Rows", "Screen", "columns_of", "hand_over"]
+__all__ = ["PlainRows", "Rows", "Screen", "Screens", "columns_of", "hand_over"]
 
 if TYPE_CHECKING:
     # What the kernel's functions take: lists here, arrays of the same shape where they are jitted.
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Read = Callable[[FloatRows, IntegerRows, Floats, Integers, Integers, Floats, int, int], float]
     Screen = Callable[[FloatRows, IntegerRows, Floats, Integers, Integers, Floats, Integers, int], int]
     MakeScreen = Callable[[Sequence[Read], Sequence[int]], Screen]
+    # Of a market that is not open, and of one that is.
+    Screens = tuple[MakeScreen, MakeScreen]
 
 NO_EVENTS: Final = ([0],) * 9
 
@@ -77,8 +79,8 @@ class Rows(Protocol):
     def sign(self, row: int, signatures: Sequence[int]) -> None:
         """Note what is known of each rule of a market."""
 
-    def screen(self, row: int, make: MakeScreen | None) -> None:
-        """Take the function that tells whether a calm market's rules say anything new."""
+    def screen(self, row: int, screens: Screens | None) -> None:
+        """Take the functions that tell whether a market's rules say anything new."""
 
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""
@@ -118,11 +120,12 @@ class PlainRows:
         self._heap: list[int] = []
         self._p: list[int] = []
         self._q: list[float] = []
-        self._makers: list[MakeScreen | None] = []
+        self._makers: list[Screens | None] = []
         self._screens: list[Screen | None] = []
+        self._open_screens: list[Screen | None] = []
         self._places: list[int] = []
         self._readers: dict[int, list[Read]] = {}
-        self._made: dict[tuple[int, int], Screen] = {}
+        self._made: dict[tuple[MakeScreen, int], Screen] = {}
 
     def plan(self, layout: Layout) -> None:
         """Take another plan into use; the rows must fit it."""
@@ -142,6 +145,7 @@ class PlainRows:
         self.S.append([])
         self._makers.append(None)
         self._screens.append(None)
+        self._open_screens.append(None)
         self._dirty.append(0)
         self._heap.append(0)
 
@@ -191,14 +195,22 @@ class PlainRows:
         """Note what is known of each rule of a market."""
         self.S[row] = list(signatures)
 
-    def screen(self, row: int, make: MakeScreen | None) -> None:
-        """Take the function that tells whether a calm market's rules say anything new."""
-        self._makers[row] = make
-        self._screens[row] = None if make is None else self._screen(row, make)
+    def screen(self, row: int, screens: Screens | None) -> None:
+        """Take the functions that tell whether a market's rules say anything new."""
+        self._makers[row] = screens
+        self._screens[row] = None if screens is None else self._screen(row, screens[0])
+        self._open_screens[row] = None
+
+    def _open_screen(self, row: int) -> Screen | None:
+        """Return the screen of a market that is open, made when it is first wanted."""
+        screens = self._makers[row]
+        if self._open_screens[row] is None and screens is not None:
+            self._open_screens[row] = self._screen(row, screens[1])
+        return self._open_screens[row]
 
     def _screen(self, row: int, make: MakeScreen) -> Screen:
         streams = self.I[row][s.STREAMS]
-        key = (id(make), streams)
+        key = (make, streams)
         if key not in self._made:
             self._made[key] = make(self._present(streams), self._places)
         return self._made[key]
@@ -224,8 +236,10 @@ class PlainRows:
                 return reason
             row = c[loop.ROW]
             i = I[row]
-            screen = self._screens[row]
-            if screen is None or i[s.OPEN] or screen(X, I, X[row], i, p, q, S[row], c[loop.NOW]):
+            screen = self._open_screen(row) if i[s.OPEN] else self._screens[row]
+            # As in `run` of the compiled form: a timer that is due is nothing a screen knows of.
+            is_due = i[s.DEADLINE] <= c[loop.NOW]
+            if is_due or screen is None or screen(X, I, X[row], i, p, q, S[row], c[loop.NOW]):
                 return reason
             loop.schedule(I, c, h, row)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from guard.runtime.bench.past import past
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged
-from guard.runtime.bench.subject import best_build, fold, pipeline, program
+from guard.runtime.bench.subject import best_build, fold, pipeline, program, quiet
 from guard.runtime.bench.workload import Markets, batches, stream
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def _tasks(
 
 
 def _folded(subject: Pipeline, rows: list[Batch]) -> int:
-    return fold(subject.engine.kernel, rows)
+    # Once quiet it stays so.
+    return fold(quiet(subject.engine.kernel), rows)
 
 
 def _processed(subject: Pipeline, rows: list[Batch]) -> int:

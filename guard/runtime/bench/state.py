@@ -9,19 +9,29 @@ from guard.runtime.bench.peer import Peer
 from guard.runtime.bench.plan import Behind
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, unjudged
-from guard.runtime.bench.subject import Warmed, best_build, fold
+from guard.runtime.bench.subject import Warmed, best_build, fold, quiet
 from guard.runtime.bench.workload import Markets, batches, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from guard.features.kernel import Kernel
     from guard.runtime.bench.plan import Plan
 
-__all__ = ["measure"]
+__all__ = ["measure", "upkeep"]
 
 _MARKETS = 100
 _PER_SECOND = 50_000.0
 _LONG = 1_000_000
+
+
+_BEHIND = Behind(60, minutes=0)
+
+
+def upkeep(markets: Markets, *, is_jitted: bool = False, behind: Behind = _BEHIND) -> Callable[[], Kernel]:
+    """Return what makes kernels in one state, live for a while, whose rules say nothing: what is left is the state's upkeep."""
+    warmed = Warmed(markets, is_jitted=is_jitted, behind=behind)
+    return lambda: quiet(warmed.fresh().engine.kernel)
 
 
 def measure(plan: Plan) -> Iterator[Row]:
@@ -31,11 +41,11 @@ def measure(plan: Plan) -> Iterator[Row]:
     markets = Markets(_MARKETS)
     long = stream(markets, _LONG, per_second=_PER_SECOND)
     columns = long.where(slice(0, plan.events(50_000, _LONG, is_jitted=build.is_jitted)))
-    warmed = Warmed(markets, is_jitted=build.is_jitted, behind=Behind(60, minutes=0))
-    rows = [batch if build.is_jitted else batch.plain() for batch in batches(columns)]
+    fresh = upkeep(markets, is_jitted=build.is_jitted)
+    rows = [batch if build.is_jitted else batch.plain() for batch in batches(columns, columns.rows)]
 
     def ours() -> float:
-        kernel = warmed.fresh().engine.kernel
+        kernel = fresh()
         return 1e9 * timed(lambda: fold(kernel, rows), plan.clock) / columns.rows
 
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.dsl import compile_rules, load_rules
+from guard.features.kernel.machine import SAME, STRIDE
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.bench.made import OPTION, made
 from guard.runtime.bench.past import past
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
     from guard.features.kernel import Kernel
+    from guard.features.kernel.rows import Screen
     from guard.model import Batch
     from guard.runtime.bench.plan import Behind, Plan
     from guard.runtime.bench.rows import Row
     from guard.runtime.bench.workload import Markets
 
-__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program"]
+__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program", "quiet"]
 
 _NO_NUMBA = "the extra `fast` (numba) is missing"
 _NOOPTION = "this version has no compiled kernel"
@@ -77,9 +79,26 @@ def pipeline(
     return fresh
 
 
+def _says_nothing(_reads: object, _places: object) -> Screen:
+    return lambda *_: 0
+
+
+def quiet(kernel: Kernel) -> Kernel:
+    """Let a kernel's rules say nothing, at no cost, and time alone change nothing: what is left is the upkeep of its state."""
+    kernel.load([SAME] * STRIDE, [], 1, 1)
+    for row in range(len(kernel)):
+        kernel.bind(row, 0, (_says_nothing, _says_nothing), looks=False)
+        kernel.wake(row, is_open=False, deadline_us=None)
+    return kernel
+
+
 def fold(kernel: Kernel, rows: Sequence[Batch]) -> int:
-    """Fold batches into a kernel, state only, and return how often it asks for an evaluation."""
-    return sum(kernel.apply(batch, number) for batch in rows for number in range(len(batch)))
+    """Fold batches into a kernel that is `quiet`, one call for each, and return how often it looked at its rules."""
+    before = kernel.evaluations
+    for batch in rows:
+        kernel.start(batch)
+        kernel.run(None)
+    return kernel.evaluations - before
 
 
 class Warmed:

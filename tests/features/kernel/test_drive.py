@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import accumulate, cycle
+from itertools import accumulate, chain, cycle, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -218,7 +218,7 @@ def test_every_due_time_fires_at_its_own_time_before_the_event_that_passes_it(
 ) -> None:
     if is_jitted:
         pytest.importorskip("numba", reason="numba is not installed: only the plain form runs here")
-    kernel, model, given_answers = opened(jit=is_jitted), Model(), cycle(answers)
+    kernel, model, given_answers = opened(jit=is_jitted), Model(), chain(islice(cycle(answers), 200), repeat((False, None)))
     times = accumulate((gap for gap, _, _ in steps), initial=START)
     events = deque(Event(at, row, kind) for at, (_, row, kind) in zip(times, steps, strict=False))
     end = events[-1].at_us if events else START

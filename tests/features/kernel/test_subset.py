@@ -8,7 +8,7 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
-from features.kernel.subset import jitted
+from features.kernel.subset import copy_each, jitted
 
 from guard.features.kernel import baselines, blocks, prints, reference, removals, sizes, streams, trades, windows
 from guard.features.kernel import slots as s
@@ -185,7 +185,7 @@ def _book(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401
     amount = float(rng.choice([0.5, 1.0, 40.0]))
     twins.call("removals.remove", "xi", p[s.P_PENDING], p[s.P_FILLS], price, amount, int(rng.choice([1, -1])))
     age = float(rng.choice([1.0, 60.0])) / 3600.0
-    twins.call("baselines.observe", "xq", twins.offsets[3], 4, 0, float(rng.lognormal(-6, 4)), age * 3600.0, age)
+    twins.call("baselines.observe", "xq", twins.offsets[3], 4, 0, float(rng.lognormal(-6, 4)), age * 3600.0, age, 1)
 
 
 def _news(twins: Twins, rng: Any) -> None:  # noqa: ANN401
@@ -251,17 +251,17 @@ def test_jitted_functions_give_the_bits_of_the_plain_ones(seed: int) -> None:
 def test_blocks_that_overlap_move_whole(to: int, start: int) -> None:
     plain, each = list(map(float, range(10))), list(map(float, range(10)))
     blocks.copy(plain, to, start, 6)
-    blocks.copy_each(each, to, start, 6)
+    copy_each(each, to, start, 6)
     assert plain == each
 
 
 def test_numbers_at_the_ends_of_floats_are_observed_alike() -> None:
     twins = Twins()
     for value in (5e-324, 1e-300, 1e300, math.inf, math.nan, -1.0, 0.0, *(3.0 for _ in range(200))):
-        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, value, 1.0, 0.0)
+        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, value, 1.0, 0.0, 1)
     for _ in range(60):
-        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 25.0)
-    twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 0.0)
+        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 25.0, 1)
+    twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 0.0, 1)
     twins.compare()
 
 
