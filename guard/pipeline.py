@@ -155,8 +155,10 @@ class Pipeline:
     @property
     def _next_outside_us(self) -> int | None:
         """When quarantine or alerts are due next."""
-        dues = (self.isolation.next_deadline_us, self.alerts.next_deadline_us)
-        return min((due for due in dues if due is not None), default=None)
+        first, second = self.isolation.next_deadline_us, self.alerts.next_deadline_us
+        if first is None or second is None:
+            return second if first is None else first
+        return min(first, second)
 
     def _fire_outside(self, due_us: int) -> None:
         if due_us == self.isolation.next_deadline_us:
@@ -191,6 +193,8 @@ class Pipeline:
         self.engine.hold(row, is_held=is_held, now_us=self.now_us)
 
     def _decision(self) -> Decision:
+        if not self._log and not self._deliveries:
+            return Decision(self.now_us)
         decision = Decision(
             at_us=self.now_us,
             verdicts=tuple(entry for entry in self._log if isinstance(entry, Verdict)),

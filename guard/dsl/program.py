@@ -186,6 +186,10 @@ class Binding:
         """Where in `Program.code` begins what tells whether any rule says something new; appended when it is first asked for."""
         return self._lookout.program
 
+    def prepare(self) -> None:
+        """Make what is otherwise made when it is first asked for."""
+        _ = self.program, self.make_screen
+
     @property
     def make_screen(self) -> MakeScreen:
         """Makes, of readers and places of all leaves, the function that tells the same of a market that is not open.
@@ -269,6 +273,11 @@ class Program:
         self._fixed: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._lookouts: dict[Bound, Lookout] = {}
         self._machine = MachineCode()
+
+    @cached_property
+    def aged_streams(self) -> frozenset[str]:
+        """The streams whose age a formula reads: time alone may change what rules say of markets that have one."""
+        return frozenset(str(leaf.arguments[0]) for leaf in self.leaves if leaf.field == "age")
 
     @property
     def code(self) -> list[int]:

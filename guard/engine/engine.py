@@ -58,6 +58,7 @@ class Engine:
         self.markets[facts.market] = row
         self.watched.append(Watched(facts, self.program))
         self._bind(row)
+        self._forget(row)
         if reference:
             self._references[facts.market.exchange] = reference
         self._join_references(facts.market, row)
@@ -74,7 +75,7 @@ class Engine:
                 self.kernel.set_reference(number, leader)
 
     def _bind(self, row: int) -> None:
-        """Give the kernel a market's rules; the next evaluation is done here, whatever they say."""
+        """Give the kernel a market's rules."""
         watched, program = self.watched[row], self.program
         begins = watched.binding.program
         if len(program.code) != self._code_length:
@@ -83,7 +84,10 @@ class Engine:
         binding = watched.binding
         screens = None if self.kernel.is_jitted else (binding.make_screen, binding.make_open_screen)
         self.kernel.bind(row, begins, screens, looks=watched.looks_at_age)
-        self.kernel.sign(row, [-1] * len(watched.binding.rules))
+
+    def _forget(self, row: int) -> None:
+        """Let the next evaluation of a market be done here, whatever its rules say."""
+        self.kernel.sign(row, [-1] * len(self.watched[row].binding.rules))
 
     @property
     def now_us(self) -> int:
@@ -236,17 +240,21 @@ class Engine:
         off = {(call.name, call.kind) for call in old.plain_detectors if call.is_off}
         self._switch_off({call.name for call in program.plain_detectors if (call.name, call.kind) in off})
         self._code_length = -1
+        places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
         for row, watched in enumerate(self.watched):
-            rules = [old.rules[index] for index in watched.binding.rules]
-            watched.bind(program, kept={rule.hash: e for rule, e in zip(rules, watched.episodes, strict=True)})
+            binding = program.bind(watched.facts)
+            pair = (watched.binding.rules, binding.rules)
+            if pair not in places:
+                at = {old.rules[number].hash: place for place, number in enumerate(watched.binding.rules)}
+                places[pair] = [at.get(program.rules[number].hash, -1) for number in binding.rules]
+            watched.bind(program, binding, places[pair])
             self._bind(row)
             self._wake(row, now_us)
 
     def _wake(self, row: int, now_us: int | None) -> None:
         """Run the rules of a market soon, whatever they say; None where time alone no longer changes anything."""
-        watched = self.watched[row]
-        self.kernel.sign(row, [-1] * len(watched.binding.rules))
-        self.kernel.wake(row, is_open=watched.is_open, deadline_us=None if now_us is None else now_us + _BIN_US)
+        self._forget(row)
+        self.kernel.wake(row, is_open=self.watched[row].is_open, deadline_us=None if now_us is None else now_us + _BIN_US)
 
     def why(self, row: int, now_us: int) -> list[dict[str, Any]]:
         """Return what every rule makes of a market now."""
@@ -290,3 +298,4 @@ class Engine:
                 if kept is not None:
                     episode.restore(kept)
             self._bind(row)
+            self._forget(row)

@@ -37,7 +37,7 @@ class Episode:
     (<Level.DANGER: 2>, 2)
     """
 
-    __slots__ = ("_clearing", "_is_idle", "_rising", "clear_for_us", "for_us", "level", "started_us", "unknown_since_us")
+    __slots__ = ("_clearing", "_is_idle", "_rising", "clear_for_us", "for_us", "is_open", "level", "started_us", "unknown_since_us")
 
     def __init__(self, *, for_us: int, clear_for_us: int) -> None:
         self.for_us = for_us
@@ -48,6 +48,8 @@ class Episode:
         self._rising = {level: Stopwatch() for level in _RISING}
         self._clearing = Stopwatch()
         self._is_idle = False
+        # Whether time alone may change something: an episode runs, or a level is being entered.
+        self.is_open = False
 
     def update(self, at_us: int, candidate: Level | None, *, clears: bool | None) -> bool:
         """Take what the rule says at `at_us`: the level its score reaches now (None unknown), and whether it is clear.
@@ -63,6 +65,7 @@ class Episode:
         if self.level is not Level.NORMAL:
             self._clear(at_us, clears=clears if candidate is not None else None)
         self._is_idle = candidate is Level.NORMAL and self.level is Level.NORMAL
+        self._open()
         return self.level is not before
 
     def _rise(self, at_us: int, candidate: Level | None) -> None:
@@ -92,10 +95,8 @@ class Episode:
         """Whether a rule that does not fire has nothing to change here."""
         return self._is_idle
 
-    @property
-    def is_open(self) -> bool:
-        """Whether time alone may change something: an episode runs, or a level is being entered."""
-        return self.level is not Level.NORMAL or any(watch.truth is True for watch in self._rising.values())
+    def _open(self) -> None:
+        self.is_open = self.level is not Level.NORMAL or any(watch.truth is True for watch in self._rising.values())
 
     @property
     def due_us(self) -> int | None:
@@ -124,3 +125,4 @@ class Episode:
             watch.restore(saved)
         self._clearing.restore(state["clearing"])
         self._is_idle = False
+        self._open()

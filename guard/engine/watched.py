@@ -8,6 +8,8 @@ from guard.engine.episode import Episode
 from guard.engine.health import StreamHealth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from guard.dsl import Binding, Outcome, Program
     from guard.model import MarketFacts
 
@@ -41,23 +43,32 @@ class Watched:
         self.is_held = False
         self.is_judged = False
         self.episodes: list[Episode] = []
-        self.bind(program, kept={})
+        self.binding: Binding = program.bind(facts)
+        self.bind(program, self.binding, [-1] * len(self.binding.rules))
 
-    def bind(self, program: Program, *, kept: dict[str, Episode]) -> None:
-        """Take the rules of `program`; those whose hash is in `kept` go on with their episode."""
-        self.binding: Binding = program.bind(self.facts)
+    def bind(self, program: Program, binding: Binding, kept: Sequence[int]) -> None:
+        """Take the rules of `program`; `kept` tells, for each, the place of its episode so far, -1 where there is none."""
+        self.binding = binding
         self.outcomes: tuple[Outcome, ...] = ()
         self.values = [float("nan")] * len(program.leaves)
         self.version = -1
         # Time alone can make a rule fire on a calm market where a formula reads the age of a stream it has.
-        self.looks_at_age = any(leaf.field == "age" and leaf.arguments[0] in self.facts.streams for leaf in program.leaves)
-        rules = [program.rules[index] for index in self.binding.rules]
-        self.episodes = [kept.get(rule.hash) or Episode(for_us=rule.for_us, clear_for_us=rule.clear_for_us) for rule in rules]
+        self.looks_at_age = not program.aged_streams.isdisjoint(self.facts.streams)
+        earlier = self.episodes
+        self.episodes = [
+            earlier[at] if at >= 0 else Episode(for_us=program.rules[rule].for_us, clear_for_us=program.rules[rule].clear_for_us)
+            for rule, at in zip(binding.rules, kept, strict=True)
+        ]
 
     @property
     def is_open(self) -> bool:
         """Whether time alone may change a level here."""
-        return self.is_held or any(episode.is_open for episode in self.episodes)
+        if self.is_held:
+            return True
+        for episode in self.episodes:  # noqa: SIM110 - `any` costs more than all it looks at, for all markets when rules are swapped
+            if episode.is_open:
+                return True
+        return False
 
     def due_us(self, now_us: int) -> int | None:
         """Return when a timer of an episode runs out, after `now_us`."""

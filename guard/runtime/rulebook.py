@@ -14,6 +14,7 @@ import yaml
 from guard.dsl import compile_rules, load_guard, load_rules
 from guard.dsl.document import plain
 from guard.errors import ConfigurationError
+from guard.features.kernel import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -143,8 +144,9 @@ class Rulebook:
         rules = load_rules(config)
         program = compile_rules(rules)
         if program.hash != self.program.hash:
+            Kernel.prepare(program.leaves)
             for each in facts:
-                program.bind(each)
+                program.bind(each).prepare()
         return config, rules, program
 
     async def reload(self) -> Program | None:

@@ -6,6 +6,7 @@ compiled is kept in a folder that is named by a hash of the package's source, so
 
 from __future__ import annotations
 
+from array import array
 from functools import cache
 from importlib import import_module
 from types import FunctionType, SimpleNamespace
@@ -86,6 +87,7 @@ WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, C_AT, D_AT, H_A
 ARGUMENTS = COLUMNS_AT + 9
 _KINDS = COLUMNS_AT
 _MARKETS, _ATS, _ARRIVALS, _PRICES, _AMOUNTS, _SIDES, _KEYS, _FLAGS = range(COLUMNS_AT + 1, COLUMNS_AT + 9)
+_CODES: Final = "biqqddbqb"
 COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, np.int8, np.int64, np.int8)
 
 
@@ -178,6 +180,7 @@ class JittedRows:
         self._rooms(np.zeros((8, 1)), np.zeros((8, s.INTEGERS), np.int64))
         self.program((), (), 0, 1)
         self._batch: Batch | None = None
+        self._columns: tuple[Any, ...] = ()
 
     def _hold(self, at: int, array: Any) -> Any:  # noqa: ANN401 - an array
         """Keep an array and tell its address."""
@@ -207,8 +210,8 @@ class JittedRows:
 
     def plan(self, layout: Layout) -> None:
         """Take another plan into use; the rows must fit it."""
-        self._hold(P_AT, np.array(layout.plan, np.int64))
-        self._hold(Q_AT, np.array(layout.numbers or [0.0]))
+        self._hold(P_AT, np.array(layout.packed_plan))
+        self._hold(Q_AT, np.array(layout.packed_numbers))
         self._out = self._hold(OUT_AT, np.empty(max(1, len(layout.leaves))))
         self._leaves = len(layout.leaves)
         if not self._count:
@@ -216,12 +219,12 @@ class JittedRows:
 
     def program(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
         """Take the rules' code; `signatures` is the largest number of rules of a market."""
-        for at, array in (
+        for at, numbers in (
             (M_AT, np.array([*code, 0], np.int64)),
             (K_AT, np.array([*constants, 0.0])),
             (R_AT, np.zeros(registers + 1)),
         ):
-            self._hold(at, array)
+            self._hold(at, numbers)
         self._width = max(1, signatures)
         self._rooms_for_signatures()
 
@@ -302,8 +305,15 @@ class JittedRows:
     def _take_columns(self, batch: Batch | None) -> None:
         if batch is None:
             return
-        for number, (column, kind) in enumerate(zip(columns_of(batch), COLUMN_TYPES, strict=True)):
-            self._hold(COLUMNS_AT + number, np.ascontiguousarray(column, kind))
+        columns = columns_of(batch)
+        # A batch that fills up as events come is told without a detour: that is done some thousand times a second.
+        if all(type(each) is array and each.typecode == code for each, code in zip(columns, _CODES, strict=True)):
+            addresses = [each.buffer_info()[0] for each in columns]
+        else:
+            columns = tuple(np.ascontiguousarray(each, kind) for each, kind in zip(columns, COLUMN_TYPES, strict=True))
+            addresses = [each.ctypes.data for each in columns]
+        self._columns = columns
+        self._a[COLUMNS_AT:] = addresses
 
     def _ask(self, what: int, row: int, time: int) -> int:
         a = self._a

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guard.errors import StateError
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.layout import STREAM_BITS, Layout
+from guard.features.kernel.layout import STREAM_BITS, layout_of
 from guard.features.kernel.records import facts_in, facts_out
 from guard.features.kernel.rows import PlainRows, hand_over
 from guard.features.kernel.sections import VERSION, packed, unpacked
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.features.kernel.groups import Group
-    from guard.features.kernel.layout import Window
+    from guard.features.kernel.layout import Layout, Window
     from guard.features.kernel.rows import Rows, Screens
     from guard.features.tables import Leaf
     from guard.model.batch import Batch
@@ -62,8 +62,10 @@ class Kernel:
 
     def __init__(self, leaves: Sequence[Leaf], *, jit: bool = False) -> None:
         self._facts: list[MarketFacts] = []
+        # The first market of each symbol.
+        self._symbols: dict[str, int] = {}
         self._references: list[int | None] = []
-        self._layout = Layout(leaves)
+        self._layout = layout_of(tuple(leaves))
         self._rows = _rows(jit=jit)
         self._rows.plan(self._layout)
         self._control = self._rows.control
@@ -104,8 +106,8 @@ class Kernel:
         row = len(self._facts)
         i[s.STREAMS] = _bits(facts)
         i[s.SIBLING] = row
-        first = next((other for other, each in enumerate(self._facts) if each.market.symbol == facts.market.symbol), None)
-        if first is not None:
+        first = self._symbols.setdefault(facts.market.symbol, row)
+        if first != row:
             i[s.SIBLING] = self._rows.number(first, s.SIBLING)
             self._rows.put(first, s.SIBLING, row)
         self._facts.append(facts)
@@ -275,7 +277,7 @@ class Kernel:
 
     def adopt(self, leaves: Sequence[Leaf]) -> None:
         """Take other leaves into use: what both name keeps its state, what is new starts cold. Raises as the constructor does."""
-        new, old = Layout(leaves), self._layout
+        new, old = layout_of(tuple(leaves)), self._layout
         if not new.has_room_of(old):
             kept = [self._rows.row(row) for row in range(len(self))]
             moved = [unpacked(new, packed(old, x, i)) for x, i in kept]
@@ -292,6 +294,11 @@ class Kernel:
     def layout_version(self) -> int:
         """Changes with the meaning of saved sections."""
         return VERSION
+
+    @staticmethod
+    def prepare(leaves: Sequence[Leaf]) -> None:
+        """Work out beforehand what `adopt` of these leaves needs; any thread may do it. Raises as the constructor does."""
+        layout_of(tuple(leaves))
 
     def sections(self, row: int) -> list[tuple[str, bytes]]:
         """Return a market's state as named parts; see `guard.features.kernel.sections`."""
@@ -349,7 +356,7 @@ class Kernel:
             dirty, dirty_due = [int(row) for row in state["dirty"]], int(state["dirty_due"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"the kernel's state is damaged: {error!r}") from error
-        self._facts, self._references = [], []
+        self._facts, self._references, self._symbols = [], [], {}
         self._rows = _rows(jit=self.is_jitted)
         self._rows.plan(self._layout)
         self._control = self._rows.control

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from guard.features.tables import Leaf
 
-__all__ = ["Baseline", "Clock", "Layout", "Ring", "Window", "width_of", "windows_of"]
+__all__ = ["Baseline", "Clock", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
 
 # Each width divides the next, so that a finer clock that did not pass a bin tells that no coarser one did.
 _LADDER_US: Final = (
@@ -127,9 +129,10 @@ _USUAL_SPREAD: Final = ("spread", 86_400_000_000)
 _AHEAD_US: Final = 2_000_000
 
 
-def bucket_edges(per_octave: int) -> list[float]:
+@cache
+def bucket_edges(per_octave: int) -> tuple[float, ...]:
     """Return the powers of two from which a baseline's buckets are made, in steps of half a bucket; see `slots.BUCKET_BASE`."""
-    return [2.0 ** ((step - s.BUCKET_BASE) / (2 * per_octave)) for step in range(s.BUCKET_COUNT)]
+    return tuple(2.0 ** ((step - s.BUCKET_BASE) / (2 * per_octave)) for step in range(s.BUCKET_COUNT))
 
 
 def windows_of(leaves: Iterable[Leaf]) -> set[int]:
@@ -142,6 +145,12 @@ def width_of(us: int) -> int:
     return max(
         width for width in _LADDER_US if us >= width * (_UNEVEN_BINS_MIN if us % width else _BINS_MIN) or width == _LADDER_US[0]
     )
+
+
+@lru_cache(maxsize=4)
+def layout_of(leaves: tuple[Leaf, ...]) -> Layout:
+    """Return the layout for `leaves`; one that was made already is there at once. Raises as `Layout` does."""
+    return Layout(leaves)
 
 
 class Layout:
@@ -169,6 +178,8 @@ class Layout:
         self.fills = self._take(FILLS_CAP * FILLS_PARTS) if self.needs_removals else -1
         self.prints = self._take(PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS) if self.needs_prints else -1
         self.plan, self.numbers = self._planned()
+        # The same as compiled code takes them.
+        self.packed_plan, self.packed_numbers = array("q", self.plan), array("d", self.numbers or [0.0])
 
     def _planned(self) -> tuple[list[int], list[float]]:
         """Return the plan that the kernel's functions read: integers, and the floats they point to."""
