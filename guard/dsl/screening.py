@@ -18,8 +18,9 @@ from guard.dsl.signature import (
     LEVEL_MASK,
     RELEASES_SHIFT,
     TRUTH_MASK,
+    TRUTHS,
+    UNASKED,
     UNKNOWN_LEVEL,
-    UNKNOWN_TRUTH,
 )
 from guard.model import Level
 
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from guard.dsl.graph import Graph
-    from guard.dsl.program import Plan, Rule
     from guard.dsl.question import Operand, Question
     from guard.dsl.questions import Questions
+    from guard.dsl.rule import Plan, Rule
 
 __all__ = ["screen_text"]
 
@@ -148,7 +149,8 @@ class _Writer:
         lines = self._cases(f"sig[{place}] & {LEVEL_MASK}", levels)
         for node, shift in ((plan.clears, CLEARS_SHIFT), (plan.releases, RELEASES_SHIFT)):
             is_true, is_false = questions.true(node), questions.false(node)
-            truths = {1: [is_true], 0: [is_false], UNKNOWN_TRUTH: [opposite(is_true), opposite(is_false)]}
+            unknown = [opposite(is_true), opposite(is_false)]
+            truths = {UNASKED: [], TRUTHS[True]: [is_true], TRUTHS[False]: [is_false], TRUTHS[None]: unknown}
             lines += self._cases(f"sig[{place}] >> {shift} & {TRUTH_MASK}", truths)
         return lines
 
@@ -166,7 +168,9 @@ class _Writer:
             all_seen |= self._seen
             after = held if after is None else after & held
             lines.append(f"        {'elif' if len(lines) > 1 else 'if'} known == {int(number)}:")
-            lines += [line for text in texts for line in (f"            if {text}:", "                return 1")]
+            lines += [line for text in texts for line in (f"            if {text}:", "                return 1")] or [
+                "            pass"
+            ]
         self._seen = all_seen
         self._held = start if after is None else after
         return [*lines, "        else:", "            return 1"]

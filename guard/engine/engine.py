@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.engine.verdicts import candidate_level, signatures, verdict_of
+from guard.dsl.signature import signature
+from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
 from guard.features.kernel import DONE, TOLD, Kernel
-from guard.model import Channel, Control, DataState, Kind, Market, RuleMode, Status, event_key
+from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -177,16 +178,21 @@ class Engine:
         watched.is_judged = True
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
+        signatures: list[int] = []
+        is_held = watched.is_held
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
             if episode.is_idle and outcome.fires is False:
+                signatures.append(signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=is_held))
                 continue
             rule = self.program.rules[outcome.rule]
             before = episode.level
             candidate = candidate_level(rule, outcome)
             if episode.update(now_us, candidate, clears=outcome.clears):
                 verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
+            is_open = episode.level is not Level.NORMAL
+            signatures.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_open, is_held=is_held))
         is_open = watched.is_open
-        self.kernel.sign(row, signatures(self.program, watched.outcomes, is_open=is_open))
+        self.kernel.sign(row, signatures)
         self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 

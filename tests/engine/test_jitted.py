@@ -76,10 +76,32 @@ def whole(seed: int) -> tuple[list[str], list[str], str]:
     return told.all
 
 
+def with_machine_code(pipeline: Pipeline) -> Pipeline:
+    """Give a compiled pipeline machine code for its rules."""
+    screens = pipeline.native_screens()
+    assert screens is not None
+    pipeline.take_native_screens(screens())
+    assert pipeline.native_screens() is None
+    return pipeline
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["", "machine code"])
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("size", SIZES)
-def test_the_decisions_and_the_state_are_those_of_the_plain_form(seed: int, size: int) -> None:
-    assert Told(fresh(jit=True)).feed(stream(seed), size).wait(10).all == whole(seed)
+def test_the_decisions_and_the_state_are_those_of_the_plain_form(seed: int, size: int, *, native: bool) -> None:
+    pipeline = fresh(jit=True)
+    if native:
+        with_machine_code(pipeline)
+    assert Told(pipeline).feed(stream(seed), size).wait(10).all == whole(seed)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.97])
+def test_machine_code_that_comes_late_decides_the_same(share: float) -> None:
+    rows = stream(1)
+    cut = int(len(rows) * share)
+    told = Told(fresh(jit=True)).feed(rows[:cut], 1024)
+    with_machine_code(told.pipeline)
+    assert told.feed(rows[cut:], 1024).wait(10).all == whole(1)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.97])
@@ -133,9 +155,13 @@ def test_other_rules_mid_stream_decide_the_same(tmp_path: Path, *, seed: int, ac
 
     def told(*, jit: bool) -> tuple[list[str], list[str], str]:
         at_work = Told(fresh(jit=jit)).feed(rows[:third], 1024)
+        if jit:
+            with_machine_code(at_work.pipeline)
         at_work.take(at_work.pipeline.load(others, at_work.pipeline.now_us))
         if accelerates and not jit:
             at_work.pipeline.accelerate()
+        if accelerates:
+            with_machine_code(at_work.pipeline)
         at_work.feed(rows[third : 2 * third], 7)
         at_work.take(at_work.pipeline.load(shipped(), at_work.pipeline.now_us))
         return at_work.feed(rows[2 * third :], 1024).wait(10).all

@@ -15,7 +15,7 @@ from guard.features.kernel.sections import VERSION, packed, unpacked
 from guard.features.kernel.windows import FULL_US, share
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from guard.features.kernel.groups import Group
     from guard.features.kernel.layout import Layout, Window
@@ -199,6 +199,17 @@ class Kernel:
         self._rows.put(row, s.PROGRAM, program)
         self._rows.put(row, s.LOOKS, int(looks))
         self._rows.screen(row, screens)
+
+    def native_screens(self) -> Callable[[], Any] | None:
+        """Return what makes machine code of the rules of all markets, in seconds; None where there is nothing to make.
+
+        Any thread may call it. The bits are the same with it and without it.
+        """
+        return self._rows.native_screens()
+
+    def take_native_screens(self, made: Any) -> None:  # noqa: ANN401 - known to the compiled kernel
+        """Judge by what `native_screens` made; nothing happens where other rules came meanwhile."""
+        self._rows.take_native_screens(made)
 
     def sign(self, row: int, signatures: Sequence[int]) -> None:
         """Note what each rule of a market said: the loop stops only where one says something else."""

@@ -15,18 +15,23 @@ from guard.features.kernel.leaves import leaf_value
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["STRIDE", "judge"]
+__all__ = ["STRIDE", "differs", "judge"]
 
 STRIDE: Final = 5
+
+# The register that counts how often rules were judged: what a register is marked with when its value is known.
+TURN: Final = 0
 
 # Ends: nothing differs; somebody else must look.
 SAME: Final = 0
 ASK: Final = 1
 # Flow. JUMP target; LOOK n shift mask value: differs where that part of signature n is not `value`;
-# CLOSED n target shift: while the market is not open, nothing but 0 may stand in signature n from `shift` on; then to `target`.
+# UNASKED n target shift mask: to `target` where that part of signature n is 0, for then it is nothing to anybody;
+# KEPT register target: to `target` where that register holds its value already, which the next one tells; it will from here on.
 JUMP: Final = 2
 LOOK: Final = 3
-CLOSED: Final = 4
+UNASKED: Final = 4
+KEPT: Final = 34
 # Tests a b target: jump to `target` where the test fails (UNLESS) or does not fail (IF). What is unknown fails every test.
 UNLESS_LESS: Final = 5
 UNLESS_LESS_EQUAL: Final = 6
@@ -63,13 +68,30 @@ CLAMP_FREE: Final = 32
 BEST: Final = 33
 
 
+def differs(
+    screen: int, X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, sig: Integers,
+    m: Integers, k: Floats, r: Floats, received: int,
+) -> int:  # fmt: skip
+    """Return what `judge` does, by the machine code at the address `screen` where that is not 0."""
+    if screen != 0:
+        return call(screen, X, I, x, i, sig, received)
+    return judge(X, I, x, i, p, q, sig, m, k, r, received)
+
+
+def call(screen: int, X: FloatRows, I: IntegerRows, x: Floats, i: Integers, sig: Integers, received: int) -> int:
+    """Call machine code, which compiled code alone can: there another function stands in this one's place."""
+    raise NotImplementedError
+
+
 def judge(
     X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, sig: Integers,
-    m: Integers, k: Floats, r: Floats, is_open: int, received: int,
+    m: Integers, k: Floats, r: Floats, received: int,
 ) -> int:  # fmt: skip
     """Return 0 where every rule of a market has the signature that `sig` holds; 1 where one differs or Python must look."""
     at = i[s.PROGRAM]
     leaves = p[s.P_LEAVES]
+    turn = r[TURN] + 1.0
+    r[TURN] = turn
     while True:
         op = m[at]
         a = m[at + 1]
@@ -77,6 +99,12 @@ def judge(
         if op == LEAF:
             r[a] = leaf_value(X, I, x, i, p, q, leaves + b * s.LEAF_STRIDE, received)
             at += STRIDE
+        elif op == KEPT:
+            if r[a + 1] == turn:
+                at = b
+            else:
+                r[a + 1] = turn
+                at += STRIDE
         elif op >= MOVE:
             c = m[at + 3]
             d = m[at + 4]
@@ -101,13 +129,8 @@ def judge(
             at += STRIDE
         elif op == JUMP:
             at = a
-        elif op == CLOSED:
-            if is_open:
-                at += STRIDE
-            elif sig[a] >> m[at + 3] != 0:
-                return 1
-            else:
-                at = b
+        elif op == UNASKED:
+            at = b if (sig[a] >> m[at + 3]) & m[at + 4] == 0 else at + STRIDE
         else:
             return 1 if op == ASK else 0
 
