@@ -194,7 +194,7 @@ MARKET_FIELDS: Final[tuple[Field, ...]] = (
         Unit.NONE,
         "Correlation of the market's minute returns with the reference market's; 0 without one.",
         formula="sum w x y / sqrt(sum w x^2 * sum w y^2), w, x and y as in beta()",
-        minimum="30 minutes, counted by weight, in which both moved; 0 without a reference market",
+        minimum="30 traded minutes, counted by weight, and a move of both; 0 without a reference market",
         source="Pearson correlation, a minute losing 1/e in 1,440 traded ones",
     ),
     Field(

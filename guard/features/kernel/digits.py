@@ -28,6 +28,7 @@ _TENS_MAX: Final = 22
 _TEN: Final = 10.0
 _LOG_2: Final = 0.30102999566398120
 _UP: Final = 1.0 + 1e-12
+_BENFORD: Final = tuple(log10(1.0 + 1.0 / digit) for digit in range(1, 10))
 _ROUND_SHARE: Final = 1e-9
 _LARGEST: Final = 1e300
 # Sizes are counted in eighths of octaves from 2**-30 to 2**50, five counts of 10 bits in a float.
@@ -68,7 +69,8 @@ def interval(x: Floats, digits: int, first: float, second: float, sign: float) -
     """Count the time between a trade and the next; times are below 0, as complements, where the side is unknown."""
     begin = first if first >= 0.0 else -1.0 - first
     end = second if second >= 0.0 else -1.0 - second
-    lasted = end // _MS - begin // _MS
+    # Exact for whole microseconds below 2**53, and in compiled code a tenth of what `//` takes.
+    lasted = float(floor(end / _MS) - floor(begin / _MS))
     if lasted > 0.0:
         x[digits + _INTERVALS] += sign
         x[digits + _SUM] += sign * lasted
@@ -122,8 +124,8 @@ def benford(x: Floats, i: Integers, digits: int) -> float:
     if count < _TRADES_MIN:
         return s.NAN
     distance = 0.0
-    for digit in range(1, 10):
-        distance += abs(x[digits + _DIGITS + digit - 1] / count - log10(1.0 + 1.0 / digit))
+    for digit in range(9):
+        distance += abs(x[digits + _DIGITS + digit] / count - _BENFORD[digit])
     return 0.5 * distance
 
 
