@@ -260,6 +260,13 @@ def test_lag_is_that_of_the_event_that_arrived_last_and_age_that_of_the_market()
         assert math.isnan(read(opened(leaves, listed_us=listed_us), START + SECOND)["market_age()"])
 
 
+def test_the_listing_that_was_told_at_opening_stays_when_a_kept_state_is_taken() -> None:
+    first, second = (opened([Leaf("market_age"), Leaf("price")], listed_us=START - age) for age in (1, 2 * SECOND))
+    feed(first, [trade(START, 7.0)])
+    second.take(0, dict(first.sections(0)))
+    assert list(read(second, START).values()) == [2.0 * SECOND, 7.0]
+
+
 def test_events_count_rows_and_the_late_ones_among_them() -> None:
     kernel = opened([Leaf("events", (WINDOW,)), Leaf("late", (WINDOW,))])
     feed(kernel, [trade(START, 1.0)])

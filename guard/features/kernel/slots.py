@@ -187,6 +187,7 @@ P_LEAVES: Final = 9
 P_LEAF_COUNT: Final = 10
 P_BARS: Final = 11
 P_FLOW: Final = 12
+# No part of a row: 1 where a leaf reads how many events came.
 P_EVENTS: Final = 13
 P_DIGITS: Final = 14
 P_TAIL: Final = 15
