@@ -18,7 +18,7 @@ static void average(double *x, int64_t *i, int64_t at, double price) {
     x[EWMA_PRICE] = price;
 }
 
-static void sweep(double *x, int64_t *i, int64_t stamp, double price, int64_t side) {
+static void sweep(double *x, int64_t *i, int64_t stamp, double price, int64_t side, double turnover) {
     const int64_t at_slot = side > 0 ? BUYER_AT : SELLER_AT, price_slot = side > 0 ? BUYER_PRICE : SELLER_PRICE;
     const int64_t second_slot = side > 0 ? BUYER_RUSH_SECOND : SELLER_RUSH_SECOND;
     const int64_t levels = side > 0 ? RUSH_BUY_LEVELS : RUSH_SELL_LEVELS, order_slot = side > 0 ? BUYER_ORDER : SELLER_ORDER;
@@ -26,6 +26,7 @@ static void sweep(double *x, int64_t *i, int64_t stamp, double price, int64_t si
     if (stamp != last) i[order_slot] = 0;
     if ((price - x[price_slot]) * (double)side > 0.0 && stamp >= last && stamp - last <= SECOND_US) {
         x[levels] += 1.0;
+        x[side > 0 ? SWEPT_BUY : SWEPT_SELL] += turnover;
         i[URGENT] = 1;
         if (stamp == last && !i[order_slot]) {
             i[order_slot] = 1;
@@ -57,7 +58,7 @@ static int64_t trade(double *x, int64_t *i, int64_t stamp, double price, double 
     }
     if (is_inferred) x[UNSURE_VOLUME] += amount;
     if (x[BID] < price && price < x[ASK] && i[BOOK_OK] && at - i[BOOK_AT] < 100000) x[INSIDE_VOLUME] += amount;
-    if (side != 0) sweep(x, i, stamp, price, side);
+    if (side != 0) sweep(x, i, stamp, price, side, turnover);
     const int64_t second = at / SECOND_US;
     if (second != i[SECOND]) {
         i[SECOND] = second;
@@ -85,9 +86,11 @@ static void compare(double *x, int64_t *i, double theirs) {
         i[MINUTE] = minute;
         const double own = x[PAIR_PRICE], other = x[PAIR_REFERENCE], decay = 1.0 - 1.0 / 1440.0;
         if (x[MINUTE_PRICE] > 0.0 && x[MINUTE_REFERENCE] > 0.0 && other > 0.0 && own > 0.0) {
-            const double change = log(other / x[MINUTE_REFERENCE]);
-            x[BETA_XY] = decay * x[BETA_XY] + change * log(own / x[MINUTE_PRICE]);
+            const double change = log(other / x[MINUTE_REFERENCE]), moved = log(own / x[MINUTE_PRICE]);
+            x[BETA_XY] = decay * x[BETA_XY] + change * moved;
             x[BETA_XX] = decay * x[BETA_XX] + change * change;
+            x[BETA_YY] = decay * x[BETA_YY] + moved * moved;
+            x[BETA_WEIGHT] = decay * x[BETA_WEIGHT] + 1.0;
         }
         x[MINUTE_PRICE] = own;
         x[MINUTE_REFERENCE] = other;
