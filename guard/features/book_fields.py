@@ -9,6 +9,7 @@ from guard.features.arguments import (
     BOOK,
     COVERED,
     DAY,
+    EIGHTH_BELOW,
     EIGHTH_MIDDLE,
     EIGHTH_MOMENT,
     EIGHTH_OCTAVE,
@@ -26,6 +27,9 @@ __all__ = ["BOOK_FIELDS"]
 
 _SPREAD: Final = (
     "the spread as it held, sampled each second, at most 60 times for one message; a sample loses 1/e over the baseline"
+)
+_DEPTH: Final = (
+    "depth(band, side) as it held, sampled each second, at most 60 times for one message; a sample loses 1/e over the baseline"
 )
 _BAIT: Final = "layers split volume: an order's size tells nothing, volume added and removed near the mid finds 71 % at 2 x depth"
 
@@ -76,6 +80,30 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
         bound="the 128 best levels of a side; a level on the edge of the band is in",
     ),
     Field(
+        "depth_median",
+        Unit.QUOTE,
+        "Median of what rests within the band of the mid, sampled each second, decayed over the baseline; in quote.",
+        (BAND, RESTING, DAY),
+        "book",
+        formula=f"weighted median of {_DEPTH}",
+        minimum=SECONDS,
+        source="a book is thin or deep by its own measure",
+        cost=Cost.HISTOGRAM,
+        bound=EIGHTH_MIDDLE,
+    ),
+    Field(
+        "depth_low",
+        Unit.QUOTE,
+        "What rests within the band of the mid in nine of ten sampled seconds: the own 10 % quantile, in quote.",
+        (BAND, RESTING, DAY),
+        "book",
+        formula=f"greatest value that 90 % of the samples, by weight, reach, of {_DEPTH}",
+        minimum="80 samples, counted by weight",
+        source="a book is thin or deep by its own measure",
+        cost=Cost.HISTOGRAM,
+        bound=EIGHTH_BELOW,
+    ),
+    Field(
         "level_churn",
         Unit.COUNT,
         "Book levels changed in the window.",
@@ -86,6 +114,18 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
         source="orders are not told, only levels",
         cost=Cost.SUM,
         bound=STRETCHED,
+    ),
+    Field(
+        "high_churn",
+        Unit.COUNT,
+        "Changed levels that a bin of w seldom exceeds: the highest own quantile known, up to 99.9 %.",
+        (W,),
+        "book",
+        formula="q of the bins' changed levels, empty ones included: weight at or above it is max(0.1 % of all, 8 bins)",
+        minimum="80 bins, counted by weight, that the stream covered from end to end",
+        source="own quantiles for every market, channel and cadence",
+        cost=Cost.HISTOGRAM,
+        bound=QUARTER_OCTAVE,
     ),
     Field(
         "removed_unfilled",

@@ -84,12 +84,13 @@ def trades() -> list[Row]:
 
 
 def books() -> list[Row]:
-    """Return 100 minutes of a book that is shown anew each second."""
+    """Return 100 minutes of a book that is shown anew every other second, and changed in the seconds between."""
     rows = [live(Channel.BOOK)]
     for number in range(1, 6_000):
         at_us = START + number * SECOND
-        rows.append(Row(Kind.LEVEL, at_us, 99.9, 5.0 + number % 3, BUY, flags=Flag.SNAPSHOT))
-        rows.append(Row(Kind.LEVEL, at_us, 100.1, 5.0, SELL, flags=Flag.SNAPSHOT | Flag.LAST))
+        whole = Flag.SNAPSHOT if number % 2 else Flag.NONE
+        rows.append(Row(Kind.LEVEL, at_us, 99.9, 5.0 + number % 3, BUY, flags=whole))
+        rows.append(Row(Kind.LEVEL, at_us, 100.1, 5.0, SELL, flags=whole | Flag.LAST))
     return rows
 
 

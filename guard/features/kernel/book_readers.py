@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.book import depth, spread
+from guard.features.kernel.book import spread
+from guard.features.kernel.depths import resting
 from guard.features.kernel.reading import tick
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_book_slot", "read_crossed", "read_depth", "read_divergence", "read_spread", "read_tick"]
 
-_TICKS_MIN: Final = 5.0
-_SPREADS_MIN: Final = 2.0
 _EXCHANGES_MIN: Final = 3
 _OTHERS_MAX: Final = 63
 _INFINITE: Final = float("inf")
@@ -42,20 +41,7 @@ def read_crossed(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
 
 def read_depth(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read what rests within the band ``q[a]`` of the mid; `b` = 1 bids, -1 asks, 0 both."""
-    width = spread(x) if i[s.BOOK_OK] != 0 else s.NAN
-    if width != width:
-        return s.NAN
-    usual = p[s.P_USUAL_SPREAD]
-    if usual >= 0 and x[usual] == x[usual]:
-        width = x[usual]
-    reach = max(q[p[at + s.L_A]], _SPREADS_MIN * width)
-    step = tick(x)
-    if step == step:
-        reach = max(reach, _TICKS_MIN * step / x[s.MID])
-    side = p[at + s.L_B]
-    if side != 0:
-        return depth(x, i, p[s.P_BOOK], side, reach)
-    return depth(x, i, p[s.P_BOOK], 1, reach) + depth(x, i, p[s.P_BOOK], -1, reach)
+    return resting(x, i, p, q[p[at + s.L_A]], p[at + s.L_B])
 
 
 def read_divergence(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:

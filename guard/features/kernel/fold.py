@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 from guard.features.kernel import slots as s
 from guard.features.kernel.baselines import close_bins, end_past, mark_bins, observe, past, rebase_marks
 from guard.features.kernel.book import clear, level, settle, spread
+from guard.features.kernel.depths import sample_depths
 from guard.features.kernel.prints import add, expire
 from guard.features.kernel.reference import compare
 from guard.features.kernel.removals import classify, fill, remove
 from guard.features.kernel.streams import begin, gap, status, tear
-from guard.features.kernel.trades import average, past_sweep, trade
+from guard.features.kernel.trades import average, average_each, past_sweep, trade
 from guard.features.kernel.windows import rebase, roll
 from guard.model.batch import Channel, Flag, Kind, Status
 
@@ -127,6 +128,8 @@ def _history(x: Floats, i: Integers, p: Integers, q: Floats, at: int, price: flo
             rush_sell = 1.0
     past(x, p, q, at, s.RUSH_BUY_LEVELS, rush_buy)
     past(x, p, q, at, s.RUSH_SELL_LEVELS, rush_sell)
+    if p[s.P_AVERAGE_COUNT] > 0:
+        average_each(x, i, p, at, price)
     average(x, i, at, price)
 
 
@@ -137,6 +140,8 @@ def _trade(
     if i[s.TRADES_SINCE] == s.NEVER:
         begin(x, i, _TRADES)
     is_torn = x[s.PRICE] != x[s.PRICE]
+    if p[s.P_AVERAGE_COUNT] > 0:
+        average_each(x, i, p, i[s.AT], price)
     taken = trade(x, i, at, price, amount, side, flags & _INFERRED)
     if at > i[s.TRADE_AT]:
         i[s.TRADE_AT] = at
@@ -157,6 +162,8 @@ def _level(
     is_full = flags & _SNAPSHOT
     if i[s.IN_MESSAGE] == 0:
         i[s.IN_MESSAGE] = 1
+        if p[s.P_DEPTH_COUNT] > 0:
+            sample_depths(x, i, p, q)
         if is_full:
             begin(x, i, _BOOK)
             clear(i)
@@ -206,9 +213,9 @@ def _sample(x: Floats, i: Integers, p: Integers, q: Floats) -> None:
     width = max(width, _WIDTH_MIN)
     first = p[s.P_BASELINES]
     for b in range(first, first + p[s.P_BASELINE_COUNT] * s.BASELINE_STRIDE, s.BASELINE_STRIDE):
-        if p[b + s.B_SOURCE] < 0:
+        if p[b + s.B_SOURCE] == s.SPREAD:
             age = count * s.SECOND_US / p[b + s.B_DECAY_US]
-            observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], width, count, age, 1)
+            observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], width, count, age, s.MOMENTS)
 
 
 def _is_due(x: Floats, i: Integers) -> int:

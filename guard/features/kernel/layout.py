@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
+from guard.features.kernel.baselines import LOW, MIDDLE
 from guard.features.kernel.groups import GROUP_OF, GROUPS, Group
 from guard.features.kernel.readers import encoded
 from guard.features.kernel.sizes import (
@@ -24,6 +25,7 @@ from guard.features.kernel.sizes import (
     PRINTS_TOTALS,
     SIZE_BUCKETS,
 )
+from guard.features.kernel.trades import EWMA_US
 from guard.features.tables import WINDOW_BOUNDS_US, WINDOWS_MAX
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from guard.features.tables import Leaf
 
-__all__ = ["Baseline", "Clock", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
+__all__ = ["Average", "Baseline", "Clock", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
 
 # Each width divides the next, so that a finer clock that did not pass a bin tells that no coarser one did.
 _LADDER_US: Final = (
@@ -83,8 +85,9 @@ class Window(NamedTuple):
 class Baseline(NamedTuple):
     """A decayed histogram of what a market usually shows.
 
-    `source` is the float slot whose growth per bin of `bin_us` is observed, or -1 for the spread, sampled each second. `decay_us`
-    is the time after which an observation weighs 1/e; `per_octave` the number of buckets per doubling.
+    `source` is the float slot whose growth per bin of `bin_us` is observed, or `slots.SPREAD` or `slots.DEPTH`, sampled each
+    second. `decay_us` is the time after which an observation weighs 1/e; `per_octave` the number of buckets per doubling; `asks`
+    what leaves may read beside median and high quantile.
     """
 
     kind: str
@@ -96,13 +99,24 @@ class Baseline(NamedTuple):
     offset: int
     slot: int
     since: int
+    asks: int
+
+
+class Average(NamedTuple):
+    """An average price with weights that fall to 1/e in `us`: a float, and the integer that tells since when."""
+
+    us: int
+    slot: int
+    began: int
 
 
 def _baseline_key(leaf: Leaf) -> tuple[str, int] | None:
     """Return which baseline a leaf reads: its kind and duration."""
     name, arguments = leaf
-    if name == "high_buys":
-        return name, int(arguments[0])
+    if name in _DEPTHS:
+        return depth_kind(leaf), int(arguments[2])
+    if name in _KINDS:
+        return _KINDS[name], int(arguments[0])
     if name in {"high_rush", "high_removed"}:
         return f"{name}_{arguments[1]}", int(arguments[0])
     if name.startswith("minute_"):
@@ -112,15 +126,26 @@ def _baseline_key(leaf: Leaf) -> tuple[str, int] | None:
     return None
 
 
+def depth_kind(leaf: Leaf) -> str:
+    """Return the kind of the baseline that a leaf of usual depth reads: side and band are part of it."""
+    return f"depth_{leaf.arguments[1]}_{float(leaf.arguments[0])!r}"
+
+
+_KINDS: Final = {"high_buys": "high_buys", "high_churn": "high_churn", "low_trades": "trades", "median_trades": "trades"}
+_DEPTHS: Final = {"depth_median", "depth_low"}
+_SIDES: Final = {"bid": 1, "ask": -1, "both": 0}
 _SOURCES: Final = {
+    "high_churn": s.CHURN,
+    "trades": s.TRADES,
     "high_buys": s.BUY_TURNOVER,
     "high_rush_buy": s.RUSH_BUY_LEVELS,
     "high_rush_sell": s.RUSH_SELL_LEVELS,
     "high_removed_bid": s.REMOVED_BID,
     "high_removed_ask": s.REMOVED_ASK,
     "minute": s.TURNOVER,
-    "spread": -1,
+    "spread": s.SPREAD,
 }
+_ASKS: Final = {"minute": s.MOMENTS, "spread": s.MOMENTS, "trades": s.LOWS}
 STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 SPREAD_MEDIAN: Final = BASELINE_ANSWERS
 _QUANTILE_DECAY_US = 2 * 86_400_000_000
@@ -133,6 +158,11 @@ _AHEAD_US: Final = 2_000_000
 def bucket_edges(per_octave: int) -> tuple[float, ...]:
     """Return the powers of two from which a baseline's buckets are made, in steps of half a bucket; see `slots.BUCKET_BASE`."""
     return tuple(2.0 ** ((step - s.BUCKET_BASE) / (2 * per_octave)) for step in range(s.BUCKET_COUNT))
+
+
+def average_us(leaf: Leaf) -> int:
+    """Return the time of an average price in microseconds."""
+    return int(leaf.arguments[0]) if leaf.arguments else EWMA_US
 
 
 def windows_of(leaves: Iterable[Leaf]) -> set[int]:
@@ -170,7 +200,8 @@ class Layout:
         names = {leaf.field for leaf in leaves}
         keys = [_baseline_key(leaf) for leaf in leaves]
         # A depth must not depend on what else is read: it brings the usual spread that its band needs.
-        self.baselines = self._place_baselines([*keys, _USUAL_SPREAD] if "depth" in names else keys)
+        self.baselines = self._place_baselines([*keys, _USUAL_SPREAD] if names & {"depth", *_DEPTHS} else keys)
+        self.averages = self._place_averages(leaves)
         self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
         self.needs_prints = any(name.startswith("prints_") for name in names)
         self.book = self._take(2 * BOOK_CAP * BOOK_PARTS)
@@ -195,7 +226,7 @@ class Layout:
             for item in self.baselines
             for number in (
                 item.source, item.bin_us, item.decay_us, item.per_octave, item.offset, item.slot, item.since,
-                tables[item.per_octave],
+                tables[item.per_octave], item.asks,
             )
         ]  # fmt: skip
         spreads = {(item.kind, item.key): item.offset + SPREAD_MEDIAN for item in self.baselines if item.kind == "spread"}
@@ -214,7 +245,22 @@ class Layout:
             record = encoded(self, leaf, q)
             record[s.L_STREAM] = STREAM_BITS.get(FIELDS_BY_NAME[leaf.field].stream, 0)
             leaves += record
-        return [*head, *rings, *baselines, *leaves], q
+        depths = self._planned_depths(at_baselines, q)
+        averages = [number for item in self.averages for number in item]
+        head[s.P_DEPTHS] = at_leaves + len(leaves)
+        head[s.P_DEPTH_COUNT] = len(depths) // s.DEPTH_STRIDE
+        head[s.P_AVERAGES], head[s.P_AVERAGE_COUNT] = head[s.P_DEPTHS] + len(depths), len(self.averages)
+        return [*head, *rings, *baselines, *leaves, *depths, *averages], q
+
+    def _planned_depths(self, at_baselines: int, q: list[float]) -> list[int]:
+        """Return the records of the baselines of depth; their bands are appended to `q`."""
+        records: list[int] = []
+        for number, item in enumerate(self.baselines):
+            if item.source == s.DEPTH:
+                _, side, band = item.kind.split("_")
+                records += [at_baselines + number * s.BASELINE_STRIDE, len(q), _SIDES[side]]
+                q.append(float(band))
+        return records
 
     def _planned_rings(self, start: int) -> list[int]:
         """Return the records of the clocks, from `start` of the plan on, and after them those of their rings."""
@@ -276,19 +322,38 @@ class Layout:
         """Reserve one histogram for each kind and duration."""
         placed = []
         for kind, us in sorted({key for key in keys if key is not None}):
-            is_spread = kind == "spread"
-            bin_us = s.SECOND_US if is_spread else s.MINUTE_US if kind == "minute" else us
-            decay_us = us if kind in {"minute", "spread"} else max(_QUANTILE_DECAY_US, 1024 * bin_us)
+            is_depth = kind.startswith("depth")
+            is_sampled = is_depth or kind == "spread"
+            bin_us = s.SECOND_US if is_sampled else s.MINUTE_US if kind == "minute" else us
+            decay_us = us if is_sampled or kind == "minute" else max(_QUANTILE_DECAY_US, 1024 * bin_us)
             slot = self.integers
             self.integers += 1
             offset = self._take(BASELINE_SIZE)
-            since = s.BOOK_SINCE if kind.startswith(("high_removed", "spread")) else s.TRADES_SINCE
-            placed.append(Baseline(kind, us, _SOURCES[kind], bin_us, decay_us, 8 if is_spread else 4, offset, slot, since))
+            since = s.BOOK_SINCE if is_sampled or kind.startswith(("high_removed", "high_churn")) else s.TRADES_SINCE
+            source, asks = (s.DEPTH, s.LOWS) if is_depth else (_SOURCES[kind], _ASKS.get(kind, 0))
+            placed.append(Baseline(kind, us, source, bin_us, decay_us, 8 if is_sampled else 4, offset, slot, since, asks))
+        return tuple(placed)
+
+    def _place_averages(self, leaves: Sequence[Leaf]) -> tuple[Average, ...]:
+        """Reserve one average for each time but the one that every market has."""
+        placed = []
+        for us in sorted({average_us(leaf) for leaf in leaves if leaf.field == "ewma_price"} - {EWMA_US}):
+            placed.append(Average(us, self._take(1), self.integers))
+            self.integers += 1
         return tuple(placed)
 
     def baseline(self, kind: str, us: int) -> Baseline:
         """Return the baseline of `kind` over `us`."""
         return next(item for item in self.baselines if item.kind == kind and item.key == us)
+
+    def usual_depth(self, leaf: Leaf) -> Baseline:
+        """Return the baseline that a leaf of usual depth reads."""
+        return self.baseline(depth_kind(leaf), int(leaf.arguments[2]))
+
+    def average(self, leaf: Leaf) -> int:
+        """Return which of the averages a leaf reads, -1 for the one that every market has."""
+        us = average_us(leaf)
+        return next((number for number, item in enumerate(self.averages) if item.us == us), -1)
 
     def window(self, us: int, group: str) -> Window:
         """Return the window of a duration over which a leaf reads a group."""
@@ -309,7 +374,7 @@ class Layout:
         """Whether a market's rows are laid out alike under both, so that nothing needs to move."""
         return all(
             getattr(self, part) == getattr(other, part)
-            for part in ("clocks", "rings", "baselines", "floats", "integers", "book", "pending", "fills", "prints")
+            for part in ("clocks", "rings", "baselines", "averages", "floats", "integers", "book", "pending", "fills", "prints")
         )
 
     def blank(self) -> tuple[list[float], list[int]]:
@@ -339,4 +404,8 @@ class Layout:
             x[item.offset] = 1.0
             for at in range(item.offset + BASELINE_ANSWERS, item.offset + BASELINE_ANSWERS + 4):
                 x[at] = s.NAN
+            if item.asks & s.LOWS:
+                x[item.offset + LOW] = x[item.offset + MIDDLE] = s.NAN
+        for average in self.averages:
+            x[average.slot], i[average.began] = s.NAN, s.NEVER
         return x, i

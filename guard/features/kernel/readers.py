@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
-from guard.features.kernel.baselines import HIGH, MEAN, MEDIAN, SD
+from guard.features.kernel.baselines import HIGH, LOW, MEAN, MEDIAN, MIDDLE, SD
 from guard.features.kernel.book_readers import (
     read_book_slot,
     read_crossed,
@@ -39,6 +39,7 @@ from guard.features.kernel.reading import (
     read_slot,
 )
 from guard.features.kernel.trade_readers import (
+    read_average_price,
     read_buy_share,
     read_ewma_price,
     read_floored,
@@ -81,7 +82,8 @@ if TYPE_CHECKING:
     _BEFORE, _HIGH, _LOW, _BUY_SHARE, _GAPS, _REFERENCE_RET,
     _BOOK_SLOT, _SPREAD, _DEPTH, _CROSSED, _DIVERGENCE,
     _COUNT, _PAIRS, _ALTERNATION, _PATH, _TURNOVER, _TOP_SIZE, _ENTROPY,
-) = range(30)  # fmt: skip
+    _AVERAGE_PRICE,
+) = range(31)  # fmt: skip
 
 READERS: Final[tuple[Read, ...]] = (
     read_short, read_long, read_short_both, read_long_both,
@@ -90,6 +92,7 @@ READERS: Final[tuple[Read, ...]] = (
     read_book_slot, read_spread, read_depth, read_crossed, read_divergence,
     read_prints_count, read_prints_pairs, read_prints_alternation, read_prints_path, read_prints_turnover, read_prints_top_size,
     read_prints_entropy,
+    read_average_price,
 )  # fmt: skip
 _OPS: Final = {reader: op for op, reader in enumerate(READERS)}
 
@@ -172,6 +175,19 @@ def _high_buys(layout: Layout, leaf: Leaf) -> Code:
     return Code(read_floored, a=offset + HIGH, b=offset + MEDIAN)
 
 
+def _trades_of_a_bin(part: int) -> Encode:
+    return lambda layout, leaf: Code(read_slot, a=layout.baseline("trades", int(leaf.arguments[0])).offset + part)
+
+
+def _usual_depth(part: int) -> Encode:
+    return lambda layout, leaf: Code(read_slot, a=layout.usual_depth(leaf).offset + part)
+
+
+def _ewma_price(layout: Layout, leaf: Leaf) -> Code:
+    number = layout.average(leaf)
+    return Code(read_ewma_price) if number < 0 else Code(read_average_price, a=number)
+
+
 def _depth(_layout: Layout, leaf: Leaf) -> Code:
     return Code(read_depth, b=_SIDES[str(leaf.arguments[1])], floats=(float(leaf.arguments[0]),))
 
@@ -186,7 +202,7 @@ def _age(_layout: Layout, leaf: Leaf) -> Code:
 
 TABLE: Final[dict[str, Encode]] = {
     "price": _plain(read_price),
-    "ewma_price": _plain(read_ewma_price),
+    "ewma_price": _ewma_price,
     "open_price": _windowed(read_before, s.PRICE),
     "high": _windowed(read_high),
     "low": _windowed(read_low),
@@ -203,6 +219,8 @@ TABLE: Final[dict[str, Encode]] = {
     "rush_seconds": _sided(s.RUSH_BUY_SECONDS, s.RUSH_SELL_SECONDS),
     "high_buys": _high_buys,
     "high_rush": _answer("high_rush", HIGH),
+    "low_trades": _trades_of_a_bin(LOW),
+    "median_trades": _trades_of_a_bin(MIDDLE),
     "minute_median": _answer("minute", MEDIAN),
     "minute_mean": _answer("minute", MEAN),
     "minute_sd": _answer("minute", SD),
@@ -212,6 +230,9 @@ TABLE: Final[dict[str, Encode]] = {
     "open_mid": _windowed(read_before, s.MID, _BOOK),
     "spread": _plain(read_spread),
     "depth": _depth,
+    "depth_median": _usual_depth(MIDDLE),
+    "depth_low": _usual_depth(LOW),
+    "high_churn": _answer("high_churn", HIGH),
     "level_churn": _total(s.CHURN, _BOOK),
     "removed_unfilled": _sided(s.REMOVED_BID, s.REMOVED_ASK, _BOOK),
     "high_removed": _answer("high_removed", HIGH),
@@ -258,6 +279,8 @@ def read_leaf(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers,
         value = _read_window(X, I, x, i, p, q, at, received)
     elif op < _COUNT:
         value = _read_book(X, I, x, i, p, q, at, received)
+    elif op == _AVERAGE_PRICE:
+        value = read_average_price(X, I, x, i, p, q, at, received)
     else:
         value = _read_prints(X, I, x, i, p, q, at, received)
     return value

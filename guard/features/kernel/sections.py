@@ -68,6 +68,8 @@ def packed(layout: Layout, x: list[float], i: list[int]) -> dict[str, bytes]:
         parts[f"baseline:{item.kind}:{item.key}"] = _bytes(
             x[item.offset : item.offset + BASELINE_SIZE], i[item.slot : item.slot + 1]
         )
+    for average in layout.averages:
+        parts[f"average:{average.us}"] = _bytes([x[average.slot]], [i[average.began]])
     for block in _blocks(layout):
         if block.offset >= 0:
             parts[block.name] = _bytes(x[block.offset : block.offset + block.length], [])
@@ -87,6 +89,10 @@ def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], l
     for ring in layout.rings:
         _take_ring(ring, parts.get(_name(ring)), x, i)
     _take_baselines(layout, parts, x, i)
+    for average in layout.averages:
+        part = parts.get(f"average:{average.us}")
+        if part is not None:
+            (x[average.slot],), (i[average.began],) = _numbers(part, 1, 1)
     for block in _blocks(layout):
         part = parts.get(block.name)
         if part is None or block.offset < 0:

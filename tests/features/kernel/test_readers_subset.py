@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 SECOND = 1_000_000
 NOW = 1_600_000_000 * SECOND
 MODULES = (
-    "windows", "baselines", "trades", "prints", "book", "reading", "trade_readers", "book_readers", "market_readers", "readers",
+    "windows", "baselines", "trades", "prints", "book", "reading", "depths", "trade_readers", "book_readers", "market_readers",
+    "readers",
 )  # fmt: skip
 
 
 def values(argument: Argument) -> list[float | int | str]:
+    if argument.name == "tau":
+        return [60 * SECOND, 600 * SECOND]
     if argument.type is Type.DURATION:
         return [60 * SECOND, 1_800 * SECOND] if argument.bounds else [21_600 * SECOND]
     return list(argument.choices) if argument.choices else [0.01]

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, exact, near, rounded
-from features.oracle.market import DAY, SECOND, USUAL_SPREAD, histogram_key
+from features.oracle.market import DAY, SECOND, histogram_key
 from features.oracle.streams import FULL_US, left_edge, width_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ EWMA_US = 600 * SECOND
 AHEAD_US = 2 * SECOND
 PRINTS_MAX = 500
 SIZE_BUCKETS = 1_021
-ROUNDING = Fraction(1, 10**12)
 BETA_DECAY = 1 - 1 / 1440
 BETA_PRIOR = 60 * 1e-6
 
@@ -122,19 +121,19 @@ def _extreme(choose: Callable[..., Fraction]) -> Reader:
     return read
 
 
-def _average(market: Market, at_us: int) -> float | None:
-    """Weigh each price of 600 s by how long it held."""
-    if market.trades.since is None or not market.held or at_us - market.held[0][0] < EWMA_US:
+def _average(market: Market, at_us: int, tau_us: int = EWMA_US) -> float | None:
+    """Weigh each price by how long it held, and by its age."""
+    if market.trades.since is None or not market.held or at_us - market.held[0][0] < tau_us:
         return None
     ends = [start for start, _ in market.held[1:]] + [at_us]
-    parts = [float(market.held[0][1]) * math.exp(-(at_us - market.held[0][0]) / EWMA_US)]
+    parts = [float(market.held[0][1]) * math.exp(-(at_us - market.held[0][0]) / tau_us)]
     for (start, price), end in zip(market.held, ends, strict=True):
-        parts.append(float(price) * math.exp(-(at_us - end) / EWMA_US) * -math.expm1(-(end - start) / EWMA_US))
+        parts.append(float(price) * math.exp(-(at_us - end) / tau_us) * -math.expm1(-(end - start) / tau_us))
     return math.fsum(parts)
 
 
-def _ewma_price(moment: Moment, _leaf: Leaf) -> Answer | None:
-    average = _average(moment.market, moment.market.at_us)
+def _ewma_price(moment: Moment, leaf: Leaf) -> Answer | None:
+    average = _average(moment.market, moment.market.at_us, int(leaf.arguments[0]))
     return None if average is None else near(average, share=1e-12)
 
 
@@ -192,11 +191,7 @@ def _high_buys(moment: Moment, leaf: Leaf) -> Answer | None:
 
 
 def _tick(moment: Moment, _leaf: Leaf) -> Answer | None:
-    told = moment.market.facts.tick
-    if told is not None:
-        return exact(told)
-    steps = [abs(after.price - before.price) for before, after in pairwise(moment.market.prints) if not after.is_torn]
-    return exact(min((step for step in steps if step), default=None))
+    return exact(moment.market.tick)
 
 
 def _beta(moment: Moment, _leaf: Leaf) -> Answer | None:
@@ -317,19 +312,8 @@ def _open_mid(moment: Moment, leaf: Leaf) -> Answer | None:
 
 
 def _depth(moment: Moment, leaf: Leaf) -> Answer | None:
-    market, (band, side) = moment.market, leaf.arguments
-    spread, mid = market.book.spread, market.book.mid
-    if spread is None or mid is None:
-        return None
-    middle = market.histograms[USUAL_SPREAD].median()
-    widths = [spread] if middle is None or not middle.is_sure else []
-    widths += [Fraction(middle.low), Fraction(middle.high)] if middle is not None else []
-    tick = _tick(moment, leaf)
-    least = 0 if tick is None else 5 * Fraction(tick.low) / mid
-    sides = {"bid": (1,), "ask": (-1,), "both": (1, -1)}[str(side)]
-    reaches = [max(Fraction(band), 2 * width, least) * (1 + part) for width in widths for part in (-ROUNDING, ROUNDING)]
-    found = [sum(market.book.depth(one, reach) for one in sides) for reach in reaches]
-    return Answer(min(found), max(found))
+    band, side = leaf.arguments
+    return moment.market.resting(str(side), float(band))
 
 
 def _crossed(moment: Moment, _leaf: Leaf) -> Answer | None:
@@ -378,6 +362,8 @@ ORACLES: dict[str, Reader] = {
     "rush_seconds": _total("rush_seconds_buy", "rush_seconds_sell"),
     "high_buys": _high_buys,
     "high_rush": _histogram("high"),
+    "low_trades": _histogram("low"),
+    "median_trades": _histogram("middle"),
     "minute_median": _histogram("median"),
     "minute_mean": _histogram("mean"),
     "minute_sd": _histogram("deviation"),
@@ -401,6 +387,9 @@ ORACLES: dict[str, Reader] = {
     "level_churn": _total("level_churn", stream="books"),
     "removed_unfilled": _total("removed_bid", "removed_ask", stream="books"),
     "high_removed": _histogram("high"),
+    "high_churn": _histogram("high"),
+    "depth_median": _histogram("middle"),
+    "depth_low": _histogram("low"),
     "spread_median": _histogram("median"),
     "spread_mean": _histogram("mean"),
     "spread_sd": _histogram("deviation"),

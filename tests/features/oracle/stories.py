@@ -13,7 +13,7 @@ from guard.runtime.clock import seeded_random
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["READ", "long_story", "stories"]
+__all__ = ["READ", "busy_story", "long_story", "stories"]
 
 READ = 0
 """Kind of a row that asks for a reading."""
@@ -164,6 +164,18 @@ def stories(draw: st.DrawFn) -> list[Row]:
         teller.now += draw(st.sampled_from(STEPS_US))
         teller.step()
     teller.read()
+    return teller.rows
+
+
+def busy_story(trades: int = 2_000, seed: int = 20_181_222) -> list[Row]:
+    """Tell hours in which hardly a minute has no trade."""
+    random = seeded_random(seed)
+    teller = Teller(lambda below: int(random.random() * below), has_outages=False)
+    for number in range(trades):
+        teller.now += int(random.random() * 14 * SECOND)
+        teller.trade()
+        if number % 40 == 0:
+            teller.read()
     return teller.rows
 
 
