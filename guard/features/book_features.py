@@ -81,6 +81,15 @@ BOOK_FEATURES: Final[tuple[Feature, ...]] = (
         minimum="the window of the book covered, and a straight book at both ends",
     ),
     Feature(
+        "lead",
+        "mid_ret(w) - peers_ret(w)",
+        Unit.RATIO,
+        "Return of the mid beyond that of the other exchanges.",
+        (W,),
+        source="a move that no other exchange shows is the market's own",
+        minimum="the window of the book covered here and on 2 other exchanges",
+    ),
+    Feature(
         "ask_depletion",
         "buy_turnover(w) / (buy_turnover(w) + depth(band, side=ask))",
         Unit.RATIO,

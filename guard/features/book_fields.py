@@ -33,6 +33,8 @@ _DEPTH: Final = (
 )
 _BAIT: Final = "layers split volume: an order's size tells nothing, volume added and removed near the mid finds 71 % at 2 x depth"
 
+_FRESH: Final = Argument("fresh", Type.DURATION, 2_000_000.0)
+
 BOOK_FIELDS: Final[tuple[Field, ...]] = (
     Field(
         "mid",
@@ -238,12 +240,26 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
     Field(
         "divergence",
         Unit.RATIO,
-        "Distance of the mid from the median mid of the symbol over at least 3 exchanges whose book is younger than fresh.",
-        (Argument("fresh", Type.DURATION, 2_000_000.0),),
+        "Distance that the mid keeps from the mids of most other exchanges, all on one side; 0 where there is no such distance.",
+        (_FRESH,),
         "peers",
-        formula="mid() / median of the mids that arrived at most fresh ago - 1",
-        minimum="3 exchanges with a fresh, straight book, this one among them",
-        source="of two that differ nobody knows which is wrong",
+        formula="mid() / m - 1, m the farthest mid that more than half of the other exchanges with a book reach, above or below; "
+        "one whose book is older than fresh, lost or crossed reaches nothing",
+        minimum="a fresh, straight book here and on more than half of the others, at least 2",
+        source="of two that differ nobody knows which is wrong; one that falls silent bears nobody out",
         cost=Cost.WALK,
+        bound="exact over the first 63 others",
+    ),
+    Field(
+        "peers_ret",
+        Unit.RATIO,
+        "Median return of the mid over the window on the other exchanges that have the symbol.",
+        (W, _FRESH),
+        "peers",
+        formula="median of mid / mid before the window - 1 over the other exchanges whose book arrived at most fresh ago",
+        minimum="2 other exchanges with a fresh, straight book that was unbroken over the window, and straight before it",
+        source="a move that no other exchange shows is the market's own",
+        cost=Cost.WALK,
+        bound=f"{STRETCHED}; the first 63 others",
     ),
 )

@@ -194,7 +194,7 @@ def test_entry_is_unknown_when_a_stream_that_it_needs_is_absent(entry: Field | F
 
 
 # One lone market cannot give what needs other exchanges, or what the exchange tells by itself.
-NEEDS_MORE: Final = frozenset({"divergence", "usd_rate", "volume_24h_usd"})
+NEEDS_MORE: Final = frozenset({"divergence", "peers_ret", "usd_rate", "volume_24h_usd"})
 
 
 @pytest.mark.parametrize("entry", ALL, ids=named)

@@ -38,7 +38,7 @@ __all__ = ["JittedRows", "functions"]
 _PACKAGE: Final = "guard.features.kernel"
 _MODULES: Final = (
     "blocks", "windows", "baselines", "trades", "prints", "removals", "streams", "reference", "book", "reading", "depths",
-    "trade_readers", "book_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
+    "trade_readers", "book_readers", "peer_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
 )  # fmt: skip
 # What a rule reads and computes: a call passes each array as seven numbers, which costs more than most readers do.
 _INLINED: Final = ("leaves", "readers", "reading", "trade_readers")

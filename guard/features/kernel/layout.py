@@ -150,7 +150,7 @@ STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 SPREAD_MEDIAN: Final = BASELINE_ANSWERS
 _QUANTILE_DECAY_US = 2 * 86_400_000_000
 _USUAL_SPREAD: Final = ("spread", 86_400_000_000)
-# By how much the reference market's time may be ahead of a market's.
+# By how much another market's time, of which windows are read, may be ahead of a market's.
 _AHEAD_US: Final = 2_000_000
 
 
@@ -294,7 +294,7 @@ class Layout:
             if not WINDOW_BOUNDS_US[0] <= us <= WINDOW_BOUNDS_US[1]:
                 raise ValueError(f"a window lasts 1 s to 24 h; found {us / 1e6:g} s")
             backs[us] = -(-us // width_of(us)) + 1
-        ahead = {width_of(int(leaf.arguments[0])) for leaf in leaves if leaf.field == "reference_ret"}
+        ahead = {width_of(int(leaf.arguments[0])) for leaf in leaves if leaf.field in {"reference_ret", "peers_ret"}}
         clocks: dict[int, Clock] = {}
         for width in sorted({width_of(us) for us in durations}):
             size = max(backs[us] for us in durations if width_of(us) == width)

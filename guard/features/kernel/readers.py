@@ -11,7 +11,6 @@ from guard.features.kernel.book_readers import (
     read_book_slot,
     read_crossed,
     read_depth,
-    read_divergence,
     read_spread,
     read_tick,
 )
@@ -30,6 +29,7 @@ from guard.features.kernel.market_readers import (
     read_reference_gap,
     read_reference_ret,
 )
+from guard.features.kernel.peer_readers import read_divergence, read_peers_ret
 from guard.features.kernel.reading import (
     read_before,
     read_long,
@@ -82,8 +82,8 @@ if TYPE_CHECKING:
     _BEFORE, _HIGH, _LOW, _BUY_SHARE, _GAPS, _REFERENCE_RET,
     _BOOK_SLOT, _SPREAD, _DEPTH, _CROSSED, _DIVERGENCE,
     _COUNT, _PAIRS, _ALTERNATION, _PATH, _TURNOVER, _TOP_SIZE, _ENTROPY,
-    _AVERAGE_PRICE,
-) = range(31)  # fmt: skip
+    _AVERAGE_PRICE, _PEERS_RET,
+) = range(32)  # fmt: skip
 
 READERS: Final[tuple[Read, ...]] = (
     read_short, read_long, read_short_both, read_long_both,
@@ -92,7 +92,7 @@ READERS: Final[tuple[Read, ...]] = (
     read_book_slot, read_spread, read_depth, read_crossed, read_divergence,
     read_prints_count, read_prints_pairs, read_prints_alternation, read_prints_path, read_prints_turnover, read_prints_top_size,
     read_prints_entropy,
-    read_average_price,
+    read_average_price, read_peers_ret,
 )  # fmt: skip
 _OPS: Final = {reader: op for op, reader in enumerate(READERS)}
 
@@ -192,6 +192,10 @@ def _depth(_layout: Layout, leaf: Leaf) -> Code:
     return Code(read_depth, b=_SIDES[str(leaf.arguments[1])], floats=(float(leaf.arguments[0]),))
 
 
+def _peers_ret(layout: Layout, leaf: Leaf) -> Code:
+    return Code(read_peers_ret, _window(layout, leaf), a=int(leaf.arguments[1]))
+
+
 def _divergence(_layout: Layout, leaf: Leaf) -> Code:
     return Code(read_divergence, a=int(leaf.arguments[0]))
 
@@ -244,6 +248,7 @@ TABLE: Final[dict[str, Encode]] = {
     "crossings": _total(s.CROSSINGS, _BOOK),
     "inside_volume": _total(s.INSIDE_VOLUME),
     "divergence": _divergence,
+    "peers_ret": _peers_ret,
     "tick": _plain(read_tick),
     "beta": _plain(read_beta),
     "reference_ret": _windowed(read_reference_ret),
@@ -279,8 +284,8 @@ def read_leaf(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers,
         value = _read_window(X, I, x, i, p, q, at, received)
     elif op < _COUNT:
         value = _read_book(X, I, x, i, p, q, at, received)
-    elif op == _AVERAGE_PRICE:
-        value = read_average_price(X, I, x, i, p, q, at, received)
+    elif op >= _AVERAGE_PRICE:
+        value = _read_more(X, I, x, i, p, q, at, received)
     else:
         value = _read_prints(X, I, x, i, p, q, at, received)
     return value
@@ -355,4 +360,13 @@ def _read_prints(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
         value = read_prints_top_size(X, I, x, i, p, q, at, received)
     else:
         value = read_prints_entropy(X, I, x, i, p, q, at, received)
+    return value
+
+
+def _read_more(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    op = p[at]
+    if op == _AVERAGE_PRICE:
+        value = read_average_price(X, I, x, i, p, q, at, received)
+    else:
+        value = read_peers_ret(X, I, x, i, p, q, at, received)
     return value

@@ -321,17 +321,33 @@ def _crossed(moment: Moment, _leaf: Leaf) -> Answer | None:
     return exact(int(book.is_crossed)) if book.is_whole else None
 
 
+def _fresh_mid(moment: Moment, market: Market, fresh_us: int) -> Fraction | None:
+    return market.book.mid if moment.received_us - market.received["book"] <= fresh_us else None
+
+
 def _divergence(moment: Moment, leaf: Leaf) -> Answer | None:
-    fresh = int(leaf.arguments[0])
-    known = [
-        market.book.mid
-        for market in (moment.market, *moment.peers)
-        if market.book.mid is not None and moment.received_us - market.received["book"] <= fresh
-    ]
-    own = moment.market
-    if own.book.mid is None or moment.received_us - own.received["book"] > fresh or len(known) < 3:
+    """Return the distance that a majority of the others keeps on one side; who is silent is in no majority."""
+    own = _fresh_mid(moment, moment.market, int(leaf.arguments[0]))
+    others = [_fresh_mid(moment, market, int(leaf.arguments[0])) for market in moment.peers]
+    most = len(others) // 2 + 1
+    known = sorted(mid for mid in others if mid is not None)
+    if own is None or len(others) < 2 or len(known) < most:
         return None
-    return near(own.book.mid / median(known) - 1, distance=1e-12)
+    lowest, highest = known[most - 1], known[-most]
+    return near(own / (lowest if lowest < own else max(own, highest)) - 1, distance=1e-12)
+
+
+def _peers_ret(moment: Moment, leaf: Leaf) -> Answer | None:
+    window, fresh = map(int, leaf.arguments)
+    at_us, found = moment.market.at_us, []
+    for market in moment.peers:
+        mid, since = _fresh_mid(moment, market, fresh), market.books.since
+        if mid is None or since is None or at_us - max(since, market.watched_us) < window:
+            continue
+        before = market.log("mid").before(left_edge(at_us, window))
+        if before and not math.isnan(before) and not market.books.keeps_hole(at_us, window):
+            found.append(mid / before - 1)
+    return near(median(found), distance=1e-12) if len(found) >= 2 else None
 
 
 def _age(moment: Moment, leaf: Leaf) -> Answer | None:
@@ -398,6 +414,7 @@ ORACLES: dict[str, Reader] = {
     "crossings": _total("crossings", stream="books"),
     "inside_volume": _total("inside_volume"),
     "divergence": _divergence,
+    "peers_ret": _peers_ret,
     "age": _age,
     "gaps": _gaps,
     "usd_rate": lambda moment, _leaf: exact(moment.market.usd_rate),
