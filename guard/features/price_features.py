@@ -228,6 +228,15 @@ PRICE_FEATURES: Final[tuple[Feature, ...]] = (
         minimum="the window covered, and 30 minutes with trades",
     ),
     Feature(
+        "vol_z_hour",
+        "vol_z(w, baseline) - hour_shift(baseline) / max(minute_sd(baseline), 0.25)",
+        Unit.SIGMA,
+        "Log turnover against the market's own minutes, less what is usual at this hour of the day.",
+        (W, SIX_HOURS),
+        source="activity follows the hour of the day: a busy hour is not unusual at its hour",
+        minimum="the window covered, and 30 minutes with trades",
+    ),
+    Feature(
         "vol_z_either",
         "max(vol_z(w, short), vol_z(w, long))",
         Unit.SIGMA,

@@ -283,6 +283,20 @@ TRADE_FIELDS: Final[tuple[Field, ...]] = (
         bound=MOMENT,
     ),
     Field(
+        "hour_shift",
+        Unit.NONE,
+        "How much log(1 + turnover / median) of a minute usually differs at this hour of the day (UTC), weekdays alike.",
+        (SIX_HOURS,),
+        formula="c + n / (n + 17) * (o - c); y = log(1 + turnover of a minute / minute_median(baseline) before it). o: mean y of "
+        "the market's minutes at this hour less the mean of that over its hours; n: days on which it saw 30 minutes of this "
+        "hour; a day loses 1/e in 28. c: mean over market-days of the exchange of the hour's mean y less that market's mean over "
+        "hours, of markets that know 20 hours; 0 below 17 market-days",
+        minimum=f"{MINUTES}; an hour counts once it is over; of a silence only the last 168 hours",
+        source="activity follows the hour of the day: a busy hour is not unusual at its hour",
+        cost=Cost.HISTOGRAM,
+        bound="as near as the median of the minutes is; renewed when an hour is over",
+    ),
+    Field(
         "tick",
         Unit.QUOTE,
         "Smallest price step: as the exchange tells it, else the smallest seen, in quote per base.",

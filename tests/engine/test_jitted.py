@@ -149,7 +149,7 @@ rules:
     mode: alert
     when: >-
       vacuum(20bp, side=bid) < 0.9 or depth_ratio(1%, side=ask) < 0.5 or churn_surge(1s) > 1 or trades(1s) < low_trades(1s)
-      or trades(1s) > 3 * median_trades(1s) or abs(trend_gap(60s)) > 40bp or abs(trend_gap(1h)) > 1%
+      or trades(1s) > 3 * median_trades(1s) or abs(trend_gap(60s)) > 40bp or abs(trend_gap(1h)) > 1% or vol_z_hour(10s) > 4
     level: warning
     clear: {when: score < 0.5, for: 500ms}
     actions: {warning: [alert]}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from features.oracle.fields import ORACLES
 from features.oracle.formulas import graph_of
-from features.oracle.stories import READ, busy_story, long_story, stories
+from features.oracle.stories import READ, busy_story, days_story, long_story, stories
 from features.oracle.world import World, variants
 from features.streams import SECOND, Row
 from hypothesis import given, settings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ALL: Final = [*FIELDS, *CATALOGUE]
 # Entries of which the day tells too little.
-OTHERS: Final = {"low_trades": busy_story}
+OTHERS: Final = {"low_trades": busy_story, "hour_shift": days_story}
 CHECKS_MAX: Final = 60
 TOLD_MIN: Final = 3
 PUMPS: Final = Path(__file__).parents[2] / "../shared/data/pump_trades"

@@ -8,6 +8,7 @@ from guard.features.kernel import slots as s
 from guard.features.kernel.baselines import close_bins, end_past, mark_bins, observe, past, rebase_marks
 from guard.features.kernel.book import clear, level, settle, spread
 from guard.features.kernel.depths import sample_depths
+from guard.features.kernel.hours import close_hours
 from guard.features.kernel.prints import add, expire
 from guard.features.kernel.reference import compare
 from guard.features.kernel.removals import classify, fill, remove
@@ -65,7 +66,7 @@ def fold(
     else:
         i[s.EVENT_AT] = at
         if at > i[s.AT]:
-            forward(x, i, p, q, at)
+            forward(X, I, x, i, p, q, at)
     if kind == _TRADE:
         _trade(X, x, i, p, at, received, price, amount, side, flags)
         return _is_due(x, i)
@@ -82,10 +83,12 @@ def fold(
     return TOLD_NOTHING
 
 
-def forward(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
+def forward(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
     """Move a market's time forward to `at`, which is later."""
     i[s.AT] = at
     if at >= i[s.NEXT_CLOSE]:
+        if p[s.P_HOUR_COUNT] > 0:
+            close_hours(X, I, x, i, p, at)
         close_bins(x, i, p, q, at)
     elif i[s.NEXT_CLOSE] == s.NEVER:
         mark_bins(x, i, p, at)
@@ -102,11 +105,11 @@ def forward(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
         expire(x, i, p[s.P_PRINTS])
 
 
-def take(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
+def take(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
     """Move a market's time to `at` if that is later."""
     if at > i[s.AT]:
         i[s.VERSION] += 1
-        forward(x, i, p, q, at)
+        forward(X, I, x, i, p, q, at)
 
 
 def _history(x: Floats, i: Integers, p: Integers, q: Floats, at: int, price: float, amount: float, side: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
+from guard.features.kernel.baseline_kinds import DEPTHS, USUAL_SPREAD, Baseline, baseline_at, baseline_key, depth_kind
 from guard.features.kernel.baselines import LOW, MIDDLE
 from guard.features.kernel.groups import GROUP_OF, GROUPS, Group
 from guard.features.kernel.readers import encoded
@@ -18,6 +19,7 @@ from guard.features.kernel.sizes import (
     BOOK_PARTS,
     FILLS_CAP,
     FILLS_PARTS,
+    HOURS_SIZE,
     PENDING_CAP,
     PENDING_PARTS,
     PRINTS_CAP,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from guard.features.tables import Leaf
 
-__all__ = ["Average", "Baseline", "Clock", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
+__all__ = ["Average", "Baseline", "Clock", "Curve", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
 
 # Each width divides the next, so that a finer clock that did not pass a bin tells that no coarser one did.
 _LADDER_US: Final = (
@@ -82,24 +84,11 @@ class Window(NamedTuple):
     columns: int
 
 
-class Baseline(NamedTuple):
-    """A decayed histogram of what a market usually shows.
+class Curve(NamedTuple):
+    """How much is usually traded at each hour of the day, in deviation from minutes over `us`; see `hours`."""
 
-    `source` is the float slot whose growth per bin of `bin_us` is observed, or `slots.SPREAD` or `slots.DEPTH`, sampled each
-    second. `decay_us` is the time after which an observation weighs 1/e; `per_octave` the number of buckets per doubling; `asks`
-    what leaves may read beside median and high quantile.
-    """
-
-    kind: str
-    key: int
-    source: int
-    bin_us: int
-    decay_us: int
-    per_octave: int
+    us: int
     offset: int
-    slot: int
-    since: int
-    asks: int
 
 
 class Average(NamedTuple):
@@ -110,46 +99,9 @@ class Average(NamedTuple):
     began: int
 
 
-def _baseline_key(leaf: Leaf) -> tuple[str, int] | None:
-    """Return which baseline a leaf reads: its kind and duration."""
-    name, arguments = leaf
-    if name in _DEPTHS:
-        return depth_kind(leaf), int(arguments[2])
-    if name in _KINDS:
-        return _KINDS[name], int(arguments[0])
-    if name in {"high_rush", "high_removed"}:
-        return f"{name}_{arguments[1]}", int(arguments[0])
-    if name.startswith("minute_"):
-        return "minute", int(arguments[0])
-    if name.startswith("spread_"):
-        return "spread", int(arguments[0])
-    return None
-
-
-def depth_kind(leaf: Leaf) -> str:
-    """Return the kind of the baseline that a leaf of usual depth reads: side and band are part of it."""
-    return f"depth_{leaf.arguments[1]}_{float(leaf.arguments[0])!r}"
-
-
-_KINDS: Final = {"high_buys": "high_buys", "high_churn": "high_churn", "low_trades": "trades", "median_trades": "trades"}
-_DEPTHS: Final = {"depth_median", "depth_low"}
 _SIDES: Final = {"bid": 1, "ask": -1, "both": 0}
-_SOURCES: Final = {
-    "high_churn": s.CHURN,
-    "trades": s.TRADES,
-    "high_buys": s.BUY_TURNOVER,
-    "high_rush_buy": s.RUSH_BUY_LEVELS,
-    "high_rush_sell": s.RUSH_SELL_LEVELS,
-    "high_removed_bid": s.REMOVED_BID,
-    "high_removed_ask": s.REMOVED_ASK,
-    "minute": s.TURNOVER,
-    "spread": s.SPREAD,
-}
-_ASKS: Final = {"minute": s.MOMENTS, "spread": s.MOMENTS, "trades": s.LOWS}
 STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 SPREAD_MEDIAN: Final = BASELINE_ANSWERS
-_QUANTILE_DECAY_US = 2 * 86_400_000_000
-_USUAL_SPREAD: Final = ("spread", 86_400_000_000)
 # By how much another market's time, of which windows are read, may be ahead of a market's.
 _AHEAD_US: Final = 2_000_000
 
@@ -198,10 +150,16 @@ class Layout:
         self.integers = s.INTEGERS
         self._place_rings(leaves)
         names = {leaf.field for leaf in leaves}
-        keys = [_baseline_key(leaf) for leaf in leaves]
+        keys = [baseline_key(leaf) for leaf in leaves]
         # A depth must not depend on what else is read: it brings the usual spread that its band needs.
-        self.baselines = self._place_baselines([*keys, _USUAL_SPREAD] if names & {"depth", *_DEPTHS} else keys)
+        self.baselines = self._place_baselines([*keys, USUAL_SPREAD] if names & {"depth", *DEPTHS} else keys)
         self.averages = self._place_averages(leaves)
+        self.curves = tuple(
+            Curve(us, self._take(HOURS_SIZE))
+            for us in sorted({int(leaf.arguments[0]) for leaf in leaves if leaf.field == "hour_shift"})
+        )
+        self.home = self.integers if self.curves else -1
+        self.integers += len(self.curves[:1])
         self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
         self.needs_prints = any(name.startswith("prints_") for name in names)
         self.book = self._take(2 * BOOK_CAP * BOOK_PARTS)
@@ -230,7 +188,7 @@ class Layout:
             )
         ]  # fmt: skip
         spreads = {(item.kind, item.key): item.offset + SPREAD_MEDIAN for item in self.baselines if item.kind == "spread"}
-        usual = spreads.get(_USUAL_SPREAD, next(iter(spreads.values()), -1))
+        usual = spreads.get(USUAL_SPREAD, next(iter(spreads.values()), -1))
         at_rings = s.PLAN_HEAD
         at_baselines = at_rings + len(rings)
         at_leaves = at_baselines + len(baselines)
@@ -250,7 +208,11 @@ class Layout:
         head[s.P_DEPTHS] = at_leaves + len(leaves)
         head[s.P_DEPTH_COUNT] = len(depths) // s.DEPTH_STRIDE
         head[s.P_AVERAGES], head[s.P_AVERAGE_COUNT] = head[s.P_DEPTHS] + len(depths), len(self.averages)
-        return [*head, *rings, *baselines, *leaves, *depths, *averages], q
+        minutes = {item.key: number for number, item in enumerate(self.baselines) if item.kind == "minute"}
+        curves = [number for item in self.curves for number in (item.offset, at_baselines + minutes[item.us] * s.BASELINE_STRIDE)]
+        head[s.P_HOURS], head[s.P_HOUR_COUNT] = head[s.P_AVERAGES] + len(averages), len(self.curves)
+        head[s.P_HOME] = self.home
+        return [*head, *rings, *baselines, *leaves, *depths, *averages, *curves], q
 
     def _planned_depths(self, at_baselines: int, q: list[float]) -> list[int]:
         """Return the records of the baselines of depth; their bands are appended to `q`."""
@@ -322,16 +284,8 @@ class Layout:
         """Reserve one histogram for each kind and duration."""
         placed = []
         for kind, us in sorted({key for key in keys if key is not None}):
-            is_depth = kind.startswith("depth")
-            is_sampled = is_depth or kind == "spread"
-            bin_us = s.SECOND_US if is_sampled else s.MINUTE_US if kind == "minute" else us
-            decay_us = us if is_sampled or kind == "minute" else max(_QUANTILE_DECAY_US, 1024 * bin_us)
-            slot = self.integers
+            placed.append(baseline_at(kind, us, self._take(BASELINE_SIZE), self.integers))
             self.integers += 1
-            offset = self._take(BASELINE_SIZE)
-            since = s.BOOK_SINCE if is_sampled or kind.startswith(("high_removed", "high_churn")) else s.TRADES_SINCE
-            source, asks = (s.DEPTH, s.LOWS) if is_depth else (_SOURCES[kind], _ASKS.get(kind, 0))
-            placed.append(Baseline(kind, us, source, bin_us, decay_us, 8 if is_sampled else 4, offset, slot, since, asks))
         return tuple(placed)
 
     def _place_averages(self, leaves: Sequence[Leaf]) -> tuple[Average, ...]:
@@ -355,6 +309,10 @@ class Layout:
         us = average_us(leaf)
         return next((number for number, item in enumerate(self.averages) if item.us == us), -1)
 
+    def curve(self, us: int) -> int:
+        """Return which of the curves of the day deviates from minutes over `us`."""
+        return next(number for number, item in enumerate(self.curves) if item.us == us)
+
     def window(self, us: int, group: str) -> Window:
         """Return the window of a duration over which a leaf reads a group."""
         return self.windows[us, group]
@@ -374,8 +332,11 @@ class Layout:
         """Whether a market's rows are laid out alike under both, so that nothing needs to move."""
         return all(
             getattr(self, part) == getattr(other, part)
-            for part in ("clocks", "rings", "baselines", "averages", "floats", "integers", "book", "pending", "fills", "prints")
-        )
+            for part in (
+                "clocks", "rings", "baselines", "averages", "curves", "home", "floats", "integers", "book", "pending", "fills",
+                "prints",
+            )
+        )  # fmt: skip
 
     def blank(self) -> tuple[list[float], list[int]]:
         """Return the two rows of a market of which nothing is known."""

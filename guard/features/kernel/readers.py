@@ -15,6 +15,7 @@ from guard.features.kernel.book_readers import (
     read_tick,
 )
 from guard.features.kernel.groups import GROUP_OF, GROUPS
+from guard.features.kernel.hours import read_hour_shift
 from guard.features.kernel.market_readers import (
     read_age,
     read_beta,
@@ -82,8 +83,8 @@ if TYPE_CHECKING:
     _BEFORE, _HIGH, _LOW, _BUY_SHARE, _GAPS, _REFERENCE_RET,
     _BOOK_SLOT, _SPREAD, _DEPTH, _CROSSED, _DIVERGENCE,
     _COUNT, _PAIRS, _ALTERNATION, _PATH, _TURNOVER, _TOP_SIZE, _ENTROPY,
-    _AVERAGE_PRICE, _PEERS_RET,
-) = range(32)  # fmt: skip
+    _AVERAGE_PRICE, _PEERS_RET, _HOUR_SHIFT,
+) = range(33)  # fmt: skip
 
 READERS: Final[tuple[Read, ...]] = (
     read_short, read_long, read_short_both, read_long_both,
@@ -92,7 +93,7 @@ READERS: Final[tuple[Read, ...]] = (
     read_book_slot, read_spread, read_depth, read_crossed, read_divergence,
     read_prints_count, read_prints_pairs, read_prints_alternation, read_prints_path, read_prints_turnover, read_prints_top_size,
     read_prints_entropy,
-    read_average_price, read_peers_ret,
+    read_average_price, read_peers_ret, read_hour_shift,
 )  # fmt: skip
 _OPS: Final = {reader: op for op, reader in enumerate(READERS)}
 
@@ -249,6 +250,7 @@ TABLE: Final[dict[str, Encode]] = {
     "inside_volume": _total(s.INSIDE_VOLUME),
     "divergence": _divergence,
     "peers_ret": _peers_ret,
+    "hour_shift": lambda layout, leaf: Code(read_hour_shift, a=layout.curve(int(leaf.arguments[0]))),
     "tick": _plain(read_tick),
     "beta": _plain(read_beta),
     "reference_ret": _windowed(read_reference_ret),
@@ -367,6 +369,8 @@ def _read_more(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers
     op = p[at]
     if op == _AVERAGE_PRICE:
         value = read_average_price(X, I, x, i, p, q, at, received)
+    elif op == _HOUR_SHIFT:
+        value = read_hour_shift(X, I, x, i, p, q, at, received)
     else:
         value = read_peers_ret(X, I, x, i, p, q, at, received)
     return value

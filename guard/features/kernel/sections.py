@@ -19,6 +19,7 @@ from guard.features.kernel.sizes import (
     BOOK_PARTS,
     FILLS_CAP,
     FILLS_PARTS,
+    HOURS_SIZE,
     PENDING_CAP,
     PENDING_PARTS,
     PRINTS_CAP,
@@ -54,6 +55,8 @@ def _blocks(layout: Layout) -> Iterator[_Block]:
     yield _Block("removals", layout.pending, PENDING_CAP * PENDING_PARTS, (s.PENDING_HEAD, s.PENDING_COUNT))
     yield _Block("fills", layout.fills, FILLS_CAP * FILLS_PARTS, (s.FILLS_HEAD,))
     prints = PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS
+    for curve in layout.curves:
+        yield _Block(f"hours:{curve.us}", curve.offset, HOURS_SIZE, ())
     yield _Block("prints", layout.prints, prints, (s.PRINTS_TAIL, s.PRINTS_COUNT))
 
 

@@ -181,6 +181,10 @@ P_DEPTH_COUNT: Final = 17
 # Average prices over other times than `trades.EWMA_US`: records of `AVERAGE_STRIDE` in the plan.
 P_AVERAGES: Final = 18
 P_AVERAGE_COUNT: Final = 19
+# Curves of the day: records of `HOUR_STRIDE` in the plan; where i says which row holds the exchange's curves.
+P_HOURS: Final = 20
+P_HOUR_COUNT: Final = 21
+P_HOME: Final = 22
 PLAN_HEAD: Final = 24
 # One clock in the plan: all rings of one width. `R_GROUPS` to `R_GROUPS_END`: the records of its rings in the plan; `R_HAS_RANGE`
 # whether one holds highs and lows.
@@ -238,6 +242,10 @@ AVERAGE_STRIDE: Final = 3
 A_US: Final = 0
 A_FLOAT: Final = 1
 A_BEGAN: Final = 2
+# One curve of the day: where its block begins in x, and the record of the baseline of its minutes.
+HOUR_STRIDE: Final = 2
+H_OFFSET: Final = 0
+H_BASELINE: Final = 1
 # One leaf in the plan; its window record begins at L_WINDOW.
 LEAF_STRIDE: Final = 15
 L_OP: Final = 0

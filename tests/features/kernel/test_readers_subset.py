@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 SECOND = 1_000_000
 NOW = 1_600_000_000 * SECOND
 MODULES = (
-    "windows", "baselines", "trades", "prints", "book", "reading", "depths", "trade_readers", "book_readers", "peer_readers",
-    "market_readers", "readers",
+    "windows", "baselines", "trades", "prints", "book", "reading", "depths", "hours", "trade_readers", "book_readers",
+    "peer_readers", "market_readers", "readers",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, exact, near, rounded
+from features.oracle.hours import DAYS_HALF
 from features.oracle.market import DAY, SECOND, histogram_key
 from features.oracle.streams import FULL_US, left_edge, width_of
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["ORACLES", "Moment", "answer"]
 
 EWMA_US = 600 * SECOND
+# The markets of the exchange whose curve of the day is shared.
+EXCHANGE = ("sim:X/USDT", "sim:BTC/USDT")
 AHEAD_US = 2 * SECOND
 PRINTS_MAX = 500
 SIZE_BUCKETS = 1_021
@@ -188,6 +191,18 @@ def _high_buys(moment: Moment, leaf: Leaf) -> Answer | None:
     floor = 0 if rate is None else 500 / rate
     is_sure = high.is_sure and middle.is_sure
     return Answer(max(high.low, 20 * middle.low, floor), max(high.high, 20 * middle.high, floor), is_sure)
+
+
+def _hour_shift(moment: Moment, leaf: Leaf) -> Answer | None:
+    """Return what the market's own hours say: the exchange's curve is known from 17 market-days on, which no story lasts."""
+    market, baseline = moment.market, int(leaf.arguments[0])
+    median = market.histograms["minute", baseline].median()
+    if median is None:
+        return None
+    hours = market.hours[baseline]
+    assert all(len(days) * len(EXCHANGE) < DAYS_HALF for days in hours.days.values())
+    found = hours.shift(market.at_us // (3_600 * SECOND) % 24)
+    return found._replace(is_sure=found.is_sure and median.is_sure)
 
 
 def _tick(moment: Moment, _leaf: Leaf) -> Answer | None:
@@ -383,6 +398,7 @@ ORACLES: dict[str, Reader] = {
     "minute_median": _histogram("median"),
     "minute_mean": _histogram("mean"),
     "minute_sd": _histogram("deviation"),
+    "hour_shift": _hour_shift,
     "tick": _tick,
     "beta": _beta,
     "reference_ret": _reference_ret,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from features.oracle.answers import Answer
 from features.oracle.book import HOLD_US, TIMEOUT_US, Book, Removal
 from features.oracle.histogram import Between, Histogram
+from features.oracle.hours import Hours
 from features.oracle.streams import SECOND, Log, Stream
 
 from guard.model import Channel, Flag, Kind, Status
@@ -41,7 +42,13 @@ SOURCES = {
     "trades": "trades",
     "minute": "turnover",
 }
-KINDS = {"high_buys": "high_buys", "high_churn": "high_churn", "low_trades": "trades", "median_trades": "trades"}
+KINDS = {
+    "high_buys": "high_buys",
+    "high_churn": "high_churn",
+    "low_trades": "trades",
+    "median_trades": "trades",
+    "hour_shift": "minute",
+}
 BOOK_KINDS = ("high_removed", "high_churn")
 SIDES = {"bid": (1,), "ask": (-1,), "both": (1, -1)}
 ROUNDING = Fraction(1, 10**12)
@@ -108,6 +115,7 @@ class Market:
         keys = set(map(histogram_key, leaves)) - {None}
         if any(leaf.field.startswith("depth") for leaf in leaves):
             keys.add(USUAL_SPREAD)
+        self.hours = {int(leaf.arguments[0]): Hours() for leaf in leaves if leaf.field == "hour_shift"}
         self.histograms = {key: _histogram(*key) for key in sorted(keys)}
 
     def log(self, name: str) -> Log:
@@ -197,12 +205,25 @@ class Market:
         opened = self._open.setdefault(key, now)
         since = (self.books if key[0].startswith(BOOK_KINDS) else self.trades).since
         if now > opened and since is not None:
+            if key[0] == "minute" and key[1] in self.hours:
+                self._learn_hours(self.hours[key[1]], histogram, opened, now, since)
             if opened * bin_us >= since:
                 grown = self.log(SOURCES[key[0]]).between(opened * bin_us, (opened + 1) * bin_us)
                 histogram.observe(sum(grown, Fraction(0)))
             if (opened + 1) * bin_us > since:
                 histogram.observe(0, now - opened - 1)
         self._open[key] = now
+        if key[0] == "minute" and key[1] in self.hours:
+            self.hours[key[1]].pass_to(now)
+
+    def _learn_hours(self, hours: Hours, histogram: Histogram, opened: int, now: int, since: int) -> None:
+        """Tell the curve of the day the minutes that are over, with the median from before them."""
+        median = histogram.median()
+        if opened * MINUTE >= since:
+            turnover = sum(self.log("turnover").between(opened * MINUTE, (opened + 1) * MINUTE), Fraction(0))
+            hours.minute(opened, turnover, median)
+        if (opened + 1) * MINUTE > since:
+            hours.silence(opened + 1, now, median)
 
     def _classify(self) -> None:
         """Book the removals that waited long enough and that no trade explains."""
