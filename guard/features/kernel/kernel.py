@@ -9,7 +9,7 @@ from guard.errors import StateError
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
 from guard.features.kernel.layout import STREAM_BITS, layout_of
-from guard.features.kernel.pools import give_pool, keep_pool
+from guard.features.kernel.pools import carry_pools
 from guard.features.kernel.records import facts_in, facts_out
 from guard.features.kernel.rows import PlainRows, hand_over
 from guard.features.kernel.sections import VERSION, packed, unpacked
@@ -331,18 +331,8 @@ class Kernel:
         i[s.VERSION] = now[s.VERSION] + 1
         if self._layout.home >= 0:
             i[self._layout.home] = now[self._layout.home]
-            self._keep_pools(row, x, before)
+            carry_pools(self._layout, self._rows, row, x)
         self._rows.set_row(row, x, i)
-
-    def _keep_pools(self, row: int, x: list[float], before: list[float]) -> None:
-        home = self._homes[self._facts[row].market.exchange]
-        if home == row:
-            keep_pool(self._layout, x, before)
-            return
-        held, numbers = self._rows.row(home)
-        give_pool(self._layout, x, held)
-        numbers[s.VERSION] += 1
-        self._rows.set_row(home, held, numbers)
 
     def save(self) -> dict[str, Any]:
         """Return the whole state, fit for JSON."""

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guard.features.kernel import slots as s
 from guard.features.kernel.hours import POOL, POOL_DAYS, POOL_END, POOL_LAST
 
 if TYPE_CHECKING:
     from guard.features.kernel.layout import Layout
+    from guard.features.kernel.rows import Rows
 
-__all__ = ["give_pool", "keep_pool"]
-
-
-def keep_pool(layout: Layout, x: list[float], held: list[float]) -> None:
-    """Let the first market, whose new row is `x`, go on with the curves that it held where they know more days."""
-    for curve in layout.curves:
-        if _days(held, curve.offset) > _days(x, curve.offset):
-            first, end = curve.offset + POOL, curve.offset + POOL_END
-            x[first:end] = held[first:end]
+__all__ = ["carry_pools"]
 
 
-def give_pool(layout: Layout, x: list[float], held: list[float]) -> None:
-    """Take the curves that a market's new row `x` brings out of it, and into that of the first market where they know more days."""
+def carry_pools(layout: Layout, rows: Rows, row: int, x: list[float]) -> None:
+    """Take the curves of the exchange out of a market's new floats `x`, and let its first market hold those that know more days.
+
+    Which market was the first when they were kept does not matter.
+    """
+    home = rows.number(row, layout.home)
+    held, numbers = rows.row(home)
     for curve in layout.curves:
         first, end = curve.offset + POOL, curve.offset + POOL_END
-        if _days(x, curve.offset) > _days(held, curve.offset):
-            held[first:end] = x[first:end]
-        x[first:end] = [0.0] * (end - first)
+        fullest = x[first:end] if _days(x, curve.offset) > _days(held, curve.offset) else held[first:end]
+        x[first:end] = fullest if home == row else [0.0] * (end - first)
+        held[first:end] = fullest
+    if home != row:
+        numbers[s.VERSION] += 1
+        rows.set_row(home, held, numbers)
 
 
 def _days(x: list[float], offset: int) -> float:
