@@ -23,9 +23,9 @@ class DivergenceParameters(BaseModel):
 
 
 class Divergence:
-    """Score how far the mid is from the median mid of the same symbol over at least 3 exchanges.
+    """Score how far the mid is from those of most other exchanges that have the symbol, all on one side.
 
-    From half of `distance` (0) to `distance` (1), on either side. Books older than 2 s take no part.
+    From half of `distance` (0) to `distance` (1), on either side. A book older than 2 s bears nobody out.
 
     Parameters
     ----------
@@ -34,9 +34,10 @@ class Divergence:
 
     Notes
     -----
-    Unknown below three exchanges with a fresh book. A *hard* detector: two other exchanges bear it out, so it may block alone.
+    Unknown unless more than half of the other exchanges, at least two, have a fresh book. A *hard* detector: two other exchanges
+    bear it out, so it may block alone. An exchange that falls silent raises no score elsewhere: it still counts among the others.
 
-    Source: the law of one price; the median of at least three, so that one exchange alone cannot name another one wrong.
+    Source: the law of one price; at least two others, so that one exchange alone cannot name another one wrong.
 
     Examples
     --------

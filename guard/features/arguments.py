@@ -18,6 +18,7 @@ SIX_HOURS: Final = Argument("baseline", Type.DURATION, 21_600_000_000.0)
 DAY: Final = Argument("baseline", Type.DURATION, 86_400_000_000.0)
 SHORT: Final = Argument("short", Type.DURATION, 21_600_000_000.0)
 LONG: Final = Argument("long", Type.DURATION, 259_200_000_000.0)
+TAU: Final = Argument("tau", Type.DURATION, 600_000_000.0, bounds=WINDOW_BOUNDS_US)
 OVER: Final = Argument("over", Type.DURATION, 3_600_000_000.0, bounds=WINDOW_BOUNDS_US)
 
 TRADES: Final = "the exchange's trades"
@@ -37,3 +38,8 @@ MOMENT: Final = "within 0.19 of the exact one, as values and median are those of
 EIGHTH_MIDDLE: Final = "within 4.5 % of the exact weighted median; renewed once 1 % is new"
 EIGHTH_MOMENT: Final = "within 0.1 of the exact one; renewed once 1 % is new"
 EIGHTH_OCTAVE: Final = "at most 9.1 % above the exact quantile; renewed once 1 % is new"
+QUARTER_BELOW: Final = (
+    "at most 16 % below the exact quantile, and 0 where it is; renewed once 1 % is new, and equal bins weigh as one within 0.3 %"
+)
+QUARTER_MIDDLE: Final = "within 9.1 % of the exact weighted median, and 0 where it is; renewed once 1 % is new"
+EIGHTH_BELOW: Final = "at most 8.3 % below the exact quantile; renewed once 1 % is new, and equal samples weigh as one within 0.3 %"

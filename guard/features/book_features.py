@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.features.arguments import BAND, BOOK, DAY, LONG, RESTING_SIDE, SHORT, W
+from guard.features.arguments import BAND, BOOK, DAY, LONG, RESTING, RESTING_SIDE, SHORT, W
 from guard.features.tables import Argument, Feature, Type, Unit
 
 __all__ = ["BOOK_FEATURES"]
@@ -81,6 +81,15 @@ BOOK_FEATURES: Final[tuple[Feature, ...]] = (
         minimum="the window of the book covered, and a straight book at both ends",
     ),
     Feature(
+        "lead",
+        "mid_ret(w) - peers_ret(w)",
+        Unit.RATIO,
+        "Return of the mid beyond that of the other exchanges.",
+        (W,),
+        source="a move that no other exchange shows is the market's own",
+        minimum="the window of the book covered here and on 2 other exchanges",
+    ),
+    Feature(
         "ask_depletion",
         "buy_turnover(w) / (buy_turnover(w) + depth(band, side=ask))",
         Unit.RATIO,
@@ -124,6 +133,33 @@ BOOK_FEATURES: Final[tuple[Feature, ...]] = (
         (W, RESTING_SIDE, _TWENTY_BP),
         source="measured, own injections: found 71 % at 2 times the depth with 1.2 false alarms an hour",
         minimum="the window of the book covered, not crossed, and 80 bins",
+    ),
+    Feature(
+        "churn_surge",
+        "level_churn(w) / high_churn(w)",
+        Unit.RATIO,
+        "Changed levels against what a bin of w seldom exceeds.",
+        (W,),
+        source="quote stuffing: many changes and few trades",
+        minimum="the window of the book covered, and 80 bins",
+    ),
+    Feature(
+        "vacuum",
+        "depth(band, side) / depth_low(band, side, baseline)",
+        Unit.RATIO,
+        "What rests within the band, over what rests there in nine of ten seconds: below 1 the book is emptier than it usually is.",
+        (BAND, RESTING, DAY),
+        source="a flash crash falls through an empty book: depth goes first",
+        minimum="a whole book that is not crossed, and 80 sampled seconds",
+    ),
+    Feature(
+        "depth_ratio",
+        "depth(band, side) / depth_median(band, side, baseline)",
+        Unit.RATIO,
+        "What rests within the band, over the own median.",
+        (BAND, RESTING, DAY),
+        source="a book is thin or deep by its own measure",
+        minimum=_SECONDS,
     ),
     Feature(
         "depeg",

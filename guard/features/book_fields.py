@@ -9,6 +9,7 @@ from guard.features.arguments import (
     BOOK,
     COVERED,
     DAY,
+    EIGHTH_BELOW,
     EIGHTH_MIDDLE,
     EIGHTH_MOMENT,
     EIGHTH_OCTAVE,
@@ -28,7 +29,12 @@ __all__ = ["BOOK_FIELDS"]
 _SPREAD: Final = (
     "the spread as it held, sampled each second, at most 60 times for one message; a sample loses 1/e over the baseline"
 )
+_DEPTH: Final = (
+    "depth(band, side) as it held, sampled each second, at most 60 times for one message; a sample loses 1/e over the baseline"
+)
 _BAIT: Final = "layers split volume: an order's size tells nothing, volume added and removed near the mid finds 71 % at 2 x depth"
+
+_FRESH: Final = Argument("fresh", Type.DURATION, 2_000_000.0)
 
 BOOK_FIELDS: Final[tuple[Field, ...]] = (
     Field(
@@ -77,6 +83,30 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
         bound="the 128 best levels of a side; a level on the edge of the band is in",
     ),
     Field(
+        "depth_median",
+        Unit.QUOTE,
+        "Median of what rests within the band of the mid, sampled each second, decayed over the baseline; in quote.",
+        (BAND, RESTING, DAY),
+        "book",
+        formula=f"weighted median of {_DEPTH}",
+        minimum=SECONDS,
+        source="a book is thin or deep by its own measure",
+        cost=Cost.HISTOGRAM,
+        bound=EIGHTH_MIDDLE,
+    ),
+    Field(
+        "depth_low",
+        Unit.QUOTE,
+        "What rests within the band of the mid in nine of ten sampled seconds: the own 10 % quantile, in quote.",
+        (BAND, RESTING, DAY),
+        "book",
+        formula=f"greatest value that 90 % of the samples, by weight, reach, of {_DEPTH}",
+        minimum="80 samples, counted by weight",
+        source="a book is thin or deep by its own measure",
+        cost=Cost.HISTOGRAM,
+        bound=EIGHTH_BELOW,
+    ),
+    Field(
         "level_churn",
         Unit.COUNT,
         "Book levels changed in the window.",
@@ -87,6 +117,18 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
         source="orders are not told, only levels",
         cost=Cost.SUM,
         bound=STRETCHED,
+    ),
+    Field(
+        "high_churn",
+        Unit.COUNT,
+        "Changed levels that a bin of w seldom exceeds: the highest own quantile known, up to 99.9 %.",
+        (W,),
+        "book",
+        formula="q of the bins' changed levels, empty ones included: weight at or above it is max(0.1 % of all, 8 bins)",
+        minimum="80 bins, counted by weight, that the stream covered from end to end",
+        source="own quantiles for every market, channel and cadence",
+        cost=Cost.HISTOGRAM,
+        bound=QUARTER_OCTAVE,
     ),
     Field(
         "removed_unfilled",
@@ -199,13 +241,27 @@ BOOK_FIELDS: Final[tuple[Field, ...]] = (
     Field(
         "divergence",
         Unit.RATIO,
-        "Distance of the mid from the median mid of the symbol over at least 3 exchanges whose book is younger than fresh.",
-        (Argument("fresh", Type.DURATION, 2_000_000.0),),
+        "Distance that the mid keeps from the mids of most other exchanges, all on one side; 0 where there is no such distance.",
+        (_FRESH,),
         "peers",
-        formula="mid() / median of the mids that arrived at most fresh ago - 1",
-        minimum="3 exchanges with a fresh, straight book, this one among them",
-        source="of two that differ nobody knows which is wrong",
+        formula="mid() / m - 1, m the farthest mid that more than half of the other exchanges with a book reach, above or below; "
+        "one whose book is older than fresh, lost or crossed reaches nothing",
+        minimum="a fresh, straight book here and on more than half of the others, at least 2",
+        source="of two that differ nobody knows which is wrong; one that falls silent bears nobody out",
         cost=Cost.WALK,
+        bound="exact over the first 63 others",
+    ),
+    Field(
+        "peers_ret",
+        Unit.RATIO,
+        "Median return of the mid over the window on the other exchanges that have the symbol.",
+        (W, _FRESH),
+        "peers",
+        formula="median of mid / mid before the window - 1 over the other exchanges whose book arrived at most fresh ago",
+        minimum="2 other exchanges with a fresh, straight book that was unbroken over the window, and straight before it",
+        source="a move that no other exchange shows is the market's own",
+        cost=Cost.WALK,
+        bound=f"{STRETCHED}; the first 63 others",
     ),
     Field(
         "slippage",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.features.arguments import LONG, OVER, SHORT, SIX_HOURS, TAKER_SIDE, THIN, TRADES, W
+from guard.features.arguments import LONG, OVER, SHORT, SIX_HOURS, TAKER_SIDE, TAU, THIN, TRADES, W
 from guard.features.tables import Feature, Unit
 
 __all__ = ["PRICE_FEATURES"]
@@ -12,7 +12,7 @@ __all__ = ["PRICE_FEATURES"]
 _WINDOW: Final = "the window covered"
 _OPENED: Final = "the window covered, and a trade before it"
 _REFERENCE: Final = "the window covered, of the reference market too"
-_AVERAGE: Final = "600 s of trades"
+_AVERAGE: Final = "tau of trades"
 _TRADED: Final = "1 trade in the covered window"
 _NOISE: Final = "below one step of the price a move is noise of the tick"
 _WASH: Final = "wash trading moves volume, not the price"
@@ -49,9 +49,10 @@ PRICE_FEATURES: Final[tuple[Feature, ...]] = (
     ),
     Feature(
         "trend_gap",
-        "log(price() / ewma_price())",
+        "log(price() / ewma_price(tau))",
         Unit.RATIO,
-        "Log distance of the price from its average of 600 s.",
+        "Log distance of the price from its average of tau.",
+        (TAU,),
         source="measured: with it the rush rule finds four of four labelled pumps",
         minimum=_AVERAGE,
     ),
@@ -61,22 +62,23 @@ PRICE_FEATURES: Final[tuple[Feature, ...]] = (
         Unit.RATIO,
         "Log distance of the price from its average of 600 s, net of beta to the reference market.",
         source="Sharpe 1963: one-factor model",
-        minimum=f"{_AVERAGE}, of the reference market too",
+        minimum="600 s of trades, of the reference market too",
     ),
     Feature(
         "trend_slope",
-        "6 * trend_gap()",
+        "3600s / tau * trend_gap(tau)",
         Unit.RATIO,
-        "Log price change an hour at which the average of 600 s moves now.",
+        "Log price change an hour at which the average of tau moves now.",
+        (TAU,),
         source="an exponential average moves by its gap in one time constant",
         minimum=_AVERAGE,
     ),
     Feature(
         "trend_t",
-        "trend_gap() / max(realized_vol(over) * sqrt(300s / over), tick_ratio())",
+        "trend_gap(tau) / max(realized_vol(over) * sqrt(0.5 * tau / over), tick_ratio())",
         Unit.SIGMA,
-        "Distance of the price from its average of 600 s in deviations of a random walk with the volatility of the past.",
-        (OVER,),
+        "Distance of the price from its average of tau in deviations of a random walk with the volatility of the past.",
+        (OVER, TAU),
         source="a random walk strays sigma sqrt(tau / 2) from its exponential average of time constant tau",
         minimum=f"{_AVERAGE} and over covered",
     ),
@@ -223,6 +225,15 @@ PRICE_FEATURES: Final[tuple[Feature, ...]] = (
         "one as it is.",
         (W, SIX_HOURS),
         source=THIN,
+        minimum="the window covered, and 30 minutes with trades",
+    ),
+    Feature(
+        "vol_z_hour",
+        "vol_z(w, baseline) - hour_shift(baseline) / max(minute_sd(baseline), 0.25)",
+        Unit.SIGMA,
+        "Log turnover against the market's own minutes, less what is usual at this hour of the day.",
+        (W, SIX_HOURS),
+        source="activity follows the hour of the day: a busy hour is not unusual at its hour",
         minimum="the window covered, and 30 minutes with trades",
     ),
     Feature(

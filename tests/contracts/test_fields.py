@@ -87,12 +87,13 @@ def trades() -> list[Row]:
 
 
 def books() -> list[Row]:
-    """Return 100 minutes of a book that is shown anew each second, and of one change after it."""
+    """Return 100 minutes of a book that is shown anew every other second, and changed between and after that."""
     rows = [live(Channel.BOOK)]
     for number in range(1, 6_000):
         at_us = START + number * SECOND
-        rows.append(Row(Kind.LEVEL, at_us, 99.9, 5.0 + number % 3, BUY, flags=Flag.SNAPSHOT))
-        rows.append(Row(Kind.LEVEL, at_us, 100.1, 5.0, SELL, flags=Flag.SNAPSHOT | Flag.LAST))
+        whole = Flag.SNAPSHOT if number % 2 else Flag.NONE
+        rows.append(Row(Kind.LEVEL, at_us, 99.9, 5.0 + number % 3, BUY, flags=whole))
+        rows.append(Row(Kind.LEVEL, at_us, 100.1, 5.0, SELL, flags=whole | Flag.LAST))
         rows.append(Row(Kind.LEVEL, at_us, 99.8, 1.0 + number % 4, BUY, flags=Flag.LAST))
     return rows
 
@@ -197,7 +198,7 @@ def test_entry_is_unknown_when_a_stream_that_it_needs_is_absent(entry: Field | F
 
 
 # One lone market cannot give what needs other exchanges, or what the exchange tells by itself.
-NEEDS_MORE: Final = frozenset({"divergence", "market_age", "slippage", "usd_rate", "volume_24h_usd"})
+NEEDS_MORE: Final = frozenset({"divergence", "market_age", "peers_ret", "slippage", "usd_rate", "volume_24h_usd"})
 
 
 @pytest.mark.parametrize("entry", ALL, ids=named)

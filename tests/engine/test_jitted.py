@@ -181,6 +181,44 @@ def test_other_rules_mid_stream_decide_the_same(tmp_path: Path, *, seed: int, ac
     assert told(jit=True) == told(jit=False)
 
 
+USUALS = """
+rules:
+  usuals:
+    mode: alert
+    when: >-
+      vacuum(20bp, side=bid) < 0.9 or depth_ratio(1%, side=ask) < 0.5 or churn_surge(1s) > 1 or trades(1s) < low_trades(1s)
+      or trades(1s) > 3 * median_trades(1s) or abs(trend_gap(60s)) > 40bp or abs(trend_gap(1h)) > 1% or vol_z_hour(10s) > 4
+    level: warning
+    clear: {when: score < 0.5, for: 500ms}
+    actions: {warning: [alert]}
+"""
+
+
+def usuals(folder: Path) -> Program:
+    """Return a rule on what is usual of a market: depth, trades, churn, averages of several times."""
+    written = folder / "usuals.yaml"
+    written.write_text(USUALS)
+    return compile_rules(load_rules([written]))
+
+
+def test_what_is_usual_of_a_market_is_the_same(tmp_path: Path) -> None:
+    program, rows = usuals(tmp_path), stream(1)
+    half = len(rows) // 2
+
+    def told(*, first: bool, second: bool) -> tuple[list[str], list[str], str]:
+        before = Told(fresh(jit=first, program=program)).feed(rows[:half], 1024)
+        after = Told(fresh(jit=second, program=program))
+        after.pipeline.restore(json.loads(json.dumps(before.pipeline.save())))
+        after.lines, after.alerts = before.lines, before.alerts
+        return after.feed(rows[half:], 1024).wait(10).all
+
+    unbroken = Told(fresh(jit=False, program=program)).feed(rows, 7).wait(10).all
+    assert len(unbroken[0]) > 10
+    for first in (False, True):
+        for second in (False, True):
+            assert told(first=first, second=second) == unbroken, (first, second)
+
+
 def test_a_persons_hold_decides_the_same() -> None:
     rows = stream(2)
     half = len(rows) // 2

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.features.kernel import Kernel, baselines, prints
+from guard.features.kernel import slots as s
 from guard.features.kernel.layout import Layout
 from guard.features.tables import Leaf
-from guard.model import BUY, SELL, Channel, Kind, Market, MarketFacts
+from guard.model import BUY, SELL, Channel, Flag, Kind, Market, MarketFacts
 
 
 @settings(max_examples=30, deadline=None)
@@ -178,3 +179,134 @@ def test_a_spread_has_its_own_median() -> None:
     assert found["spread_median(86400000000)"] == pytest.approx(median(widths) * 2 / 100, rel=0.1)
     assert found["spread_high(86400000000)"] == pytest.approx(0.32 / 100, rel=0.15)
     assert BUY == -SELL
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.0, 1.0, 2.0, 3.0, 7.0, 40.0]), min_size=80, max_size=300))
+def test_low_quantile_and_median_count_zeros_and_are_right_within_a_bucket(values: list[float]) -> None:
+    layout = Layout([Leaf("low_trades", (10 * SECOND,)), Leaf("median_trades", (10 * SECOND,))])
+    (item,) = layout.baselines
+    x, _ = layout.blank()
+    for value in values:
+        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0, item.asks)
+    baselines._descend(x, layout.numbers, item.offset, 0)
+    ordered, step = sorted(values, reverse=True), 2**0.25
+    low, middle = (ordered[math.ceil(share * len(values) - 1e-9) - 1] for share in (0.9, 0.5))
+    assert low / step <= x[item.offset + baselines.LOW] <= low
+    assert middle / math.sqrt(step) <= x[item.offset + baselines.MIDDLE] * (1 + 1e-12)
+    assert x[item.offset + baselines.MIDDLE] <= middle * math.sqrt(step) * (1 + 1e-12)
+
+
+def test_a_low_quantile_is_unknown_below_80_bins_and_a_median_below_30() -> None:
+    layout = Layout([Leaf("low_trades", (10 * SECOND,))])
+    (item,) = layout.baselines
+    x, _ = layout.blank()
+    for number in range(1, 81):
+        baselines.observe(x, layout.numbers, item.offset, 4, 0, 4.0, 1.0, 0.0, item.asks)
+        assert math.isnan(x[item.offset + baselines.MIDDLE]) == (number < 30), number
+        assert math.isnan(x[item.offset + baselines.LOW]) == (number < 80), number
+    assert x[item.offset + baselines.LOW] == 4.0
+
+
+def test_bins_of_a_hole_are_no_quiet_bins() -> None:
+    leaves = [Leaf("low_trades", (10 * SECOND,)), Leaf("median_trades", (10 * SECOND,))]
+    kernel = opened(leaves)
+    feed(kernel, [trade(START + number * SECOND, 2.0) for number in range(1_000)])
+    end_us = START + 1_000 * SECOND
+    before = read(kernel, end_us)
+    assert before["low_trades(10000000)"] == pytest.approx(10.0, rel=0.17)
+    feed(kernel, [Row(Kind.STATUS, end_us, side=Channel.ALL, key=2)])
+    feed(kernel, [Row(Kind.STATUS, end_us + 9_000 * SECOND, side=Channel.ALL, key=1)])
+    assert read(kernel, end_us + 9_000 * SECOND) == before
+    quiet = read(kernel, end_us + 10_500 * SECOND)
+    assert quiet["low_trades(10000000)"] == 0.0
+    assert quiet["median_trades(10000000)"] == 0.0
+
+
+def _book(at_us: int, size: float, *, is_full: bool = True) -> list[Row]:
+    flags = Flag.SNAPSHOT if is_full else Flag.NONE
+    rows = [Row(Kind.LEVEL, at_us, 100.0 - side * 0.01, size, side, 0, flags) for side in (1, -1)]
+    return [rows[0], rows[1]._replace(flags=flags | Flag.LAST)]
+
+
+DAY_US = 86_400 * SECOND
+DEPTHS = [Leaf(name, (0.002, "bid", DAY_US)) for name in ("depth_median", "depth_low")]
+MEDIAN_DEPTH, LOW_DEPTH = map(str, DEPTHS)
+
+
+def test_usual_depth_is_what_held_at_each_second() -> None:
+    """Each message changes the book in the middle of a second: what it replaces held at the beginning of that second."""
+    kernel = opened(DEPTHS)
+    sizes = [1.0 + number % 10 for number in range(400)]
+    for number, size in enumerate(sizes):
+        feed(kernel, _book(START + number * SECOND + 500_000, size, is_full=number == 0))
+    found = read(kernel, START + 400 * SECOND)
+    assert found[MEDIAN_DEPTH] == pytest.approx(99.99 * median(sizes), rel=0.12)
+    assert 99.99 * 1.0 / 2**0.125 <= found[LOW_DEPTH] <= 99.99 * 2.0
+
+
+def test_a_new_depth_waits_for_a_second_that_it_saw_and_a_lost_book_is_no_empty_one() -> None:
+    kernel = opened(DEPTHS)
+    feed(kernel, _book(START, 5.0))
+    feed(kernel, _book(START + 29 * SECOND, 5.0))
+    assert math.isnan(read(kernel, START + 29 * SECOND)[MEDIAN_DEPTH])
+    # A run of equal seconds weighs a little less than its number.
+    feed(kernel, _book(START + 31 * SECOND, 5.0))
+    assert read(kernel, START + 31 * SECOND)[MEDIAN_DEPTH] == pytest.approx(499.95, rel=0.1)
+    for number in range(60):
+        feed(kernel, _book(START + (32 + number) * SECOND, 5.0))
+    before = read(kernel, START + 92 * SECOND)
+    feed(kernel, [Row(Kind.STATUS, START + 92 * SECOND, side=Channel.BOOK, key=2)])
+    feed(kernel, _book(START + 900 * SECOND, 1.0))
+    assert read(kernel, START + 900 * SECOND) == before
+
+
+def test_depth_is_the_same_whether_or_not_its_usual_is_read() -> None:
+    alone, beside = opened([Leaf("depth", (0.002, "bid"))]), opened([Leaf("depth", (0.002, "bid")), *DEPTHS])
+    for number in range(100):
+        for kernel in (alone, beside):
+            feed(kernel, _book(START + number * 700_000, 1.0 + number % 7, is_full=number % 9 == 0))
+        name = str(alone.leaves[0])
+        assert read(alone, START + number * SECOND)[name] == read(beside, START + number * SECOND)[name]
+
+
+def test_a_market_that_names_no_usual_depth_and_no_further_average_has_no_room_for_them() -> None:
+    plain = Layout([Leaf("depth", (0.002, "bid")), Leaf("ewma_price", (600 * SECOND,))])
+    assert (plain.plan[s.P_DEPTH_COUNT], plain.plan[s.P_AVERAGE_COUNT]) == (0, 0)
+    assert Layout([Leaf("depth", (0.002, "bid"))]).floats == plain.floats
+    assert Layout([*plain.leaves, Leaf("ewma_price", (60 * SECOND,))]).floats == plain.floats + 1
+
+
+TAUS = (30 * SECOND, 60 * SECOND, 3_600 * SECOND)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tapes())
+def test_averages_over_several_times_weigh_each_price_by_how_long_it_held(rows: list[Row]) -> None:
+    kernel = opened([Leaf("ewma_price", (tau,)) for tau in TAUS])
+    feed(kernel, rows)
+    at_us = rows[-1].at_us + 30 * SECOND
+    found = read(kernel, at_us)
+    for tau in TAUS:
+        average, held = rows[0].price, rows[0]
+        for row in [*rows[1:], rows[-1]._replace(at_us=at_us)]:
+            average += (held.price - average) * (1 - math.exp(-(row.at_us - held.at_us) / tau))
+            held = row
+        value = found[f"ewma_price({tau})"]
+        assert math.isnan(value) if at_us - rows[0].at_us < tau else value == pytest.approx(average, rel=1e-9)
+
+
+def test_an_average_that_rules_name_later_begins_then_and_all_begin_anew_after_a_hole() -> None:
+    kernel = opened([Leaf("ewma_price", (600 * SECOND,))])
+    feed(kernel, [trade(START + number * SECOND, 100.0) for number in range(1_000)])
+    kernel.adopt([Leaf("ewma_price", (tau,)) for tau in (600 * SECOND, 60 * SECOND)])
+    at_us = START + 1_000 * SECOND
+    feed(kernel, [trade(at_us, 110.0)])
+    assert math.isnan(read(kernel, at_us + 59 * SECOND)["ewma_price(60000000)"])
+    assert read(kernel, at_us + 60 * SECOND)["ewma_price(60000000)"] == pytest.approx(110.0)
+    assert read(kernel, at_us + 60 * SECOND)["ewma_price(600000000)"] < 102.0
+    feed(kernel, [Row(Kind.GAP, at_us + 100 * SECOND, side=Channel.TRADES)])
+    assert math.isnan(read(kernel, at_us + 900 * SECOND)["ewma_price(60000000)"])
+    feed(kernel, [trade(at_us + 1_000 * SECOND, 90.0)])
+    assert math.isnan(read(kernel, at_us + 1_059 * SECOND)["ewma_price(60000000)"])
+    assert read(kernel, at_us + 1_060 * SECOND)["ewma_price(60000000)"] == pytest.approx(90.0)

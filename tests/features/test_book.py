@@ -148,20 +148,94 @@ def test_volume_that_rested_long_or_far_away_is_no_bait() -> None:
     assert read(kernel, START + 42 * SECOND)[str(leaf)] == 0.0
 
 
-def _exchanges(mids: list[float]) -> Kernel:
-    kernel = Kernel([Leaf("divergence", (2 * SECOND,))])
+PEERS = [Leaf("divergence", (2 * SECOND,)), Leaf("peers_ret", (10 * SECOND, 2 * SECOND))]
+AWAY, OTHERS = map(str, PEERS)
+
+
+def _exchanges(mids: list[float | None]) -> Kernel:
+    """Return exchanges with these mids; one without shows no book, though it has one."""
+    kernel = Kernel(PEERS)
     for number, mid in enumerate(mids):
         kernel.open(MarketFacts(Market(f"x{number}", "A/USDT"), streams=frozenset({"book", "peers"})))
-        feed(kernel, snapshot(START, mid, number))
+        if mid is not None:
+            feed(kernel, snapshot(START, mid, number))
     return kernel
 
 
-def test_divergence_is_the_distance_from_the_median_of_three_fresh_books() -> None:
+def _away(mids: list[float | None]) -> list[float]:
+    kernel = _exchanges(mids)
+    return [read(kernel, START, row)[AWAY] for row in range(len(mids))]
+
+
+def test_divergence_is_the_distance_from_two_others_with_a_fresh_book() -> None:
     kernel = _exchanges([100.0, 101.0, 100.0])
-    assert read(kernel, START + SECOND, 1)["divergence(2000000)"] == pytest.approx(0.01)
-    assert read(kernel, START + SECOND, 0)["divergence(2000000)"] == pytest.approx(0.0)
-    assert math.isnan(read(kernel, START + 3 * SECOND, 1)["divergence(2000000)"])
-    assert math.isnan(read(_exchanges([100.0, 101.0]), START, 1)["divergence(2000000)"])
+    assert read(kernel, START + SECOND, 1)[AWAY] == pytest.approx(0.01)
+    assert read(kernel, START + SECOND, 0)[AWAY] == pytest.approx(0.0)
+    assert math.isnan(read(kernel, START + 3 * SECOND, 1)[AWAY])
+    assert math.isnan(read(_exchanges([100.0, 101.0]), START, 1)[AWAY])
+
+
+@pytest.mark.parametrize(
+    ("mids", "away"),
+    [
+        ([100.0, 100.0, 101.0], [0.0, 0.0, 0.01]),
+        ([100.0, 102.0, 101.0], [-0.01 / 1.01, 0.01 / 1.01, 0.0]),
+        ([100.0, 100.0, 100.0, 101.0], [0.0, 0.0, 0.0, 0.01]),
+        ([None, 100.0, 100.0, 101.0], [math.nan, 0.0, 0.0, 0.01]),
+        ([None, None, 100.0, 101.0], [math.nan] * 4),
+        ([None, 100.0, 100.0, 100.0, 101.0], [math.nan, 0.0, 0.0, 0.0, 0.01]),
+        ([None, None, 100.0, 100.0, 101.0], [math.nan] * 5),
+        ([100.0, 100.0, 100.0, 101.0, 101.0], [0.0, 0.0, 0.0, 0.01, 0.01]),
+        ([100.0, 100.0, 101.0, 101.0], [-0.01 / 1.01, -0.01 / 1.01, 0.01, 0.01]),
+    ],
+)
+def test_divergence_is_what_most_others_bear_out(mids: list[float | None], away: list[float]) -> None:
+    assert _away(mids) == pytest.approx(away, abs=1e-12, nan_ok=True)
+
+
+@given(st.lists(st.sampled_from([99.0, 100.0, 100.5, 101.0, 103.0]), min_size=3, max_size=8), st.data())
+def test_divergence_never_grows_where_an_exchange_falls_silent(mids: list[float], data: st.DataObject) -> None:
+    gone = data.draw(st.sets(st.integers(0, len(mids) - 1)))
+    before, after = _away([*mids]), _away([None if number in gone else mid for number, mid in enumerate(mids)])
+    assert not any(abs(less) > abs(more) for more, less in zip(before, after, strict=True))
+
+
+def _moving(exchanges: int, *, lost: int | None = None, crossed: int | None = None) -> dict[str, float]:
+    """Move the mid of exchange n by n % in 10 s; one may lose its book meanwhile, one may end crossed."""
+    kernel = Kernel([*PEERS, Leaf("open_mid", (10 * SECOND,))])
+    rows = []
+    for number in range(exchanges):
+        kernel.open(MarketFacts(Market(f"x{number}", "A/USDT"), streams=frozenset({"book", "peers"})))
+        rows += [row for second in range(21) for row in snapshot(START + second * SECOND, 100.0 + second // 15 * number, number)]
+    rows.sort(key=lambda row: row.at_us)
+    if lost is not None:
+        gap = Row(Kind.GAP, START + 14 * SECOND, side=Channel.BOOK, market=lost)
+        rows.insert(next(number for number, row in enumerate(rows) if row.at_us == gap.at_us), gap)
+    feed(kernel, rows)
+    if crossed is not None:
+        feed(kernel, [Row(Kind.LEVEL, START + 20 * SECOND, 200.0, 1.0, BID, 0, Flag.LAST, crossed)])
+    return read(kernel, START + 20 * SECOND)
+
+
+def test_return_of_the_others_is_their_median_and_needs_two_that_are_covered() -> None:
+    assert _moving(4)[OTHERS] == pytest.approx(0.02)
+    assert _moving(5)[OTHERS] == pytest.approx(0.025)
+    assert _moving(4, lost=3)[OTHERS] == pytest.approx(0.015)
+    assert _moving(4, crossed=1)[OTHERS] == pytest.approx(0.025)
+    assert math.isnan(_moving(3, lost=1)[OTHERS])
+    assert math.isnan(_moving(2)[OTHERS])
+
+
+def test_return_of_the_others_leaves_out_an_old_book() -> None:
+    kernel = Kernel(PEERS)
+    for number in range(4):
+        kernel.open(MarketFacts(Market(f"x{number}", "A/USDT"), streams=frozenset({"book", "peers"})))
+    for second in range(21):
+        for number in range(4):
+            if number != 3 or second < 18:
+                feed(kernel, snapshot(START + second * SECOND, 100.0 + second // 15 * number, number))
+    assert read(kernel, START + 20 * SECOND, 0, START + 20 * SECOND)[OTHERS] == pytest.approx(0.015)
+    assert read(kernel, START + 19 * SECOND, 0, START + 19 * SECOND)[OTHERS] == pytest.approx(0.02)
 
 
 def test_a_side_that_is_not_told_is_inferred_from_the_mid_and_spoils_the_share() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from features.oracle.formulas import graph_of
 from features.oracle.oracles import ORACLES
-from features.oracle.stories import READ, long_story, stories
+from features.oracle.stories import READ, busy_story, days_story, long_story, stories
 from features.oracle.world import World, variants
 from features.streams import SECOND, Row
 from hypothesis import given, settings
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from guard.features.tables import Feature, Field
 
 ALL: Final = [*FIELDS, *CATALOGUE]
+# Entries of which the day tells too little.
+OTHERS: Final = {"low_trades": busy_story, "hour_shift": days_story}
 CHECKS_MAX: Final = 60
 TOLD_MIN: Final = 3
 PUMPS: Final = Path(__file__).parents[2] / "../shared/data/pump_trades"
@@ -66,6 +68,9 @@ def day() -> dict[str, list[Verdict]]:
     found = defaultdict(list)
     for verdict in told(World(call for entry in ALL for call in variants(entry)), long_story(), CHECKS_MAX):
         found[verdict.call.partition("(")[0]].append(verdict)
+    for name, story in OTHERS.items():
+        (entry,) = [entry for entry in ALL if entry.name == name]
+        found[name] += told(World(variants(entry)), story(), CHECKS_MAX)
     return found
 
 

@@ -12,7 +12,20 @@ from guard.features.kernel.sizes import BASELINE_ANSWERS, BASELINE_BUCKETS, BASE
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["HIGH", "MEAN", "MEDIAN", "SD", "close_bins", "end_past", "mark_bins", "observe", "past", "rebase_marks"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "MEAN",
+    "MEDIAN",
+    "MIDDLE",
+    "SD",
+    "close_bins",
+    "end_past",
+    "mark_bins",
+    "observe",
+    "past",
+    "rebase_marks",
+]
 
 # Places in a baseline's head.
 WEIGHT: Final = 0
@@ -28,7 +41,12 @@ HIGH: Final = BASELINE_ANSWERS + 3
 SEEN: Final = BASELINE_ANSWERS + 4
 PAST_BIN: Final = BASELINE_ANSWERS + 5
 PAST_SUM: Final = BASELINE_ANSWERS + 6
+LOW: Final = BASELINE_ANSWERS + 7
+MIDDLE: Final = BASELINE_ANSWERS + 8
 _QUANTILE: Final = 0.999
+# What nine of ten observations reach, and what half of them do.
+_LOW_SHARE: Final = 0.9
+_MIDDLE_SHARE: Final = 0.5
 _TAIL_MIN: Final = 8.0
 _BINS_MIN: Final = 80.0
 _NON_EMPTY_MIN: Final = 30.0
@@ -84,19 +102,14 @@ def close_bins(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
 def _observe_bin(x: Floats, p: Integers, q: Floats, b: int, value: float) -> None:
     """Observe one bin."""
     age = p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
-    observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, 1.0, age, _deviates(p, b))
+    observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, 1.0, age, p[b + s.B_ASKS])
 
 
 def _observe_empty(x: Floats, p: Integers, q: Floats, b: int, count: float) -> None:
     """Observe bins in which nothing happened."""
     if count > 0.0:
         age = count * p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
-        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], 0.0, count, age, _deviates(p, b))
-
-
-def _deviates(p: Integers, b: int) -> int:
-    """Return 1 where a field tells mean and deviation of a baseline."""
-    return 1 if p[b + s.B_SOURCE] == s.TURNOVER else 0
+        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], 0.0, count, age, p[b + s.B_ASKS])
 
 
 def past(x: Floats, p: Integers, q: Floats, at: int, source: int, growth: float) -> None:
@@ -133,11 +146,11 @@ def _close_past(x: Floats, p: Integers, q: Floats, b: int, number: float) -> Non
 
 
 def observe(
-    x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float, deviates: int
+    x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float, asks: int
 ) -> None:  # fmt: skip
     """Add `count` observations of `value`, >= 0; all earlier ones lose exp(-age) of their weight.
 
-    `deviates` tells whether mean and deviation are worked out too.
+    `asks` tells what is worked out beside median and high quantile: `slots.MOMENTS`, `slots.LOWS`.
     """
     weight = x[offset + WEIGHT] * exp(min(age, _AGE_MAX))
     if weight > _WEIGHT_MAX:
@@ -160,7 +173,9 @@ def observe(
     x[offset + PENDING] += count
     # The answer moves by about the share of new observations, so it is renewed when that is 1 %.
     if x[offset + PENDING] * weight >= _STALE_SHARE * x[offset + TOTAL]:
-        _refresh(x, q, offset, table, deviates)
+        _refresh(x, q, offset, table, asks)
+        if asks & s.LOWS:
+            _descend(x, q, offset, table)
 
 
 def _rescale(x: Floats, offset: int, weight: float) -> None:
@@ -204,8 +219,8 @@ def _make_room(x: Floats, offset: int, count: int) -> int:
     return count
 
 
-def _refresh(x: Floats, q: Floats, offset: int, table: int, deviates: int) -> None:
-    """Work out median, high quantile and, where it `deviates`, mean and deviation."""
+def _refresh(x: Floats, q: Floats, offset: int, table: int, asks: int) -> None:
+    """Work out median, high quantile and, where asked, mean and deviation."""
     x[offset + PENDING] = 0.0
     weight = x[offset + WEIGHT]
     total = x[offset + TOTAL]
@@ -215,9 +230,7 @@ def _refresh(x: Floats, q: Floats, offset: int, table: int, deviates: int) -> No
     x[offset + SD] = s.NAN
     x[offset + HIGH] = s.NAN
     start = offset + BASELINE_HEAD
-    # The middle of the bucket at `place` is q[middles + 2 * place]. The table ends where no market's numbers are.
-    lowest = min(max(s.BUCKET_BASE + 2 * int(x[offset + SHIFT]), 0), s.BUCKET_COUNT - 2 * BASELINE_BUCKETS - 1)
-    middles = table + lowest + 1 - 2 * start
+    middles = _middles(x, offset, table)
     tail = max((1.0 - _QUANTILE) * total, _TAIL_MIN * weight)
     above = 0.0
     high = 0.0
@@ -239,8 +252,17 @@ def _refresh(x: Floats, q: Floats, offset: int, table: int, deviates: int) -> No
         x[offset + HIGH] = high
     if median == median and seen >= _NON_EMPTY_MIN * weight:
         x[offset + MEDIAN] = median
-        if deviates:
+        if asks & s.MOMENTS:
             _deviate(x, q, offset, middles, end)
+
+
+def _middles(x: Floats, offset: int, table: int) -> int:
+    """Return m such that the middle of the bucket at `place` is q[m + 2 * place], its lower edge before and its upper edge after.
+
+    The table ends where no market's numbers are.
+    """
+    lowest = min(max(s.BUCKET_BASE + 2 * int(x[offset + SHIFT]), 0), s.BUCKET_COUNT - 2 * BASELINE_BUCKETS - 1)
+    return table + lowest + 1 - 2 * (offset + BASELINE_HEAD)
 
 
 def _deviate(x: Floats, q: Floats, offset: int, middles: int, end: int) -> None:
@@ -258,6 +280,26 @@ def _deviate(x: Floats, q: Floats, offset: int, middles: int, end: int) -> None:
     mean /= total
     x[offset + MEAN] = mean
     x[offset + SD] = sqrt(max(0.0, square / total - mean * mean))
+
+
+def _descend(x: Floats, q: Floats, offset: int, table: int) -> None:
+    """Work out low quantile and median with zeros among the observations."""
+    middles = _middles(x, offset, table)
+    total = x[offset + TOTAL]
+    weight = x[offset + WEIGHT]
+    low = 0.0
+    middle = 0.0
+    reached = 0.0
+    for place in range(offset + BASELINE_SIZE - 1, offset + BASELINE_HEAD - 1, -1):
+        before = reached
+        reached += x[place]
+        if before < _MIDDLE_SHARE * total <= reached:
+            middle = q[middles + 2 * place]
+        if before < _LOW_SHARE * total <= reached:
+            low = q[middles + 2 * place - 1]
+            break
+    x[offset + LOW] = low if total >= _BINS_MIN * weight else s.NAN
+    x[offset + MIDDLE] = middle if total >= _NON_EMPTY_MIN * weight else s.NAN
 
 
 def rebase_marks(x: Floats, p: Integers) -> None:

@@ -123,7 +123,7 @@ def _fire(X: FloatRows, I: IntegerRows, p: Integers, q: Floats, c: Integers, d: 
     i = I[row]
     c[NOW] = max(c[NOW], due)
     c[ROW] = row
-    take(X[row], i, p, q, i[s.EVENT_AT] + max(0, due - i[s.RECEIVED]))
+    take(X, I, X[row], i, p, q, i[s.EVENT_AT] + max(0, due - i[s.RECEIVED]))
     return reason
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 from guard.features.kernel import slots as s
 from guard.features.kernel.baselines import close_bins, end_past, mark_bins, observe, past, rebase_marks
 from guard.features.kernel.book import clear, flow, level, settle, spread
+from guard.features.kernel.depths import sample_depths
+from guard.features.kernel.hours import close_hours
 from guard.features.kernel.impact import deal
 from guard.features.kernel.prints import add, expire
 from guard.features.kernel.reference import compare
 from guard.features.kernel.removals import classify, fill, remove
 from guard.features.kernel.streams import begin, gap, status, tear
-from guard.features.kernel.trades import average, past_sweep, trade
+from guard.features.kernel.trades import average, average_each, past_sweep, trade
 from guard.features.kernel.windows import rebase, roll
 from guard.model.batch import Channel, Flag, Kind, Status
 
@@ -66,7 +68,7 @@ def fold(  # noqa: PLR0912 - one way for each kind of row
     else:
         i[s.EVENT_AT] = at
         if at > i[s.AT]:
-            forward(x, i, p, q, at)
+            forward(X, I, x, i, p, q, at)
     if p[s.P_EVENTS] >= 0:
         _count(x, kind, 1.0 if is_late else 0.0)
     if kind == _TRADE:
@@ -92,10 +94,12 @@ def _count(x: Floats, kind: int, late: float) -> None:
         x[s.LATE_EVENTS] += late
 
 
-def forward(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
+def forward(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
     """Move a market's time forward to `at`, which is later."""
     i[s.AT] = at
     if at >= i[s.NEXT_CLOSE]:
+        if p[s.P_HOUR_COUNT] > 0:
+            close_hours(X, I, x, i, p, at)
         close_bins(x, i, p, q, at)
     elif i[s.NEXT_CLOSE] == s.NEVER:
         mark_bins(x, i, p, at)
@@ -112,11 +116,11 @@ def forward(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
         expire(x, i, p[s.P_PRINTS], p[s.P_DIGITS], p[s.P_TAIL])
 
 
-def take(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
+def take(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
     """Move a market's time to `at` if that is later."""
     if at > i[s.AT]:
         i[s.VERSION] += 1
-        forward(x, i, p, q, at)
+        forward(X, I, x, i, p, q, at)
 
 
 def _history(x: Floats, i: Integers, p: Integers, q: Floats, at: int, price: float, amount: float, side: int) -> None:
@@ -138,6 +142,8 @@ def _history(x: Floats, i: Integers, p: Integers, q: Floats, at: int, price: flo
             rush_sell = 1.0
     past(x, p, q, at, s.RUSH_BUY_LEVELS, rush_buy)
     past(x, p, q, at, s.RUSH_SELL_LEVELS, rush_sell)
+    if p[s.P_AVERAGE_COUNT] > 0:
+        average_each(x, i, p, at, price)
     average(x, i, at, price)
 
 
@@ -148,6 +154,8 @@ def _trade(
     if i[s.TRADES_SINCE] == s.NEVER:
         begin(x, i, _TRADES)
     is_torn = x[s.PRICE] != x[s.PRICE]
+    if p[s.P_AVERAGE_COUNT] > 0:
+        average_each(x, i, p, i[s.AT], price)
     taken = trade(x, i, at, price, amount, side, flags & _INFERRED)
     if at > i[s.TRADE_AT]:
         i[s.TRADE_AT] = at
@@ -171,6 +179,8 @@ def _level(
     is_full = flags & _SNAPSHOT
     if i[s.IN_MESSAGE] == 0:
         i[s.IN_MESSAGE] = 1
+        if p[s.P_DEPTH_COUNT] > 0:
+            sample_depths(x, i, p, q)
         if is_full:
             begin(x, i, _BOOK)
             clear(i)
@@ -225,9 +235,9 @@ def _sample(x: Floats, i: Integers, p: Integers, q: Floats) -> None:
     width = max(width, _WIDTH_MIN)
     first = p[s.P_BASELINES]
     for b in range(first, first + p[s.P_BASELINE_COUNT] * s.BASELINE_STRIDE, s.BASELINE_STRIDE):
-        if p[b + s.B_SOURCE] < 0:
+        if p[b + s.B_SOURCE] == s.SPREAD:
             age = count * s.SECOND_US / p[b + s.B_DECAY_US]
-            observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], width, count, age, 1)
+            observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], width, count, age, s.MOMENTS)
 
 
 def _is_due(x: Floats, i: Integers) -> int:

@@ -49,7 +49,7 @@ GROUPS: Final = {
 
 GROUP_OF: Final = {
     **dict.fromkeys(("high", "low", "squares"), "range"),
-    "open_mid": "quotes",
+    **dict.fromkeys(("open_mid", "peers_ret"), "quotes"),
     **dict.fromkeys(
         (
             "volume", "buy_volume", "turnover", "buy_turnover", "buy_share", "trades", "unsure_volume", "open_price",

@@ -40,7 +40,8 @@ __all__ = ["JittedRows", "functions"]
 _PACKAGE: Final = "guard.features.kernel"
 _MODULES: Final = (
     "blocks", "windows", "baselines", "trades", "impact", "digits", "prints", "removals", "streams", "reference", "book", "reading",
-    "trade_readers", "book_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
+    "depths", "hours", "trade_readers", "book_readers", "peer_readers", "market_readers", "readers", "leaves", "fold", "machine",
+    "drive",
 )  # fmt: skip
 # What a rule reads and computes: a call passes each array as seven numbers, which costs more than most readers do.
 _INLINED: Final = ("leaves", "readers", "reading", "trade_readers")
@@ -121,7 +122,7 @@ def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
         set_due(I, c, h, row, a[TIME])
         return 0
     if what == TAKE:
-        take(X[row], I[row], p, q, a[TIME])
+        take(X, I, X[row], I[row], p, q, a[TIME])
         return 0
     kinds, markets, ats, arrivals = _bytes(a[_KINDS]), _shorts(a[_MARKETS]), _integers(a[_ATS]), _integers(a[_ARRIVALS])
     prices, amounts, sides = _floats(a[_PRICES]), _floats(a[_AMOUNTS]), _bytes(a[_SIDES])

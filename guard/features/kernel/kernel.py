@@ -9,6 +9,7 @@ from guard.errors import StateError
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
 from guard.features.kernel.layout import STREAM_BITS, layout_of
+from guard.features.kernel.pools import carry_pools
 from guard.features.kernel.records import facts_in, facts_out
 from guard.features.kernel.rows import PlainRows, hand_over
 from guard.features.kernel.sections import VERSION, packed, unpacked
@@ -62,6 +63,8 @@ class Kernel:
         self._facts: list[MarketFacts] = []
         # The first market of each symbol.
         self._symbols: dict[str, int] = {}
+        # The first market of each exchange, which holds what all of them learn together.
+        self._homes: dict[str, int] = {}
         self._references: list[int | None] = []
         self._layout = layout_of(tuple(leaves))
         self._rows = _rows(jit=jit)
@@ -105,6 +108,9 @@ class Kernel:
         row = len(self._facts)
         i[s.STREAMS] = _bits(facts)
         i[s.SIBLING] = row
+        home = self._homes.setdefault(facts.market.exchange, row)
+        if self._layout.home >= 0:
+            i[self._layout.home] = home
         first = self._symbols.setdefault(facts.market.symbol, row)
         if first != row:
             i[s.SIBLING] = self._rows.number(first, s.SIBLING)
@@ -292,9 +298,11 @@ class Kernel:
         if not new.has_room_of(old):
             kept = [self._rows.row(row) for row in range(len(self))]
             moved = [unpacked(new, packed(old, x, i)) for x, i in kept]
-            for (_, before), (_, after) in zip(kept, moved, strict=True):
+            for facts, (_, before), (_, after) in zip(self._facts, kept, moved, strict=True):
                 for slot in s.OF_THIS_PROCESS:
                     after[slot] = before[slot]
+                if new.home >= 0:
+                    after[new.home] = self._homes[facts.market.exchange]
             self._layout = new
             self._rows.plan(new)
             self._rows.replace(moved)
@@ -332,6 +340,9 @@ class Kernel:
         for slot in (*s.OF_THIS_PROCESS, s.LISTED):
             i[slot] = now[slot]
         i[s.VERSION] = now[s.VERSION] + 1
+        if self._layout.home >= 0:
+            i[self._layout.home] = now[self._layout.home]
+            carry_pools(self._layout, self._rows, row, x)
         self._rows.set_row(row, x, i)
 
     def save(self) -> dict[str, Any]:
@@ -367,7 +378,7 @@ class Kernel:
             dirty, dirty_due = [int(row) for row in state["dirty"]], int(state["dirty_due"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"the kernel's state is damaged: {error!r}") from error
-        self._facts, self._references, self._symbols = [], [], {}
+        self._facts, self._references, self._symbols, self._homes = [], [], {}, {}
         self._rows = _rows(jit=self.is_jitted)
         self._rows.plan(self._layout)
         self._control = self._rows.control

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
+from guard.features.kernel.baseline_kinds import DEPTHS, USUAL_SPREAD, Baseline, baseline_at, baseline_key, depth_kind
+from guard.features.kernel.baselines import LOW, MIDDLE
 from guard.features.kernel.groups import GROUP_OF, GROUPS, Group
 from guard.features.kernel.readers import encoded
 from guard.features.kernel.sizes import (
@@ -20,6 +22,7 @@ from guard.features.kernel.sizes import (
     FILLS_CAP,
     FILLS_PARTS,
     FLOW_SIZE,
+    HOURS_SIZE,
     PENDING_CAP,
     PENDING_PARTS,
     PRINTS_CAP,
@@ -28,6 +31,7 @@ from guard.features.kernel.sizes import (
     SIZE_BUCKETS,
     TAIL_SIZE,
 )
+from guard.features.kernel.trades import EWMA_US
 from guard.features.tables import WINDOW_BOUNDS_US, WINDOWS_MAX
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 
     from guard.features.tables import Leaf
 
-__all__ = ["Baseline", "Clock", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
+__all__ = ["Average", "Baseline", "Clock", "Curve", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
 
 # Each width divides the next, so that a finer clock that did not pass a bin tells that no coarser one did.
 _LADDER_US: Final = (
@@ -84,57 +88,31 @@ class Window(NamedTuple):
     columns: int
 
 
-class Baseline(NamedTuple):
-    """A decayed histogram of what a market usually shows.
+class Curve(NamedTuple):
+    """How much is usually traded at each hour of the day, in deviation from minutes over `us`; see `hours`."""
 
-    `source` is the float slot whose growth per bin of `bin_us` is observed, or -1 for the spread, sampled each second. `decay_us`
-    is the time after which an observation weighs 1/e; `per_octave` the number of buckets per doubling.
-    """
-
-    kind: str
-    key: int
-    source: int
-    bin_us: int
-    decay_us: int
-    per_octave: int
+    us: int
     offset: int
+
+
+class Average(NamedTuple):
+    """An average price with weights that fall to 1/e in `us`: a float, and the integer that tells since when."""
+
+    us: int
     slot: int
-    since: int
+    began: int
 
 
-def _baseline_key(leaf: Leaf) -> tuple[str, int] | None:
-    """Return which baseline a leaf reads: its kind and duration."""
-    name, arguments = leaf
-    if name == "high_buys":
-        return name, int(arguments[0])
-    if name in {"high_rush", "high_removed"}:
-        return f"{name}_{arguments[1]}", int(arguments[0])
-    if name.startswith("minute_"):
-        return "minute", int(arguments[0])
-    if name.startswith("spread_"):
-        return "spread", int(arguments[0])
-    return None
-
-
-_SOURCES: Final = {
-    "high_buys": s.BUY_TURNOVER,
-    "high_rush_buy": s.RUSH_BUY_LEVELS,
-    "high_rush_sell": s.RUSH_SELL_LEVELS,
-    "high_removed_bid": s.REMOVED_BID,
-    "high_removed_ask": s.REMOVED_ASK,
-    "minute": s.TURNOVER,
-    "spread": -1,
-}
+_SIDES: Final = {"bid": 1, "ask": -1, "both": 0}
 STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 SPREAD_MEDIAN: Final = BASELINE_ANSWERS
-_QUANTILE_DECAY_US = 2 * 86_400_000_000
 # What tells how a market's rows are laid out.
 _PARTS: Final = (
-    "clocks", "rings", "baselines", "floats", "integers", "book", "pending", "fills", "prints", "bars", "flow", "digits", "tail",
+    "clocks", "rings", "baselines", "averages", "curves", "home", "floats", "integers", "book", "pending", "fills", "prints",
+    "bars", "flow", "digits", "tail",
 )  # fmt: skip
 _OF_DIGITS: Final = {"prints_regularity", "prints_benford", "prints_round"}
-_USUAL_SPREAD: Final = ("spread", 86_400_000_000)
-# By how much the reference market's time may be ahead of a market's.
+# By how much another market's time, of which windows are read, may be ahead of a market's.
 _AHEAD_US: Final = 2_000_000
 
 
@@ -142,6 +120,11 @@ _AHEAD_US: Final = 2_000_000
 def bucket_edges(per_octave: int) -> tuple[float, ...]:
     """Return the powers of two from which a baseline's buckets are made, in steps of half a bucket; see `slots.BUCKET_BASE`."""
     return tuple(2.0 ** ((step - s.BUCKET_BASE) / (2 * per_octave)) for step in range(s.BUCKET_COUNT))
+
+
+def average_us(leaf: Leaf) -> int:
+    """Return the time of an average price in microseconds."""
+    return int(leaf.arguments[0]) if leaf.arguments else EWMA_US
 
 
 def windows_of(leaves: Iterable[Leaf]) -> set[int]:
@@ -177,9 +160,16 @@ class Layout:
         self.integers = s.INTEGERS
         self._place_rings(leaves)
         names = {leaf.field for leaf in leaves}
-        keys = [_baseline_key(leaf) for leaf in leaves]
+        keys = [baseline_key(leaf) for leaf in leaves]
         # A depth must not depend on what else is read: it brings the usual spread that its band needs.
-        self.baselines = self._place_baselines([*keys, _USUAL_SPREAD] if "depth" in names else keys)
+        self.baselines = self._place_baselines([*keys, USUAL_SPREAD] if names & {"depth", *DEPTHS} else keys)
+        self.averages = self._place_averages(leaves)
+        self.curves = tuple(
+            Curve(us, self._take(HOURS_SIZE))
+            for us in sorted({int(leaf.arguments[0]) for leaf in leaves if leaf.field == "hour_shift"})
+        )
+        self.home = self.integers if self.curves else -1
+        self.integers += len(self.curves[:1])
         self.needs_removals = bool(names & {"removed_unfilled", "high_removed"})
         self.needs_prints = any(name.startswith("prints_") for name in names)
         self.book = self._take(2 * BOOK_CAP * BOOK_PARTS)
@@ -210,11 +200,11 @@ class Layout:
             for item in self.baselines
             for number in (
                 item.source, item.bin_us, item.decay_us, item.per_octave, item.offset, item.slot, item.since,
-                tables[item.per_octave],
+                tables[item.per_octave], item.asks,
             )
         ]  # fmt: skip
         spreads = {(item.kind, item.key): item.offset + SPREAD_MEDIAN for item in self.baselines if item.kind == "spread"}
-        usual = spreads.get(_USUAL_SPREAD, next(iter(spreads.values()), -1))
+        usual = spreads.get(USUAL_SPREAD, next(iter(spreads.values()), -1))
         at_rings = s.PLAN_HEAD
         at_baselines = at_rings + len(rings)
         at_leaves = at_baselines + len(baselines)
@@ -231,7 +221,26 @@ class Layout:
             record = encoded(self, leaf, q)
             record[s.L_STREAM] = STREAM_BITS.get(FIELDS_BY_NAME[leaf.field].stream, 0)
             leaves += record
-        return [*head, *rings, *baselines, *leaves], q
+        depths = self._planned_depths(at_baselines, q)
+        averages = [number for item in self.averages for number in item]
+        head[s.P_DEPTHS] = at_leaves + len(leaves)
+        head[s.P_DEPTH_COUNT] = len(depths) // s.DEPTH_STRIDE
+        head[s.P_AVERAGES], head[s.P_AVERAGE_COUNT] = head[s.P_DEPTHS] + len(depths), len(self.averages)
+        minutes = {item.key: number for number, item in enumerate(self.baselines) if item.kind == "minute"}
+        curves = [number for item in self.curves for number in (item.offset, at_baselines + minutes[item.us] * s.BASELINE_STRIDE)]
+        head[s.P_HOURS], head[s.P_HOUR_COUNT] = head[s.P_AVERAGES] + len(averages), len(self.curves)
+        head[s.P_HOME] = self.home
+        return [*head, *rings, *baselines, *leaves, *depths, *averages, *curves], q
+
+    def _planned_depths(self, at_baselines: int, q: list[float]) -> list[int]:
+        """Return the records of the baselines of depth; their bands are appended to `q`."""
+        records: list[int] = []
+        for number, item in enumerate(self.baselines):
+            if item.source == s.DEPTH:
+                _, side, band = item.kind.split("_")
+                records += [at_baselines + number * s.BASELINE_STRIDE, len(q), _SIDES[side]]
+                q.append(float(band))
+        return records
 
     def _planned_rings(self, start: int) -> list[int]:
         """Return the records of the clocks, from `start` of the plan on, and after them those of their rings."""
@@ -265,7 +274,7 @@ class Layout:
             if not WINDOW_BOUNDS_US[0] <= us <= WINDOW_BOUNDS_US[1]:
                 raise ValueError(f"a window lasts 1 s to 24 h; found {us / 1e6:g} s")
             backs[us] = -(-us // width_of(us)) + 1
-        ahead = {width_of(int(leaf.arguments[0])) for leaf in leaves if leaf.field == "reference_ret"}
+        ahead = {width_of(int(leaf.arguments[0])) for leaf in leaves if leaf.field in {"reference_ret", "peers_ret"}}
         clocks: dict[int, Clock] = {}
         for width in sorted({width_of(us) for us in durations}):
             size = max(backs[us] for us in durations if width_of(us) == width)
@@ -293,19 +302,34 @@ class Layout:
         """Reserve one histogram for each kind and duration."""
         placed = []
         for kind, us in sorted({key for key in keys if key is not None}):
-            is_spread = kind == "spread"
-            bin_us = s.SECOND_US if is_spread else s.MINUTE_US if kind == "minute" else us
-            decay_us = us if kind in {"minute", "spread"} else max(_QUANTILE_DECAY_US, 1024 * bin_us)
-            slot = self.integers
+            placed.append(baseline_at(kind, us, self._take(BASELINE_SIZE), self.integers))
             self.integers += 1
-            offset = self._take(BASELINE_SIZE)
-            since = s.BOOK_SINCE if kind.startswith(("high_removed", "spread")) else s.TRADES_SINCE
-            placed.append(Baseline(kind, us, _SOURCES[kind], bin_us, decay_us, 8 if is_spread else 4, offset, slot, since))
+        return tuple(placed)
+
+    def _place_averages(self, leaves: Sequence[Leaf]) -> tuple[Average, ...]:
+        """Reserve one average for each time but the one that every market has."""
+        placed = []
+        for us in sorted({average_us(leaf) for leaf in leaves if leaf.field == "ewma_price"} - {EWMA_US}):
+            placed.append(Average(us, self._take(1), self.integers))
+            self.integers += 1
         return tuple(placed)
 
     def baseline(self, kind: str, us: int) -> Baseline:
         """Return the baseline of `kind` over `us`."""
         return next(item for item in self.baselines if item.kind == kind and item.key == us)
+
+    def usual_depth(self, leaf: Leaf) -> Baseline:
+        """Return the baseline that a leaf of usual depth reads."""
+        return self.baseline(depth_kind(leaf), int(leaf.arguments[2]))
+
+    def average(self, leaf: Leaf) -> int:
+        """Return which of the averages a leaf reads, -1 for the one that every market has."""
+        us = average_us(leaf)
+        return next((number for number, item in enumerate(self.averages) if item.us == us), -1)
+
+    def curve(self, us: int) -> int:
+        """Return which of the curves of the day deviates from minutes over `us`."""
+        return next(number for number, item in enumerate(self.curves) if item.us == us)
 
     def window(self, us: int, group: str) -> Window:
         """Return the window of a duration over which a leaf reads a group."""
@@ -353,4 +377,8 @@ class Layout:
             x[item.offset] = 1.0
             for at in range(item.offset + BASELINE_ANSWERS, item.offset + BASELINE_ANSWERS + 4):
                 x[at] = s.NAN
+            if item.asks & s.LOWS:
+                x[item.offset + LOW] = x[item.offset + MIDDLE] = s.NAN
+        for average in self.averages:
+            x[average.slot], i[average.began] = s.NAN, s.NEVER
         return x, i

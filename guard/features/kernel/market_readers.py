@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
 from guard.features.kernel.digits import benford, hill, regularity, round_share
+from guard.features.kernel.peer_readers import before_of
 from guard.features.kernel.prints import alternation, path, same_size_pairs, size_entropy, top_size, turnover
 from guard.features.kernel.trades import EWMA_US, average_price
 from guard.features.kernel.windows import coverage, edge
@@ -100,30 +101,8 @@ def read_reference_ret(
     if i[s.REFERENCE] < 0:
         return 0.0
     theirs = X[i[s.REFERENCE]]
-    numbers = I[i[s.REFERENCE]]
-    w = at + s.L_WINDOW
-    us = p[w + s.W_US]
-    slot = p[w + s.W_SLOT]
-    now = i[s.AT]
-    since = numbers[s.TRADES_SINCE]
-    if now - since < us or now - numbers[p[w + s.W_SINCE]] < us:
-        return s.NAN
-    if since != numbers[s.TRADES_BEGAN] and (now - us) // p[w + s.W_WIDTH] * p[w + s.W_WIDTH] < since:
-        # The edge still holds the price from before a hole.
-        return s.NAN
-    price = theirs[s.PRICE]
-    before = price
-    size = p[w + s.W_SIZE]
-    back = p[w + s.W_BACK] + numbers[slot] - i[slot]
-    if back > size:
-        # Its clock is so far ahead that it no longer keeps what was.
-        return s.NAN
-    if back > 0:
-        place = numbers[slot + 1] - back
-        if place < 0:
-            place += size
-        before = theirs[p[w + s.W_RING] + numbers[slot + s.CLOCK_HEAD + place] * p[w + s.W_COUNT] + s.PRICE]
-    return price / before - 1.0 if before > 0.0 else s.NAN
+    before = before_of(theirs, I[i[s.REFERENCE]], i, p, at + s.L_WINDOW, s.TRADES_SINCE, s.TRADES_BEGAN, s.PRICE)
+    return theirs[s.PRICE] / before - 1.0 if before > 0.0 else s.NAN
 
 
 def read_reference_gap(

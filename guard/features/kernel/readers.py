@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
-from guard.features.kernel.baselines import HIGH, MEAN, MEDIAN, SD
+from guard.features.kernel.baselines import HIGH, LOW, MEAN, MEDIAN, MIDDLE, SD
 from guard.features.kernel.book_readers import (
     read_book_slot,
     read_crossed,
     read_depth,
-    read_divergence,
     read_slippage,
     read_spread,
     read_tick,
 )
 from guard.features.kernel.groups import GROUP_OF, GROUPS
+from guard.features.kernel.hours import read_hour_shift
 from guard.features.kernel.market_readers import (
     BENFORD,
     HILL,
@@ -40,6 +40,7 @@ from guard.features.kernel.market_readers import (
     read_reference_gap,
     read_reference_ret,
 )
+from guard.features.kernel.peer_readers import read_divergence, read_peers_ret
 from guard.features.kernel.reading import (
     read_before,
     read_long,
@@ -49,6 +50,7 @@ from guard.features.kernel.reading import (
     read_slot,
 )
 from guard.features.kernel.trade_readers import (
+    read_average_price,
     read_buy_share,
     read_ewma_price,
     read_floored,
@@ -91,7 +93,8 @@ if TYPE_CHECKING:
     _MARKET_AGE, _BEFORE, _HIGH, _LOW, _BUY_SHARE, _COUNTED, _COVERAGE, _REFERENCE_RET,
     _BOOK_SLOT, _SPREAD, _DEPTH, _CROSSED, _SLIPPAGE, _DIVERGENCE,
     _COUNT, _PAIRS, _ALTERNATION, _PATH, _TURNOVER, _TOP_SIZE, _ENTROPY, _DIGITS,
-) = range(36)  # fmt: skip
+    _AVERAGE_PRICE, _PEERS_RET, _HOUR_SHIFT,
+) = range(39)  # fmt: skip
 
 READERS: Final[tuple[Read, ...]] = (
     read_short, read_long, read_short_both, read_long_both,
@@ -101,6 +104,7 @@ READERS: Final[tuple[Read, ...]] = (
     read_book_slot, read_spread, read_depth, read_crossed, read_slippage, read_divergence,
     read_prints_count, read_prints_pairs, read_prints_alternation, read_prints_path, read_prints_turnover, read_prints_top_size,
     read_prints_entropy, read_prints_digits,
+    read_average_price, read_peers_ret, read_hour_shift,
 )  # fmt: skip
 _OPS: Final = {reader: op for op, reader in enumerate(READERS)}
 
@@ -183,6 +187,19 @@ def _high_buys(layout: Layout, leaf: Leaf) -> Code:
     return Code(read_floored, a=offset + HIGH, b=offset + MEDIAN)
 
 
+def _trades_of_a_bin(part: int) -> Encode:
+    return lambda layout, leaf: Code(read_slot, a=layout.baseline("trades", int(leaf.arguments[0])).offset + part)
+
+
+def _usual_depth(part: int) -> Encode:
+    return lambda layout, leaf: Code(read_slot, a=layout.usual_depth(leaf).offset + part)
+
+
+def _ewma_price(layout: Layout, leaf: Leaf) -> Code:
+    number = layout.average(leaf)
+    return Code(read_ewma_price) if number < 0 else Code(read_average_price, a=number)
+
+
 def _depth(_layout: Layout, leaf: Leaf) -> Code:
     return Code(read_depth, b=_SIDES[str(leaf.arguments[1])], floats=(float(leaf.arguments[0]),))
 
@@ -190,6 +207,10 @@ def _depth(_layout: Layout, leaf: Leaf) -> Code:
 def _slippage(_layout: Layout, leaf: Leaf) -> Code:
     usd, side = leaf.arguments
     return Code(read_slippage, b=-1 if side == "buy" else 1, floats=(float(usd),))
+
+
+def _peers_ret(layout: Layout, leaf: Leaf) -> Code:
+    return Code(read_peers_ret, _window(layout, leaf), a=int(leaf.arguments[1]))
 
 
 def _divergence(_layout: Layout, leaf: Leaf) -> Code:
@@ -208,7 +229,7 @@ def _lag(_layout: Layout, leaf: Leaf) -> Code:
 
 TABLE: Final[dict[str, Encode]] = {
     "price": _plain(read_price),
-    "ewma_price": _plain(read_ewma_price),
+    "ewma_price": _ewma_price,
     "open_price": _windowed(read_before, s.PRICE),
     "high": _windowed(read_high),
     "low": _windowed(read_low),
@@ -233,6 +254,8 @@ TABLE: Final[dict[str, Encode]] = {
     "swept": _sided(s.SWEPT_BUY, s.SWEPT_SELL),
     "high_buys": _high_buys,
     "high_rush": _answer("high_rush", HIGH),
+    "low_trades": _trades_of_a_bin(LOW),
+    "median_trades": _trades_of_a_bin(MIDDLE),
     "minute_median": _answer("minute", MEDIAN),
     "minute_mean": _answer("minute", MEAN),
     "minute_sd": _answer("minute", SD),
@@ -242,6 +265,9 @@ TABLE: Final[dict[str, Encode]] = {
     "open_mid": _windowed(read_before, s.MID, _BOOK),
     "spread": _plain(read_spread),
     "depth": _depth,
+    "depth_median": _usual_depth(MIDDLE),
+    "depth_low": _usual_depth(LOW),
+    "high_churn": _answer("high_churn", HIGH),
     "level_churn": _total(s.CHURN, _BOOK),
     "removed_unfilled": _sided(s.REMOVED_BID, s.REMOVED_ASK, _BOOK),
     "book_messages": _total(s.MESSAGES, _BOOK),
@@ -257,6 +283,8 @@ TABLE: Final[dict[str, Encode]] = {
     "crossings": _total(s.CROSSINGS, _BOOK),
     "inside_volume": _total(s.INSIDE_VOLUME),
     "divergence": _divergence,
+    "peers_ret": _peers_ret,
+    "hour_shift": lambda layout, leaf: Code(read_hour_shift, a=layout.curve(int(leaf.arguments[0]))),
     "tick": _plain(read_tick),
     "beta": _plain(read_beta),
     "corr": _plain(read_corr),
@@ -302,6 +330,8 @@ def read_leaf(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers,
         value = _read_window(X, I, x, i, p, q, at, received)
     elif op < _COUNT:
         value = _read_book(X, I, x, i, p, q, at, received)
+    elif op >= _AVERAGE_PRICE:
+        value = _read_more(X, I, x, i, p, q, at, received)
     else:
         value = _read_prints(X, I, x, i, p, q, at, received)
     return value
@@ -388,4 +418,15 @@ def _read_prints(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
         value = read_prints_digits(X, I, x, i, p, q, at, received)
     else:
         value = read_prints_entropy(X, I, x, i, p, q, at, received)
+    return value
+
+
+def _read_more(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    op = p[at]
+    if op == _AVERAGE_PRICE:
+        value = read_average_price(X, I, x, i, p, q, at, received)
+    elif op == _HOUR_SHIFT:
+        value = read_hour_shift(X, I, x, i, p, q, at, received)
+    else:
+        value = read_peers_ret(X, I, x, i, p, q, at, received)
     return value

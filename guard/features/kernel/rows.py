@@ -270,7 +270,7 @@ class PlainRows:
 
     def take(self, row: int, at: int) -> None:
         """Move a market's time forward."""
-        take(self.X[row], self.I[row], self._p, self._q, at)
+        take(self.X, self.I, self.X[row], self.I[row], self._p, self._q, at)
 
     def read(self, row: int, received: int) -> list[float]:
         """Return the values of all leaves."""

@@ -22,6 +22,7 @@ from guard.features.kernel.sizes import (
     FILLS_CAP,
     FILLS_PARTS,
     FLOW_SIZE,
+    HOURS_SIZE,
     PENDING_CAP,
     PENDING_PARTS,
     PRINTS_CAP,
@@ -57,6 +58,8 @@ def _blocks(layout: Layout) -> Iterator[_Block]:
     yield _Block("removals", layout.pending, PENDING_CAP * PENDING_PARTS, (s.PENDING_HEAD, s.PENDING_COUNT))
     yield _Block("fills", layout.fills, FILLS_CAP * FILLS_PARTS, (s.FILLS_HEAD,))
     prints = PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS
+    for curve in layout.curves:
+        yield _Block(f"hours:{curve.us}", curve.offset, HOURS_SIZE, ())
     yield _Block("prints", layout.prints, prints, (s.PRINTS_TAIL, s.PRINTS_COUNT))
     yield _Block("bars", layout.bars, BARS_SIZE, ())
     yield _Block("flow", layout.flow, FLOW_SIZE, ())
@@ -73,6 +76,8 @@ def packed(layout: Layout, x: list[float], i: list[int]) -> dict[str, bytes]:
         parts[f"baseline:{item.kind}:{item.key}"] = _bytes(
             x[item.offset : item.offset + BASELINE_SIZE], i[item.slot : item.slot + 1]
         )
+    for average in layout.averages:
+        parts[f"average:{average.us}"] = _bytes([x[average.slot]], [i[average.began]])
     for block in _blocks(layout):
         if block.offset >= 0:
             parts[block.name] = _bytes(x[block.offset : block.offset + block.length], [])
@@ -92,6 +97,10 @@ def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], l
     for ring in layout.rings:
         _take_ring(ring, parts.get(_name(ring)), x, i)
     _take_baselines(layout, parts, x, i)
+    for average in layout.averages:
+        part = parts.get(f"average:{average.us}")
+        if part is not None:
+            (x[average.slot],), (i[average.began],) = _numbers(part, 1, 1)
     for block in _blocks(layout):
         part = parts.get(block.name)
         if part is None or block.offset < 0:

@@ -26,3 +26,5 @@ BASELINE_ANSWERS: Final = 6
 BASELINE_HEAD: Final = 16
 BASELINE_BUCKETS: Final = 128
 BASELINE_SIZE: Final = BASELINE_HEAD + BASELINE_BUCKETS
+# 24 hours of six numbers each, the open hour, and the level of the day.
+HOURS_SIZE: Final = 148

@@ -191,6 +191,16 @@ P_FLOW: Final = 12
 P_EVENTS: Final = 13
 P_DIGITS: Final = 14
 P_TAIL: Final = 15
+# Baselines of depth: records of `DEPTH_STRIDE` in the plan.
+P_DEPTHS: Final = 16
+P_DEPTH_COUNT: Final = 17
+# Average prices over other times than `trades.EWMA_US`: records of `AVERAGE_STRIDE` in the plan.
+P_AVERAGES: Final = 18
+P_AVERAGE_COUNT: Final = 19
+# Curves of the day: records of `HOUR_STRIDE` in the plan; where i says which row holds the exchange's curves.
+P_HOURS: Final = 20
+P_HOUR_COUNT: Final = 21
+P_HOME: Final = 22
 PLAN_HEAD: Final = 24
 # One clock in the plan: all rings of one width. `R_GROUPS` to `R_GROUPS_END`: the records of its rings in the plan; `R_HAS_RANGE`
 # whether one holds highs and lows.
@@ -221,8 +231,8 @@ W_SINCE: Final = 5
 W_BACK: Final = 6
 W_COUNT: Final = 7
 WINDOW_SIZE: Final = 8
-# One baseline in the plan.
-BASELINE_STRIDE: Final = 8
+# One baseline in the plan; `B_ASKS`: which answers a leaf may read, as bits.
+BASELINE_STRIDE: Final = 9
 B_SOURCE: Final = 0
 B_BIN_US: Final = 1
 B_DECAY_US: Final = 2
@@ -231,6 +241,27 @@ B_OFFSET: Final = 4
 B_SLOT: Final = 5
 B_SINCE: Final = 6
 B_TABLE: Final = 7
+B_ASKS: Final = 8
+# Sources that are no total: they are sampled.
+SPREAD: Final = -1
+DEPTH: Final = -2
+# Mean and deviation; quantiles that count zeros.
+MOMENTS: Final = 1
+LOWS: Final = 2
+# One baseline of depth: its record in the plan, the place of its band in the plan's floats, 1 bids, -1 asks, 0 both.
+DEPTH_STRIDE: Final = 3
+D_BASELINE: Final = 0
+D_BAND: Final = 1
+D_SIDE: Final = 2
+# One average price: its time in us, where it stands in x, and where i says since when.
+AVERAGE_STRIDE: Final = 3
+A_US: Final = 0
+A_FLOAT: Final = 1
+A_BEGAN: Final = 2
+# One curve of the day: where its block begins in x, and the record of the baseline of its minutes.
+HOUR_STRIDE: Final = 2
+H_OFFSET: Final = 0
+H_BASELINE: Final = 1
 # One leaf in the plan; its window record begins at L_WINDOW.
 LEAF_STRIDE: Final = 15
 L_OP: Final = 0

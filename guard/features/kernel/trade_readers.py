@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
 from guard.features.kernel.reading import known_edge, unbroken_edge
-from guard.features.kernel.trades import EWMA_US, average_price
+from guard.features.kernel.trades import EWMA_US, average_price, faded
 from guard.features.kernel.windows import window_high, window_low
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["read_buy_share", "read_ewma_price", "read_floored", "read_high", "read_low", "read_price"]
+__all__ = ["read_average_price", "read_buy_share", "read_ewma_price", "read_floored", "read_high", "read_low", "read_price"]
 
 _UNSURE_MAX: Final = 0.2
 _MEDIANS_MIN: Final = 20.0
@@ -40,6 +40,19 @@ def read_ewma_price(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Int
     if i[s.TRADES_SINCE] == s.NEVER or now - i[s.EWMA_BEGAN] < EWMA_US:
         return s.NAN
     return average_price(x, i, now)
+
+
+def read_average_price(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int
+) -> float:  # fmt: skip
+    """Read the average price whose record in the plan is number `a`."""
+    now = i[s.AT]
+    record = p[s.P_AVERAGES] + p[at + s.L_A] * s.AVERAGE_STRIDE
+    us = p[record + s.A_US]
+    # After a hole all averages begin anew with the next trade.
+    if i[s.TRADES_SINCE] == s.NEVER or i[s.EWMA_BEGAN] == s.NEVER or now - i[p[record + s.A_BEGAN]] < us:
+        return s.NAN
+    return faded(x, i, us, p[record + s.A_FLOAT], now)
 
 
 def read_floored(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:

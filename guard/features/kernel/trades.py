@@ -10,7 +10,7 @@ from guard.features.kernel import slots as s
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["EWMA_US", "average", "average_price", "past_sweep", "trade"]
+__all__ = ["EWMA_US", "average", "average_each", "average_price", "faded", "past_sweep", "trade"]
 
 EWMA_US: Final = 600_000_000
 _JUMP: Final = 0.002
@@ -145,3 +145,26 @@ def average_price(x: Floats, i: Integers, at: int) -> float:
     if held <= 0:
         return x[s.EWMA]
     return x[s.EWMA] + (x[s.EWMA_PRICE] - x[s.EWMA]) * (1.0 - exp(-held / EWMA_US))
+
+
+def average_each(x: Floats, i: Integers, p: Integers, at: int, price: float) -> None:
+    """Move the averages over other times to `at`, as `average` does with its own, which must come after."""
+    begins = i[s.EWMA_BEGAN] == s.NEVER
+    if not begins and at < i[s.EWMA_AT]:
+        return
+    first = p[s.P_AVERAGES]
+    for a in range(first, first + p[s.P_AVERAGE_COUNT] * s.AVERAGE_STRIDE, s.AVERAGE_STRIDE):
+        slot = p[a + s.A_FLOAT]
+        if begins or i[p[a + s.A_BEGAN]] == s.NEVER:
+            i[p[a + s.A_BEGAN]] = at
+            x[slot] = price
+        else:
+            x[slot] = faded(x, i, p[a + s.A_US], slot, at)
+
+
+def faded(x: Floats, i: Integers, us: int, slot: int, at: int) -> float:
+    """Return the average over `us` that stands in `slot` as of `at`, the last price having held since it came."""
+    held = at - i[s.EWMA_AT]
+    if held <= 0:
+        return x[slot]
+    return x[slot] + (x[s.EWMA_PRICE] - x[slot]) * (1.0 - exp(-held / us))

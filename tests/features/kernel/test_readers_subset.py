@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,12 +26,14 @@ if TYPE_CHECKING:
 SECOND = 1_000_000
 NOW = 1_600_000_000 * SECOND
 MODULES = (
-    "windows", "baselines", "trades", "digits", "prints", "book", "reading", "trade_readers", "book_readers",
-    "market_readers", "readers",
+    "windows", "baselines", "trades", "digits", "prints", "book", "reading", "depths", "hours", "trade_readers", "book_readers",
+    "peer_readers", "market_readers", "readers",
 )  # fmt: skip
 
 
 def values(argument: Argument) -> list[float | int | str]:
+    if argument.name == "tau":
+        return [60 * SECOND, 600 * SECOND]
     if argument.type is Type.DURATION:
         return [60 * SECOND, 1_800 * SECOND] if argument.bounds else [21_600 * SECOND]
     return list(argument.choices) if argument.choices else [0.01]
@@ -71,6 +72,7 @@ class Markets:
         for slot in (s.TRADES_SINCE, s.BOOK_SINCE, s.EWMA_BEGAN):
             if dice.random() < 0.1:
                 i[slot] = s.NEVER
+        i[s.STREAMS] = 7
         for slot in (s.BOOK_RECEIVED, s.TRADE_RECEIVED):
             i[slot] = NOW + int(dice.integers(-2, 2)) * SECOND if dice.random() < 0.9 else -1
         i[s.BIDS], i[s.ASKS] = int(dice.integers(0, 128)), int(dice.integers(0, 128))
@@ -164,32 +166,42 @@ def test_totals_written_out_equal_the_difference_at_the_edge_where_the_window_is
     assert len(seen) == 8
 
 
+def moved(own: float, others: list[float], books: int) -> float:
+    """Return how far most others are away, all on one side: the best that any majority of them agrees on."""
+    most = books // 2 + 1
+    if books < 2 or len(others) < most:
+        return s.NAN
+    ordered = sorted(others)
+    if ordered[most - 1] < own:
+        return own / ordered[most - 1] - 1.0
+    return own / max(own, ordered[-most]) - 1.0
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 64])
-def test_divergence_is_the_distance_from_the_median_of_the_known_fresh_mids(count: int) -> None:
+def test_divergence_is_the_distance_that_most_others_keep_on_one_side(count: int) -> None:
     for seed in range(10):
         at = Markets(seed, [Leaf("divergence", (SECOND,))], count)
         for row, (x, i) in enumerate(zip(at.X, at.I, strict=True)):
             # Few different prices: ties are common.
             x[s.MID] = float(at.dice.integers(1, 6)) if at.dice.random() < 0.9 else s.NAN
             i[s.BOOK_OK] = int(row > count // 2 or at.dice.random() < 0.8)
-        mids = [
-            x[s.MID] for x, i in zip(at.X, at.I, strict=True)
-            if i[s.BOOK_OK] and x[s.MID] == x[s.MID] and NOW - i[s.BOOK_RECEIVED] <= SECOND
-        ]  # fmt: skip
+            i[s.STREAMS] = 7 if at.dice.random() < 0.8 or x[s.MID] == x[s.MID] else 5
+        mids = [x[s.MID] if i[s.BOOK_OK] and NOW - i[s.BOOK_RECEIVED] <= SECOND else s.NAN for x, i in zip(at.X, at.I, strict=True)]
         place = at.p[s.P_LEAVES]
-        for x, i in zip(at.X, at.I, strict=True):
-            is_known = i[s.BOOK_OK] and x[s.MID] == x[s.MID] and NOW - i[s.BOOK_RECEIVED] <= SECOND and len(mids) >= 3
-            wanted = x[s.MID] / median(mids) - 1.0 if is_known else s.NAN
+        for row, (x, i) in enumerate(zip(at.X, at.I, strict=True)):
+            books = sum(each[s.STREAMS] == 7 for each in at.I) - (i[s.STREAMS] == 7)
+            known = [mid for other, mid in enumerate(mids) if other != row and not math.isnan(mid)]
+            wanted = moved(mids[row], known, books) if mids[row] == mids[row] else s.NAN
             assert same(READERS[at.p[place]](at.X, at.I, x, i, at.p, at.q, place, NOW), wanted)
 
 
 def test_divergence_looks_at_63_other_markets_at_most() -> None:
     at = Markets(1, [Leaf("divergence", (SECOND,))], 100)
     for row, (x, i) in enumerate(zip(at.X, at.I, strict=True)):
-        i[s.BOOK_OK], i[s.BOOK_RECEIVED], x[s.MID] = 1, NOW, 100.0 + row
+        i[s.BOOK_OK], i[s.BOOK_RECEIVED], i[s.STREAMS], x[s.MID] = 1, NOW, 7, 100.0 + row
     place = at.p[s.P_LEAVES]
     found = READERS[at.p[place]](at.X, at.I, at.X[0], at.I[0], at.p, at.q, place, NOW)
-    assert found == 100.0 / median(100.0 + row for row in range(64)) - 1.0
+    assert found == moved(100.0, [100.0 + row for row in range(1, 64)], 63)
 
 
 def test_no_reader_divides_by_zero() -> None:

@@ -51,7 +51,7 @@ def _jitted() -> dict[str, Any]:
     return {name: twins[function] for name, function in _plain().items()}
 
 
-def _plan() -> SimpleNamespace:
+def _plan() -> SimpleNamespace:  # noqa: PLR0915 - a plan has many parts
     """Write a plan by hand: three rings, three windows, four baselines, removals and prints."""
     floats, integers = s.FLOATS, s.INTEGERS
     groups = ((GROUPS["range"], GROUPS["trades"]), (GROUPS["range"], GROUPS["book"]), (GROUPS["range"],))
@@ -72,11 +72,11 @@ def _plan() -> SimpleNamespace:
             integers += 1
     edges = [2.0 ** ((step - s.BUCKET_BASE) / 8) for step in range(s.BUCKET_COUNT)]
     items: list[int] = []
-    for source, bin_us, since in (
-        (s.TURNOVER, 60 * SECOND, s.TRADES_SINCE), (s.BUY_TURNOVER, 5 * SECOND, s.TRADES_SINCE),
-        (s.RUSH_BUY_LEVELS, 5 * SECOND, s.TRADES_SINCE), (-1, SECOND, s.BOOK_SINCE),
+    for source, bin_us, since, asks in (
+        (s.TURNOVER, 60 * SECOND, s.TRADES_SINCE, s.MOMENTS), (s.BUY_TURNOVER, 5 * SECOND, s.TRADES_SINCE, 0),
+        (s.RUSH_BUY_LEVELS, 5 * SECOND, s.TRADES_SINCE, s.LOWS), (s.SPREAD, SECOND, s.BOOK_SINCE, s.MOMENTS),
     ):  # fmt: skip
-        items += [source, bin_us, 3600 * SECOND, 4, floats, integers, since, 0]
+        items += [source, bin_us, 3600 * SECOND, 4, floats, integers, since, 0, asks]
         floats += sizes.BASELINE_SIZE
         integers += 1
     parts = []
@@ -93,6 +93,10 @@ def _plan() -> SimpleNamespace:
     p[s.P_BASELINES], p[s.P_BASELINE_COUNT] = len(p), 4
     p += items
     p[s.P_PENDING], p[s.P_FILLS], p[s.P_PRINTS], p[s.P_BARS], p[s.P_DIGITS], p[s.P_TAIL] = parts
+    p[s.P_AVERAGES], p[s.P_AVERAGE_COUNT] = len(p), 2
+    p += [60 * SECOND, floats, integers, 3600 * SECOND, floats + 1, integers + 1]
+    floats += 2
+    integers += 2
     marks = []
     for us, window in ((5 * SECOND, found[0]), (90 * SECOND, found[1]), (600 * SECOND, found[2])):
         marks.append(len(p))
@@ -111,10 +115,11 @@ def _plan() -> SimpleNamespace:
         i[clock[s.R_SLOT]] = -1
     for at in range(s.G_SINCE, len(rings), s.GROUP_STRIDE):
         i[rings[at]] = s.NEVER
-    for at in range(0, len(items), 8):
-        i[items[at + 5]] = -1
-        x[items[at + 4]] = 1.0
-    return SimpleNamespace(x=x, i=i, p=p, q=edges, windows=marks, offsets=items[4::8])
+    for at in range(0, len(items), s.BASELINE_STRIDE):
+        i[items[at + s.B_SLOT]] = -1
+        x[items[at + s.B_OFFSET]] = 1.0
+    i[-2:] = s.NEVER, s.NEVER
+    return SimpleNamespace(x=x, i=i, p=p, q=edges, windows=marks, offsets=items[s.B_OFFSET :: s.BASELINE_STRIDE])
 
 
 class Twins:
@@ -182,6 +187,7 @@ def _trade(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401 - nump
     stamp = i[s.AT] - int(rng.choice([0, 0, 0, 100_000, 2_000_000]))
     amount = float(rng.choice([0.5, 1.0, 0.001, float(rng.lognormal(0, 3)), 1e12], p=[0.3, 0.3, 0.1, 0.29, 0.01]))
     side = int(rng.choice([1, -1, 0]))
+    twins.call("trades.average_each", "xip", i[s.AT], price)
     taken = int(twins.call("trades.trade", "xi", stamp, price, amount, side, int(rng.choice([0, 8]))))
     twins.put("i", s.TRADE_AT, max(i[s.TRADE_AT], stamp))
     twins.call("reference.compare", "xi", float(rng.lognormal(4, 0.01)))
@@ -233,6 +239,7 @@ def _read(twins: Twins) -> None:
         twins.call(f"digits.{name}", "xi", twins.p[s.P_DIGITS])
     twins.call("digits.hill", "xi", twins.p[s.P_TAIL])
     twins.call("trades.average_price", "xi", twins.i[s.AT] + 5)
+    twins.call("trades.faded", "xi", 60 * SECOND, twins.p[twins.p[s.P_AVERAGES] + s.A_FLOAT], twins.i[s.AT] + 5)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -245,7 +252,9 @@ def test_jitted_functions_give_the_bits_of_the_plain_ones(seed: int) -> None:
         source = int(rng.choice([s.TURNOVER, s.BUY_TURNOVER, s.RUSH_BUY_LEVELS]))
         swept = twins.call("trades.past_sweep", "xi", at, float(rng.choice([99.0, 100.0])), int(rng.choice([1, -1])))
         twins.call("baselines.past", "xpq", at, source, float(rng.lognormal(0, 2)) * int(swept))
-        twins.call("trades.average", "xi", at, float(rng.lognormal(4, 0.1)))
+        price = float(rng.lognormal(4, 0.1))
+        twins.call("trades.average_each", "xip", at, price)
+        twins.call("trades.average", "xi", at, price)
     twins.call("baselines.end_past", "xpq")
     at = START
     price = 100.0

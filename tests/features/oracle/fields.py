@@ -11,7 +11,8 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, exact, near, rounded
-from features.oracle.market import DAY, SECOND, USUAL_SPREAD, histogram_key
+from features.oracle.hours import DAYS_HALF
+from features.oracle.market import DAY, SECOND, histogram_key
 from features.oracle.streams import FULL_US, left_edge, width_of
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["BETA_DECAY", "FIELD_ORACLES", "Moment", "Reader", "minute_returns", "neighbours", "prints_reader", "total"]
 
 EWMA_US = 600 * SECOND
+# The markets of the exchange whose curve of the day is shared.
+EXCHANGE = ("sim:X/USDT", "sim:BTC/USDT")
 AHEAD_US = 2 * SECOND
 PRINTS_MAX = 500
 SIZE_BUCKETS = 1_021
-ROUNDING = Fraction(1, 10**12)
 BETA_DECAY = 1 - 1 / 1440
 BETA_PRIOR = 60 * 1e-6
 
@@ -115,19 +117,19 @@ def _extreme(choose: Callable[..., Fraction]) -> Reader:
     return read
 
 
-def _average(market: Market, at_us: int) -> float | None:
-    """Weigh each price of 600 s by how long it held."""
-    if market.trades.since is None or not market.held or at_us - market.held[0][0] < EWMA_US:
+def _average(market: Market, at_us: int, tau_us: int = EWMA_US) -> float | None:
+    """Weigh each price by how long it held, and by its age."""
+    if market.trades.since is None or not market.held or at_us - market.held[0][0] < tau_us:
         return None
     ends = [start for start, _ in market.held[1:]] + [at_us]
-    parts = [float(market.held[0][1]) * math.exp(-(at_us - market.held[0][0]) / EWMA_US)]
+    parts = [float(market.held[0][1]) * math.exp(-(at_us - market.held[0][0]) / tau_us)]
     for (start, price), end in zip(market.held, ends, strict=True):
-        parts.append(float(price) * math.exp(-(at_us - end) / EWMA_US) * -math.expm1(-(end - start) / EWMA_US))
+        parts.append(float(price) * math.exp(-(at_us - end) / tau_us) * -math.expm1(-(end - start) / tau_us))
     return math.fsum(parts)
 
 
-def _ewma_price(moment: Moment, _leaf: Leaf) -> Answer | None:
-    average = _average(moment.market, moment.market.at_us)
+def _ewma_price(moment: Moment, leaf: Leaf) -> Answer | None:
+    average = _average(moment.market, moment.market.at_us, int(leaf.arguments[0]))
     return None if average is None else near(average, share=1e-12)
 
 
@@ -184,12 +186,20 @@ def _high_buys(moment: Moment, leaf: Leaf) -> Answer | None:
     return Answer(max(high.low, 20 * middle.low, floor), max(high.high, 20 * middle.high, floor), is_sure)
 
 
+def _hour_shift(moment: Moment, leaf: Leaf) -> Answer | None:
+    """Return what the market's own hours say: the exchange's curve is known from 17 market-days on, which no story lasts."""
+    market, baseline = moment.market, int(leaf.arguments[0])
+    median = market.histograms["minute", baseline].median()
+    if median is None:
+        return None
+    hours = market.hours[baseline]
+    assert all(len(days) * len(EXCHANGE) < DAYS_HALF for days in hours.days.values())
+    found = hours.shift(market.at_us // (3_600 * SECOND) % 24)
+    return found._replace(is_sure=found.is_sure and median.is_sure)
+
+
 def _tick(moment: Moment, _leaf: Leaf) -> Answer | None:
-    told = moment.market.facts.tick
-    if told is not None:
-        return exact(told)
-    steps = [abs(after.price - before.price) for before, after in pairwise(moment.market.prints) if not after.is_torn]
-    return exact(min((step for step in steps if step), default=None))
+    return exact(moment.market.tick)
 
 
 def _beta(moment: Moment, _leaf: Leaf) -> Answer | None:
@@ -310,19 +320,8 @@ def _open_mid(moment: Moment, leaf: Leaf) -> Answer | None:
 
 
 def _depth(moment: Moment, leaf: Leaf) -> Answer | None:
-    market, (band, side) = moment.market, leaf.arguments
-    spread, mid = market.book.spread, market.book.mid
-    if spread is None or mid is None:
-        return None
-    middle = market.histograms[USUAL_SPREAD].median()
-    widths = [spread] if middle is None or not middle.is_sure else []
-    widths += [Fraction(middle.low), Fraction(middle.high)] if middle is not None else []
-    tick = _tick(moment, leaf)
-    least = 0 if tick is None else 5 * Fraction(tick.low) / mid
-    sides = {"bid": (1,), "ask": (-1,), "both": (1, -1)}[str(side)]
-    reaches = [max(Fraction(band), 2 * width, least) * (1 + part) for width in widths for part in (-ROUNDING, ROUNDING)]
-    found = [sum(market.book.depth(one, reach) for one in sides) for reach in reaches]
-    return Answer(min(found), max(found))
+    band, side = leaf.arguments
+    return moment.market.resting(str(side), float(band))
 
 
 def _crossed(moment: Moment, _leaf: Leaf) -> Answer | None:
@@ -330,17 +329,33 @@ def _crossed(moment: Moment, _leaf: Leaf) -> Answer | None:
     return exact(int(book.is_crossed)) if book.is_whole else None
 
 
+def _fresh_mid(moment: Moment, market: Market, fresh_us: int) -> Fraction | None:
+    return market.book.mid if moment.received_us - market.received["book"] <= fresh_us else None
+
+
 def _divergence(moment: Moment, leaf: Leaf) -> Answer | None:
-    fresh = int(leaf.arguments[0])
-    known = [
-        market.book.mid
-        for market in (moment.market, *moment.peers)
-        if market.book.mid is not None and moment.received_us - market.received["book"] <= fresh
-    ]
-    own = moment.market
-    if own.book.mid is None or moment.received_us - own.received["book"] > fresh or len(known) < 3:
+    """Return the distance that a majority of the others keeps on one side; who is silent is in no majority."""
+    own = _fresh_mid(moment, moment.market, int(leaf.arguments[0]))
+    others = [_fresh_mid(moment, market, int(leaf.arguments[0])) for market in moment.peers]
+    most = len(others) // 2 + 1
+    known = sorted(mid for mid in others if mid is not None)
+    if own is None or len(others) < 2 or len(known) < most:
         return None
-    return near(own.book.mid / median(known) - 1, distance=1e-12)
+    lowest, highest = known[most - 1], known[-most]
+    return near(own / (lowest if lowest < own else max(own, highest)) - 1, distance=1e-12)
+
+
+def _peers_ret(moment: Moment, leaf: Leaf) -> Answer | None:
+    window, fresh = map(int, leaf.arguments)
+    at_us, found = moment.market.at_us, []
+    for market in moment.peers:
+        mid, since = _fresh_mid(moment, market, fresh), market.books.since
+        if mid is None or since is None or at_us - max(since, market.watched_us) < window:
+            continue
+        before = market.log("mid").before(left_edge(at_us, window))
+        if before and not math.isnan(before) and not market.books.keeps_hole(at_us, window):
+            found.append(mid / before - 1)
+    return near(median(found), distance=1e-12) if len(found) >= 2 else None
 
 
 def _age(moment: Moment, leaf: Leaf) -> Answer | None:
@@ -371,9 +386,12 @@ FIELD_ORACLES: dict[str, Reader] = {
     "rush_seconds": total("rush_seconds_buy", "rush_seconds_sell"),
     "high_buys": _high_buys,
     "high_rush": _histogram("high"),
+    "low_trades": _histogram("low"),
+    "median_trades": _histogram("middle"),
     "minute_median": _histogram("median"),
     "minute_mean": _histogram("mean"),
     "minute_sd": _histogram("deviation"),
+    "hour_shift": _hour_shift,
     "tick": _tick,
     "beta": _beta,
     "reference_ret": _reference_ret,
@@ -394,6 +412,9 @@ FIELD_ORACLES: dict[str, Reader] = {
     "level_churn": total("level_churn", stream="books"),
     "removed_unfilled": total("removed_bid", "removed_ask", stream="books"),
     "high_removed": _histogram("high"),
+    "high_churn": _histogram("high"),
+    "depth_median": _histogram("middle"),
+    "depth_low": _histogram("low"),
     "spread_median": _histogram("median"),
     "spread_mean": _histogram("mean"),
     "spread_sd": _histogram("deviation"),
@@ -402,6 +423,7 @@ FIELD_ORACLES: dict[str, Reader] = {
     "crossings": total("crossings", stream="books"),
     "inside_volume": total("inside_volume"),
     "divergence": _divergence,
+    "peers_ret": _peers_ret,
     "age": _age,
     "gaps": _gaps,
     "usd_rate": lambda moment, _leaf: exact(moment.market.usd_rate),

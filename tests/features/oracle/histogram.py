@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from features.oracle.answers import Answer, Number
 
-__all__ = ["Histogram", "Observation"]
+__all__ = ["Between", "Histogram", "Observation"]
 
 # A run of equal observations is weighed by an integral: half a bin's fading off, at most .15 %. Twice that is allowed.
 WEIGHT_SHARE = 0.003
 STALE_SHARE = 0.0101
 TAIL = 0.001
 TAIL_MIN = 8.0
+LOW = 0.9
 BINS_MIN = 80.0
 NON_EMPTY_MIN = 30.0
 
@@ -72,6 +73,23 @@ class Histogram:
             spans.append(_unless(total, BINS_MIN, *self._reached(rows, max(TAIL * total, TAIL_MIN))))
         return _joined([span and Answer(span.low, span.high * self.width, span.is_sure) for span in spans])
 
+    def low(self) -> Answer | None:
+        """Return the greatest value that 90 % reach, zeros among them; known from 80 observations."""
+        return self._held(LOW, BINS_MIN, 1 / self.width, 1.0)
+
+    def middle(self) -> Answer | None:
+        """Return the greatest value that half of all reach, zeros among them; known from 30 observations."""
+        half = math.sqrt(self.width)
+        return self._held(0.5, NON_EMPTY_MIN, 1 / half, half)
+
+    def _held(self, share: float, least: float, below: float, above: float) -> Answer | None:
+        spans = []
+        for rows in self.moments():
+            total = sum(weight for _, weight in rows)
+            low, high = self._reached(rows, share * total)
+            spans.append(_unless(total, least, low * below, high * above))
+        return _joined(spans)
+
     def median(self) -> Answer | None:
         """Return the median of what was not 0; known from 30 such observations."""
         return _joined([self._median(rows) for rows in self.moments()])
@@ -120,6 +138,25 @@ class Histogram:
                 low = value
                 break
         return low, high
+
+
+class Between:
+    """A histogram of values that are known to lie between two others: quantiles lie between those of these."""
+
+    def __init__(self, step: float, per_octave: int) -> None:
+        self.lower, self.upper = Histogram(step, per_octave), Histogram(step, per_octave)
+
+    def observe(self, value: Answer, count: float) -> None:
+        self.lower.observe(value.low, count)
+        self.upper.observe(value.high, count)
+
+    def low(self) -> Answer | None:
+        """Return the greatest value that 90 % reach; known from 80 observations."""
+        return _joined([self.lower.low(), self.upper.low()])
+
+    def middle(self) -> Answer | None:
+        """Return the greatest value that half reach; known from 30 observations."""
+        return _joined([self.lower.middle(), self.upper.middle()])
 
 
 def _unless(count: float, least: float, low: float, high: float) -> Answer | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from features.oracle.answers import Answer
 from features.oracle.book import HOLD_US, TIMEOUT_US, Book, Removal
-from features.oracle.histogram import Histogram
+from features.oracle.histogram import Between, Histogram
+from features.oracle.hours import Hours
 from features.oracle.streams import SECOND, Log, Stream
 
 from guard.model import Channel, Flag, Kind, Status
@@ -35,8 +38,20 @@ SOURCES = {
     "high_rush_sell": "rush_sell",
     "high_removed_bid": "removed_bid",
     "high_removed_ask": "removed_ask",
+    "high_churn": "level_churn",
+    "trades": "trades",
     "minute": "turnover",
 }
+KINDS = {
+    "high_buys": "high_buys",
+    "high_churn": "high_churn",
+    "low_trades": "trades",
+    "median_trades": "trades",
+    "hour_shift": "minute",
+}
+BOOK_KINDS = ("high_removed", "high_churn")
+SIDES = {"bid": (1,), "ask": (-1,), "both": (1, -1)}
+ROUNDING = Fraction(1, 10**12)
 ENDS = (Status.LOST, Status.STALLED, Status.MAINTENANCE)
 
 
@@ -55,8 +70,10 @@ class Print(NamedTuple):
 def histogram_key(leaf: Leaf) -> tuple[str, int] | None:
     """Return the baseline that a leaf reads: its kind and duration."""
     name, arguments = leaf
-    if name == "high_buys":
-        return name, int(arguments[0])
+    if name in KINDS:
+        return KINDS[name], int(arguments[0])
+    if name in ("depth_median", "depth_low"):
+        return f"depth {arguments[1]} {arguments[0]}", int(arguments[2])
     if name in ("high_rush", "high_removed"):
         return f"{name}_{arguments[1]}", int(arguments[0])
     if name in ("minute_median", "minute_mean", "minute_sd"):
@@ -91,6 +108,7 @@ class Market:
         self._newest_us = 0
         self._quote: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
         self._sampled_s = 0
+        self._sampled_depth_s: int | None = None
         self._sweeps: dict[tuple[str, int], tuple[int, Fraction]] = {}
         self._orders: dict[int, tuple[int, bool]] = {}
         self._seconds: dict[int, int] = {}
@@ -98,8 +116,9 @@ class Market:
         self._open: dict[tuple[str, int], int] = {}
         leaves = list(leaves)
         keys = set(map(histogram_key, leaves)) - {None}
-        if any(leaf.field == "depth" for leaf in leaves):
+        if any(leaf.field.startswith("depth") for leaf in leaves):
             keys.add(USUAL_SPREAD)
+        self.hours = {int(leaf.arguments[0]): Hours() for leaf in leaves if leaf.field == "hour_shift"}
         self.histograms = {key: _histogram(*key) for key in sorted(keys)}
 
     def log(self, name: str) -> Log:
@@ -180,7 +199,7 @@ class Market:
             self.watched_us = at_us
         self.at_us = at_us
         for key, histogram in self.histograms.items():
-            if key[0] != "spread":
+            if not _is_sampled(key[0]):
                 self._close(key, histogram)
         self._classify()
 
@@ -189,14 +208,27 @@ class Market:
         bin_us = _bin(*key)
         now = self.at_us // bin_us
         opened = self._open.setdefault(key, now)
-        since = (self.books if key[0].startswith("high_removed") else self.trades).since
+        since = (self.books if key[0].startswith(BOOK_KINDS) else self.trades).since
         if now > opened and since is not None:
+            if key[0] == "minute" and key[1] in self.hours:
+                self._learn_hours(self.hours[key[1]], histogram, opened, now, since)
             if opened * bin_us >= since:
                 grown = self.log(SOURCES[key[0]]).between(opened * bin_us, (opened + 1) * bin_us)
                 histogram.observe(sum(grown, Fraction(0)))
             if (opened + 1) * bin_us > since:
                 histogram.observe(0, now - opened - 1)
         self._open[key] = now
+        if key[0] == "minute" and key[1] in self.hours:
+            self.hours[key[1]].pass_to(now)
+
+    def _learn_hours(self, hours: Hours, histogram: Histogram, opened: int, now: int, since: int) -> None:
+        """Tell the curve of the day the minutes that are over, with the median from before them."""
+        median = histogram.median()
+        if opened * MINUTE >= since:
+            turnover = sum(self.log("turnover").between(opened * MINUTE, (opened + 1) * MINUTE), Fraction(0))
+            hours.minute(opened, turnover, median)
+        if (opened + 1) * MINUTE > since:
+            hours.silence(opened + 1, now, median)
 
     def _classify(self) -> None:
         """Book the removals that waited long enough and that no trade explains."""
@@ -321,6 +353,8 @@ class Market:
         if row.flags & Flag.SNAPSHOT and not self.book.is_open:
             self.books.begin(self.at_us)
             self._quote = None
+        if not self.book.is_open:
+            self._sample_depths()
         rested = self._resting(row)
         removed = self.book.take(row, self.at_us)
         self._add(row, self._resting(row) - rested)
@@ -400,6 +434,38 @@ class Market:
         if self.book.is_crossed:
             self.log("crossings").add(self.at_us, 1)
 
+    def _sample_depths(self) -> None:
+        """Observe the depths that held before a message changes them, once for each second since the last one, at most 60 times."""
+        second = self.at_us // SECOND
+        lasted, self._sampled_depth_s = second - (self._sampled_depth_s or second), second
+        for key, histogram in self.histograms.items():
+            if key[0].startswith("depth") and lasted > 0:
+                _, side, band = key[0].split()
+                span = self.resting(side, float(band))
+                if span is not None:
+                    histogram.observe(span, min(lasted, SAMPLES_MAX))
+
+    @property
+    def tick(self) -> Fraction | None:
+        """The price step: as told, else the smallest seen."""
+        if self.facts.tick is not None:
+            return Fraction(self.facts.tick)
+        steps = [abs(after.price - before.price) for before, after in pairwise(self.prints) if not after.is_torn]
+        return min((step for step in steps if step), default=None)
+
+    def resting(self, side: str, band: float) -> Answer | None:
+        """Return what rests within a band of the mid, which is at least 2 usual spreads and 5 ticks."""
+        spread, mid = self.book.spread, self.book.mid
+        if spread is None or mid is None:
+            return None
+        middle = self.histograms[USUAL_SPREAD].median()
+        widths = [spread] if middle is None or not middle.is_sure else []
+        widths += [Fraction(middle.low), Fraction(middle.high)] if middle is not None else []
+        least = 5 * (self.tick or Fraction(0)) / mid
+        reaches = [max(Fraction(band), 2 * width, least) * (1 + part) for width in widths for part in (-ROUNDING, ROUNDING)]
+        found = [sum(self.book.depth(one, reach) for one in SIDES[side]) for reach in reaches]
+        return Answer(min(found), max(found))
+
     def _sample(self) -> None:
         """Observe the spread that held, once for each second since the last message, at most 60 times."""
         second = self.at_us // SECOND
@@ -417,10 +483,15 @@ def _known(value: float | None) -> Fraction | None:
 
 
 def _bin(kind: str, key_us: int) -> int:
-    return SECOND if kind == "spread" else MINUTE if kind == "minute" else key_us
+    return SECOND if _is_sampled(kind) else MINUTE if kind == "minute" else key_us
 
 
-def _histogram(kind: str, key_us: int) -> Histogram:
+def _is_sampled(kind: str) -> bool:
+    return kind.startswith(("spread", "depth"))
+
+
+def _histogram(kind: str, key_us: int) -> Histogram | Between:
     bin_us = _bin(kind, key_us)
-    decay_us = key_us if kind in ("minute", "spread") else max(2 * DAY, 1024 * bin_us)
-    return Histogram(bin_us / decay_us, 8 if kind == "spread" else 4)
+    decay_us = key_us if _is_sampled(kind) or kind == "minute" else max(2 * DAY, 1024 * bin_us)
+    kept = Between if kind.startswith("depth") else Histogram
+    return kept(bin_us / decay_us, 8 if _is_sampled(kind) else 4)

@@ -13,7 +13,7 @@ from guard.runtime.clock import seeded_random
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["READ", "long_story", "stories"]
+__all__ = ["READ", "busy_story", "days_story", "long_story", "stories"]
 
 READ = 0
 """Kind of a row that asks for a reading."""
@@ -165,6 +165,33 @@ def stories(draw: st.DrawFn) -> list[Row]:
         teller.now += draw(st.sampled_from(STEPS_US))
         teller.step()
     teller.read()
+    return teller.rows
+
+
+def busy_story(trades: int = 2_000, seed: int = 20_181_222) -> list[Row]:
+    """Tell hours in which hardly a minute has no trade."""
+    random = seeded_random(seed)
+    teller = Teller(lambda below: int(random.random() * below), has_outages=False)
+    for number in range(trades):
+        teller.now += int(random.random() * 14 * SECOND)
+        teller.trade()
+        if number % 40 == 0:
+            teller.read()
+    return teller.rows
+
+
+def days_story(days: int = 3, seed: int = 20_180_911) -> list[Row]:
+    """Tell days of which a few hours are busy, each by its own measure, and the rest are silent."""
+    random = seeded_random(seed)
+    teller = Teller(lambda below: int(random.random() * below), has_outages=False)
+    for day in range(days):
+        for minute in range(200):
+            teller.now = START + (day * 1_440 + minute) * 60 * SECOND
+            for _ in range((1, 4, 1, 2)[minute // 60]):
+                teller.trade()
+            if minute % 10 == 5:
+                teller.now += 30 * SECOND
+                teller.read()
     return teller.rows
 
 

@@ -28,6 +28,7 @@ __all__ = ["REFERENCE", "Verdict", "World", "variants"]
 REFERENCE = 1
 LISTED_US = START - 3 * 86_400 * SECOND
 STREAMS = frozenset({"trades", "book", "peers"})
+TAUS = ("600s", "60s", "1h")
 WINDOWS = ("1s", "10s", "60s", "30m")
 SAMPLES = {Type.RATIO: ("20bp", "5%"), Type.NUMBER: ("100", "1000"), Type.BOOL: ("true",)}
 
@@ -41,6 +42,8 @@ def _samples(argument: Argument) -> tuple[str, ...]:
     if argument.type is Type.TEXT:
         return tuple(f"{argument.name}={choice}" for choice in argument.choices)
     if argument.type is Type.DURATION:
+        if argument.name == "tau":
+            return tuple(f"tau={tau}" for tau in TAUS)
         return tuple(f"{argument.name}={window}" for window in WINDOWS) if argument.default is None else ("",)
     return tuple(f"{argument.name}={sample}" for sample in SAMPLES[argument.type])
 
