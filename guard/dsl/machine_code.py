@@ -11,6 +11,7 @@ from guard.dsl.question import YES, All, Ask, Constant, Some, Test, TooIntricate
 from guard.dsl.signature import (
     CLEARS_SHIFT,
     LEVEL_MASK,
+    OPEN,
     RELEASES_SHIFT,
     TRUTH_MASK,
     UNKNOWN_LEVEL,
@@ -149,7 +150,7 @@ class _Writer:
         self._level(place, rule, plan)
         if self._held is not None:
             closed.uses.append(len(self.code) + 2)
-            self.put(machine.CLOSED, place, 0, CLEARS_SHIFT)
+            self.put(machine.CLOSED, place, 0, CLEARS_SHIFT, OPEN >> CLEARS_SHIFT)
             closed.reach(self._held)
         for node, shift in ((plan.clears, CLEARS_SHIFT), (plan.releases, RELEASES_SHIFT)):
             told, is_false, is_true = _Label(), _Label(), _Label()

@@ -16,6 +16,7 @@ from guard.dsl.question import NO, All, Always, Constant, Some, Test, TooIntrica
 from guard.dsl.signature import (
     CLEARS_SHIFT,
     LEVEL_MASK,
+    OPEN,
     RELEASES_SHIFT,
     TRUTH_MASK,
     UNKNOWN_LEVEL,
@@ -146,11 +147,19 @@ class _Writer:
         # Where only the score is unknown, the compiled function is asked.
         levels[UNKNOWN_LEVEL] = [opposite(fires), opposite(not_fires)]
         lines = self._cases(f"sig[{place}] & {LEVEL_MASK}", levels)
+        held, truths_of = self._held, []
         for node, shift in ((plan.clears, CLEARS_SHIFT), (plan.releases, RELEASES_SHIFT)):
             is_true, is_false = questions.true(node), questions.false(node)
             truths = {1: [is_true], 0: [is_false], UNKNOWN_TRUTH: [opposite(is_true), opposite(is_false)]}
-            lines += self._cases(f"sig[{place}] >> {shift} & {TRUTH_MASK}", truths)
-        return lines
+            truths_of += self._cases(f"sig[{place}] >> {shift} & {TRUTH_MASK}", truths)
+        self._held = held
+        return [
+            *lines,
+            f"        if sig[{place}] >= {OPEN}:",
+            *(f"    {line}" for line in truths_of),
+            f"        elif sig[{place}] >= {1 << CLEARS_SHIFT}:",
+            "            return 1",
+        ]
 
     def _cases(self, known: str, cases: Mapping[int, Sequence[Question]]) -> list[str]:
         """Return the lines that ask what must hold where the part of a signature that `known` tells is each of some numbers."""

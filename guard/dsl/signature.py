@@ -1,7 +1,7 @@
 """What a rule says of a market, as one small number: it changes where an episode has something to do.
 
 The level that is reached now (0 to 3, 4 = unknown), then two bits for whether it clears and two for whether it releases (0 False,
-1 True, 2 unknown), which stay 0 while nothing is open.
+1 True, 2 unknown), then one that says whether these four matter; where they do not, all five are 0.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 __all__ = [
     "CLEARS_SHIFT",
     "LEVEL_MASK",
+    "OPEN",
     "RELEASES_SHIFT",
     "SECOND_FAMILY_MIN",
     "TRUTH_MASK",
@@ -23,6 +24,7 @@ LEVEL_MASK: Final = 7
 UNKNOWN_LEVEL: Final = 4
 CLEARS_SHIFT: Final = 3
 RELEASES_SHIFT: Final = 5
+OPEN: Final = 128
 TRUTH_MASK: Final = 3
 UNKNOWN_TRUTH: Final = 2
 
@@ -31,15 +33,15 @@ SECOND_FAMILY_MIN: Final = 0.5
 
 
 def signature(level: int | None, clears: bool | None, releases: bool | None, *, is_open: bool) -> int:  # noqa: FBT001 - truth values are what it is made of
-    """Return the signature of one rule.
+    """Return the signature of one rule; `is_open` tells whether an episode of it, or a quarantine, waits for what clears it.
 
     Examples
     --------
     >>> signature(2, None, True, is_open=True), signature(None, True, True, is_open=False)
-    (50, 4)
+    (178, 4)
     """
     found = UNKNOWN_LEVEL if level is None else int(level)
     if not is_open:
         return found
     truths = [UNKNOWN_TRUTH if truth is None else int(truth) for truth in (clears, releases)]
-    return found | truths[0] << CLEARS_SHIFT | truths[1] << RELEASES_SHIFT
+    return found | truths[0] << CLEARS_SHIFT | truths[1] << RELEASES_SHIFT | OPEN

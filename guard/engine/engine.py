@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.engine.verdicts import candidate_level, signatures, verdict_of
+from guard.dsl.signature import signature
+from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
 from guard.features.kernel import DONE, TOLD, Kernel
-from guard.model import Channel, Control, DataState, Kind, Market, RuleMode, Status, event_key
+from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -177,16 +178,21 @@ class Engine:
         watched.is_judged = True
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
+        is_held, is_open = watched.is_held, watched.is_held
+        signed = []
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
-            if episode.is_idle and outcome.fires is False:
-                continue
-            rule = self.program.rules[outcome.rule]
-            before = episode.level
-            candidate = candidate_level(rule, outcome)
-            if episode.update(now_us, candidate, clears=outcome.clears):
-                verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
-        is_open = watched.is_open
-        self.kernel.sign(row, signatures(self.program, watched.outcomes, is_open=is_open))
+            candidate: Level | None = Level.NORMAL
+            if not episode.is_idle or outcome.fires is not False:
+                rule = self.program.rules[outcome.rule]
+                before = episode.level
+                candidate = candidate_level(rule, outcome)
+                if episode.update(now_us, candidate, clears=outcome.clears):
+                    verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
+                is_open |= episode.is_open
+            # What clears a rule is of no interest before it has risen.
+            is_risen = is_held or episode.level is not Level.NORMAL
+            signed.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_risen))
+        self.kernel.sign(row, signed)
         self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 

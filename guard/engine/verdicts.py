@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guard.dsl.signature import SECOND_FAMILY_MIN, signature
+from guard.dsl.signature import SECOND_FAMILY_MIN
 from guard.model import Finding, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from guard.dsl import Outcome, Program, Rule
     from guard.engine.episode import Episode
     from guard.engine.watched import Watched
     from guard.model import MarketFacts
 
-__all__ = ["candidate_level", "risk_of", "signatures", "verdict_of"]
+__all__ = ["candidate_level", "risk_of", "verdict_of"]
 
 
 def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
@@ -33,14 +31,6 @@ def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
 
 def _is_high(value: float | None) -> bool:
     return value is not None and value >= SECOND_FAMILY_MIN
-
-
-def signatures(program: Program, outcomes: Iterable[Outcome], *, is_open: bool) -> list[int]:
-    """Return the signature of each outcome: what a market's screen and the kernel's machine compare with."""
-    return [
-        signature(candidate_level(program.rules[outcome.rule], outcome), outcome.clears, outcome.releases, is_open=is_open)
-        for outcome in outcomes
-    ]
 
 
 def verdict_of(

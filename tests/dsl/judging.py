@@ -6,7 +6,8 @@ from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from guard.engine.verdicts import signatures
+from guard.dsl.signature import signature
+from guard.engine.verdicts import candidate_level
 from guard.features.kernel import machine
 from guard.features.kernel import slots as s
 
@@ -39,14 +40,16 @@ def judge(*, is_jitted: bool = False) -> Callable[..., int]:
     return found
 
 
-def expected(program: Program, binding: Binding, row: Sequence[float], *, is_open: bool) -> list[int]:
-    """Return the signatures of a row by the compiled function."""
-    return signatures(program, binding.evaluate(row), is_open=is_open)
+def expected(program: Program, binding: Binding, row: Sequence[float], *, opened: Sequence[bool] = ()) -> list[int]:
+    """Return the signatures of a row by the compiled function; `opened` tells of each rule whether it is open."""
+    outcomes = binding.evaluate(row)
+    return [
+        signature(candidate_level(program.rules[each.rule], each), each.clears, each.releases, is_open=is_open)
+        for each, is_open in zip(outcomes, opened or [False] * len(outcomes), strict=True)
+    ]
 
 
-def judged(
-    program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int], *, is_open: bool, jitted: bool = False
-) -> int:
+def judged(program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int], *, jitted: bool = False) -> int:
     """Return what the machine says."""
     start = binding.program
     i = [0] * s.INTEGERS
@@ -54,7 +57,7 @@ def judged(
     p = [0] * s.PLAN_HEAD
     code, constants, registers = program.code, program.constants or [0.0], [7.0] * program.registers
     if not jitted:
-        return judge()([], [], list(row), i, p, [], list(signed), code, constants, registers, int(is_open), 0)
+        return judge()([], [], list(row), i, p, [], list(signed), code, constants, registers, 0)
     import numpy as np
 
     def integers(values: Sequence[int]) -> Any:  # noqa: ANN401 - an array
@@ -63,7 +66,7 @@ def judged(
     floats, rows = np.array([*row, 0.0]), np.zeros((1, 1))
     return judge(is_jitted=True)(
         rows, np.zeros((1, 1), np.int64), floats, integers(i), integers(p), floats, integers([*signed, 0]), integers(code),
-        np.array(constants), np.array(registers), int(is_open), 0,
+        np.array(constants), np.array(registers), 0,
     )  # fmt: skip
 
 

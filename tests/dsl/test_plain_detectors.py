@@ -143,7 +143,7 @@ def test_what_only_a_plain_detector_tells_is_left_to_it() -> None:
     busy, quiet = (row(made, trades_10s=3.0, ret_10s=0.1, volume_1s=value) for value in (2.0, 0.0))
     for leaves, answer in ((busy, 1), (quiet, 0)):
         assert screened(made, binding, leaves, [0]) == answer
-        assert judged(made, binding, leaves, [0], is_open=False) == answer
+        assert judged(made, binding, leaves, [0]) == answer
     assert made.plain_detectors[0].calls == 0
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.dsl import compile_rules, load_rules, shipped_packs
+from guard.dsl.signature import OPEN
 from guard.model import Market, MarketClass, MarketFacts
 
 if TYPE_CHECKING:
@@ -26,20 +27,21 @@ ASKS = 0
 
 def agree(of: Program, binding: Binding, row: Sequence[float], other: Sequence[int], *, jitted: bool = False) -> None:
     """Check all ways on the right signatures and on some other ones."""
-    for is_open in (False, True):
-        right = expected(of, binding, row, is_open=is_open)
-        asks = binding.program == ASKS
-        assert judged(of, binding, row, right, is_open=is_open, jitted=jitted) == int(asks)
-        if list(other) != right:
-            assert judged(of, binding, row, other, is_open=is_open, jitted=jitted) == 1
-    reads: list[int] = []
-    no_score = any(of.rules[each.rule].classifier and each.fires and each.score is None for each in binding.evaluate(row))
-    assert screened(of, binding, row, right, reads, is_open=True) == int(asks or no_score)
-    assert len(reads) == len(set(reads))
-    if list(other) != right:
+    rules = len(binding.rules)
+    asks = binding.program == ASKS
+    outcomes = binding.evaluate(row)
+    no_score = any(of.rules[each.rule].classifier and each.fires and each.score is None for each in outcomes)
+    for opened in ([False] * rules, [number % 2 == 0 for number in range(rules)], [True] * rules):
+        right = expected(of, binding, row, opened=opened)
+        assert judged(of, binding, row, right, jitted=jitted) == int(asks)
+        reads: list[int] = []
+        assert screened(of, binding, row, right, reads, is_open=True) == int(asks or no_score)
+        assert len(reads) == len(set(reads))
+    if list(other) != expected(of, binding, row, opened=[bool(each & OPEN) for each in other]):
+        assert judged(of, binding, row, other, jitted=jitted) == 1
         assert screened(of, binding, row, other, is_open=True) == 1
-    right = expected(of, binding, row, is_open=False)
-    calm = not any(outcome.fires for outcome in binding.evaluate(row))
+    right = expected(of, binding, row)
+    calm = not any(outcome.fires for outcome in outcomes)
     reads = []
     answer = screened(of, binding, row, right, reads)
     assert answer == int(not calm), (right, answer)
@@ -48,7 +50,7 @@ def agree(of: Program, binding: Binding, row: Sequence[float], other: Sequence[i
         assert screened(of, binding, row, other) == 1
 
 
-signed = st.sampled_from([0, 1, 2, 3, 4, 8, 12, 20, 84])
+signed = st.sampled_from([0, 1, 2, 3, 4, 8, 12, 20, 84, OPEN, 1 | OPEN, 12 | OPEN, 84 | OPEN])
 
 
 @settings(max_examples=400, deadline=None)
@@ -158,7 +160,7 @@ def test_rule_that_is_too_intricate_is_left_to_the_compiled_function() -> None:
     leaves = row(made, ret_1s=0.0, crossed=0.0)
     assert binding.evaluate(leaves)[0].fires is False
     assert binding.program == ASKS
-    assert judged(made, binding, leaves, [0], is_open=False) == 1
+    assert judged(made, binding, leaves, [0]) == 1
     assert screened(made, binding, leaves, [0]) == 1
 
 

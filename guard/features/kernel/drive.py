@@ -141,7 +141,7 @@ def run(
         row = c[ROW]
         i = I[row]
         # A timer may be due at the very end of the bin, at which the list comes before the heap.
-        if i[s.DEADLINE] <= c[NOW] or judge(X, I, X[row], i, p, q, S[row], m, k, r, i[s.OPEN], c[NOW]):
+        if i[s.DEADLINE] <= c[NOW] or judge(X, I, X[row], i, p, q, S[row], m, k, r, c[NOW]):
             return reason
         schedule(I, c, h, row)
 

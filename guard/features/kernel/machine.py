@@ -23,7 +23,7 @@ STRIDE: Final = 5
 SAME: Final = 0
 ASK: Final = 1
 # Flow. JUMP target; LOOK n shift mask value: differs where that part of signature n is not `value`;
-# CLOSED n target shift: while the market is not open, nothing but 0 may stand in signature n from `shift` on; then to `target`.
+# CLOSED n target shift open: where signature n, from `shift` on, is less than `open`, it must be 0 there; then to `target`.
 JUMP: Final = 2
 LOOK: Final = 3
 CLOSED: Final = 4
@@ -65,7 +65,7 @@ BEST: Final = 33
 
 def judge(
     X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, sig: Integers,
-    m: Integers, k: Floats, r: Floats, is_open: int, received: int,
+    m: Integers, k: Floats, r: Floats, received: int,
 ) -> int:  # fmt: skip
     """Return 0 where every rule of a market has the signature that `sig` holds; 1 where one differs or Python must look."""
     at = i[s.PROGRAM]
@@ -102,9 +102,10 @@ def judge(
         elif op == JUMP:
             at = a
         elif op == CLOSED:
-            if is_open:
+            rest = sig[a] >> m[at + 3]
+            if rest >= m[at + 4]:
                 at += STRIDE
-            elif sig[a] >> m[at + 3] != 0:
+            elif rest != 0:
                 return 1
             else:
                 at = b
