@@ -10,8 +10,6 @@ from guard.dsl.levels import lifts
 from guard.dsl.question import YES, All, Ask, Constant, Some, Test, TooIntricateError, opposite
 from guard.dsl.signature import (
     CLEARS_SHIFT,
-    LEVEL_MASK,
-    OPEN,
     RELEASES_SHIFT,
     TRUTH_MASK,
     UNKNOWN_LEVEL,
@@ -101,6 +99,10 @@ class _Label:
             self.held = held if self.held is None else self.held & held
 
 
+# Where to go on from a level that was told: where what clears the rule matters, and where not.
+Told = tuple[_Label, _Label]
+
+
 class _Writer:
     """Writes one program. `_held` are the nodes whose registers hold their value here; None where no way leads here."""
 
@@ -146,12 +148,9 @@ class _Writer:
         """Write what compares the signature at `place` with what a rule says."""
         questions = self._questions
         questions.prepare(plan.outputs)
-        closed = _Label()
-        self._level(place, rule, plan)
-        if self._held is not None:
-            closed.uses.append(len(self.code) + 2)
-            self.put(machine.CLOSED, place, 0, CLEARS_SHIFT, OPEN >> CLEARS_SHIFT)
-            closed.reach(self._held)
+        opened, closed = _Label(), _Label()
+        self._level(place, rule, plan, (opened, closed))
+        self._place(opened)
         for node, shift in ((plan.clears, CLEARS_SHIFT), (plan.releases, RELEASES_SHIFT)):
             told, is_false, is_true = _Label(), _Label(), _Label()
             for question, value, other in ((questions.true(node), 1, is_false), (questions.false(node), 0, is_true)):
@@ -163,29 +162,34 @@ class _Writer:
             self._place(told)
         self._place(closed)
 
-    def _level(self, place: int, rule: Rule, plan: Plan) -> None:
-        fires, unknown, told = _Label(), _Label(), _Label()
+    def _level(self, place: int, rule: Rule, plan: Plan, told: Told) -> None:
+        fires, unknown = _Label(), _Label()
         self._question(self._questions.false(plan.fires), fires)
         self._tell(place, Level.NORMAL, told)
         self._place(fires)
         self._question(self._questions.true(plan.fires), unknown)
         self._reached(place, rule, plan, unknown, told)
         self._place(unknown)
-        self.put(machine.LOOK, place, 0, LEVEL_MASK, UNKNOWN_LEVEL)
-        self._place(told)
+        self._tell(place, UNKNOWN_LEVEL, told)
 
-    def _tell(self, place: int, level: int, told: _Label) -> None:
-        self.put(machine.LOOK, place, 0, LEVEL_MASK, level)
-        self._jump(told)
+    def _tell(self, place: int, level: int, told: Told) -> None:
+        """Write that a rule is at `level`, and where it goes on from there, as what clears it matters or not."""
+        if self._held is None:
+            return
+        for operand, label in enumerate(told, 3):
+            label.uses.append(len(self.code) + operand)
+            label.reach(self._held)
+        self.put(machine.TELL, place, level, 0, 0)
+        self._held = None
 
-    def _tell_unless(self, question: Question, place: int, level: int, told: _Label) -> None:
+    def _tell_unless(self, question: Question, place: int, level: int, told: Told) -> None:
         """Write that a rule is at `level` unless the answer is yes."""
         higher = _Label()
         self._question(opposite(question), higher)
         self._tell(place, level, told)
         self._place(higher)
 
-    def _reached(self, place: int, rule: Rule, plan: Plan, unknown: _Label, told: _Label) -> None:
+    def _reached(self, place: int, rule: Rule, plan: Plan, unknown: _Label, told: Told) -> None:
         """Write which level a rule that fires reaches by its score."""
         questions = self._questions
         if rule.classifier is None:

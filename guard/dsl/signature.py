@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from guard.features.kernel.machine import LEVEL_MASK, OPEN
+
 __all__ = [
     "CLEARS_SHIFT",
     "LEVEL_MASK",
@@ -20,11 +22,9 @@ __all__ = [
     "signature",
 ]
 
-LEVEL_MASK: Final = 7
 UNKNOWN_LEVEL: Final = 4
 CLEARS_SHIFT: Final = 3
 RELEASES_SHIFT: Final = 5
-OPEN: Final = 128
 TRUTH_MASK: Final = 3
 UNKNOWN_TRUTH: Final = 2
 

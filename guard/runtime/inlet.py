@@ -88,6 +88,8 @@ class Inlet:
         self._limits = limits or Limits()
         self._batch = Batch(self._limits.slice_rows)
         self._slice_rows = self._limits.slice_rows
+        # The batch that was handed over last: kept as it is, for its last row.
+        self._taken = Batch(self._slice_rows)
         # The dictionary itself: looked at for each row.
         self._holes = self.shedder.holes
         # Rows that came and are not in `_batch`.
@@ -98,7 +100,6 @@ class Inlet:
         self._pool: list[Batch] = []
         self._is_scheduled = False
         self._is_taking = False
-        self._begun = -1
         self._shut_since: dict[int, int] = {}
         self._stalled: set[int] = set()
         self._looked_us = 0
@@ -125,15 +126,19 @@ class Inlet:
         batch = self._batch
         at = batch.length
         if not 0 < at < self._slice_rows or self._holes:
-            if not self._admit(kind, market, flags, at_us, received_us):
+            if (at or self._holes) and not self._admits(kind, market, flags, at_us, received_us):
                 return
             batch = self._batch
             at = batch.length
+            if not at:
+                self._since_us = self._monotonic_us()
+            if not self._is_scheduled:
+                self._schedule()
         _write(batch.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
         batch.length = at + 1
 
-    def _admit(self, kind: int, market: int, flags: int, at_us: int, received_us: int) -> bool:
-        """Make room for a row, and see to what its being first calls for; False where it goes at once."""
+    def _admits(self, kind: int, market: int, flags: int, at_us: int, received_us: int) -> bool:
+        """Make room for a row; False where it goes at once."""
         shedder = self.shedder
         while True:
             if self._batch.is_full:
@@ -145,10 +150,6 @@ class Inlet:
         if shedder.holes and not shedder.passes(kind, market, flags):
             self._received += 1
             return False
-        if not self._batch.length:
-            self._since_us = self._monotonic_us()
-        if not self._is_scheduled:
-            self._schedule()
         return True
 
     @property
@@ -245,27 +246,33 @@ class Inlet:
 
     def _hand_over(self, now_us: int) -> bool:
         """Give the pipeline the oldest batch; False where there was none."""
+        spare = self._taken
         if self._waiting:
             batch, since_us = self._waiting.popleft()
+            spare.length = 0
+            if len(self._pool) < _POOL_MAX:
+                self._pool.append(spare)
         elif self._batch.length:
             batch, since_us = self._batch, self._since_us
             self._received += batch.length
-            self._batch = self._pool.pop() if self._pool else Batch(self._slice_rows)
+            spare.length = 0
+            self._batch = spare
         else:
             return False
+        self._taken = batch
         self.wait_max_us = max(self.wait_max_us, now_us - since_us)
-        last = batch.length - 1
-        is_begun = not batch.flags[last] & _LAST and batch.kind[last] == _LEVEL
-        self._begun = batch.market[last] if is_begun else -1
         self._is_taking = True
         try:
             self._take(batch)
         finally:
             self._is_taking = False
-            batch.length = 0
-            if len(self._pool) < _POOL_MAX:
-                self._pool.append(batch)
         return True
+
+    def _begun(self) -> int:
+        """Return the market of a book message of which the pipeline has the first rows alone; -1 where there is none."""
+        taken, last = self._taken, self._taken.length - 1
+        is_begun = last >= 0 and taken.kind[last] == _LEVEL and not taken.flags[last] & _LAST
+        return taken.market[last] if is_begun else -1
 
     def _next(self) -> None:
         """Begin another batch, and make room where too much waits."""
@@ -300,7 +307,7 @@ class Inlet:
         self._has_asked = False
         self._ask_from_us = now_us + self._pause_us
         packer = Packer(self._limits.slice_rows)
-        self.shedder.thin_books(self._all(), packer, begun=self._begun, needed=-(-book // 2))
+        self.shedder.thin_books(self._all(), packer, begun=self._begun(), needed=-(-book // 2))
         self._put_back(packer)
 
     def _drop_trades(self) -> int:

@@ -55,9 +55,9 @@ def judged(program: Program, binding: Binding, row: Sequence[float], signed: Seq
     i = [0] * s.INTEGERS
     i[s.PROGRAM] = start
     p = [0] * s.PLAN_HEAD
-    code, constants, registers = program.code, program.constants or [0.0], [7.0] * program.registers
+    code, registers = program.code, [*[7.0] * program.registers, *reversed(program.constants)]
     if not jitted:
-        return judge()([], [], list(row), i, p, [], list(signed), code, constants, registers, 0)
+        return judge()([], [], list(row), i, p, [], list(signed), code, registers, 0)
     import numpy as np
 
     def integers(values: Sequence[int]) -> Any:  # noqa: ANN401 - an array
@@ -66,7 +66,7 @@ def judged(program: Program, binding: Binding, row: Sequence[float], signed: Seq
     floats, rows = np.array([*row, 0.0]), np.zeros((1, 1))
     return judge(is_jitted=True)(
         rows, np.zeros((1, 1), np.int64), floats, integers(i), integers(p), floats, integers([*signed, 0]), integers(code),
-        np.array(constants), np.array(registers), 0,
+        np.array(registers), 0,
     )  # fmt: skip
 
 

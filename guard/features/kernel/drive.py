@@ -128,7 +128,7 @@ def _fire(X: FloatRows, I: IntegerRows, p: Integers, q: Floats, c: Integers, d: 
 
 
 def run(
-    X: FloatRows, I: IntegerRows, S: IntegerRows, p: Integers, q: Floats, m: Integers, k: Floats, r: Floats,
+    X: FloatRows, I: IntegerRows, S: IntegerRows, p: Integers, q: Floats, m: Integers, r: Floats,
     c: Integers, d: Integers, h: Integers,
     kinds: Integers, markets: Integers, ats: Integers, arrivals: Integers, prices: Floats, amounts: Floats, sides: Integers,
     keys: Integers, flags: Integers,
@@ -141,7 +141,7 @@ def run(
         row = c[ROW]
         i = I[row]
         # A timer may be due at the very end of the bin, at which the list comes before the heap.
-        if i[s.DEADLINE] <= c[NOW] or judge(X, I, X[row], i, p, q, S[row], m, k, r, c[NOW]):
+        if i[s.DEADLINE] <= c[NOW] or judge(X, I, X[row], i, p, q, S[row], m, r, c[NOW]):
             return reason
         schedule(I, c, h, row)
 

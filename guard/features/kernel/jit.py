@@ -83,7 +83,7 @@ def _copy(x: Any, to: int, start: int, count: int) -> None:  # noqa: ANN401 - a 
 # What `_enter` is asked for, and its arguments: mostly addresses. Those of X, I and S are tables of the rows' addresses.
 RUN, READ, TAKE, SCHEDULE, SET_DUE, FOLD = range(6)
 # A batch has columns of its own or records, which are spread into the columns of `SPREAD_AT`.
-WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, C_AT, D_AT, H_AT, OUT_AT, RECORDS_AT, COLUMNS_AT = range(17)
+WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, R_AT, C_AT, D_AT, H_AT, OUT_AT, RECORDS_AT, COLUMNS_AT = range(16)
 SPREAD_AT = COLUMNS_AT + 9
 ARGUMENTS = SPREAD_AT + 9
 COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, np.int8, np.int64, np.int8)
@@ -126,8 +126,8 @@ def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
             X, I, p, q, markets[row] + 0, kinds[row] + 0, ats[row], arrivals[row], prices[row], amounts[row], sides[row] + 0,
             keys[row], flags[row] + 0,
         )  # fmt: skip
-    S, m, k, r, d = _integer_rows(a[S_AT]), _integers(a[M_AT]), _floats(a[K_AT]), _floats(a[R_AT]), _integers(a[D_AT])
-    return run(X, I, S, p, q, m, k, r, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
+    S, m, r, d = _integer_rows(a[S_AT]), _integers(a[M_AT]), _floats(a[R_AT]), _integers(a[D_AT])
+    return run(X, I, S, p, q, m, r, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
 
 
 @cache
@@ -231,12 +231,9 @@ class JittedRows:
 
     def program(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
         """Take the rules' code; `signatures` is the largest number of rules of a market."""
-        for at, numbers in (
-            (M_AT, np.array([*code, 0], np.int64)),
-            (K_AT, np.array([*constants, 0.0])),
-            (R_AT, np.zeros(registers + 1)),
-        ):
-            self._hold(at, numbers)
+        self._hold(M_AT, np.array([*code, 0], np.int64))
+        self._hold(R_AT, np.array([*reversed(constants), *(0.0 for _ in range(registers + 1))]))
+        self._a[R_AT] += 8 * len(constants)
         self._width = max(1, signatures)
         self._rooms_for_signatures()
 
@@ -311,7 +308,8 @@ class JittedRows:
         if batch is not None:
             self._look_at(batch)
         self._arguments[WHAT] = RUN
-        return int(self._enter(self._a))
+        reason: int = self._enter(self._a)
+        return reason
 
     def _look_at(self, batch: Batch) -> None:
         """Tell where the rows of a batch are."""

@@ -129,11 +129,12 @@ class Kernel:
 
     # The loop.
 
-    def start(self, batch: Batch | None, *, limit_us: int = 0) -> None:
-        """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
-        if batch is not None and not self.is_jitted:
+    def start(self, batch: Batch | None, *, now_us: int = 0, limit_us: int = 0) -> None:
+        """Begin with a batch of events, or, without one, let time pass up to `limit_us`; it is `now_us` at least."""
+        if batch is not None and not self._rows.is_jitted:
             batch = batch.plain()
         control = self._control
+        control[loop.NOW] = max(control[loop.NOW], now_us)
         control[loop.POSITION] = 0
         control[loop.STOP] = 0 if batch is None else batch.length
         control[loop.LIMIT] = limit_us
@@ -158,11 +159,6 @@ class Kernel:
     def now_us(self) -> int:
         """The loop's time: arrival of the last event, or the last due time."""
         return self._control[loop.NOW]
-
-    @now_us.setter
-    def now_us(self, now_us: int) -> None:
-        if now_us > self._control[loop.NOW]:
-            self._control[loop.NOW] = now_us
 
     @property
     def evaluations(self) -> int:
@@ -363,7 +359,7 @@ class Kernel:
         self._rows = _rows(jit=self.is_jitted)
         self._rows.plan(self._layout)
         self._control = self._rows.control
-        self.now_us = int(state["now_us"])
+        self._control[loop.NOW] = int(state["now_us"])
         for each, (x, i) in zip(facts, rows, strict=True):
             self._add(each, x, i)
             self._references.append(None)
