@@ -70,11 +70,17 @@ class MachineCode:
         return -1 - number
 
     def add(self, graph: Graph, questions: Questions, rules: Sequence[tuple[Rule, Plan]]) -> int:
-        """Append the program of some rules, in the order of their signatures, and return where it begins."""
+        """Append the program of some rules, whose signatures stand in this order, and return where it begins.
+
+        Rules that need much to say that they do not fire come first: what they read in any case, those after them need not read.
+        """
         writer = _Writer(self, graph, questions, len(self.code))
+        nothing: frozenset[int] = frozenset()
         try:
-            for place, (rule, plan) in enumerate(rules):
-                writer.rule(place, rule, plan)
+            questions.prepare([node for _, plan in rules for node in plan.outputs])
+            costs = [questions.cost(questions.false(plan.fires), nothing) for _, plan in rules]
+            for place in sorted(range(len(rules)), key=lambda at: -costs[at]):
+                writer.rule(place, *rules[place])
         except TooIntricateError:
             return 0
         writer.put(machine.SAME)
@@ -147,7 +153,6 @@ class _Writer:
     def rule(self, place: int, rule: Rule, plan: Plan) -> None:
         """Write what compares the signature at `place` with what a rule says."""
         questions = self._questions
-        questions.prepare(plan.outputs)
         opened, closed = _Label(), _Label()
         self._level(place, rule, plan, (opened, closed))
         self._place(opened)

@@ -21,6 +21,8 @@ __all__ = ["Engine"]
 
 # After other rules came, or a quarantine began, a market is looked at this soon.
 _BIN_US = 50_000
+# The signature of a rule that neither fires nor has anything to clear.
+_CALM = 0
 
 
 class Engine:
@@ -188,6 +190,9 @@ class Engine:
                 if episode.update(now_us, candidate, clears=outcome.clears):
                     verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
                 is_open |= episode.is_open
+            elif not is_held:
+                signed.append(_CALM)
+                continue
             # What clears a rule is of no interest before it has risen.
             is_risen = is_held or episode.level is not Level.NORMAL
             signed.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_risen))

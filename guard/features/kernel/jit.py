@@ -305,21 +305,21 @@ class JittedRows:
 
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""
-        if batch is not None:
+        if batch is not self._batch and batch is not None:
             self._look_at(batch)
         self._arguments[WHAT] = RUN
         reason: int = self._enter(self._a)
         return reason
 
     def _look_at(self, batch: Batch) -> None:
-        """Tell where the rows of a batch are."""
+        """Tell where the rows of a batch are: what has records keeps its place, so that is done once where one is used again."""
+        self._batch = batch
         self._arguments[RECORDS_AT] = batch.address
         if batch.address:
-            if batch.length > self._spread_rows:
+            if batch.capacity > self._spread_rows:
                 self._spread_rows = batch.capacity
                 self._spread = self._tell(SPREAD_AT, [np.empty(batch.capacity, kind) for kind in COLUMN_TYPES])
-        elif batch is not self._batch:
-            self._batch = batch
+        else:
             pairs = zip(columns_of(batch), COLUMN_TYPES, strict=True)
             self._columns = self._tell(COLUMNS_AT, [np.ascontiguousarray(each, kind) for each, kind in pairs])
 
@@ -342,7 +342,8 @@ class JittedRows:
 
     def fold(self, batch: Batch, number: int) -> bool:
         """Fold one row of a batch in, outside of the loop."""
-        self._look_at(batch)
+        if batch is not self._batch:
+            self._look_at(batch)
         return self._ask(FOLD, number, 0) == DUE
 
     def take(self, row: int, at: int) -> None:

@@ -133,12 +133,12 @@ class Kernel:
         """Begin with a batch of events, or, without one, let time pass up to `limit_us`; it is `now_us` at least."""
         if batch is not None and not self._rows.is_jitted:
             batch = batch.plain()
+        self._batch = batch
         control = self._control
-        control[loop.NOW] = max(control[loop.NOW], now_us)
         control[loop.POSITION] = 0
         control[loop.STOP] = 0 if batch is None else batch.length
         control[loop.LIMIT] = limit_us
-        self._batch = batch
+        control[loop.NOW] = max(control[loop.NOW], now_us)
 
     def run(self, until_us: int | None) -> int:
         """Go on up to the next market that rules must look at, or up to `until_us`; returns why it stopped, as `drive` does."""
