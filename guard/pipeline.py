@@ -23,7 +23,7 @@ from guard.model import (
 from guard.quarantine import IsolationManager
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from guard.dsl import Program
     from guard.model import Batch, Command, Delivery, MarketFacts
@@ -111,6 +111,14 @@ class Pipeline:
     def accelerate(self) -> None:
         """Run the kernel compiled from now on; the decisions stay the same. Raises as `Kernel.accelerate` does."""
         self.engine.accelerate()
+
+    def native_screens(self) -> Callable[[], Any] | None:
+        """Return what makes machine code of the rules, in seconds; any thread may call it. None where there is nothing to make."""
+        return self.engine.kernel.native_screens()
+
+    def take_native_screens(self, made: Any) -> None:  # noqa: ANN401 - known to the compiled kernel
+        """Judge by what `native_screens` made from now on; the decisions stay the same."""
+        self.engine.kernel.take_native_screens(made)
 
     def announce(self, key: str, title: str, body: str, level: Level, now_us: int) -> Decision:
         """Tell people about guard itself: a feed that died, rules that are broken, a ledger that cannot be written."""

@@ -46,7 +46,7 @@ def replay(
     settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
     is_jitted = _is_compiled(output) if jit is None else jit
     pipeline = Pipeline(_program(rules_folder), settings, jit=is_jitted)
-    run = Replay(pipeline, batch_rows=batch_rows, write=write, takes_arrays=is_jitted)
+    run = Replay(pipeline, batch_rows=batch_rows, write=write, takes_arrays=is_jitted, compiles_first=bool(jit))
     try:
         summary = run.play(tape, clock=SystemClock())
         if output.is_json:

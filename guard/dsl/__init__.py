@@ -3,7 +3,8 @@
 from guard.dsl.compilation import compile_rules
 from guard.dsl.loading import check, load_guard, load_rules, pack_folder, shipped_packs
 from guard.dsl.patterns import matches, matches_any
-from guard.dsl.program import Actions, Binding, Explanation, Factor, Outcome, Program, Rule, UsedDetector
+from guard.dsl.program import Binding, Explanation, Program
+from guard.dsl.rule import Actions, Factor, Outcome, Rule, UsedDetector
 from guard.dsl.rule_models import QuarantineAction
 from guard.dsl.rules import RuleSet, rules_from_text
 from guard.dsl.settings import ChannelSettings, ExchangeSettings, GuardConfig

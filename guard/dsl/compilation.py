@@ -11,7 +11,8 @@ from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
-from guard.dsl.program import FACTS, Actions, Factor, Plan, Program, Rule, family_of
+from guard.dsl.program import FACTS, Program
+from guard.dsl.rule import Actions, Factor, Plan, Rule, family_of
 from guard.dsl.tables import InstalledDetectors, Tables, installed_tables
 from guard.dsl.terms import POISON, Names, Scope, Term
 from guard.dsl.tokens import ExpressionError, written_quantity

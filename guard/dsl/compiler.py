@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from guard.dsl.graph import Graph, GraphNode
-    from guard.dsl.program import Outcome, Plan, Rule
+    from guard.dsl.rule import Outcome, Plan, Rule
     from guard.features.kernel.rows import MakeScreen
 
 __all__ = ["Bound", "compile_function", "compile_screen"]

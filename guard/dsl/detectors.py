@@ -10,7 +10,7 @@ from guard.dsl.document import Entry, Scalar, Table
 from guard.dsl.parser import parse
 from guard.dsl.plain_detectors import PlainCall
 from guard.dsl.problems import did_you_mean
-from guard.dsl.program import UsedDetector
+from guard.dsl.rule import UsedDetector
 from guard.dsl.syntax import written
 from guard.dsl.terms import POISON, Names, Scope, Term, fixed
 from guard.dsl.tokens import ExpressionError, quantity, written_quantity

@@ -9,9 +9,9 @@ from guard.dsl.signature import SECOND_FAMILY_MIN
 from guard.model import Level
 
 if TYPE_CHECKING:
-    from guard.dsl.program import Plan, Rule
     from guard.dsl.question import Question
     from guard.dsl.questions import Questions
+    from guard.dsl.rule import Plan, Rule
 
 __all__ = ["level_questions", "lifts"]
 

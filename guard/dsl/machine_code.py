@@ -10,8 +10,10 @@ from guard.dsl.levels import lifts
 from guard.dsl.question import YES, All, Ask, Constant, Some, Test, TooIntricateError, opposite
 from guard.dsl.signature import (
     CLEARS_SHIFT,
+    LEVEL_MASK,
     RELEASES_SHIFT,
     TRUTH_MASK,
+    TRUTHS,
     UNKNOWN_LEVEL,
     UNKNOWN_TRUTH,
 )
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guard.dsl.graph import Graph, GraphNode
-    from guard.dsl.program import Plan, Rule
     from guard.dsl.question import Operand, Question
     from guard.dsl.questions import Questions
+    from guard.dsl.rule import Plan, Rule
 
 __all__ = ["MachineCode"]
 
@@ -59,7 +61,7 @@ class MachineCode:
     def __init__(self) -> None:
         self.code: list[int] = [machine.ASK, 0, 0, 0, 0]
         self.constants: list[float] = []
-        self.registers = 1
+        self.registers = machine.TURN + 1
         self._numbers: dict[str, int] = {}
 
     def constant(self, value: float) -> int:
@@ -70,17 +72,17 @@ class MachineCode:
         return -1 - number
 
     def add(self, graph: Graph, questions: Questions, rules: Sequence[tuple[Rule, Plan]]) -> int:
-        """Append the program of some rules, whose signatures stand in this order, and return where it begins.
-
-        Rules that need much to say that they do not fire come first: what they read in any case, those after them need not read.
-        """
-        writer = _Writer(self, graph, questions, len(self.code))
-        nothing: frozenset[int] = frozenset()
+        """Append the program of some rules, in the order of their signatures, and return where it begins."""
+        repeated: frozenset[int] = frozenset()
         try:
-            questions.prepare([node for _, plan in rules for node in plan.outputs])
-            costs = [questions.cost(questions.false(plan.fires), nothing) for _, plan in rules]
-            for place in sorted(range(len(rules)), key=lambda at: -costs[at]):
-                writer.rule(place, *rules[place])
+            while True:
+                writer = _Writer(self, graph, questions, len(self.code), repeated)
+                for place, (rule, plan) in enumerate(rules):
+                    writer.rule(place, rule, plan)
+                # What is written once more for not being held somewhere must be marked there as well.
+                if writer.repeated <= repeated:
+                    break
+                repeated |= writer.repeated
         except TooIntricateError:
             return 0
         writer.put(machine.SAME)
@@ -105,15 +107,20 @@ class _Label:
             self.held = held if self.held is None else self.held & held
 
 
-# Where to go on from a level that was told: where what clears the rule matters, and where not.
-Told = tuple[_Label, _Label]
-
-
 class _Writer:
-    """Writes one program. `_held` are the nodes whose registers hold their value here; None where no way leads here."""
+    """Writes one program.
 
-    def __init__(self, whole: MachineCode, graph: Graph, questions: Questions, base: int) -> None:
+    `_held` are the nodes whose registers hold their value here; None where no way leads here. Those of `kept` are written in
+    several places, of which only the first that is reached computes them.
+    """
+
+    def __init__(self, whole: MachineCode, graph: Graph, questions: Questions, base: int, kept: frozenset[int]) -> None:
         self.code: list[int] = []
+        self.repeated: frozenset[int] = frozenset()
+        self._written: set[int] = set()
+        self._kept = kept
+        self._next_place = machine.TURN + 1
+        self._computed: dict[int, frozenset[int]] = {}
         self._whole = whole
         self._graph = graph
         self._questions = questions
@@ -124,7 +131,7 @@ class _Writer:
     @property
     def registers(self) -> int:
         """How many registers the program needs."""
-        return len(self._places)
+        return self._next_place
 
     def put(self, operation: int, *operands: int) -> None:
         """Write one operation."""
@@ -153,48 +160,46 @@ class _Writer:
     def rule(self, place: int, rule: Rule, plan: Plan) -> None:
         """Write what compares the signature at `place` with what a rule says."""
         questions = self._questions
-        opened, closed = _Label(), _Label()
-        self._level(place, rule, plan, (opened, closed))
-        self._place(opened)
+        questions.prepare(plan.outputs)
+        self._level(place, rule, plan)
         for node, shift in ((plan.clears, CLEARS_SHIFT), (plan.releases, RELEASES_SHIFT)):
-            told, is_false, is_true = _Label(), _Label(), _Label()
-            for question, value, other in ((questions.true(node), 1, is_false), (questions.false(node), 0, is_true)):
+            unasked, told, is_false, is_true = _Label(), _Label(), _Label(), _Label()
+            if self._held is not None:
+                unasked.uses.append(len(self.code) + 2)
+                self.put(machine.UNASKED, place, 0, shift, TRUTH_MASK)
+                unasked.reach(self._held)
+            for question, truth, other in ((questions.true(node), True, is_false), (questions.false(node), False, is_true)):
                 self._question(question, other)
-                self.put(machine.LOOK, place, shift, TRUTH_MASK, value)
+                self.put(machine.LOOK, place, shift, TRUTH_MASK, TRUTHS[truth])
                 self._jump(told)
                 self._place(other)
             self.put(machine.LOOK, place, shift, TRUTH_MASK, UNKNOWN_TRUTH)
             self._place(told)
-        self._place(closed)
+            self._place(unasked)
 
-    def _level(self, place: int, rule: Rule, plan: Plan, told: Told) -> None:
-        fires, unknown = _Label(), _Label()
+    def _level(self, place: int, rule: Rule, plan: Plan) -> None:
+        fires, unknown, told = _Label(), _Label(), _Label()
         self._question(self._questions.false(plan.fires), fires)
         self._tell(place, Level.NORMAL, told)
         self._place(fires)
         self._question(self._questions.true(plan.fires), unknown)
         self._reached(place, rule, plan, unknown, told)
         self._place(unknown)
-        self._tell(place, UNKNOWN_LEVEL, told)
+        self.put(machine.LOOK, place, 0, LEVEL_MASK, UNKNOWN_LEVEL)
+        self._place(told)
 
-    def _tell(self, place: int, level: int, told: Told) -> None:
-        """Write that a rule is at `level`, and where it goes on from there, as what clears it matters or not."""
-        if self._held is None:
-            return
-        for operand, label in enumerate(told, 3):
-            label.uses.append(len(self.code) + operand)
-            label.reach(self._held)
-        self.put(machine.TELL, place, level, 0, 0)
-        self._held = None
+    def _tell(self, place: int, level: int, told: _Label) -> None:
+        self.put(machine.LOOK, place, 0, LEVEL_MASK, level)
+        self._jump(told)
 
-    def _tell_unless(self, question: Question, place: int, level: int, told: Told) -> None:
+    def _tell_unless(self, question: Question, place: int, level: int, told: _Label) -> None:
         """Write that a rule is at `level` unless the answer is yes."""
         higher = _Label()
         self._question(opposite(question), higher)
         self._tell(place, level, told)
         self._place(higher)
 
-    def _reached(self, place: int, rule: Rule, plan: Plan, unknown: _Label, told: Told) -> None:
+    def _reached(self, place: int, rule: Rule, plan: Plan, unknown: _Label, told: _Label) -> None:
         """Write which level a rule that fires reaches by its score."""
         questions = self._questions
         if rule.classifier is None:
@@ -261,10 +266,41 @@ class _Writer:
             return self._whole.constant(operand.value)
         assert self._held is not None
         if operand not in self._held:
-            into = self._places.setdefault(operand, len(self._places))
-            self._number(operand, into)
-            self._held |= {operand}
+            self._compute(operand, self._register(operand))
         return self._places[operand]
+
+    def _register(self, node: int) -> int:
+        """Return the register of a node; where it is kept, the next one tells whether it holds its value."""
+        if node not in self._places:
+            self._places[node] = self._next_place
+            self._next_place += 2 if node in self._kept else 1
+        return self._places[node]
+
+    def _compute(self, node: int, into: int) -> None:
+        if node in self._written:
+            self.repeated |= {node}
+        self._written.add(node)
+        if node not in self._kept:
+            self._number(node, into)
+            assert self._held is not None
+            self._held |= {node}
+            return
+        held = self._held
+        start = len(self.code)
+        self.put(machine.KEPT, into, 0)
+        self._number(node, into)
+        self.code[start + 2] = self._base + len(self.code)
+        assert held is not None
+        self._held = held | self._surely(node)
+
+    def _surely(self, node: int) -> frozenset[int]:
+        """Return the nodes whose registers hold their value once a node's does, whichever way it was computed."""
+        if node not in self._computed:
+            found = self._graph.nodes[node]
+            below = () if found.operation == "number" else self._questions.present(node)
+            parts = (self._surely(each) for each in below if self._questions.constant(each) is None)
+            self._computed[node] = frozenset({node}).union(*parts)
+        return self._computed[node]
 
     def _read(self, node: int) -> int:
         return self._operand(self._questions.operand(node))
@@ -334,4 +370,4 @@ class _Writer:
 
     def _scratch(self, node: int, number: int) -> int:
         """Return a register that no node has."""
-        return self._places.setdefault(-number - 2 * node, len(self._places))
+        return self._register(-number - 2 * node)

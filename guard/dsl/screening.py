@@ -16,11 +16,11 @@ from guard.dsl.question import NO, All, Always, Constant, Some, Test, TooIntrica
 from guard.dsl.signature import (
     CLEARS_SHIFT,
     LEVEL_MASK,
-    OPEN,
     RELEASES_SHIFT,
     TRUTH_MASK,
+    TRUTHS,
+    UNASKED,
     UNKNOWN_LEVEL,
-    UNKNOWN_TRUTH,
 )
 from guard.model import Level
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from guard.dsl.graph import Graph
-    from guard.dsl.program import Plan, Rule
     from guard.dsl.question import Operand, Question
     from guard.dsl.questions import Questions
+    from guard.dsl.rule import Plan, Rule
 
 __all__ = ["screen_text"]
 
@@ -147,19 +147,12 @@ class _Writer:
         # Where only the score is unknown, the compiled function is asked.
         levels[UNKNOWN_LEVEL] = [opposite(fires), opposite(not_fires)]
         lines = self._cases(f"sig[{place}] & {LEVEL_MASK}", levels)
-        held, truths_of = self._held, []
         for node, shift in ((plan.clears, CLEARS_SHIFT), (plan.releases, RELEASES_SHIFT)):
             is_true, is_false = questions.true(node), questions.false(node)
-            truths = {1: [is_true], 0: [is_false], UNKNOWN_TRUTH: [opposite(is_true), opposite(is_false)]}
-            truths_of += self._cases(f"sig[{place}] >> {shift} & {TRUTH_MASK}", truths)
-        self._held = held
-        return [
-            *lines,
-            f"        if sig[{place}] >= {OPEN}:",
-            *(f"    {line}" for line in truths_of),
-            f"        elif sig[{place}] >= {1 << CLEARS_SHIFT}:",
-            "            return 1",
-        ]
+            unknown = [opposite(is_true), opposite(is_false)]
+            truths = {UNASKED: [], TRUTHS[True]: [is_true], TRUTHS[False]: [is_false], TRUTHS[None]: unknown}
+            lines += self._cases(f"sig[{place}] >> {shift} & {TRUTH_MASK}", truths)
+        return lines
 
     def _cases(self, known: str, cases: Mapping[int, Sequence[Question]]) -> list[str]:
         """Return the lines that ask what must hold where the part of a signature that `known` tells is each of some numbers."""
@@ -175,7 +168,9 @@ class _Writer:
             all_seen |= self._seen
             after = held if after is None else after & held
             lines.append(f"        {'elif' if len(lines) > 1 else 'if'} known == {int(number)}:")
-            lines += [line for text in texts for line in (f"            if {text}:", "                return 1")]
+            lines += [line for text in texts for line in (f"            if {text}:", "                return 1")] or [
+                "            pass"
+            ]
         self._seen = all_seen
         self._held = start if after is None else after
         return [*lines, "        else:", "            return 1"]

@@ -21,8 +21,6 @@ __all__ = ["Engine"]
 
 # After other rules came, or a quarantine began, a market is looked at this soon.
 _BIN_US = 50_000
-# The signature of a rule that neither fires nor has anything to clear.
-_CALM = 0
 
 
 class Engine:
@@ -179,24 +177,21 @@ class Engine:
         watched.is_judged = True
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
-        is_held, is_open = watched.is_held, watched.is_held
-        signed = []
+        signatures: list[int] = []
+        is_held = watched.is_held
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
-            candidate: Level | None = Level.NORMAL
-            if not episode.is_idle or outcome.fires is not False:
-                rule = self.program.rules[outcome.rule]
-                before = episode.level
-                candidate = candidate_level(rule, outcome)
-                if episode.update(now_us, candidate, clears=outcome.clears):
-                    verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
-                is_open |= episode.is_open
-            elif not is_held:
-                signed.append(_CALM)
+            if episode.is_idle and outcome.fires is False:
+                signatures.append(signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=is_held))
                 continue
-            # What clears a rule is of no interest before it has risen.
-            is_risen = is_held or episode.level is not Level.NORMAL
-            signed.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_risen))
-        self.kernel.sign(row, signed)
+            rule = self.program.rules[outcome.rule]
+            before = episode.level
+            candidate = candidate_level(rule, outcome)
+            if episode.update(now_us, candidate, clears=outcome.clears):
+                verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
+            is_open = episode.level is not Level.NORMAL
+            signatures.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_open, is_held=is_held))
+        is_open = watched.is_open
+        self.kernel.sign(row, signatures)
         self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 

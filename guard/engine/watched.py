@@ -72,5 +72,5 @@ class Watched:
 
     def due_us(self, now_us: int) -> int | None:
         """Return when a timer of an episode runs out, after `now_us`."""
-        dues = (episode.due_us for episode in self.episodes if episode.is_open)
+        dues = [episode.due_us for episode in self.episodes if episode.is_open]
         return min((due for due in dues if due is not None and due > now_us), default=None)

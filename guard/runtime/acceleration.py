@@ -74,8 +74,10 @@ def warm() -> Warmed:
 
 def _load() -> None:
     from guard.features.kernel.jit import functions  # noqa: PLC0415 - numba takes half a second to import
+    from guard.features.kernel.native import prepare  # noqa: PLC0415 - likewise
 
     functions()
+    prepare()
 
 
 class Acceleration:

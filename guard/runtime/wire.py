@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
 
@@ -20,6 +20,7 @@ from guard.runtime.clock import seeded_random
 from guard.runtime.feed import Feed
 from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
+from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
 from guard.runtime.rulebook import Rulebook
 from guard.runtime.settings import channel_urls, connector_factory, feed_plan, pipeline_settings
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["RunningGuard"]
 
 _log = structlog.get_logger(__name__)
+_NATIVE_POLL_S: Final = 5.0
+_NATIVE_MAX: Final = 1_000
 
 
 class RunningGuard:
@@ -181,7 +184,10 @@ class RunningGuard:
         acceleration = Acceleration(self.pipeline, is_idle=lambda: not self.live.inlet.waiting, clock=self.clock, env=self._env)
         await acceleration.run()
         self.live.engine_problem = acceleration.problem
-        await asyncio.Event().wait()
+        rules = NativeRules(self.pipeline, most=_NATIVE_MAX)
+        while True:
+            rules.poll()
+            await self.clock.sleep(_NATIVE_POLL_S)
 
     async def _reload_on(self, hangup: asyncio.Event) -> None:
         while True:

@@ -34,7 +34,8 @@ static void forward(double *x, int64_t *i, const int64_t *p, const double *q, in
 }
 
 static void begin(double *x, int64_t *i, int64_t since, int64_t began, int64_t lost, int64_t down) {
-    static const int64_t downs[] = {RANGE_DOWN, QUOTES_DOWN, TRADES_DOWN, SWEEPS_DOWN, BOOK_DOWN, BARS_DOWN, DATA_DOWN};
+    static const int64_t downs[] = {RANGE_DOWN, QUOTES_DOWN, TRADES_DOWN, SWEEPS_DOWN, BOOK_DOWN,
+                                    FLOW_DOWN, BARS_DOWN, DATA_DOWN, EVENTS_DOWN};
     if (i[since] != NEVER) return;
     i[since] = i[AT];
     if (i[began] == NEVER) {
@@ -72,12 +73,16 @@ static int fold_trade(const State *s, double *x, int64_t *i, int64_t at, int64_t
                       int64_t side, int flags) {
     const int64_t *p = s->p;
     if (i[TRADES_SINCE] == NEVER) begin(x, i, TRADES_SINCE, TRADES_BEGAN, TRADES_LOST, 0);
+    const int is_torn = x[PRICE] != x[PRICE];
     const int64_t taken = trade(x, i, at, price, amount, side, flags & FLAG_INFERRED_SIDE);
     if (at > i[TRADE_AT]) i[TRADE_AT] = at;
-    if (received > i[TRADE_RECEIVED]) i[TRADE_RECEIVED] = received;
+    if (received >= i[TRADE_RECEIVED]) {
+        i[TRADE_RECEIVED] = received;
+        i[TRADE_SENT] = at;
+    }
     if (i[REFERENCE] >= 0) compare(x, i, s->x[i[REFERENCE] * s->floats + PRICE]);
-    if (p[P_PENDING] >= 0 && taken != 0) fill(x, i, p[P_PENDING], p[P_FILLS], price, amount, taken);
-    if (p[P_PRINTS] >= 0) add_print(x + p[P_PRINTS], i, price, amount, taken);
+    if (p[P_PENDING] >= 0) fill(x, i, p[P_PENDING], p[P_FILLS], price, amount, taken);
+    if (p[P_PRINTS] >= 0) add_print(x + p[P_PRINTS], i, is_torn ? -price : price, amount, taken);
     return is_due(x, i);
 }
 
@@ -85,10 +90,10 @@ static int fold_level(const State *s, double *x, int64_t *i, int64_t at, int64_t
                       int64_t side, int flags) {
     const int64_t *p = s->p;
     const int is_full = flags & FLAG_SNAPSHOT;
-    if (i[BOOK_SINCE] == NEVER) begin(x, i, BOOK_SINCE, BOOK_BEGAN, BOOK_LOST, 1);
     if (!i[IN_MESSAGE]) {
         i[IN_MESSAGE] = 1;
         if (is_full) {
+            begin(x, i, BOOK_SINCE, BOOK_BEGAN, BOOK_LOST, 1);
             i[BIDS] = i[ASKS] = 0;
             i[BEST_MOVED] = 1;
             i[BOOK_OK] = 1;
@@ -97,13 +102,16 @@ static int fold_level(const State *s, double *x, int64_t *i, int64_t at, int64_t
     if (i[BOOK_OK]) {
         const double removed = set_level(x, i, p[P_BOOK], i[AT], price, amount, side, is_full);
         if (!is_full) x[CHURN] += 1.0;
-        if (removed > 0.0 && p[P_PENDING] >= 0) remove_unfilled(x, i, p[P_PENDING], p[P_FILLS], price, removed, side);
+        if (removed > 0.0 && p[P_PENDING] >= 0 && i[TRADES_LOST] < 0) remove_unfilled(x, i, p[P_PENDING], p[P_FILLS], price, removed, side);
     }
     if (!(flags & FLAG_LAST)) return IS_CHANGED;
     i[IN_MESSAGE] = 0;
     if (!i[BOOK_OK]) return is_due(x, i);
     if (at > i[BOOK_AT]) i[BOOK_AT] = at;
-    if (received > i[BOOK_RECEIVED]) i[BOOK_RECEIVED] = received;
+    if (received >= i[BOOK_RECEIVED]) {
+        i[BOOK_RECEIVED] = received;
+        i[BOOK_SENT] = at;
+    }
     if (p[P_USUAL_SPREAD] >= 0) sample_spread(x, i, p, s->q);
     settle(x, i, p[P_BOOK]);
     if (i[BEST_MOVED]) {

@@ -4,7 +4,7 @@
 
 #include "twin_windows.h"
 
-enum { SIDE = BOOK_CAP * BOOK_PARTS, SIZE = BOOK_CAP, FRESH = 2 * BOOK_CAP, SINCE = 3 * BOOK_CAP };
+enum { SIDE = BOOK_CAP * BOOK_PARTS, SIZE = BOOK_CAP, FRESH = 2 * BOOK_CAP, SINCE = 3 * BOOK_CAP, OLDER = 4 * BOOK_CAP, OLDER_SINCE = 5 * BOOK_CAP };
 
 static inline int64_t find(const double *x, double key, int64_t low, int64_t high) {
     while (low < high) {
@@ -33,34 +33,51 @@ static void insert_level(double *x, int64_t *i, int64_t side, int64_t start, int
     x[place + SIZE] = size;
     x[place + FRESH] = fresh;
     x[place + SINCE] = (double)at;
+    x[place + OLDER] = 0.0;
+}
+
+static double take_fresh(double *x, int64_t place, double gone, double at) {
+    const double newer = at - x[place + SINCE] <= 30e6 ? x[place + FRESH] : 0.0;
+    const double older = at - x[place + OLDER_SINCE] <= 30e6 ? x[place + OLDER] : 0.0;
+    if (gone < newer) {
+        x[place + FRESH] = newer - gone;
+        x[place + OLDER] = older;
+        return gone;
+    }
+    x[place + FRESH] = 0.0;
+    if (gone - newer < older) {
+        x[place + OLDER] = older - (gone - newer);
+        return gone;
+    }
+    x[place + OLDER] = 0.0;
+    return newer + older;
 }
 
 static double resize_level(double *x, int64_t place, double size, double at) {
-    const double change = size - x[place + SIZE], age = at - x[place + SINCE];
-    const double fresh = age <= 30e6 ? x[place + FRESH] : 0.0;
+    const double change = size - x[place + SIZE];
     x[place + SIZE] = size;
-    if (change > 0.0) {
-        if (fresh > change || (fresh > 0.0 && age <= 15e6)) {
-            x[place + FRESH] = fresh + change;
-        } else {
-            x[place + FRESH] = change;
-            x[place + SINCE] = at;
-        }
+    if (change <= 0.0) return take_fresh(x, place, -change, at);
+    const double fresh = x[place + FRESH];
+    if (fresh > 0.0 && at - x[place + SINCE] <= 15e6) {
+        x[place + FRESH] = fresh + change;
         return 0.0;
     }
-    const double left = fresh + change;
-    x[place + FRESH] = left > 0.0 ? left : 0.0;
-    return left > 0.0 ? -change : fresh;
+    if (fresh > 0.0) {
+        x[place + OLDER] = fresh;
+        x[place + OLDER_SINCE] = x[place + SINCE];
+    }
+    x[place + FRESH] = change;
+    x[place + SINCE] = at;
+    return 0.0;
 }
 
 static double remove_level(double *x, int64_t *i, int64_t side, int64_t place, int64_t end, double size, double at) {
-    const double gone = x[place + SIZE] - size;
-    const double fresh = at - x[place + SINCE] <= 30e6 ? x[place + FRESH] : 0.0;
+    const double taken = take_fresh(x, place, x[place + SIZE] - size, at);
     i[side]--;
     const int64_t moving = end - place - 1;
     if (moving > 0)
         for (int64_t part = place; part < place + SIDE; part += BOOK_CAP) copy(x, part, part + 1, moving);
-    return lower(fresh, gone);
+    return taken;
 }
 
 static double set_level(double *x, int64_t *i, int64_t book, int64_t at, double price, double size, int64_t side, int is_full) {
@@ -124,7 +141,7 @@ static void remove_unfilled(double *x, int64_t *i, int64_t pending, int64_t fill
     const double at = (double)i[AT], hit = (double)side;
     double left = amount;
     for (double *e = x + fills; e < x + fills + FILLS_CAP * FILLS_PARTS; e += FILLS_PARTS) {
-        if (e[1] == price && e[2] == hit && at - e[0] <= 1e6 && e[3] > 0.0) {
+        if (e[1] == price && (e[2] == hit || e[2] == 0.0) && at - e[0] <= 1e6 && e[3] > 0.0) {
             const double met = lower(left, e[3]);
             e[3] -= met;
             left -= met;
@@ -150,7 +167,7 @@ static void fill(double *x, int64_t *i, int64_t pending, int64_t fills, double p
     int64_t head = i[PENDING_HEAD];
     for (int64_t number = head; number < head + i[PENDING_COUNT]; number++) {
         double *e = x + pending + (number % PENDING_CAP) * PENDING_PARTS;
-        if (e[1] == price && e[2] == hit) {
+        if (e[1] == price && (e[2] == hit || hit == 0.0)) {
             const double met = lower(left, e[4]);
             e[4] -= met;
             left -= met;

@@ -18,20 +18,20 @@ static void average(double *x, int64_t *i, int64_t at, double price) {
     x[EWMA_PRICE] = price;
 }
 
-static void sweep(double *x, int64_t *i, int64_t stamp, double price, int64_t side) {
+static void sweep(double *x, int64_t *i, int64_t stamp, double price, int64_t side, double turnover) {
     const int64_t at_slot = side > 0 ? BUYER_AT : SELLER_AT, price_slot = side > 0 ? BUYER_PRICE : SELLER_PRICE;
     const int64_t second_slot = side > 0 ? BUYER_RUSH_SECOND : SELLER_RUSH_SECOND;
-    const int64_t levels = side > 0 ? RUSH_BUY_LEVELS : RUSH_SELL_LEVELS;
+    const int64_t levels = side > 0 ? RUSH_BUY_LEVELS : RUSH_SELL_LEVELS, order_slot = side > 0 ? BUYER_ORDER : SELLER_ORDER;
     const int64_t last = i[at_slot];
-    if (stamp != i[ORDER_AT] || side != i[ORDER_SIDE]) {
-        i[ORDER_AT] = stamp;
-        i[ORDER_SIDE] = side;
-        i[ORDER_LEVELS] = 0;
-    }
+    if (stamp != last) i[order_slot] = 0;
     if ((price - x[price_slot]) * (double)side > 0.0 && stamp >= last && stamp - last <= SECOND_US) {
         x[levels] += 1.0;
+        x[side > 0 ? SWEPT_BUY : SWEPT_SELL] += turnover;
         i[URGENT] = 1;
-        if (stamp == last && ++i[ORDER_LEVELS] == 1) x[levels + RUSH_BUY_ORDERS - RUSH_BUY_LEVELS] += 1.0;
+        if (stamp == last && !i[order_slot]) {
+            i[order_slot] = 1;
+            x[levels + RUSH_BUY_ORDERS - RUSH_BUY_LEVELS] += 1.0;
+        }
         const int64_t second = i[AT] / SECOND_US;
         if (second != i[second_slot]) {
             i[second_slot] = second;
@@ -58,7 +58,7 @@ static int64_t trade(double *x, int64_t *i, int64_t stamp, double price, double 
     }
     if (is_inferred) x[UNSURE_VOLUME] += amount;
     if (x[BID] < price && price < x[ASK] && i[BOOK_OK] && at - i[BOOK_AT] < 100000) x[INSIDE_VOLUME] += amount;
-    if (side != 0) sweep(x, i, stamp, price, side);
+    if (side != 0) sweep(x, i, stamp, price, side, turnover);
     const int64_t second = at / SECOND_US;
     if (second != i[SECOND]) {
         i[SECOND] = second;
@@ -86,9 +86,11 @@ static void compare(double *x, int64_t *i, double theirs) {
         i[MINUTE] = minute;
         const double own = x[PAIR_PRICE], other = x[PAIR_REFERENCE], decay = 1.0 - 1.0 / 1440.0;
         if (x[MINUTE_PRICE] > 0.0 && x[MINUTE_REFERENCE] > 0.0 && other > 0.0 && own > 0.0) {
-            const double change = log(other / x[MINUTE_REFERENCE]);
-            x[BETA_XY] = decay * x[BETA_XY] + change * log(own / x[MINUTE_PRICE]);
+            const double change = log(other / x[MINUTE_REFERENCE]), moved = log(own / x[MINUTE_PRICE]);
+            x[BETA_XY] = decay * x[BETA_XY] + change * moved;
             x[BETA_XX] = decay * x[BETA_XX] + change * change;
+            x[BETA_YY] = decay * x[BETA_YY] + moved * moved;
+            x[BETA_WEIGHT] = decay * x[BETA_WEIGHT] + 1.0;
         }
         x[MINUTE_PRICE] = own;
         x[MINUTE_REFERENCE] = other;
@@ -97,20 +99,24 @@ static void compare(double *x, int64_t *i, double theirs) {
     x[PAIR_REFERENCE] = theirs;
 }
 
-/* The last 500 trades. An entry: time, amount, price. */
+/* The last 500 trades. An entry: time, amount, price (below 0 where trades before it are missing). */
 
 enum {
-    SIZES = PRINTS_CAP * PRINTS_PARTS, PAIRS = SIZES + SIZE_BUCKETS, TURNS, WALKED, TRADED, ENTROPY, TOP, WALKED_PEAK, TRADED_PEAK,
+    SIZES = PRINTS_CAP * PRINTS_PARTS, PAIRS = SIZES + SIZE_BUCKETS, TURNS, WALKED, TRADED, ENTROPY, TOP, WALKED_PEAK, TRADED_PEAK, HOLES,
 };
 
 static void link_prints(double *t, const double *first, const double *second, double sign) {
     const double one = first[1], two = second[1], price = second[2];
+    t[TRADED] += sign * fabs(price * two);
+    if (price < 0.0) {
+        t[HOLES] += sign;
+        return;
+    }
     if ((one < 0.0) != (two < 0.0) && first[0] >= 0.0 && second[0] >= 0.0) {
         t[TURNS] += sign;
         if (one == -two && second[0] - first[0] <= 2e6) t[PAIRS] += sign;
     }
-    if (price > 0.0) t[WALKED] += sign * (fabs(price - first[2]) / price);
-    t[TRADED] += sign * (price * fabs(two));
+    if (price > 0.0) t[WALKED] += sign * (fabs(price - fabs(first[2])) / price);
 }
 
 static int64_t size_bucket(double amount) {
@@ -140,8 +146,8 @@ static void sum_prints_anew(double *t, const int64_t *i) {
     const double *last = t + tail * PRINTS_PARTS;
     for (int64_t number = tail + 1; number < tail + i[PRINTS_COUNT]; number++) {
         const double *e = t + (number % PRINTS_CAP) * PRINTS_PARTS;
-        if (e[2] > 0.0) walked += fabs(e[2] - last[2]) / e[2];
-        traded += e[2] * fabs(e[1]);
+        if (e[2] > 0.0) walked += fabs(e[2] - fabs(last[2])) / e[2];
+        traded += fabs(e[2] * e[1]);
         last = e;
     }
     t[WALKED] = t[WALKED_PEAK] = walked;

@@ -234,9 +234,10 @@ static void close_bins(double *x, int64_t *i, const int64_t *p, const double *q,
         if (source < 0) continue;
         const int64_t now = at / bin_us, opened = i[slot];
         if (now > opened) {
-            if (opened >= 0 && opened * bin_us >= i[b[B_SINCE]]) {
+            const int64_t since = i[b[B_SINCE]];
+            if (opened >= 0 && (opened + 1) * bin_us > since) {
                 const double empty = (double)(now - opened - 1), decay = (double)b[B_DECAY_US];
-                observe(x, q, b, x[source] - x[offset + MARK], 1.0, (double)bin_us / decay);
+                if (opened * bin_us >= since) observe(x, q, b, x[source] - x[offset + MARK], 1.0, (double)bin_us / decay);
                 if (empty > 0.0) observe(x, q, b, 0.0, empty, empty * (double)bin_us / decay);
             }
             i[slot] = now;

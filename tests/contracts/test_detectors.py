@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from guard.detection.detector import Detector
     from guard.dsl import Program
-    from guard.dsl.program import Outcome
+    from guard.dsl.rule import Outcome
 
 NAN: Final = math.nan
 ROOT: Final = Path(__file__).parents[2]

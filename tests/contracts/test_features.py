@@ -131,5 +131,5 @@ def test_a_market_of_which_nothing_came_knows_nothing_of_its_own() -> None:
     rows = [Row(Kind.TRADE, 3, START + step * 100_000, START + step * 100_000, 50.0, 1.0, BUY, step, 0) for step in range(1_000)]
     quiet = values(fed(opened(), rows))[1]
     found = {call.partition("(")[0] for call, value in quiet.items() if value is not None and not math.isnan(value)}
-    # A stream that never came has no hole; and without a leader there is nothing to take off a return.
-    assert found <= {"gaps", "beta", "reference_ret", "reference_gap"}
+    # A stream that never came has no hole and covers nothing; and without a leader there is nothing to take off a return.
+    assert found <= {"gaps", "coverage", "beta", "corr", "reference_ret", "reference_gap"}

@@ -31,6 +31,9 @@ END: Final = START + 6_000 * SECOND
 # What is told by the exchange or by its absence, and so is known without a single event of the stream.
 KNOWN_WITHOUT_EVENTS: Final = {
     "gaps": "a stream that never came has no gap",
+    "events": "a stream that never came has no event",
+    "late": "and none that is late",
+    "coverage": "a stream that never came covers nothing",
 }
 
 
@@ -74,7 +77,7 @@ def trades() -> list[Row]:
                 Kind.TRADE,
                 START + number * SECOND,
                 100.0 + number % 7 * 0.01,
-                1.0 + number % 5,
+                1.0 + number % 5 + number % 97 / 100,
                 BUY if number % 3 else SELL,
                 number,
             )
@@ -84,12 +87,13 @@ def trades() -> list[Row]:
 
 
 def books() -> list[Row]:
-    """Return 100 minutes of a book that is shown anew each second."""
+    """Return 100 minutes of a book that is shown anew each second, and of one change after it."""
     rows = [live(Channel.BOOK)]
     for number in range(1, 6_000):
         at_us = START + number * SECOND
         rows.append(Row(Kind.LEVEL, at_us, 99.9, 5.0 + number % 3, BUY, flags=Flag.SNAPSHOT))
         rows.append(Row(Kind.LEVEL, at_us, 100.1, 5.0, SELL, flags=Flag.SNAPSHOT | Flag.LAST))
+        rows.append(Row(Kind.LEVEL, at_us, 99.8, 1.0 + number % 4, BUY, flags=Flag.LAST))
     return rows
 
 
@@ -193,7 +197,7 @@ def test_entry_is_unknown_when_a_stream_that_it_needs_is_absent(entry: Field | F
 
 
 # One lone market cannot give what needs other exchanges, or what the exchange tells by itself.
-NEEDS_MORE: Final = frozenset({"divergence", "usd_rate", "volume_24h_usd"})
+NEEDS_MORE: Final = frozenset({"divergence", "market_age", "slippage", "usd_rate", "volume_24h_usd"})
 
 
 @pytest.mark.parametrize("entry", ALL, ids=named)

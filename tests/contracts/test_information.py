@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guard.dsl import Binding, Program
-    from guard.dsl.program import Outcome
+    from guard.dsl.rule import Outcome
 
 NAN: Final = math.nan
 

@@ -1,7 +1,9 @@
-"""Three ways to tell whether rules say something new: outcomes, the screen, and the kernel's machine, plain or jitted."""
+"""Ways to tell whether rules say something new: outcomes, the screen, the kernel's machine, plain or jitted, and machine code."""
 
 from __future__ import annotations
 
+import ctypes
+from array import array
 from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,8 @@ from guard.dsl.signature import signature
 from guard.engine.verdicts import candidate_level
 from guard.features.kernel import machine
 from guard.features.kernel import slots as s
+from guard.features.kernel.readers import READERS
+from guard.features.kernel.reading import read_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,12 +44,13 @@ def judge(*, is_jitted: bool = False) -> Callable[..., int]:
     return found
 
 
-def expected(program: Program, binding: Binding, row: Sequence[float], *, opened: Sequence[bool] = ()) -> list[int]:
-    """Return the signatures of a row by the compiled function; `opened` tells of each rule whether it is open."""
+def expected(program: Program, binding: Binding, row: Sequence[float], *, is_open: bool) -> list[int]:
+    """Return the signatures of a row by the compiled function."""
     outcomes = binding.evaluate(row)
+    levels = [candidate_level(program.rules[outcome.rule], outcome) for outcome in outcomes]
     return [
-        signature(candidate_level(program.rules[each.rule], each), each.clears, each.releases, is_open=is_open)
-        for each, is_open in zip(outcomes, opened or [False] * len(outcomes), strict=True)
+        signature(level, outcome.clears, outcome.releases, is_open=is_open, is_held=is_open)
+        for level, outcome in zip(levels, outcomes, strict=True)
     ]
 
 
@@ -55,9 +60,9 @@ def judged(program: Program, binding: Binding, row: Sequence[float], signed: Seq
     i = [0] * s.INTEGERS
     i[s.PROGRAM] = start
     p = [0] * s.PLAN_HEAD
-    code, registers = program.code, [*[7.0] * program.registers, *reversed(program.constants)]
+    code, constants, registers = program.code, program.constants or [0.0], [7.0] * program.registers
     if not jitted:
-        return judge()([], [], list(row), i, p, [], list(signed), code, registers, 0)
+        return judge()([], [], list(row), i, p, [], list(signed), code, constants, registers, 0)
     import numpy as np
 
     def integers(values: Sequence[int]) -> Any:  # noqa: ANN401 - an array
@@ -66,7 +71,7 @@ def judged(program: Program, binding: Binding, row: Sequence[float], signed: Seq
     floats, rows = np.array([*row, 0.0]), np.zeros((1, 1))
     return judge(is_jitted=True)(
         rows, np.zeros((1, 1), np.int64), floats, integers(i), integers(p), floats, integers([*signed, 0]), integers(code),
-        np.array(registers), 0,
+        np.array(constants), np.array(registers), 0,
     )  # fmt: skip
 
 
@@ -92,3 +97,26 @@ def screened(
     make = binding.make_open_screen if is_open else binding.make_screen
     screen = make([reader(number) for number in range(len(program.leaves))], [0] * len(program.leaves))
     return screen([], [], [], [], [], [], list(signed), 0)
+
+
+@cache
+def native_screen(program: Program, begin: int, count: int) -> tuple[object, Callable[..., int]]:
+    """Return the machine code of a program, reading leaf `n` of `count` from place `n` of the float row, and what it belongs to."""
+    from guard.features.kernel.native import Native, compiled
+
+    plan = [0] * s.PLAN_HEAD
+    plan[s.P_LEAVES], plan[s.P_LEAF_COUNT] = s.PLAN_HEAD, count
+    for number in range(count):
+        record = [0] * s.LEAF_STRIDE
+        record[0], record[s.L_A] = READERS.index(read_slot), number
+        plan += record
+    made = Native(compiled(program.code, program.constants, [begin], plan, []), [begin])
+    kinds = [ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64]
+    return made, ctypes.CFUNCTYPE(*kinds)(made.addresses[begin])
+
+
+def natively(program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int]) -> int:
+    """Return what the machine code says."""
+    _, screen = native_screen(program, binding.program, len(row))
+    floats, integers, signatures = array("d", [*row, 0.0]), array("q", [0] * s.INTEGERS), array("q", [*signed, 0])
+    return screen(0, 0, *(each.buffer_info()[0] for each in (floats, integers, signatures)), 0)

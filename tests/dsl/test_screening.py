@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import pytest
-from dsl.judging import expected, judged, screened
+from dsl.judging import expected, judged, natively, screened
 from dsl.small import condition, facts, program, row
 from dsl.test_compiler import conditions, numbers, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.dsl import compile_rules, load_rules, shipped_packs
-from guard.dsl.signature import OPEN
 from guard.model import Market, MarketClass, MarketFacts
 
 if TYPE_CHECKING:
@@ -23,25 +23,32 @@ if TYPE_CHECKING:
 
 SHIPPED = compile_rules(load_rules(shipped_packs()))
 ASKS = 0
+_LEVEL, _CLEARS, _RELEASES = 7, 3 << 3, 3 << 5
+_FIELDS = [_LEVEL, _LEVEL | _CLEARS, _LEVEL | _RELEASES, _LEVEL | _CLEARS | _RELEASES, _LEVEL | _CLEARS]
 
 
-def agree(of: Program, binding: Binding, row: Sequence[float], other: Sequence[int], *, jitted: bool = False) -> None:
-    """Check all ways on the right signatures and on some other ones."""
-    rules = len(binding.rules)
+def agree(
+    of: Program, binding: Binding, row: Sequence[float], other: Sequence[int], *, jitted: bool = False, native: bool = False
+) -> None:
+    """Check all ways on the right signatures, on those of fewer open rules and on some other ones."""
+    right = expected(of, binding, row, is_open=True)
     asks = binding.program == ASKS
-    outcomes = binding.evaluate(row)
-    no_score = any(of.rules[each.rule].classifier and each.fires and each.score is None for each in outcomes)
-    for opened in ([False] * rules, [number % 2 == 0 for number in range(rules)], [True] * rules):
-        right = expected(of, binding, row, opened=opened)
-        assert judged(of, binding, row, right, jitted=jitted) == int(asks)
-        reads: list[int] = []
-        assert screened(of, binding, row, right, reads, is_open=True) == int(asks or no_score)
-        assert len(reads) == len(set(reads))
-    if list(other) != expected(of, binding, row, opened=[bool(each & OPEN) for each in other]):
-        assert judged(of, binding, row, other, jitted=jitted) == 1
+    for at in range(5):
+        fewer = [each & mask for each, mask in zip(right, cycle(_FIELDS[at:] + _FIELDS[:at]))]
+        assert judged(of, binding, row, fewer, jitted=jitted) == int(asks)
+        if native and not asks:
+            assert natively(of, binding, row, fewer) == 0
+    assert judged(of, binding, row, other, jitted=jitted) == int(asks or not is_part(other, right))
+    if native and not asks:
+        assert natively(of, binding, row, other) == int(not is_part(other, right))
+    reads: list[int] = []
+    no_score = any(of.rules[each.rule].classifier and each.fires and each.score is None for each in binding.evaluate(row))
+    assert screened(of, binding, row, right, reads, is_open=True) == int(asks or no_score)
+    assert len(reads) == len(set(reads))
+    if not is_part(other, right):
         assert screened(of, binding, row, other, is_open=True) == 1
-    right = expected(of, binding, row)
-    calm = not any(outcome.fires for outcome in outcomes)
+    right = expected(of, binding, row, is_open=False)
+    calm = not any(outcome.fires for outcome in binding.evaluate(row))
     reads = []
     answer = screened(of, binding, row, right, reads)
     assert answer == int(not calm), (right, answer)
@@ -50,7 +57,15 @@ def agree(of: Program, binding: Binding, row: Sequence[float], other: Sequence[i
         assert screened(of, binding, row, other) == 1
 
 
-signed = st.sampled_from([0, 1, 2, 3, 4, 8, 12, 20, 84, OPEN, 1 | OPEN, 12 | OPEN, 84 | OPEN])
+def is_part(signed: Sequence[int], right: Sequence[int]) -> bool:
+    """Whether signatures are the right ones, but for what nobody asks."""
+    return all(
+        each & _LEVEL == whole & _LEVEL and all(each & field in (0, whole & field) for field in (_CLEARS, _RELEASES))
+        for each, whole in zip(signed, right, strict=True)
+    )
+
+
+signed = st.sampled_from([0, 1, 2, 3, 4, 8, 12, 20, 24, 28, 84, 120])
 
 
 @settings(max_examples=400, deadline=None)
@@ -117,18 +132,30 @@ markets = st.builds(
 )
 
 
-@pytest.mark.parametrize("jitted", [False, True], ids=["plain", "jitted"])
+@pytest.mark.parametrize("form", ["plain", "jitted", "native"])
 @settings(max_examples=200, deadline=None)
 @given(market=markets, data=st.data())
-def test_shipped_rules_are_judged_as_they_are_evaluated(*, jitted: bool, market: MarketFacts, data: st.DataObject) -> None:
-    if jitted:
+def test_shipped_rules_are_judged_as_they_are_evaluated(*, form: str, market: MarketFacts, data: st.DataObject) -> None:
+    if form != "plain":
         pytest.importorskip("numba")
     binding = SHIPPED.bind(market)
     near = st.one_of(st.sampled_from([0.0, 0.5, 1.0, 2.0, 10.0]), st.floats(0.0, 3.0), st.floats(-0.1, 0.1), values)
     calm = data.draw(st.sampled_from([0.0, 0.01, 1.0, 5.0]))
     changes = data.draw(st.dictionaries(st.integers(0, len(SHIPPED.leaves) - 1), near, max_size=12))
     leaves = [changes.get(number, calm) for number in range(len(SHIPPED.leaves))]
-    agree(SHIPPED, binding, leaves, [data.draw(signed) for _ in binding.rules], jitted=jitted)
+    agree(SHIPPED, binding, leaves, [data.draw(signed) for _ in binding.rules], jitted=form == "jitted", native=form == "native")
+
+
+@settings(max_examples=25, deadline=None)
+@given(parts, st.data())
+def test_machine_code_of_any_rule_judges_as_it_is_evaluated(parts: dict[str, str], data: st.DataObject) -> None:
+    pytest.importorskip("numba")
+    made = program(RISKY.format(**parts, c="volume(3s)", clear=f"score < 0.45 or {parts['unless']}"))
+    binding = made.bind(facts(streams=frozenset({"trades", "book"})))
+    near = st.one_of(values, st.floats(0.0, 1.0), st.sampled_from([0.5, 0.6, 0.8, 0.9]))
+    for _ in range(20):
+        leaves = data.draw(st.lists(near, min_size=len(made.leaves), max_size=len(made.leaves)))
+        agree(made, binding, leaves, [data.draw(signed) for _ in binding.rules], native=True)
 
 
 def test_first_condition_that_is_false_decides_and_nothing_more_is_read() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 from engine.streams import batches, fresh, shipped, stream
 
-from guard.dsl import compile_rules, load_rules, shipped_packs
+from guard.dsl import compile_rules, load_rules, rules_from_text, shipped_packs
+from guard.dsl.problems import Report
+from guard.features.fields import FIELDS_BY_NAME
 from guard.model import AddQuarantine, Batch, Target, TargetKind
 from guard.runtime.clock import seeded_random
 from guard.runtime.lines import alert_line, lines_of
@@ -42,6 +46,14 @@ rules:
     clear: {when: trades(30s) < 10, for: 5s}
     actions: {danger: [quarantine]}
 """
+
+
+# Fields of flow, bars, digits and data quality, which few packs read.
+RARE = (
+    "path", "swept", "mirrored", "flow_return", "flow_squares", "bar_impact", "bars", "bar_ranges", "slippage", "coverage",
+    "market_age", "lag", "events", "late", "corr", "flow_imbalance", "book_messages", "added", "prints_regularity",
+    "prints_benford", "prints_round", "prints_hill",
+)  # fmt: skip
 
 
 class Told:
@@ -92,10 +104,32 @@ def whole(seed: int) -> tuple[list[str], list[str], str]:
     return told.all
 
 
+def with_machine_code(pipeline: Pipeline) -> Pipeline:
+    """Give a compiled pipeline machine code for its rules."""
+    screens = pipeline.native_screens()
+    assert screens is not None
+    pipeline.take_native_screens(screens())
+    assert pipeline.native_screens() is None
+    return pipeline
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["", "machine code"])
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("size", SIZES)
-def test_the_decisions_and_the_state_are_those_of_the_plain_form(seed: int, size: int) -> None:
-    assert Told(fresh(jit=True)).feed(stream(seed), size).wait(10).all == whole(seed)
+def test_the_decisions_and_the_state_are_those_of_the_plain_form(seed: int, size: int, *, native: bool) -> None:
+    pipeline = fresh(jit=True)
+    if native:
+        with_machine_code(pipeline)
+    assert Told(pipeline).feed(stream(seed), size).wait(10).all == whole(seed)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.97])
+def test_machine_code_that_comes_late_decides_the_same(share: float) -> None:
+    rows = stream(1)
+    cut = int(len(rows) * share)
+    told = Told(fresh(jit=True)).feed(rows[:cut], 1024)
+    with_machine_code(told.pipeline)
+    assert told.feed(rows[cut:], 1024).wait(10).all == whole(1)
 
 
 def test_batches_used_again_and_columns_of_others_cut_anywhere_decide_the_same() -> None:
@@ -166,9 +200,13 @@ def test_other_rules_mid_stream_decide_the_same(tmp_path: Path, *, seed: int, ac
 
     def told(*, jit: bool) -> tuple[list[str], list[str], str]:
         at_work = Told(fresh(jit=jit)).feed(rows[:third], 1024)
+        if jit:
+            with_machine_code(at_work.pipeline)
         at_work.take(at_work.pipeline.load(others, at_work.pipeline.now_us))
         if accelerates and not jit:
             at_work.pipeline.accelerate()
+        if accelerates:
+            with_machine_code(at_work.pipeline)
         at_work.feed(rows[third : 2 * third], 7)
         at_work.take(at_work.pipeline.load(shipped(), at_work.pipeline.now_us))
         return at_work.feed(rows[2 * third :], 1024).wait(10).all
@@ -187,3 +225,41 @@ def test_a_persons_hold_decides_the_same() -> None:
         return at_work.feed(rows[half:], 1024).wait(10).all
 
     assert told(lambda: fresh(jit=True)) == told(lambda: fresh(jit=False))
+
+
+@cache
+def rare() -> Program:
+    """Return rules that read every rare field with every choice of its arguments."""
+    calls = []
+    for name in RARE:
+        words: list[list[str]] = [[]]
+        for argument in FIELDS_BY_NAME[name].arguments:
+            samples = argument.choices or {"w": ("10s", "60s"), "usd": ("10", "5000")}[argument.name]
+            words = [[*before, f"{argument.name}={sample}"] for before in words for sample in samples]
+        calls += [f"{name}({', '.join(chosen)})" for chosen in words]
+    text = "".join(
+        f'  r{number}: {{mode: alert, level: danger, when: "{call} * 0.5 < {call}"}}\n' for number, call in enumerate(calls)
+    )
+    report = Report()
+    found = rules_from_text("rules:\n" + text, report)
+    assert not report.errors
+    return compile_rules(found)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rare_fields_read_the_same_and_are_known(seed: int) -> None:
+    rows = stream(seed)
+    cut = len(rows) // 2
+    forms = [Told(fresh(jit=jit, program=rare())) for jit in (False, True)]
+    known: set[str] = set()
+    for part in (rows[:cut], rows[cut:]):
+        plain, compiled = (told.feed(part, 1024) for told in forms)
+        kernels = [told.pipeline.engine.kernel for told in (plain, compiled)]
+        for row in range(len(kernels[0])):
+            now_us = plain.pipeline.now_us
+            one, two = (kernel.values(row, now_us) for kernel in kernels)
+            assert struct.pack(f"{len(one)}d", *one) == struct.pack(f"{len(two)}d", *two)
+            known |= {leaf.field for leaf, value in zip(kernels[0].leaves, one, strict=True) if not math.isnan(value) and value}
+    assert forms[0].all == forms[1].all
+    # The tape tells of no day of listing, and is too short for thirty minutes beside the reference market.
+    assert known >= {*RARE} - {"market_age", "corr"}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from features.oracle.fields import ORACLES
 from features.oracle.formulas import graph_of
+from features.oracle.oracles import ORACLES
 from features.oracle.stories import READ, long_story, stories
 from features.oracle.world import World, variants
 from features.streams import SECOND, Row

@@ -15,7 +15,7 @@ from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["clear", "depth", "drop_crossed", "level", "settle", "spread"]
+__all__ = ["clear", "depth", "drop_crossed", "flow", "level", "reach", "settle", "spread"]
 
 _SIDE: Final = BOOK_CAP * BOOK_PARTS
 _SIZE: Final = BOOK_CAP
@@ -27,6 +27,8 @@ _FRESH_US: Final = 30_000_000.0
 _JOIN_US: Final = 15_000_000.0
 # A level on the edge of a band is in, whichever way its product rounds.
 _EDGE: Final = 1e-9
+# What is added counts where what is removed does: see `removals`.
+_NEAR: Final = 0.0025
 
 
 def clear(i: Integers) -> None:
@@ -35,10 +37,11 @@ def clear(i: Integers) -> None:
     i[s.ASKS] = 0
 
 
-def level(x: Floats, i: Integers, book: int, at: int, price: float, size: float, side: int, is_full: int) -> float:
+def level(x: Floats, i: Integers, book: int, at: int, price: float, size: float, side: int, is_full: int, quotes: int) -> float:
     """Set one level and return how much of what was added within 30 s was removed, in base: never more than was added.
 
-    `is_full` marks a row of a full book: it is no news that somebody added something.
+    `is_full` marks a row of a full book: it is no news that somebody added something. What is added near the mid is counted where
+    `quotes` is not -1.
     """
     if side > 0:
         count_slot = s.BIDS
@@ -56,14 +59,28 @@ def level(x: Floats, i: Integers, book: int, at: int, price: float, size: float,
             i[s.NEWEST_SIDE] = side
             if place == end:
                 i[s.BEST_MOVED] = 1
+            if quotes >= 0 and not is_full:
+                _put(x, price, size, side)
             _insert(x, i, count_slot, start, place, key, size, 0.0 if is_full else size, at)
         return 0.0
     i[s.NEWEST_SIDE] = side
     if size > 0.0:
+        if quotes >= 0 and not is_full:
+            _put(x, price, size - x[place + _SIZE], side)
         return _resize(x, place, size, float(at))
     if place == end - 1:
         i[s.BEST_MOVED] = 1
     return _remove(x, i, count_slot, place, end, size, float(at))
+
+
+def _put(x: Floats, price: float, growth: float, side: int) -> None:
+    """Count what a level near the mid grows by; the mid is that before the message."""
+    mid = x[s.MID]
+    if growth > 0.0 and abs(price - mid) <= _NEAR * mid:
+        if side > 0:
+            x[s.ADDED_BID] += price * growth
+        else:
+            x[s.ADDED_ASK] += price * growth
 
 
 def _insert(
@@ -168,6 +185,39 @@ def settle(x: Floats, i: Integers, book: int) -> None:
         x[s.CROSSINGS] += 1.0
 
 
+def flow(x: Floats, i: Integers, book: int, quotes: int, is_full: int) -> None:
+    """Count a message that has ended and add its order-flow imbalance; `quotes` holds the best prices and sizes before it.
+
+    They are 0 where there is nothing to compare with: after a book that was lost, crossed or without a side.
+    """
+    if not is_full:
+        x[s.MESSAGES] += 1.0
+    if not x[s.MID] > 0.0:
+        x[quotes] = 0.0
+        return
+    bid = x[s.BID]
+    ask = x[s.ASK]
+    bids = x[book + i[s.BIDS] - 1 + _SIZE]
+    asks = x[book + _SIDE + i[s.ASKS] - 1 + _SIZE]
+    last_bid = x[quotes]
+    if last_bid > 0.0 and not is_full:
+        last_ask = x[quotes + 2]
+        grown = 0.0
+        if bid >= last_bid:
+            grown += bids
+        if bid <= last_bid:
+            grown -= x[quotes + 1]
+        if ask <= last_ask:
+            grown -= asks
+        if ask >= last_ask:
+            grown += x[quotes + 3]
+        x[s.FLOW_IMBALANCE] += grown * x[s.MID]
+    x[quotes] = bid
+    x[quotes + 1] = bids
+    x[quotes + 2] = ask
+    x[quotes + 3] = asks
+
+
 def drop_crossed(x: Floats, i: Integers, book: int) -> int:
     """Take away the levels that the side changed last has crossed, and return how many."""
     if i[s.NEWEST_SIDE] >= 0:
@@ -209,6 +259,26 @@ def depth(x: Floats, i: Integers, book: int, side: int, band: float) -> float:
             break
         resting += key * x[place + _SIZE]
     return abs(resting)
+
+
+def reach(x: Floats, i: Integers, book: int, side: int, value: float) -> float:
+    """Return how much (base) of one side `value` (quote, > 0) would take, from the best level on; 0 where it holds less."""
+    if side > 0:
+        first = book
+        last = book + i[s.BIDS] - 1
+    else:
+        first = book + _SIDE
+        last = first + i[s.ASKS] - 1
+    left = value
+    taken = 0.0
+    for place in range(last, first - 1, -1):
+        price = abs(x[place])
+        resting = price * x[place + _SIZE]
+        if resting >= left:
+            return taken + left / price
+        left -= resting
+        taken += x[place + _SIZE]
+    return 0.0
 
 
 def spread(x: Floats) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.book import depth, spread
+from guard.features.kernel.book import depth, reach, spread
 from guard.features.kernel.reading import tick
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["read_book_slot", "read_crossed", "read_depth", "read_divergence", "read_spread", "read_tick"]
+__all__ = ["read_book_slot", "read_crossed", "read_depth", "read_divergence", "read_slippage", "read_spread", "read_tick"]
 
 _TICKS_MIN: Final = 5.0
 _SPREADS_MIN: Final = 2.0
@@ -48,14 +48,27 @@ def read_depth(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers
     usual = p[s.P_USUAL_SPREAD]
     if usual >= 0 and x[usual] == x[usual]:
         width = x[usual]
-    reach = max(q[p[at + s.L_A]], _SPREADS_MIN * width)
+    within = max(q[p[at + s.L_A]], _SPREADS_MIN * width)
     step = tick(x)
     if step == step:
-        reach = max(reach, _TICKS_MIN * step / x[s.MID])
+        within = max(within, _TICKS_MIN * step / x[s.MID])
     side = p[at + s.L_B]
     if side != 0:
-        return depth(x, i, p[s.P_BOOK], side, reach)
-    return depth(x, i, p[s.P_BOOK], 1, reach) + depth(x, i, p[s.P_BOOK], -1, reach)
+        return depth(x, i, p[s.P_BOOK], side, within)
+    return depth(x, i, p[s.P_BOOK], 1, within) + depth(x, i, p[s.P_BOOK], -1, within)
+
+
+def read_slippage(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
+    """Read how far from the mid an order of ``q[a]`` USD would trade; `b` = -1 walks the asks, 1 the bids."""
+    mid = x[s.MID]
+    wanted = q[p[at + s.L_A]]
+    if i[s.BOOK_OK] == 0 or not mid > 0.0 or not x[s.USD_RATE] > 0.0 or not wanted > 0.0:
+        return s.NAN
+    taken = reach(x, i, p[s.P_BOOK], p[at + s.L_B], wanted / x[s.USD_RATE])
+    if not taken > 0.0:
+        return s.NAN
+    mean = wanted / x[s.USD_RATE] / taken
+    return mean / mid - 1.0 if p[at + s.L_B] < 0 else 1.0 - mean / mid
 
 
 def read_divergence(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:

@@ -12,7 +12,10 @@ from typing import Final
 
 import platformdirs
 
-__all__ = ["cache_folder", "is_warm"]
+__all__ = ["FUNCTIONS", "cache_folder", "is_warm"]
+
+FUNCTIONS: Final = "functions"
+"""The file of the kernel's functions that machine code for rules is made of."""
 
 _CPU: Final = Path("/proc/cpuinfo")
 _TELLING: Final = ("model name", "flags", "Features", "CPU part")
@@ -38,7 +41,7 @@ def cache_folder() -> Path:
 def is_warm() -> bool:
     """Whether the kernel need not be compiled any more."""
     folder = cache_folder()
-    return all(any(folder.rglob(f"*.{kind}")) for kind in ("nbi", "nbc"))
+    return (folder / FUNCTIONS).exists() and all(any(folder.rglob(f"*.{kind}")) for kind in ("nbi", "nbc"))
 
 
 def _processor() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
 from guard.features.kernel.fold import CHANGED, DUE, fold, take
-from guard.features.kernel.machine import judge
+from guard.features.kernel.machine import differs
 from guard.model.batch import Kind
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ def _fire(X: FloatRows, I: IntegerRows, p: Integers, q: Floats, c: Integers, d: 
 
 
 def run(
-    X: FloatRows, I: IntegerRows, S: IntegerRows, p: Integers, q: Floats, m: Integers, r: Floats,
+    X: FloatRows, I: IntegerRows, S: IntegerRows, p: Integers, q: Floats, m: Integers, k: Floats, r: Floats, n: Integers,
     c: Integers, d: Integers, h: Integers,
     kinds: Integers, markets: Integers, ats: Integers, arrivals: Integers, prices: Floats, amounts: Floats, sides: Integers,
     keys: Integers, flags: Integers,
 ) -> int:  # fmt: skip
-    """Like `drive`, but evaluations in which no rule says anything new are settled here."""
+    """Like `drive`, but evaluations in which no rule says anything new are settled here. `n` tells where a market's screen is."""
     while True:
         reason = drive(X, I, p, q, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
         if reason != EVALUATE:
@@ -141,7 +141,7 @@ def run(
         row = c[ROW]
         i = I[row]
         # A timer may be due at the very end of the bin, at which the list comes before the heap.
-        if i[s.DEADLINE] <= c[NOW] or judge(X, I, X[row], i, p, q, S[row], m, r, c[NOW]):
+        if i[s.DEADLINE] <= c[NOW] or differs(n[row], X, I, X[row], i, p, q, S[row], m, k, r, c[NOW]):
             return reason
         schedule(I, c, h, row)
 

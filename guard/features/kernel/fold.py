@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
 from guard.features.kernel.baselines import close_bins, end_past, mark_bins, observe, past, rebase_marks
-from guard.features.kernel.book import clear, level, settle, spread
+from guard.features.kernel.book import clear, flow, level, settle, spread
+from guard.features.kernel.impact import deal
 from guard.features.kernel.prints import add, expire
 from guard.features.kernel.reference import compare
 from guard.features.kernel.removals import classify, fill, remove
@@ -39,7 +40,7 @@ _SAMPLE_MAX_S: Final = 60
 _WIDTH_MIN: Final = 1e-9
 
 
-def fold(
+def fold(  # noqa: PLR0912 - one way for each kind of row
     X: FloatRows, I: IntegerRows, p: Integers, q: Floats, row: int, kind: int, at: int, received: int,
     price: float, amount: float, side: int, key: int, flags: int,
 ) -> int:  # fmt: skip
@@ -59,12 +60,15 @@ def fold(
         i[s.RECEIVED] = received
     if kind == _GAP:
         tear(x, i, side, at)
-    if at < i[s.EVENT_AT]:
+    is_late = at < i[s.EVENT_AT]
+    if is_late:
         i[s.LATE] += 1
     else:
         i[s.EVENT_AT] = at
         if at > i[s.AT]:
             forward(x, i, p, q, at)
+    if p[s.P_EVENTS] >= 0:
+        _count(x, kind, 1.0 if is_late else 0.0)
     if kind == _TRADE:
         _trade(X, x, i, p, at, received, price, amount, side, flags)
         return _is_due(x, i)
@@ -79,6 +83,13 @@ def fold(
             end_past(x, p, q)
         return DUE
     return TOLD_NOTHING
+
+
+def _count(x: Floats, kind: int, late: float) -> None:
+    """Count a trade or a book level, and whether it is late."""
+    if kind in (_TRADE, _LEVEL):
+        x[s.EVENTS] += 1.0
+        x[s.LATE_EVENTS] += late
 
 
 def forward(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
@@ -98,7 +109,7 @@ def forward(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
     if i[s.PENDING_COUNT] > 0:
         classify(x, i, p[s.P_PENDING])
     if i[s.PRINTS_COUNT] > 0:
-        expire(x, i, p[s.P_PRINTS])
+        expire(x, i, p[s.P_PRINTS], p[s.P_DIGITS], p[s.P_TAIL])
 
 
 def take(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
@@ -140,14 +151,17 @@ def _trade(
     taken = trade(x, i, at, price, amount, side, flags & _INFERRED)
     if at > i[s.TRADE_AT]:
         i[s.TRADE_AT] = at
-    if received > i[s.TRADE_RECEIVED]:
+    if received >= i[s.TRADE_RECEIVED]:
         i[s.TRADE_RECEIVED] = received
+        i[s.TRADE_SENT] = at
     if i[s.REFERENCE] >= 0:
         compare(x, i, X[i[s.REFERENCE]][s.PRICE])
     if p[s.P_PENDING] >= 0:
         fill(x, i, p[s.P_PENDING], p[s.P_FILLS], price, amount, taken)
     if p[s.P_PRINTS] >= 0:
-        add(x, i, p[s.P_PRINTS], -price if is_torn else price, amount, taken)
+        add(x, i, p[s.P_PRINTS], -price if is_torn else price, amount, taken, p[s.P_DIGITS], p[s.P_TAIL])
+    if p[s.P_BARS] >= 0:
+        deal(x, i, p[s.P_BARS], at, price, amount, taken, 1 if is_torn else 0)
 
 
 def _level(
@@ -160,10 +174,12 @@ def _level(
         if is_full:
             begin(x, i, _BOOK)
             clear(i)
+            if p[s.P_FLOW] >= 0:
+                x[p[s.P_FLOW]] = 0.0
             i[s.BEST_MOVED] = 1
             i[s.BOOK_OK] = 1
     if i[s.BOOK_OK]:
-        removed = level(x, i, p[s.P_BOOK], i[s.AT], price, amount, side, is_full)
+        removed = level(x, i, p[s.P_BOOK], i[s.AT], price, amount, side, is_full, p[s.P_FLOW])
         if not is_full:
             x[s.CHURN] += 1.0
         # While trades are lost nobody can tell what was filled.
@@ -171,21 +187,24 @@ def _level(
             remove(x, i, p[s.P_PENDING], p[s.P_FILLS], price, removed, side)
     if not flags & _LAST:
         return CHANGED
-    return _end_message(x, i, p, q, at, received)
+    return _end_message(x, i, p, q, at, received, is_full)
 
 
-def _end_message(x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> int:
+def _end_message(x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int, is_full: int) -> int:
     """End a book message."""
     i[s.IN_MESSAGE] = 0
     if i[s.BOOK_OK] == 0:
         return _is_due(x, i)
     if at > i[s.BOOK_AT]:
         i[s.BOOK_AT] = at
-    if received > i[s.BOOK_RECEIVED]:
+    if received >= i[s.BOOK_RECEIVED]:
         i[s.BOOK_RECEIVED] = received
+        i[s.BOOK_SENT] = at
     if p[s.P_USUAL_SPREAD] >= 0:
         _sample(x, i, p, q)
     settle(x, i, p[s.P_BOOK])
+    if p[s.P_FLOW] >= 0:
+        flow(x, i, p[s.P_BOOK], p[s.P_FLOW], is_full)
     if i[s.BEST_MOVED]:
         i[s.BEST_MOVED] = 0
         i[s.URGENT] = 1

@@ -39,8 +39,10 @@ GROUPS: Final = {
         Group("trades", s.PRICE, s.VOLUME, s.TRADES_DOWN),
         Group("sweeps", s.RUSH_BUY_LEVELS, s.RUSH_BUY_LEVELS, s.SWEEPS_DOWN),
         Group("book", s.INSIDE_VOLUME, s.INSIDE_VOLUME, s.BOOK_DOWN),
+        Group("flow", s.MESSAGES, s.MESSAGES, s.FLOW_DOWN),
         Group("bars", s.PATH, s.PATH, s.BARS_DOWN),
         Group("data", s.GAPS, s.GAPS, s.DATA_DOWN),
+        Group("events", s.EVENTS, s.EVENTS, s.EVENTS_DOWN),
     )
 }
 """In the order of their columns; together they are all columns."""
@@ -55,8 +57,11 @@ GROUP_OF: Final = {
         ),
         "trades",
     ),
-    **dict.fromkeys(("rush", "rush_orders", "rush_seconds"), "sweeps"),
+    **dict.fromkeys(("rush", "rush_orders", "rush_seconds", "swept"), "sweeps"),
     **dict.fromkeys(("inside_volume", "level_churn", "removed_unfilled", "crossings"), "book"),
-    "gaps": "data",
+    **dict.fromkeys(("book_messages", "flow_imbalance", "added"), "flow"),
+    **dict.fromkeys(("path", "mirrored", "flow_return", "flow_squares", "bar_impact", "bars", "bar_ranges"), "bars"),
+    **dict.fromkeys(("gaps", "coverage"), "data"),
+    **dict.fromkeys(("events", "late"), "events"),
 }  # fmt: skip
 """The fields that are read over a window, and the group that a window needs for each."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -26,9 +27,10 @@ from guard.features.kernel.leaves import read_all
 from guard.features.kernel.rows import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from guard.features.kernel.layout import Layout
+    from guard.features.kernel.native import Native
     from guard.features.kernel.rows import Screens
     from guard.model.batch import Batch
 
@@ -36,8 +38,8 @@ __all__ = ["JittedRows", "functions"]
 
 _PACKAGE: Final = "guard.features.kernel"
 _MODULES: Final = (
-    "blocks", "windows", "baselines", "trades", "prints", "removals", "streams", "reference", "book", "reading", "trade_readers",
-    "book_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
+    "blocks", "windows", "baselines", "trades", "impact", "digits", "prints", "removals", "streams", "reference", "book", "reading",
+    "trade_readers", "book_readers", "market_readers", "readers", "leaves", "fold", "machine", "drive",
 )  # fmt: skip
 # What a rule reads and computes: a call passes each array as seven numbers, which costs more than most readers do.
 _INLINED: Final = ("leaves", "readers", "reading", "trade_readers")
@@ -80,10 +82,24 @@ def _copy(x: Any, to: int, start: int, count: int) -> None:  # noqa: ANN401 - a 
     _move(x, to, start, count)
 
 
+@intrinsic  # type: ignore[untyped-decorator] # numba is untyped
+def _call(_context: Any, screen: Any, X: Any, I: Any, x: Any, i: Any, sig: Any, received: Any) -> Any:  # noqa: ANN401 - numba's own types
+    """Call the machine code at an address."""
+    kinds = (X, I, x, i, sig, received)
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own types
+        shape = ir.FunctionType(ir.IntType(64), [context.get_value_type(kind) for kind in kinds])
+        return builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), arguments[1:])
+
+    return types.int64(screen, *kinds), generate
+
+
 # What `_enter` is asked for, and its arguments: mostly addresses. Those of X, I and S are tables of the rows' addresses.
 RUN, READ, TAKE, SCHEDULE, SET_DUE, FOLD = range(6)
 # A batch has columns of its own or records, which are spread into the columns of `SPREAD_AT`.
-WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, R_AT, C_AT, D_AT, H_AT, OUT_AT, RECORDS_AT, COLUMNS_AT = range(16)
+(
+    WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, N_AT, C_AT, D_AT, H_AT, OUT_AT, RECORDS_AT, COLUMNS_AT,
+) = range(18)  # fmt: skip
 SPREAD_AT = COLUMNS_AT + 9
 ARGUMENTS = SPREAD_AT + 9
 COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, np.int8, np.int64, np.int8)
@@ -126,8 +142,9 @@ def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
             X, I, p, q, markets[row] + 0, kinds[row] + 0, ats[row], arrivals[row], prices[row], amounts[row], sides[row] + 0,
             keys[row], flags[row] + 0,
         )  # fmt: skip
-    S, m, r, d = _integer_rows(a[S_AT]), _integers(a[M_AT]), _floats(a[R_AT]), _integers(a[D_AT])
-    return run(X, I, S, p, q, m, r, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
+    S, m, k, r, d = _integer_rows(a[S_AT]), _integers(a[M_AT]), _floats(a[K_AT]), _floats(a[R_AT]), _integers(a[D_AT])
+    n = _integers(a[N_AT])
+    return run(X, I, S, p, q, m, k, r, n, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
 
 
 @cache
@@ -148,6 +165,7 @@ def functions() -> SimpleNamespace:
         for name, each in scope.items():
             if isinstance(each, FunctionType) and each in jitted:
                 scope[name] = jitted[each]
+    scopes["machine"]["call"] = _call
     found = {each.__name__: dispatcher for each, dispatcher in jitted.items()}
     found["enter"] = _cached(FunctionType(_enter.__code__, {**globals(), **found}, "enter"))
     return SimpleNamespace(**found)
@@ -178,6 +196,7 @@ class JittedRows:
 
     def __init__(self) -> None:
         self._enter = functions().enter
+        self._native: Native | None = None
         self._a = np.zeros(ARGUMENTS, np.int64)
         # The same to write from Python, which takes a third of the time; `control` likewise.
         self._arguments = self._a.data
@@ -208,7 +227,7 @@ class JittedRows:
     def _rooms(self, floats: Any, integers: Any) -> None:  # noqa: ANN401 - arrays
         """Take larger arrays into use."""
         self.X, self.I = self._hold_rows(X_AT, floats), self._hold_rows(I_AT, integers)
-        for at in (D_AT, H_AT):
+        for at in (D_AT, H_AT, N_AT):
             grown = np.zeros(len(integers), np.int64)
             if at in self._kept:
                 grown[: len(self._kept[at])] = self._kept[at][: len(grown)]
@@ -222,6 +241,7 @@ class JittedRows:
 
     def plan(self, layout: Layout) -> None:
         """Take another plan into use; the rows must fit it."""
+        self._forget_screens()
         self._hold(P_AT, np.array(layout.packed_plan))
         self._hold(Q_AT, np.array(layout.packed_numbers))
         self._out = self._hold(OUT_AT, np.empty(max(1, len(layout.leaves))))
@@ -231,9 +251,12 @@ class JittedRows:
 
     def program(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
         """Take the rules' code; `signatures` is the largest number of rules of a market."""
-        self._hold(M_AT, np.array([*code, 0], np.int64))
-        self._hold(R_AT, np.array([*reversed(constants), *(0.0 for _ in range(registers + 1))]))
-        self._a[R_AT] += 8 * len(constants)
+        for at, numbers in (
+            (M_AT, np.array([*code, 0], np.int64)),
+            (K_AT, np.array([*constants, 0.0])),
+            (R_AT, np.zeros(registers + 1)),
+        ):
+            self._hold(at, numbers)
         self._width = max(1, signatures)
         self._rooms_for_signatures()
 
@@ -300,8 +323,37 @@ class JittedRows:
         """Note what is known of each rule of a market."""
         self.S[row, : len(signatures)] = signatures
 
-    def screen(self, row: int, screens: Screens | None) -> None:
-        """Nothing to take: the machine does it."""
+    def screen(self, row: int, screens: Screens | None) -> None:  # noqa: ARG002 - what the plain form runs
+        """Nothing to take: the machine does it, or machine code where there is some."""
+        self._kept[N_AT][row] = self._native.addresses.get(self.number(row, s.PROGRAM), 0) if self._native else 0
+
+    def _forget_screens(self) -> None:
+        self._native = None
+        if N_AT in self._kept:
+            self._kept[N_AT][:] = 0
+
+    def native_screens(self) -> Callable[[], Native] | None:
+        """Return what makes machine code of the rules as they are bound now; any thread may call it. None where all have it."""
+        begins = sorted({int(begin) for begin in self.I[: self._count, s.PROGRAM]} - {0})
+        if not begins or (self._native and begins == list(self._native.addresses)):
+            return None
+        code, constants, plan, numbers = (self._kept[at].tolist() for at in (M_AT, K_AT, P_AT, Q_AT))
+        made_for = self._kept[P_AT]
+
+        def make() -> Native:
+            from guard.features.kernel.native import native  # noqa: PLC0415 - it is made of what is here
+
+            return native(code, constants, begins, plan, numbers, made_for=made_for)
+
+        return make
+
+    def take_native_screens(self, made: Native) -> None:
+        """Judge by machine code from now on, and by the machine again once other rules come; nothing happens where they have."""
+        if made.made_for is not self._kept[P_AT]:
+            return
+        self._native = made
+        for row in range(self._count):
+            self.screen(row, None)
 
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""

@@ -12,13 +12,11 @@ from guard.features.kernel.layout import STREAM_BITS, layout_of
 from guard.features.kernel.records import facts_in, facts_out
 from guard.features.kernel.rows import PlainRows, hand_over
 from guard.features.kernel.sections import VERSION, packed, unpacked
-from guard.features.kernel.windows import FULL_US, share
+from guard.features.kernel.windows import coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from guard.features.kernel.groups import Group
-    from guard.features.kernel.layout import Layout, Window
     from guard.features.kernel.rows import Rows, Screens
     from guard.features.tables import Leaf
     from guard.model.batch import Batch
@@ -97,6 +95,7 @@ class Kernel:
         x[s.TICK] = _known(facts.tick)
         x[s.USD_RATE] = _known(facts.usd_rate)
         x[s.VOLUME_24H] = _known(facts.volume_24h_usd)
+        i[s.LISTED] = facts.listed_us or 0
         row = len(self._facts)
         self._add(facts, x, i)
         self._references.append(None)
@@ -199,6 +198,17 @@ class Kernel:
         self._rows.put(row, s.LOOKS, int(looks))
         self._rows.screen(row, screens)
 
+    def native_screens(self) -> Callable[[], Any] | None:
+        """Return what makes machine code of the rules of all markets, in seconds; None where there is nothing to make.
+
+        Any thread may call it. The bits are the same with it and without it.
+        """
+        return self._rows.native_screens()
+
+    def take_native_screens(self, made: Any) -> None:  # noqa: ANN401 - known to the compiled kernel
+        """Judge by what `native_screens` made; nothing happens where other rules came meanwhile."""
+        self._rows.take_native_screens(made)
+
     def sign(self, row: int, signatures: Sequence[int]) -> None:
         """Note what each rule of a market said: the loop stops only where one says something else."""
         self._rows.sign(row, signatures)
@@ -236,7 +246,8 @@ class Kernel:
 
     def coverage(self, row: int, window_us: int) -> float:
         """Return the covered share of a window that a leaf names, of the worst stream; KeyError for any other window."""
-        return _coverage(self._layout, *self._layout.any_window(window_us), *self._rows.row(row))
+        group, window = self._layout.any_window(window_us)
+        return coverage(*self._rows.row(row), self._layout.place(window), 0, group.down)
 
     def data_ready(self, row: int) -> bool:
         """Whether the market's streams are live and all windows of at most 60 s are covered."""
@@ -317,7 +328,7 @@ class Kernel:
         x[s.TICK] = before[s.TICK]
         if "slots" not in sections:
             x[s.USD_RATE], x[s.VOLUME_24H] = before[s.USD_RATE], before[s.VOLUME_24H]
-        for slot in s.OF_THIS_PROCESS:
+        for slot in (*s.OF_THIS_PROCESS, s.LISTED):
             i[slot] = now[slot]
         i[s.VERSION] = now[s.VERSION] + 1
         self._rows.set_row(row, x, i)
@@ -377,24 +388,6 @@ def _rows(*, jit: bool) -> Rows:
     from guard.features.kernel.jit import JittedRows  # noqa: PLC0415 - numba takes half a second to import
 
     return JittedRows()
-
-
-def _coverage(layout: Layout, group: Group, window: Window, x: list[float], i: list[int]) -> float:
-    """Return the covered share of a window, of the worst stream."""
-    if i[window.slot] < 0:
-        return 0.0
-    place = layout.place(window)
-    found = [1.0]
-    for bit, since, began, down in (
-        (1, s.TRADES_SINCE, s.TRADES_BEGAN, group.down),
-        (2, s.BOOK_SINCE, s.BOOK_BEGAN, group.down + 1),
-    ):
-        if i[s.STREAMS] & bit:
-            full = share(x, i, place, 0, since, began, down)
-            if window.us <= FULL_US:
-                full = min(full, max(0.0, (i[s.AT] - i[since]) / window.us))
-            found.append(full)
-    return min(found)
 
 
 def _bits(facts: MarketFacts) -> int:

@@ -11,18 +11,22 @@ from guard.features.kernel import slots as s
 from guard.features.kernel.groups import GROUP_OF, GROUPS, Group
 from guard.features.kernel.readers import encoded
 from guard.features.kernel.sizes import (
+    BARS_SIZE,
     BASELINE_ANSWERS,
     BASELINE_SIZE,
     BOOK_CAP,
     BOOK_PARTS,
+    DIGITS_SIZE,
     FILLS_CAP,
     FILLS_PARTS,
+    FLOW_SIZE,
     PENDING_CAP,
     PENDING_PARTS,
     PRINTS_CAP,
     PRINTS_PARTS,
     PRINTS_TOTALS,
     SIZE_BUCKETS,
+    TAIL_SIZE,
 )
 from guard.features.tables import WINDOW_BOUNDS_US, WINDOWS_MAX
 
@@ -124,6 +128,11 @@ _SOURCES: Final = {
 STREAM_BITS: Final = {"trades": 1, "book": 2, "peers": 4}
 SPREAD_MEDIAN: Final = BASELINE_ANSWERS
 _QUANTILE_DECAY_US = 2 * 86_400_000_000
+# What tells how a market's rows are laid out.
+_PARTS: Final = (
+    "clocks", "rings", "baselines", "floats", "integers", "book", "pending", "fills", "prints", "bars", "flow", "digits", "tail",
+)  # fmt: skip
+_OF_DIGITS: Final = {"prints_regularity", "prints_benford", "prints_round"}
 _USUAL_SPREAD: Final = ("spread", 86_400_000_000)
 # By how much the reference market's time may be ahead of a market's.
 _AHEAD_US: Final = 2_000_000
@@ -177,6 +186,12 @@ class Layout:
         self.pending = self._take(PENDING_CAP * PENDING_PARTS) if self.needs_removals else -1
         self.fills = self._take(FILLS_CAP * FILLS_PARTS) if self.needs_removals else -1
         self.prints = self._take(PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS) if self.needs_prints else -1
+        groups = {GROUP_OF[name] for name in names if name in GROUP_OF}
+        self.bars = self._take(BARS_SIZE) if "bars" in groups else -1
+        self.flow = self._take(FLOW_SIZE) if "flow" in groups else -1
+        self.digits = self._take(DIGITS_SIZE) if names & _OF_DIGITS else -1
+        self.tail = self._take(TAIL_SIZE) if "prints_hill" in names else -1
+        self.events = 1 if "events" in groups else -1
         self.plan, self.numbers = self._planned()
         # The same as compiled code takes them.
         self.packed_plan, self.packed_numbers = array("q", self.plan), array("d", self.numbers or [0.0])
@@ -208,6 +223,8 @@ class Layout:
         head[s.P_BASELINES], head[s.P_BASELINE_COUNT] = at_baselines, len(self.baselines)
         head[s.P_BOOK], head[s.P_PENDING], head[s.P_FILLS], head[s.P_PRINTS] = self.book, self.pending, self.fills, self.prints
         head[s.P_USUAL_SPREAD] = usual
+        head[s.P_BARS], head[s.P_FLOW], head[s.P_EVENTS] = self.bars, self.flow, self.events
+        head[s.P_DIGITS], head[s.P_TAIL] = self.digits, self.tail
         head[s.P_LEAVES], head[s.P_LEAF_COUNT] = at_leaves, len(self.leaves)
         leaves: list[int] = []
         for leaf in self.leaves:
@@ -307,10 +324,7 @@ class Layout:
 
     def has_room_of(self, other: Layout) -> bool:
         """Whether a market's rows are laid out alike under both, so that nothing needs to move."""
-        return all(
-            getattr(self, part) == getattr(other, part)
-            for part in ("clocks", "rings", "baselines", "floats", "integers", "book", "pending", "fills", "prints")
-        )
+        return all(getattr(self, part) == getattr(other, part) for part in _PARTS)
 
     def blank(self) -> tuple[list[float], list[int]]:
         """Return the two rows of a market of which nothing is known."""

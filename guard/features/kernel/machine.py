@@ -1,8 +1,7 @@
 """A small machine for formulas: whether anything that a market's rules say differs from what was last known.
 
 Code is numbers: an operation and four operands, `STRIDE` in all, but for what `BEST` and `LEAF` say. It knows nothing of rules:
-`guard.dsl.machine_code` writes it. An operand that is read is a place in `r`: a register, or, where it is negative, the constant
-``-1 - operand``, for constants stand in front of the registers (and, where `r` is a list, at its end) in reversed order.
+`guard.dsl.machine_code` writes it. An operand that is read is a register, or, where it is negative, the constant ``-1 - operand``.
 """
 
 from __future__ import annotations
@@ -16,21 +15,23 @@ from guard.features.kernel.leaves import leaf_value
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["LEVEL_MASK", "OPEN", "STRIDE", "judge"]
+__all__ = ["STRIDE", "differs", "judge"]
 
 STRIDE: Final = 5
-# Of a signature: where the level stands, and from which number on there is more that matters.
-LEVEL_MASK: Final = 7
-OPEN: Final = 128
+
+# The register that counts how often rules were judged: what a register is marked with when its value is known.
+TURN: Final = 0
 
 # Ends: nothing differs; somebody else must look.
 SAME: Final = 0
 ASK: Final = 1
 # Flow. JUMP target; LOOK n shift mask value: differs where that part of signature n is not `value`;
-# TELL n level target other: differs where signature n has another level; to `target` where more matters, to `other` where not.
+# UNASKED n target shift mask: to `target` where that part of signature n is 0, for then it is nothing to anybody;
+# KEPT register target: to `target` where that register holds its value already, which the next one tells; it will from here on.
 JUMP: Final = 2
 LOOK: Final = 3
-TELL: Final = 4
+UNASKED: Final = 4
+KEPT: Final = 34
 # Tests a b target: jump to `target` where the test fails (UNLESS) or does not fail (IF). What is unknown fails every test.
 UNLESS_LESS: Final = 5
 UNLESS_LESS_EQUAL: Final = 6
@@ -67,13 +68,30 @@ CLAMP_FREE: Final = 32
 BEST: Final = 33
 
 
+def differs(
+    screen: int, X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, sig: Integers,
+    m: Integers, k: Floats, r: Floats, received: int,
+) -> int:  # fmt: skip
+    """Return what `judge` does, by the machine code at the address `screen` where that is not 0."""
+    if screen != 0:
+        return call(screen, X, I, x, i, sig, received)
+    return judge(X, I, x, i, p, q, sig, m, k, r, received)
+
+
+def call(screen: int, X: FloatRows, I: IntegerRows, x: Floats, i: Integers, sig: Integers, received: int) -> int:
+    """Call machine code, which compiled code alone can: there another function stands in this one's place."""
+    raise NotImplementedError
+
+
 def judge(
     X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, sig: Integers,
-    m: Integers, r: Floats, received: int,
+    m: Integers, k: Floats, r: Floats, received: int,
 ) -> int:  # fmt: skip
     """Return 0 where every rule of a market has the signature that `sig` holds; 1 where one differs or Python must look."""
     at = i[s.PROGRAM]
     leaves = p[s.P_LEAVES]
+    turn = r[TURN] + 1.0
+    r[TURN] = turn
     while True:
         op = m[at]
         a = m[at + 1]
@@ -81,34 +99,38 @@ def judge(
         if op == LEAF:
             r[a] = leaf_value(X, I, x, i, p, q, leaves + b * s.LEAF_STRIDE, received)
             at += STRIDE
+        elif op == KEPT:
+            if r[a + 1] == turn:
+                at = b
+            else:
+                r[a + 1] = turn
+                at += STRIDE
         elif op >= MOVE:
             c = m[at + 3]
             d = m[at + 4]
+            first = k[-1 - b] if b < 0 else r[b]
+            second = k[-1 - c] if c < 0 else r[c]
             if op == BEST:
-                r[a] = best(m, r, r[b], r[c], at + STRIDE, d)
+                r[a] = best(m, k, r, first, second, at + STRIDE, d)
                 at += STRIDE + 2 * d
             else:
-                r[a] = number(op, r[b], r[c], r[d])
+                r[a] = number(op, first, second, k[-1 - d] if d < 0 else r[d])
                 at += STRIDE
         elif op >= UNLESS_LESS:
+            first = k[-1 - a] if a < 0 else r[a]
+            second = k[-1 - b] if b < 0 else r[b]
             if op >= IF_LESS:
-                at = m[at + 3] if passes(op - IF_LESS, r[a], r[b]) else at + STRIDE
+                at = m[at + 3] if passes(op - IF_LESS, first, second) else at + STRIDE
             else:
-                at = at + STRIDE if passes(op - UNLESS_LESS, r[a], r[b]) else m[at + 3]
-        elif op == TELL:
-            told = sig[a]
-            if told == b:
-                at = m[at + 4]
-            elif told >= OPEN and told & LEVEL_MASK == b:
-                at = m[at + 3]
-            else:
-                return 1
+                at = at + STRIDE if passes(op - UNLESS_LESS, first, second) else m[at + 3]
         elif op == LOOK:
             if (sig[a] >> b) & m[at + 3] != m[at + 4]:
                 return 1
             at += STRIDE
         elif op == JUMP:
             at = a
+        elif op == UNASKED:
+            at = b if (sig[a] >> m[at + 3]) & m[at + 4] == 0 else at + STRIDE
         else:
             return 1 if op == ASK else 0
 
@@ -187,7 +209,7 @@ def clamp(a: float, low: float, high: float) -> float:
     return high if high < a else a
 
 
-def best(m: Integers, r: Floats, total: float, weight: float, first: int, count: int) -> float:
+def best(m: Integers, k: Floats, r: Floats, total: float, weight: float, first: int, count: int) -> float:
     """Return the highest mean that optional parts can make of a weighted sum; see `guard.detection.risk.with_best`."""
     mean = total / weight
     if mean != mean:
@@ -198,7 +220,8 @@ def best(m: Integers, r: Floats, total: float, weight: float, first: int, count:
         found = -1
         value = -1.0
         for part in range(count):
-            each = r[m[first + 2 * part + 1]]
+            operand = m[first + 2 * part + 1]
+            each = k[-1 - operand] if operand < 0 else r[operand]
             if (each < last or (each == last and part > chosen)) and each > value:
                 found = part
                 value = each
@@ -206,7 +229,7 @@ def best(m: Integers, r: Floats, total: float, weight: float, first: int, count:
             break
         last = value
         chosen = found
-        heavy = r[m[first + 2 * found]]
+        heavy = k[-1 - m[first + 2 * found]]
         total += heavy * value
         weight += heavy
         if total / weight <= mean:

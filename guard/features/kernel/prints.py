@@ -14,6 +14,7 @@ from math import frexp, log
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
+from guard.features.kernel.digits import count_digits, count_tail, interval
 from guard.features.kernel.sizes import PRINTS_CAP, PRINTS_PARTS, SIZE_BUCKETS
 
 if TYPE_CHECKING:
@@ -50,10 +51,13 @@ _SHRUNK: Final = 1.0 / 1024.0
 _GRID: Final = 1572864.0
 
 
-def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: int) -> None:
-    """Keep one trade; the oldest makes room. `price` is negative where trades before it are missing."""
+def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: int, digits: int, tail: int) -> None:
+    """Keep one trade; the oldest makes room.
+
+    `price` is negative where trades before it are missing, `digits` and `tail` are -1 where nothing reads them.
+    """
     if i[s.PRINTS_COUNT] == PRINTS_CAP:
-        _drop(x, i, prints)
+        _drop(x, i, prints, digits, tail)
     count = i[s.PRINTS_COUNT]
     number = i[s.PRINTS_TAIL] + count
     entry = prints + (number % PRINTS_CAP) * PRINTS_PARTS
@@ -63,7 +67,13 @@ def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: 
     i[s.PRINTS_COUNT] = count + 1
     if count > 0:
         _link(x, prints, prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS, entry, 1.0)
+        if digits >= 0 and price > 0.0:
+            interval(x, digits, x[prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS], x[entry], 1.0)
     _count(x, prints, _bucket(amount), 1)
+    if digits >= 0:
+        count_digits(x, digits, amount, 1.0)
+    if tail >= 0:
+        count_tail(x, tail, amount, 1)
 
 
 def _link(x: Floats, prints: int, first: int, second: int, sign: float) -> None:
@@ -111,17 +121,23 @@ def _count(x: Floats, prints: int, bucket: int, change: int) -> None:
         x[prints + _ENTROPY] += ((now * log(now) + _GRID) - _GRID) - ((held * log(held) + _GRID) - _GRID)
 
 
-def _drop(x: Floats, i: Integers, prints: int) -> None:
+def _drop(x: Floats, i: Integers, prints: int, digits: int, tail_sizes: int) -> None:
     """Forget the oldest trade."""
     tail = i[s.PRINTS_TAIL]
     entry = prints + tail * PRINTS_PARTS
     _count(x, prints, _bucket(abs(x[entry + _AMOUNT])), -1)
+    if digits >= 0:
+        count_digits(x, digits, abs(x[entry + _AMOUNT]), -1.0)
+    if tail_sizes >= 0:
+        count_tail(x, tail_sizes, abs(x[entry + _AMOUNT]), -1)
     tail = (tail + 1) % PRINTS_CAP
     count = i[s.PRINTS_COUNT] - 1
     i[s.PRINTS_TAIL] = tail
     i[s.PRINTS_COUNT] = count
     if count == 0:
         return
+    if digits >= 0 and x[prints + tail * PRINTS_PARTS + _PRICE] > 0.0:
+        interval(x, digits, x[entry], x[prints + tail * PRINTS_PARTS], -1.0)
     # Totals peak just before they shrink.
     path_peak = x[prints + _PATH_PEAK]
     if x[prints + _PATH] > path_peak:
@@ -156,7 +172,7 @@ def _sum_anew(x: Floats, i: Integers, prints: int) -> None:
     x[prints + _TURNOVER_PEAK] = traded
 
 
-def expire(x: Floats, i: Integers, prints: int) -> None:
+def expire(x: Floats, i: Integers, prints: int, digits: int, tail: int) -> None:
     """Forget trades older than 24 h."""
     at = float(i[s.AT])
     while i[s.PRINTS_COUNT] > 0:
@@ -165,7 +181,7 @@ def expire(x: Floats, i: Integers, prints: int) -> None:
             kept = -1.0 - kept
         if at - kept <= _DAY_US:
             return
-        _drop(x, i, prints)
+        _drop(x, i, prints, digits, tail)
 
 
 def _neighbours(x: Floats, i: Integers, prints: int) -> float:

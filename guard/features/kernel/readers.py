@@ -12,16 +12,26 @@ from guard.features.kernel.book_readers import (
     read_crossed,
     read_depth,
     read_divergence,
+    read_slippage,
     read_spread,
     read_tick,
 )
 from guard.features.kernel.groups import GROUP_OF, GROUPS
 from guard.features.kernel.market_readers import (
+    BENFORD,
+    HILL,
+    REGULARITY,
+    ROUND,
     read_age,
     read_beta,
-    read_gaps,
+    read_corr,
+    read_counted,
+    read_coverage,
+    read_lag,
+    read_market_age,
     read_prints_alternation,
     read_prints_count,
+    read_prints_digits,
     read_prints_entropy,
     read_prints_pairs,
     read_prints_path,
@@ -77,19 +87,20 @@ if TYPE_CHECKING:
 # The numbers of readers, by which a jitted reading finds them: places in READERS.
 (
     _SHORT, _LONG, _SHORT_BOTH, _LONG_BOTH,
-    _SLOT, _FLOORED, _PRICE, _EWMA_PRICE, _TICK, _AGE, _BETA, _REFERENCE_GAP,
-    _BEFORE, _HIGH, _LOW, _BUY_SHARE, _GAPS, _REFERENCE_RET,
-    _BOOK_SLOT, _SPREAD, _DEPTH, _CROSSED, _DIVERGENCE,
-    _COUNT, _PAIRS, _ALTERNATION, _PATH, _TURNOVER, _TOP_SIZE, _ENTROPY,
-) = range(30)  # fmt: skip
+    _SLOT, _FLOORED, _PRICE, _EWMA_PRICE, _TICK, _AGE, _BETA, _REFERENCE_GAP, _CORR, _LAG,
+    _MARKET_AGE, _BEFORE, _HIGH, _LOW, _BUY_SHARE, _COUNTED, _COVERAGE, _REFERENCE_RET,
+    _BOOK_SLOT, _SPREAD, _DEPTH, _CROSSED, _SLIPPAGE, _DIVERGENCE,
+    _COUNT, _PAIRS, _ALTERNATION, _PATH, _TURNOVER, _TOP_SIZE, _ENTROPY, _DIGITS,
+) = range(36)  # fmt: skip
 
 READERS: Final[tuple[Read, ...]] = (
     read_short, read_long, read_short_both, read_long_both,
     read_slot, read_floored, read_price, read_ewma_price, read_tick, read_age, read_beta, read_reference_gap,
-    read_before, read_high, read_low, read_buy_share, read_gaps, read_reference_ret,
-    read_book_slot, read_spread, read_depth, read_crossed, read_divergence,
+    read_corr, read_lag, read_market_age,
+    read_before, read_high, read_low, read_buy_share, read_counted, read_coverage, read_reference_ret,
+    read_book_slot, read_spread, read_depth, read_crossed, read_slippage, read_divergence,
     read_prints_count, read_prints_pairs, read_prints_alternation, read_prints_path, read_prints_turnover, read_prints_top_size,
-    read_prints_entropy,
+    read_prints_entropy, read_prints_digits,
 )  # fmt: skip
 _OPS: Final = {reader: op for op, reader in enumerate(READERS)}
 
@@ -176,12 +187,23 @@ def _depth(_layout: Layout, leaf: Leaf) -> Code:
     return Code(read_depth, b=_SIDES[str(leaf.arguments[1])], floats=(float(leaf.arguments[0]),))
 
 
+def _slippage(_layout: Layout, leaf: Leaf) -> Code:
+    usd, side = leaf.arguments
+    return Code(read_slippage, b=-1 if side == "buy" else 1, floats=(float(usd),))
+
+
 def _divergence(_layout: Layout, leaf: Leaf) -> Code:
     return Code(read_divergence, a=int(leaf.arguments[0]))
 
 
 def _age(_layout: Layout, leaf: Leaf) -> Code:
     return Code(read_age, a=s.BOOK_RECEIVED if leaf.arguments[0] == "book" else s.TRADE_RECEIVED)
+
+
+def _lag(_layout: Layout, leaf: Leaf) -> Code:
+    if leaf.arguments[0] == "book":
+        return Code(read_lag, a=s.BOOK_RECEIVED, b=s.BOOK_SENT)
+    return Code(read_lag, a=s.TRADE_RECEIVED, b=s.TRADE_SENT)
 
 
 TABLE: Final[dict[str, Encode]] = {
@@ -198,9 +220,17 @@ TABLE: Final[dict[str, Encode]] = {
     "unsure_volume": _total(s.UNSURE_VOLUME),
     "buy_share": _windowed(read_buy_share),
     "squares": _total(s.SQUARES),
+    "path": _total(s.PATH),
+    "mirrored": _total(s.MIRRORED),
+    "flow_return": _total(s.FLOW_RETURN),
+    "flow_squares": _total(s.FLOW_SQUARES),
+    "bar_impact": _total(s.BAR_IMPACT),
+    "bars": _total(s.BARS),
+    "bar_ranges": _total(s.BAR_RANGES),
     "rush": _sided(s.RUSH_BUY_LEVELS, s.RUSH_SELL_LEVELS),
     "rush_orders": _sided(s.RUSH_BUY_ORDERS, s.RUSH_SELL_ORDERS),
     "rush_seconds": _sided(s.RUSH_BUY_SECONDS, s.RUSH_SELL_SECONDS),
+    "swept": _sided(s.SWEPT_BUY, s.SWEPT_SELL),
     "high_buys": _high_buys,
     "high_rush": _answer("high_rush", HIGH),
     "minute_median": _answer("minute", MEDIAN),
@@ -214,6 +244,10 @@ TABLE: Final[dict[str, Encode]] = {
     "depth": _depth,
     "level_churn": _total(s.CHURN, _BOOK),
     "removed_unfilled": _sided(s.REMOVED_BID, s.REMOVED_ASK, _BOOK),
+    "book_messages": _total(s.MESSAGES, _BOOK),
+    "flow_imbalance": _total(s.FLOW_IMBALANCE, _BOOK),
+    "added": _sided(s.ADDED_BID, s.ADDED_ASK, _BOOK),
+    "slippage": _slippage,
     "high_removed": _answer("high_removed", HIGH),
     "spread_median": _answer("spread", MEDIAN),
     "spread_mean": _answer("spread", MEAN),
@@ -225,6 +259,7 @@ TABLE: Final[dict[str, Encode]] = {
     "divergence": _divergence,
     "tick": _plain(read_tick),
     "beta": _plain(read_beta),
+    "corr": _plain(read_corr),
     "reference_ret": _windowed(read_reference_ret),
     "reference_gap": _plain(read_reference_gap),
     "prints_count": _plain(read_prints_count),
@@ -234,8 +269,17 @@ TABLE: Final[dict[str, Encode]] = {
     "prints_turnover": _plain(read_prints_turnover),
     "prints_top_size": _plain(read_prints_top_size),
     "prints_entropy": _plain(read_prints_entropy),
+    "prints_regularity": _plain(read_prints_digits, REGULARITY),
+    "prints_benford": _plain(read_prints_digits, BENFORD),
+    "prints_round": _plain(read_prints_digits, ROUND),
+    "prints_hill": _plain(read_prints_digits, HILL),
     "age": _age,
-    "gaps": _windowed(read_gaps),
+    "lag": _lag,
+    "market_age": _plain(read_market_age),
+    "coverage": _windowed(read_coverage),
+    "gaps": _windowed(read_counted, s.GAPS),
+    "events": _windowed(read_counted, s.EVENTS),
+    "late": _windowed(read_counted, s.LATE_EVENTS),
     "usd_rate": _plain(read_slot, s.USD_RATE),
     "volume_24h_usd": _plain(read_slot, s.VOLUME_24H),
 }
@@ -252,7 +296,7 @@ def read_leaf(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers,
         value = read_short_both(X, I, x, i, p, q, at, received)
     elif op == _LONG_BOTH:
         value = read_long_both(X, I, x, i, p, q, at, received)
-    elif op < _BEFORE:
+    elif op < _MARKET_AGE:
         value = _read_value(X, I, x, i, p, q, at, received)
     elif op < _BOOK_SLOT:
         value = _read_window(X, I, x, i, p, q, at, received)
@@ -279,6 +323,10 @@ def _read_value(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integer
         value = read_age(X, I, x, i, p, q, at, received)
     elif op == _BETA:
         value = read_beta(X, I, x, i, p, q, at, received)
+    elif op == _CORR:
+        value = read_corr(X, I, x, i, p, q, at, received)
+    elif op == _LAG:
+        value = read_lag(X, I, x, i, p, q, at, received)
     else:
         value = read_reference_gap(X, I, x, i, p, q, at, received)
     return value
@@ -294,8 +342,12 @@ def _read_window(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
         value = read_low(X, I, x, i, p, q, at, received)
     elif op == _BUY_SHARE:
         value = read_buy_share(X, I, x, i, p, q, at, received)
-    elif op == _GAPS:
-        value = read_gaps(X, I, x, i, p, q, at, received)
+    elif op == _MARKET_AGE:
+        value = read_market_age(X, I, x, i, p, q, at, received)
+    elif op == _COUNTED:
+        value = read_counted(X, I, x, i, p, q, at, received)
+    elif op == _COVERAGE:
+        value = read_coverage(X, I, x, i, p, q, at, received)
     else:
         value = read_reference_ret(X, I, x, i, p, q, at, received)
     return value
@@ -311,6 +363,8 @@ def _read_book(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers
         value = read_depth(X, I, x, i, p, q, at, received)
     elif op == _CROSSED:
         value = read_crossed(X, I, x, i, p, q, at, received)
+    elif op == _SLIPPAGE:
+        value = read_slippage(X, I, x, i, p, q, at, received)
     else:
         value = read_divergence(X, I, x, i, p, q, at, received)
     return value
@@ -330,6 +384,8 @@ def _read_prints(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
         value = read_prints_turnover(X, I, x, i, p, q, at, received)
     elif op == _TOP_SIZE:
         value = read_prints_top_size(X, I, x, i, p, q, at, received)
+    elif op == _DIGITS:
+        value = read_prints_digits(X, I, x, i, p, q, at, received)
     else:
         value = read_prints_entropy(X, I, x, i, p, q, at, received)
     return value

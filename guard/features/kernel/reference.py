@@ -25,8 +25,11 @@ def compare(x: Floats, i: Integers, theirs: float) -> None:
         other = x[s.PAIR_REFERENCE]
         if x[s.MINUTE_PRICE] > 0.0 and x[s.MINUTE_REFERENCE] > 0.0 and other > 0.0 and own > 0.0:
             change = log(other / x[s.MINUTE_REFERENCE])
-            x[s.BETA_XY] = _BETA_DECAY * x[s.BETA_XY] + change * log(own / x[s.MINUTE_PRICE])
+            moved = log(own / x[s.MINUTE_PRICE])
+            x[s.BETA_XY] = _BETA_DECAY * x[s.BETA_XY] + change * moved
             x[s.BETA_XX] = _BETA_DECAY * x[s.BETA_XX] + change * change
+            x[s.BETA_YY] = _BETA_DECAY * x[s.BETA_YY] + moved * moved
+            x[s.BETA_WEIGHT] = _BETA_DECAY * x[s.BETA_WEIGHT] + 1.0
         x[s.MINUTE_PRICE] = own
         x[s.MINUTE_REFERENCE] = other
     x[s.PAIR_PRICE] = x[s.PRICE]

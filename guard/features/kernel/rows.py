@@ -82,6 +82,12 @@ class Rows(Protocol):
     def screen(self, row: int, screens: Screens | None) -> None:
         """Take the functions that tell whether a market's rules say anything new."""
 
+    def native_screens(self) -> Callable[[], Any] | None:
+        """Return what makes machine code of the rules as they are bound now; None where there is nothing to make."""
+
+    def take_native_screens(self, made: Any) -> None:  # noqa: ANN401 - known where it is made
+        """Judge by what `native_screens` made."""
+
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""
 
@@ -224,6 +230,12 @@ class PlainRows:
                 for at in self._places
             ]
         return self._readers[streams]
+
+    def native_screens(self) -> None:
+        """Nothing to make: that takes a compiler."""
+
+    def take_native_screens(self, made: Any) -> None:  # noqa: ANN401 - nobody makes one
+        """Nothing to take."""
 
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""

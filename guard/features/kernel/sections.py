@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from guard.errors import StateError
 from guard.features.kernel import slots as s
 from guard.features.kernel.baselines import MARK
+from guard.features.kernel.digits import recount
 from guard.features.kernel.sizes import (
+    BARS_SIZE,
     BASELINE_SIZE,
     BOOK_CAP,
     BOOK_PARTS,
     FILLS_CAP,
     FILLS_PARTS,
+    FLOW_SIZE,
     PENDING_CAP,
     PENDING_PARTS,
     PRINTS_CAP,
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "packed", "unpacked"]
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Changes with the meaning of any slot of any part."""
 
 _CLOCK_FLOATS: Final = 2
@@ -55,6 +58,8 @@ def _blocks(layout: Layout) -> Iterator[_Block]:
     yield _Block("fills", layout.fills, FILLS_CAP * FILLS_PARTS, (s.FILLS_HEAD,))
     prints = PRINTS_CAP * PRINTS_PARTS + SIZE_BUCKETS + PRINTS_TOTALS
     yield _Block("prints", layout.prints, prints, (s.PRINTS_TAIL, s.PRINTS_COUNT))
+    yield _Block("bars", layout.bars, BARS_SIZE, ())
+    yield _Block("flow", layout.flow, FLOW_SIZE, ())
 
 
 def packed(layout: Layout, x: list[float], i: list[int]) -> dict[str, bytes]:
@@ -94,6 +99,8 @@ def unpacked(layout: Layout, parts: Mapping[str, bytes]) -> tuple[list[float], l
                 i[slot] = 0
         else:
             x[block.offset : block.offset + block.length], _ = _numbers(part, block.length, 0)
+    # They follow from the kept trades, so that they need not be saved.
+    recount(x, i, layout.prints, layout.digits, layout.tail)
     # The finest clock may be new: its first roll sets the next edge.
     opened = i[layout.clocks[0].slot] if layout.clocks else -1
     i[s.NEXT_EDGE] = (opened + 1) * layout.clocks[0].width_us if opened >= 0 else 0

@@ -17,6 +17,11 @@ PRINTS_PARTS: Final = 3
 # Two size buckets share a float, and the number of buckets with a count shares it too.
 SIZE_BUCKETS: Final = 512
 PRINTS_TOTALS: Final = 9
+# What bars remember, the best quotes before a message, digits and intervals of kept trades, their sizes.
+BARS_SIZE: Final = 11
+FLOW_SIZE: Final = 4
+DIGITS_SIZE: Final = 13
+TAIL_SIZE: Final = 128
 BASELINE_ANSWERS: Final = 6
 BASELINE_HEAD: Final = 16
 BASELINE_BUCKETS: Final = 128

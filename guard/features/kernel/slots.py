@@ -46,51 +46,57 @@ CHURN: Final = 28
 REMOVED_BID: Final = 29
 REMOVED_ASK: Final = 30
 CROSSINGS: Final = 31
-MESSAGES: Final = 32
-FLOW_IMBALANCE: Final = 33
-ADDED_BID: Final = 34
-ADDED_ASK: Final = 35
-BOOK_DOWN: Final = 36
-# How flow and price went together.
-PATH: Final = 38
-MIRRORED: Final = 39
-FLOW_RETURN: Final = 40
-FLOW_SQUARES: Final = 41
-BAR_IMPACT: Final = 42
-BARS: Final = 43
-BAR_RANGES: Final = 44
-BARS_DOWN: Final = 45
+BOOK_DOWN: Final = 32
+# What was put into the book; counted only where a leaf reads it.
+MESSAGES: Final = 34
+FLOW_IMBALANCE: Final = 35
+ADDED_BID: Final = 36
+ADDED_ASK: Final = 37
+FLOW_DOWN: Final = 38
+# How flow and price went together; counted only where a leaf reads it.
+PATH: Final = 40
+MIRRORED: Final = 41
+FLOW_RETURN: Final = 42
+FLOW_SQUARES: Final = 43
+BAR_IMPACT: Final = 44
+BARS: Final = 45
+BAR_RANGES: Final = 46
+BARS_DOWN: Final = 47
 # What became of the data.
-GAPS: Final = 47
-EVENTS: Final = 48
-LATE_EVENTS: Final = 49
+GAPS: Final = 49
 DATA_DOWN: Final = 50
-COLUMNS: Final = 52
+# How much came; counted only where a leaf reads it.
+EVENTS: Final = 52
+LATE_EVENTS: Final = 53
+EVENTS_DOWN: Final = 54
+COLUMNS: Final = 56
 
 # Single floats.
-OPEN_HIGH: Final = 52
-OPEN_LOW: Final = 53
-EWMA: Final = 54
-EWMA_PRICE: Final = 55
-SECOND_CLOSE: Final = 56
-BUYER_PRICE: Final = 57
-SELLER_PRICE: Final = 58
-TICK: Final = 59
-TICK_SEEN: Final = 60
-USD_RATE: Final = 61
-VOLUME_24H: Final = 62
-BETA_XY: Final = 63
-BETA_XX: Final = 64
-MINUTE_PRICE: Final = 65
-MINUTE_REFERENCE: Final = 66
-EVALUATED_PRICE: Final = 67
-BID: Final = 68
-ASK: Final = 69
-PAST_BUYER_PRICE: Final = 70
-PAST_SELLER_PRICE: Final = 71
-PAIR_PRICE: Final = 72
-PAIR_REFERENCE: Final = 73
-FLOATS: Final = 74
+OPEN_HIGH: Final = 56
+OPEN_LOW: Final = 57
+EWMA: Final = 58
+EWMA_PRICE: Final = 59
+SECOND_CLOSE: Final = 60
+BUYER_PRICE: Final = 61
+SELLER_PRICE: Final = 62
+TICK: Final = 63
+TICK_SEEN: Final = 64
+USD_RATE: Final = 65
+VOLUME_24H: Final = 66
+BETA_XY: Final = 67
+BETA_XX: Final = 68
+MINUTE_PRICE: Final = 69
+MINUTE_REFERENCE: Final = 70
+EVALUATED_PRICE: Final = 71
+BID: Final = 72
+ASK: Final = 73
+PAST_BUYER_PRICE: Final = 74
+PAST_SELLER_PRICE: Final = 75
+PAIR_PRICE: Final = 76
+PAIR_REFERENCE: Final = 77
+BETA_YY: Final = 78
+BETA_WEIGHT: Final = 79
+FLOATS: Final = 80
 
 # Integers. Times are microseconds; NEVER stands for "not covered since any time".
 AT: Final = 0
@@ -159,7 +165,11 @@ ARRIVED: Final = 56
 VERSION: Final = 57
 # Which streams the market has, as bits: 1 trades, 2 book, 4 peers.
 STREAMS: Final = 58
-INTEGERS: Final = 59
+# When the market was listed, 0 = not known; the own times of the trade and of the book message that arrived last.
+LISTED: Final = 59
+TRADE_SENT: Final = 60
+BOOK_SENT: Final = 61
+INTEGERS: Final = 62
 # What belongs to a process and not to a market's past: other markets' rows, the loop's lists, the rules' code.
 OF_THIS_PROCESS: Final = (REFERENCE, SIBLING, DUE, HEAP_AT, LOOKS, DIRTY, PROGRAM, STREAMS, VERSION)
 
@@ -175,7 +185,13 @@ P_PRINTS: Final = 7
 P_USUAL_SPREAD: Final = 8
 P_LEAVES: Final = 9
 P_LEAF_COUNT: Final = 10
-PLAN_HEAD: Final = 16
+P_BARS: Final = 11
+P_FLOW: Final = 12
+# No part of a row: 1 where a leaf reads how many events came.
+P_EVENTS: Final = 13
+P_DIGITS: Final = 14
+P_TAIL: Final = 15
+PLAN_HEAD: Final = 24
 # One clock in the plan: all rings of one width. `R_GROUPS` to `R_GROUPS_END`: the records of its rings in the plan; `R_HAS_RANGE`
 # whether one holds highs and lows.
 RING_STRIDE: Final = 7

@@ -54,8 +54,10 @@ def _lose(x: Floats, down: int, us: float) -> None:
     x[s.TRADES_DOWN + down] += us
     x[s.SWEEPS_DOWN + down] += us
     x[s.BOOK_DOWN + down] += us
+    x[s.FLOW_DOWN + down] += us
     x[s.BARS_DOWN + down] += us
     x[s.DATA_DOWN + down] += us
+    x[s.EVENTS_DOWN + down] += us
 
 
 def _end(x: Floats, i: Integers, channel: int, at: int) -> None:

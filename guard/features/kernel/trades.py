@@ -38,7 +38,7 @@ def trade(x: Floats, i: Integers, stamp: int, price: float, amount: float, side:
     if x[s.BID] < price < x[s.ASK] and i[s.BOOK_OK] and at - i[s.BOOK_AT] < _FRESH_BOOK_US:
         x[s.INSIDE_VOLUME] += amount
     if side != 0:
-        _sweep(x, i, stamp, price, side)
+        _sweep(x, i, stamp, price, side, turnover)
     second = at // s.SECOND_US
     if second != i[s.SECOND]:
         i[s.SECOND] = second
@@ -56,7 +56,7 @@ def trade(x: Floats, i: Integers, stamp: int, price: float, amount: float, side:
     return side
 
 
-def _sweep(x: Floats, i: Integers, stamp: int, price: float, side: int) -> None:
+def _sweep(x: Floats, i: Integers, stamp: int, price: float, side: int, turnover: float) -> None:
     """Count the price levels that takers sweep, and the orders (prints of one side with one stamp) that sweep several.
 
     A level counts where a print lies beyond its side's previous one, at most 1 s after it: the same number whether an order's
@@ -68,17 +68,20 @@ def _sweep(x: Floats, i: Integers, stamp: int, price: float, side: int) -> None:
         order_slot = s.BUYER_ORDER
         second_slot = s.BUYER_RUSH_SECOND
         levels = s.RUSH_BUY_LEVELS
+        swept = s.SWEPT_BUY
     else:
         at_slot = s.SELLER_AT
         price_slot = s.SELLER_PRICE
         order_slot = s.SELLER_ORDER
         second_slot = s.SELLER_RUSH_SECOND
         levels = s.RUSH_SELL_LEVELS
+        swept = s.SWEPT_SELL
     last = i[at_slot]
     if stamp != last:
         i[order_slot] = 0
     if (price - x[price_slot]) * side > 0.0 and 0 <= stamp - last <= s.SECOND_US:
         x[levels] += 1.0
+        x[swept] += turnover
         i[s.URGENT] = 1
         if stamp == last and i[order_slot] == 0:
             i[order_slot] = 1

@@ -14,11 +14,14 @@ from guard.features.kernel.blocks import copy, repeat
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["FULL_US", "covered", "edge", "rebase", "roll", "share", "window_high", "window_low"]
+__all__ = ["FULL_US", "coverage", "covered", "edge", "rebase", "roll", "share", "window_high", "window_low"]
 
 FULL_US: Final = 300_000_000
 _PARTIAL_COVERAGE: Final = 0.9
 _INFINITE: Final = float("inf")
+# Bits of `slots.STREAMS`.
+_OF_TRADES: Final = 1
+_OF_BOOK: Final = 2
 
 
 def roll(x: Floats, i: Integers, p: Integers, at: int) -> None:
@@ -173,6 +176,30 @@ def share(x: Floats, i: Integers, p: Integers, w: int, since: int, began: int, d
     lasted = min(at - i[began], at - i[p[w + s.W_SINCE]], us)
     lost = x[down] - x[edge(i, p, w) + down]
     return max(0.0, (float(lasted) - lost) / float(us))
+
+
+def coverage(x: Floats, i: Integers, p: Integers, w: int, down: int) -> float:
+    """Return the covered share of a window, of the worst of the market's streams; 0 before the first event.
+
+    `down` is the column of the time that trades lost, in the window's group.
+    """
+    if i[p[w + s.W_SLOT]] < 0:
+        return 0.0
+    worst = 1.0
+    if i[s.STREAMS] & _OF_TRADES:
+        worst = _covered_share(x, i, p, w, s.TRADES_SINCE, s.TRADES_BEGAN, down)
+    if i[s.STREAMS] & _OF_BOOK:
+        worst = min(worst, _covered_share(x, i, p, w, s.BOOK_SINCE, s.BOOK_BEGAN, down + 1))
+    return worst
+
+
+def _covered_share(x: Floats, i: Integers, p: Integers, w: int, since: int, began: int, down: int) -> float:
+    """Return the covered share of one stream's window: of a short one only what is unbroken counts."""
+    full = share(x, i, p, w, since, began, down)
+    if p[w] <= FULL_US:
+        unbroken = float(i[s.AT] - i[since]) / float(p[w])
+        full = min(full, max(0.0, unbroken))
+    return full
 
 
 def window_high(x: Floats, i: Integers, p: Integers, w: int) -> float:

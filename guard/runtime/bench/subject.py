@@ -131,4 +131,6 @@ class Warmed:
         """Return a pipeline of its own in the saved state."""
         made = self._made()
         made.restore(self._state)
+        if (screens := made.native_screens()) is not None:
+            made.take_native_screens(screens())
         return made

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from guard.features.kernel import book
 from guard.features.kernel import slots as s
-from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS
+from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS, FLOW_SIZE
 
 BOOK = s.FLOATS
+QUOTES = BOOK + 2 * BOOK_CAP * BOOK_PARTS
 SECOND = 1_000_000
 START = 1_600_000_000 * SECOND
 
 
 def blank() -> tuple[list[float], list[int]]:
-    return [0.0] * (s.FLOATS + 2 * BOOK_CAP * BOOK_PARTS), [0] * s.INTEGERS
+    return [0.0] * (QUOTES + FLOW_SIZE), [0] * s.INTEGERS
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -37,16 +38,20 @@ def test_jitted_books_hold_the_same_bits_as_plain_ones(seed: int) -> None:
         price = round(100.0 - side * float(dice.integers(-1, 170)) * 0.07, 2)
         size = 0.0 if dice.random() < 0.2 else float(dice.lognormal(0.0, 3.0))
         is_full = int(dice.random() < 0.05)
-        told = book.level(x, i, BOOK, at, price, size, side, is_full)
-        assert told == twins[book.level](array_x, array_i, BOOK, at, price, size, side, is_full)
+        told = book.level(x, i, BOOK, at, price, size, side, is_full, QUOTES)
+        assert told == twins[book.level](array_x, array_i, BOOK, at, price, size, side, is_full, QUOTES)
         if dice.random() < 0.5:
             book.settle(x, i, BOOK)
             twins[book.settle](array_x, array_i, BOOK)
+            book.flow(x, i, BOOK, QUOTES, is_full)
+            twins[book.flow](array_x, array_i, BOOK, QUOTES, is_full)
+            value = float(dice.lognormal(6.0, 3.0))
             band = float(dice.random()) * 0.1
             for each in (1, -1):
                 assert np.array_equal(
                     [book.depth(x, i, BOOK, each, band)], [twins[book.depth](array_x, array_i, BOOK, each, band)], equal_nan=True
                 )
+                assert book.reach(x, i, BOOK, each, value) == twins[book.reach](array_x, array_i, BOOK, each, value)
             assert np.array_equal([book.spread(x)], [twins[book.spread](array_x)], equal_nan=True)
         if dice.random() < 0.002:
             book.clear(i)
@@ -62,7 +67,7 @@ def test_a_side_keeps_the_best_128_of_what_a_dict_keeps(changes: list[tuple[int,
     kept: dict[float, float] = {}
     for number, (step, size) in enumerate(changes):
         key = -float(step)
-        book.level(x, i, BOOK, START + number, key * side + 1_000.0, float(size), side, 0)
+        book.level(x, i, BOOK, START + number, key * side + 1_000.0, float(size), side, 0, -1)
         if size:
             kept[key * side + 1_000.0] = float(size)
         else:
@@ -83,7 +88,7 @@ def test_never_more_counts_as_lately_added_than_was_added_in_30_s(changes: list[
     added: list[tuple[int, int]] = []
     for waited, new in changes:
         at += waited
-        counted = book.level(x, i, BOOK, START + at * SECOND, 100.0, float(new), 1, 0)
+        counted = book.level(x, i, BOOK, START + at * SECOND, 100.0, float(new), 1, 0, -1)
         assert 0.0 <= counted <= min(sum(amount for when, amount in added if at - when <= 30), max(0, size - new))
         if new > size:
             added.append((at, new - size))
@@ -93,7 +98,7 @@ def test_never_more_counts_as_lately_added_than_was_added_in_30_s(changes: list[
 def removed_after(*sizes: tuple[int, float]) -> float:
     """Set one bid to these sizes at these seconds, and return what its last change counted as removed."""
     x, i = blank()
-    return [book.level(x, i, BOOK, START + second * SECOND, 100.0, size, 1, 0) for second, size in sizes][-1]
+    return [book.level(x, i, BOOK, START + second * SECOND, 100.0, size, 1, 0, -1) for second, size in sizes][-1]
 
 
 def test_an_old_large_order_is_not_renewed_by_small_ones_at_its_price() -> None:
@@ -117,19 +122,19 @@ def test_orders_that_come_one_after_another_count_together() -> None:
 
 def test_levels_of_a_full_book_are_no_news() -> None:
     x, i = blank()
-    book.level(x, i, BOOK, START, 100.0, 5.0, 1, 1)
-    assert book.level(x, i, BOOK, START + SECOND, 100.0, 0.0, 1, 0) == 0.0
+    book.level(x, i, BOOK, START, 100.0, 5.0, 1, 1, -1)
+    assert book.level(x, i, BOOK, START + SECOND, 100.0, 0.0, 1, 0, -1) == 0.0
 
 
 @pytest.mark.parametrize("newest", [1, -1])
 def test_the_side_that_came_last_wins_over_what_it_crosses(newest: int) -> None:
     x, i = blank()
     for step in (1, 2, 3):
-        book.level(x, i, BOOK, START, 100.0 + step, 1.0, -1, 0)
-        book.level(x, i, BOOK, START, 100.0 - step, 1.0, 1, 0)
+        book.level(x, i, BOOK, START, 100.0 + step, 1.0, -1, 0, -1)
+        book.level(x, i, BOOK, START, 100.0 - step, 1.0, 1, 0, -1)
     book.settle(x, i, BOOK)
     assert (x[s.MID], i[s.CROSSED]) == (100.0, 0)
-    book.level(x, i, BOOK, START, 100.0 + 2.5 * newest, 1.0, newest, 0)
+    book.level(x, i, BOOK, START, 100.0 + 2.5 * newest, 1.0, newest, 0, -1)
     book.settle(x, i, BOOK)
     assert math.isnan(x[s.MID])
     assert (i[s.CROSSED], x[s.CROSSINGS]) == (1, 1.0)
@@ -140,7 +145,7 @@ def test_the_side_that_came_last_wins_over_what_it_crosses(newest: int) -> None:
 
 def test_an_empty_side_leaves_mid_and_spread_unknown() -> None:
     x, i = blank()
-    book.level(x, i, BOOK, START, 100.0, 1.0, 1, 0)
+    book.level(x, i, BOOK, START, 100.0, 1.0, 1, 0, -1)
     book.settle(x, i, BOOK)
     assert x[s.BID] == 100.0
     assert all(math.isnan(value) for value in (x[s.ASK], x[s.MID], book.spread(x)))

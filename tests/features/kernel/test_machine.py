@@ -83,6 +83,7 @@ def test_fixed_bounds_have_the_bits_of_free_ones(*, is_jitted: bool, of: float, 
     ),
 )
 def test_best_mean_has_the_bits_of_the_classifiers(total: float, weight: float, parts: list[tuple[float, float]]) -> None:
-    registers = [*(value for _, value in parts), *(heavy for heavy, _ in reversed(parts))]
+    constants = [heavy for heavy, _ in parts]
+    registers = [value for _, value in parts]
     code = [operand for number in range(len(parts)) for operand in (-1 - number, number)]
-    assert bits(machine.best(code, registers, total, weight, 0, len(parts))) == bits(with_best(total, weight, parts))
+    assert bits(machine.best(code, constants, registers, total, weight, 0, len(parts))) == bits(with_best(total, weight, parts))

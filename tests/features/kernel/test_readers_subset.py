@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 SECOND = 1_000_000
 NOW = 1_600_000_000 * SECOND
 MODULES = (
-    "windows", "baselines", "trades", "prints", "book", "reading", "trade_readers", "book_readers", "market_readers", "readers",
+    "windows", "baselines", "trades", "digits", "prints", "book", "reading", "trade_readers", "book_readers",
+    "market_readers", "readers",
 )  # fmt: skip
 
 

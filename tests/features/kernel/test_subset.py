@@ -10,14 +10,27 @@ from typing import Any
 import pytest
 from features.kernel.subset import copy_each, jitted
 
-from guard.features.kernel import baselines, blocks, prints, reference, removals, sizes, streams, trades, windows
+from guard.features.kernel import (
+    baselines,
+    blocks,
+    digits,
+    impact,
+    prints,
+    reference,
+    removals,
+    sizes,
+    streams,
+    trades,
+    windows,
+)
 from guard.features.kernel import slots as s
 from guard.features.kernel.groups import GROUPS
 
 pytest.importorskip("numba", reason="numba is not installed: only the plain form runs here")
 np = pytest.importorskip("numpy")
 
-MODULES = (blocks, windows, baselines, trades, prints, removals, streams, reference)
+MODULES = (blocks, windows, baselines, trades, impact, digits, prints, removals, streams, reference)
+KEPT = (s.P_PRINTS, s.P_DIGITS, s.P_TAIL)
 SECOND = s.SECOND_US
 START = 1_763_000_000 * SECOND
 
@@ -69,7 +82,8 @@ def _plan() -> SimpleNamespace:
     parts = []
     for length in (
         sizes.PENDING_CAP * sizes.PENDING_PARTS, sizes.FILLS_CAP * sizes.FILLS_PARTS,
-        sizes.PRINTS_CAP * sizes.PRINTS_PARTS + sizes.SIZE_BUCKETS + sizes.PRINTS_TOTALS,
+        sizes.PRINTS_CAP * sizes.PRINTS_PARTS + sizes.SIZE_BUCKETS + sizes.PRINTS_TOTALS, sizes.BARS_SIZE, sizes.DIGITS_SIZE,
+        sizes.TAIL_SIZE,
     ):  # fmt: skip
         parts.append(floats)
         floats += length
@@ -78,7 +92,7 @@ def _plan() -> SimpleNamespace:
     p += [number for clock in clocks for number in clock] + rings
     p[s.P_BASELINES], p[s.P_BASELINE_COUNT] = len(p), 4
     p += items
-    p[s.P_PENDING], p[s.P_FILLS], p[s.P_PRINTS] = parts
+    p[s.P_PENDING], p[s.P_FILLS], p[s.P_PRINTS], p[s.P_BARS], p[s.P_DIGITS], p[s.P_TAIL] = parts
     marks = []
     for us, window in ((5 * SECOND, found[0]), (90 * SECOND, found[1]), (600 * SECOND, found[2])):
         marks.append(len(p))
@@ -87,7 +101,8 @@ def _plan() -> SimpleNamespace:
     x, i = [0.0] * floats, [0] * integers
     x[s.COLUMNS : s.FLOATS] = [s.NAN] * (s.FLOATS - s.COLUMNS)
     x[s.PRICE] = x[s.MID] = x[s.HIGH] = x[s.LOW] = s.NAN
-    x[s.BETA_XY] = x[s.BETA_XX] = 0.0
+    x[s.BETA_XY] = x[s.BETA_XX] = x[s.BETA_YY] = x[s.BETA_WEIGHT] = 0.0
+    i[s.STREAMS] = 3
     for slot in (s.TRADES_SINCE, s.BOOK_SINCE, s.TRADES_BEGAN, s.BOOK_BEGAN, s.NEXT_CLOSE, s.EWMA_BEGAN):
         i[slot] = s.NEVER
     i[s.TRADES_LOST] = i[s.BOOK_LOST] = -1
@@ -158,7 +173,7 @@ def _forward(twins: Twins, at: int) -> None:
             twins.call("windows.rebase", "xp")
         twins.call("windows.roll", "xip", at)
     twins.call("removals.classify", "xi", twins.p[s.P_PENDING])
-    twins.call("prints.expire", "xi", twins.p[s.P_PRINTS])
+    twins.call("prints.expire", "xi", *(twins.p[part] for part in KEPT))
 
 
 def _trade(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401 - numpy's generator
@@ -172,7 +187,10 @@ def _trade(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401 - nump
     twins.call("reference.compare", "xi", float(rng.lognormal(4, 0.01)))
     if taken:
         twins.call("removals.fill", "xi", p[s.P_PENDING], p[s.P_FILLS], price, amount, taken)
-    twins.call("prints.add", "xi", p[s.P_PRINTS], price, amount, taken)
+    is_torn = int(rng.random() < 0.02)
+    kept, sizes_at, tail = (p[part] for part in KEPT)
+    twins.call("prints.add", "xi", kept, -price if is_torn else price, amount, taken, sizes_at, tail)
+    twins.call("impact.deal", "xi", p[s.P_BARS], stamp, price, amount, taken, is_torn)
 
 
 def _book(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401
@@ -207,8 +225,13 @@ def _read(twins: Twins) -> None:
         for slots in streams_of:
             twins.call("windows.covered", "xip", w, *slots)
             twins.call("windows.share", "xip", w, *slots)
+        twins.call("windows.coverage", "xip", w, s.RANGE_DOWN)
     for name in ("same_size_pairs", "alternation", "path", "turnover", "top_size", "size_entropy"):
         twins.call(f"prints.{name}", "xi", twins.p[s.P_PRINTS])
+    twins.call("digits.regularity", "x", twins.p[s.P_DIGITS])
+    for name in ("benford", "round_share"):
+        twins.call(f"digits.{name}", "xi", twins.p[s.P_DIGITS])
+    twins.call("digits.hill", "xi", twins.p[s.P_TAIL])
     twins.call("trades.average_price", "xi", twins.i[s.AT] + 5)
 
 
@@ -245,6 +268,11 @@ def test_jitted_functions_give_the_bits_of_the_plain_ones(seed: int) -> None:
             twins.compare()
     _read(twins)
     twins.compare()
+    # All that was counted one by one is what is kept.
+    counted = list(twins.x)
+    twins.call("digits.recount", "xi", *(twins.p[part] for part in KEPT))
+    twins.compare()
+    assert twins.x == pytest.approx(counted, abs=0, rel=0, nan_ok=True)
 
 
 @pytest.mark.parametrize(("to", "start"), [(0, 3), (3, 0), (2, 2)])

@@ -16,6 +16,7 @@ __all__ = ["Book", "Level", "Removal"]
 FRESH_US = 30_000_000
 JOIN_US = 15_000_000
 HOLD_US = 300_000
+LEVELS_MAX = 128
 TIMEOUT_US = 1_000_000
 EDGE = Fraction(1, 10**9)
 
@@ -93,7 +94,7 @@ class Book:
         side, price, size = self.sides[row.side], Fraction(row.price), Fraction(row.amount)
         level = side.get(price)
         if level is None:
-            if size > 0:
+            if size > 0 and self._has_room(row.side, price):
                 self.newest = row.side
                 side[price] = Level(size, [] if is_full else [(at_us, size)])
             return Fraction(0)
@@ -104,6 +105,17 @@ class Book:
         if size <= 0:
             del side[price]
         return level.take(at_us, level.size - size)
+
+    def _has_room(self, side: int, price: Fraction) -> bool:
+        """Whether a new level is kept; a full side loses its worst to a better one."""
+        prices = self.sides[side]
+        if len(prices) < LEVELS_MAX:
+            return True
+        worst = min(prices, key=lambda each: each * side)
+        if price * side < worst * side:
+            return False
+        del prices[worst]
+        return True
 
     def settle(self) -> None:
         """End a message: the side changed last wins over the levels it crosses."""

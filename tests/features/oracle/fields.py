@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
@@ -14,14 +15,12 @@ from features.oracle.market import DAY, SECOND, USUAL_SPREAD, histogram_key
 from features.oracle.streams import FULL_US, left_edge, width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from features.oracle.market import Market
     from features.oracle.streams import Stream
 
     from guard.features.tables import Leaf
 
-__all__ = ["ORACLES", "Moment", "answer"]
+__all__ = ["BETA_DECAY", "FIELD_ORACLES", "Moment", "Reader", "minute_returns", "neighbours", "prints_reader", "total"]
 
 EWMA_US = 600 * SECOND
 AHEAD_US = 2 * SECOND
@@ -61,16 +60,10 @@ class Moment(NamedTuple):
         return is_covered
 
 
-if TYPE_CHECKING:
-    Reader = Callable[[Moment, tuple], Answer | None]
+Reader = Callable[[Moment, "Leaf"], Answer | None]
 
 
-def answer(moment: Moment, leaf: Leaf) -> Answer | None:
-    """Return what a leaf may read; KeyError for a field without an oracle."""
-    return ORACLES[leaf.field](moment, leaf)
-
-
-def _total(*names: str, stream: str = "trades") -> Reader:
+def total(*names: str, stream: str = "trades") -> Reader:
     """Sum what was booked in the window."""
 
     def read(moment: Moment, leaf: Leaf) -> Answer | None:
@@ -202,14 +195,14 @@ def _tick(moment: Moment, _leaf: Leaf) -> Answer | None:
 def _beta(moment: Moment, _leaf: Leaf) -> Answer | None:
     if moment.reference is None:
         return exact(0)
-    changes = _minute_returns(moment.market)
+    changes = minute_returns(moment.market)
     fade = [BETA_DECAY ** (len(changes) - 1 - number) for number in range(len(changes))]
     both = math.fsum(weight * x * y for weight, (x, y) in zip(fade, changes, strict=True))
     theirs = math.fsum(weight * x * x for weight, (x, _) in zip(fade, changes, strict=True))
     return near((both + BETA_PRIOR) / (theirs + BETA_PRIOR), distance=1e-9)
 
 
-def _minute_returns(market: Market) -> list[tuple[float, float]]:
+def minute_returns(market: Market) -> list[tuple[float, float]]:
     """Return the log returns (reference, market) from the last pair of a traded minute to that of the next; the open one is out."""
     found = []
     for unbroken in market.pairs:
@@ -251,12 +244,12 @@ def _kept(moment: Moment) -> list:
     return [item for item in moment.market.prints[-PRINTS_MAX:] if at_us - item.at_us <= DAY]
 
 
-def _neighbours(kept: list) -> list:
+def neighbours(kept: list) -> list:
     """Return each kept trade with the next one, where none are missing between."""
     return [(a, b) for a, b in pairwise(kept) if not b.is_torn]
 
 
-def _prints(least: int, statistic: Callable[[list], Answer | None]) -> Reader:
+def prints_reader(least: int, statistic: Callable[[list], Answer | None]) -> Reader:
     def read(moment: Moment, _leaf: Leaf) -> Answer | None:
         kept = _kept(moment)
         return statistic(kept) if moment.market.trades.since is not None and len(kept) >= least else None
@@ -265,17 +258,17 @@ def _prints(least: int, statistic: Callable[[list], Answer | None]) -> Reader:
 
 
 def _pairs(kept: list) -> Answer | None:
-    met = [a.side * b.side < 0 and a.amount == b.amount and b.at_us - a.at_us <= 2 * SECOND for a, b in _neighbours(kept)]
+    met = [a.side * b.side < 0 and a.amount == b.amount and b.at_us - a.at_us <= 2 * SECOND for a, b in neighbours(kept)]
     return exact(Fraction(sum(met), len(met)) if met else None)
 
 
 def _alternation(kept: list) -> Answer | None:
-    turns = [a.side * b.side < 0 for a, b in _neighbours(kept)]
+    turns = [a.side * b.side < 0 for a, b in neighbours(kept)]
     return exact(Fraction(sum(turns), len(turns)) if turns else None)
 
 
 def _path(kept: list) -> Answer | None:
-    pairs = _neighbours(kept)
+    pairs = neighbours(kept)
     return near(sum((abs(b.price - a.price) / b.price for a, b in pairs), Fraction(0)), distance=1e-9) if pairs else None
 
 
@@ -359,23 +352,23 @@ def _gaps(moment: Moment, leaf: Leaf) -> Answer | None:
     return exact(sum(moment.since("gaps", int(leaf.arguments[0]))))
 
 
-ORACLES: dict[str, Reader] = {
+FIELD_ORACLES: dict[str, Reader] = {
     "price": _price,
     "open_price": _open_price,
     "high": _extreme(max),
     "low": _extreme(min),
     "ewma_price": _ewma_price,
-    "volume": _total("volume"),
-    "buy_volume": _total("buy_volume"),
-    "turnover": _total("turnover"),
-    "buy_turnover": _total("buy_turnover"),
+    "volume": total("volume"),
+    "buy_volume": total("buy_volume"),
+    "turnover": total("turnover"),
+    "buy_turnover": total("buy_turnover"),
     "buy_share": _buy_share,
-    "trades": _total("trades"),
-    "unsure_volume": _total("unsure_volume"),
+    "trades": total("trades"),
+    "unsure_volume": total("unsure_volume"),
     "squares": _squares,
-    "rush": _total("rush_buy", "rush_sell"),
-    "rush_orders": _total("rush_orders_buy", "rush_orders_sell"),
-    "rush_seconds": _total("rush_seconds_buy", "rush_seconds_sell"),
+    "rush": total("rush_buy", "rush_sell"),
+    "rush_orders": total("rush_orders_buy", "rush_orders_sell"),
+    "rush_seconds": total("rush_seconds_buy", "rush_seconds_sell"),
     "high_buys": _high_buys,
     "high_rush": _histogram("high"),
     "minute_median": _histogram("median"),
@@ -385,29 +378,29 @@ ORACLES: dict[str, Reader] = {
     "beta": _beta,
     "reference_ret": _reference_ret,
     "reference_gap": _reference_gap,
-    "prints_count": _prints(0, lambda kept: exact(len(kept))),
-    "prints_pairs": _prints(2, _pairs),
-    "prints_alternation": _prints(2, _alternation),
-    "prints_path": _prints(2, _path),
-    "prints_turnover": _prints(2, _prints_turnover),
-    "prints_top_size": _prints(1, _top_size),
-    "prints_entropy": _prints(2, _entropy),
+    "prints_count": prints_reader(0, lambda kept: exact(len(kept))),
+    "prints_pairs": prints_reader(2, _pairs),
+    "prints_alternation": prints_reader(2, _alternation),
+    "prints_path": prints_reader(2, _path),
+    "prints_turnover": prints_reader(2, _prints_turnover),
+    "prints_top_size": prints_reader(1, _top_size),
+    "prints_entropy": prints_reader(2, _entropy),
     "mid": _of_book("mid"),
     "bid": _of_book("bid"),
     "ask": _of_book("ask"),
     "open_mid": _open_mid,
     "spread": _of_book("spread"),
     "depth": _depth,
-    "level_churn": _total("level_churn", stream="books"),
-    "removed_unfilled": _total("removed_bid", "removed_ask", stream="books"),
+    "level_churn": total("level_churn", stream="books"),
+    "removed_unfilled": total("removed_bid", "removed_ask", stream="books"),
     "high_removed": _histogram("high"),
     "spread_median": _histogram("median"),
     "spread_mean": _histogram("mean"),
     "spread_sd": _histogram("deviation"),
     "spread_high": _histogram("high"),
     "crossed": _crossed,
-    "crossings": _total("crossings", stream="books"),
-    "inside_volume": _total("inside_volume"),
+    "crossings": total("crossings", stream="books"),
+    "inside_volume": total("inside_volume"),
     "divergence": _divergence,
     "age": _age,
     "gaps": _gaps,

@@ -59,7 +59,9 @@ def _applied(node: GraphNode, arguments: list[Answer | None]) -> Answer | None:
     match node.operation:
         case "at_least":
             of, count, least = arguments
-            return of if count is not None and least is not None and count.low >= least.low else None
+            if of is None or count is None or least is None or count.high < least.low:
+                return None
+            return of if count.low >= least.low else of._replace(is_sure=False)
         case "default":
             return _defaulted(*arguments)
         case "truth":

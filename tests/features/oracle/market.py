@@ -87,6 +87,9 @@ class Market:
         self.received = {"trades": -1, "book": -1}
         self.book_stamp_us = 0
         self.trade_stamp_us = 0
+        self.lags: dict[str, tuple[int, int]] = {}
+        self._newest_us = 0
+        self._quote: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
         self._sampled_s = 0
         self._sweeps: dict[tuple[str, int], tuple[int, Fraction]] = {}
         self._orders: dict[int, tuple[int, bool]] = {}
@@ -112,6 +115,7 @@ class Market:
         if row.kind == Kind.GAP:
             self._tear(row)
         self.move(row.at_us)
+        self._count(row)
         match row.kind:
             case Kind.TRADE:
                 self._trade(row, reference)
@@ -138,6 +142,7 @@ class Market:
                 self._lose_trades()
 
     def _lose_book(self) -> None:
+        self._quote = None
         self.book.lose()
         self.log("mid").add(self.at_us, math.nan)
 
@@ -253,7 +258,7 @@ class Market:
         self.log("price").add(at_us, price)
         self._hold(at_us, price)
         self.trade_stamp_us = max(self.trade_stamp_us, row.at_us)
-        self.received["trades"] = max(self.received["trades"], row.at_us + row.lag_us)
+        self._arrive("trades", row)
         if reference is not None:
             self.pairs[-1].append((at_us // MINUTE, price, reference.price or Fraction(0)))
         self._fill(price, amount, side)
@@ -293,6 +298,7 @@ class Market:
             self._orders[side] = (stamp_us, False)
         if not swept:
             return
+        self.log(f"swept_{word}").add(self.at_us, self.log("turnover").amounts[-1])
         self.log(f"rush_{word}").add(self.at_us, 1)
         if self._seconds.get(side) != self.at_us // SECOND:
             self._seconds[side] = self.at_us // SECOND
@@ -314,7 +320,10 @@ class Market:
     def _level(self, row: Row) -> None:
         if row.flags & Flag.SNAPSHOT and not self.book.is_open:
             self.books.begin(self.at_us)
+            self._quote = None
+        rested = self._resting(row)
         removed = self.book.take(row, self.at_us)
+        self._add(row, self._resting(row) - rested)
         if self.book.is_whole:
             if not row.flags & Flag.SNAPSHOT:
                 self.log("level_churn").add(self.at_us, 1)
@@ -322,6 +331,46 @@ class Market:
                 self._remove(Fraction(row.price), removed, row.side)
         if row.flags & Flag.LAST:
             self._settle(row)
+
+    def _count(self, row: Row) -> None:
+        if row.kind in (Kind.TRADE, Kind.LEVEL):
+            self.log("events").add(self.at_us, 1)
+            if row.at_us < self._newest_us:
+                self.log("late").add(self.at_us, 1)
+        self._newest_us = max(self._newest_us, row.at_us)
+
+    def _arrive(self, stream: str, row: Row) -> None:
+        arrived = row.at_us + row.lag_us
+        self.received[stream] = max(self.received[stream], arrived)
+        if arrived >= self.lags.get(stream, (0, 0))[0]:
+            self.lags[stream] = (arrived, row.lag_us)
+
+    def _resting(self, row: Row) -> Fraction:
+        """Return what rests at a row's price."""
+        level = self.book.sides[row.side].get(Fraction(row.price))
+        return Fraction(0) if level is None else level.size
+
+    def _add(self, row: Row, growth: Fraction) -> None:
+        """Book what a level that the book keeps grows by, near the mid that stood before the message."""
+        price, mid = Fraction(row.price), self.book.mid
+        is_near = mid is not None and abs(price - mid) <= NEAR * mid
+        if is_near and growth > 0 and self.book.is_whole and not row.flags & Flag.SNAPSHOT:
+            self.log("added_bid" if row.side > 0 else "added_ask").add(self.at_us, price * growth)
+
+    def _flow(self, *, is_full: bool) -> None:
+        """Book the order-flow imbalance of a message, from the best prices and sizes before and after it."""
+        book, before = self.book, self._quote
+        self._quote = None
+        if book.mid is None or book.bid is None or book.ask is None:
+            return
+        bid, ask = book.bid, book.ask
+        bids, asks = book.sides[1][bid].size, book.sides[-1][ask].size
+        self._quote = (bid, bids, ask, asks)
+        if before is None or is_full:
+            return
+        bid0, bids0, ask0, asks0 = before
+        grown = (bid >= bid0) * bids - (bid <= bid0) * bids0 - (ask <= ask0) * asks + (ask >= ask0) * asks0
+        self.log("flow_imbalance").add(self.at_us, grown * book.mid)
 
     def _remove(self, price: Fraction, amount: Fraction, side: int) -> None:
         mid = self.book.mid
@@ -340,9 +389,13 @@ class Market:
             self.book.is_open = False
             return
         self.book_stamp_us = max(self.book_stamp_us, row.at_us)
-        self.received["book"] = max(self.received["book"], row.at_us + row.lag_us)
+        self._arrive("book", row)
         self._sample()
         self.book.settle()
+        is_full = bool(row.flags & Flag.SNAPSHOT)
+        self._flow(is_full=is_full)
+        if not is_full:
+            self.log("book_messages").add(self.at_us, 1)
         self.log("mid").add(self.at_us, math.nan if self.book.mid is None else self.book.mid)
         if self.book.is_crossed:
             self.log("crossings").add(self.at_us, 1)

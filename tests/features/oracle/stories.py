@@ -36,7 +36,8 @@ class Teller:
         pick = self._pick
         price = MID + (pick(25) - 12) / 8
         side = (1, -1, 1, -1, 0)[pick(5)]
-        self._put(Row(Kind.TRADE, self.now, price, (1 + pick(6)) / 4, side, 0, flags, market))
+        amount = (1 + pick(6)) / 4 * (1, 1, 1, 1, 1, 1, 1, 3, 5, 11)[pick(10)]
+        self._put(Row(Kind.TRADE, self.now, price, amount, side, 0, flags, market))
 
     def late(self) -> None:
         by_us = LATE_US[self._pick(3)]

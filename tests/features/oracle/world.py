@@ -7,10 +7,11 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, fits
-from features.oracle.fields import Moment, answer
+from features.oracle.fields import Moment
 from features.oracle.formulas import allowed, graph_of
 from features.oracle.market import Market
-from features.streams import feed
+from features.oracle.oracles import answer
+from features.streams import SECOND, START, feed
 
 from guard.features.kernel import Kernel
 from guard.features.tables import Argument, Feature, Field, Leaf, Type
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["REFERENCE", "Verdict", "World", "variants"]
 
 REFERENCE = 1
+LISTED_US = START - 3 * 86_400 * SECOND
 STREAMS = frozenset({"trades", "book", "peers"})
 WINDOWS = ("1s", "10s", "60s", "30m")
-SAMPLES = {Type.RATIO: ("20bp", "5%"), Type.NUMBER: ("1000",), Type.BOOL: ("true",)}
+SAMPLES = {Type.RATIO: ("20bp", "5%"), Type.NUMBER: ("100", "1000"), Type.BOOL: ("true",)}
 
 
 def variants(entry: Field | Feature) -> list[str]:
@@ -72,7 +74,9 @@ class World:
         self.kernel = Kernel(self.leaves)
         self.markets: list[Market] = []
         for name in ("sim:X/USDT", "sim:BTC/USDT", "second:X/USDT", "third:X/USDT"):
-            facts = MarketFacts(Name.parse(name), tick=tick, usd_rate=usd_rate, volume_24h_usd=5e6, streams=STREAMS)
+            facts = MarketFacts(
+                Name.parse(name), tick=tick, usd_rate=usd_rate, volume_24h_usd=5e6, listed_us=LISTED_US, streams=STREAMS
+            )
             self.kernel.open(facts)
             self.markets.append(Market(facts, self.leaves))
         self.kernel.set_reference(0, REFERENCE)
