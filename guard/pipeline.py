@@ -148,10 +148,11 @@ class Pipeline:
 
     def _run(self, limit_us: int) -> None:
         """Let the engine go on, and what is due outside of it at its due time, until events are used up and time is `limit_us`."""
+        engine = self.engine
         while True:
             due_us = self._next_outside_us
-            answer = self.engine.run(due_us)
-            self.now_us = max(self.now_us, self.engine.now_us)
+            answer = engine.run(due_us)
+            self.now_us = max(self.now_us, engine.kernel.now_us)
             if answer is not None:
                 self._take(*answer)
             elif due_us is None or (self.engine.is_done and due_us > limit_us):

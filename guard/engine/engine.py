@@ -108,8 +108,7 @@ class Engine:
     def start(self, batch: Batch | None, now_us: int, *, limit_us: int = 0) -> None:
         """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
         self._batch = batch
-        self.kernel.now_us = now_us
-        self.kernel.start(batch, limit_us=limit_us)
+        self.kernel.start(batch, now_us=now_us, limit_us=limit_us)
 
     @property
     def is_done(self) -> bool:

@@ -1,7 +1,7 @@
 """The words guard thinks in: standard library only."""
 
 from guard.model.alert import Delivery, DeliveryState
-from guard.model.batch import ASK, BID, BUY, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
+from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
 from guard.model.decision import Decision, Image, MarketView
@@ -24,6 +24,7 @@ __all__ = [
     "ASK",
     "BID",
     "BUY",
+    "RECORD",
     "SELL",
     "AddQuarantine",
     "Batch",

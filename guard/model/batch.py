@@ -5,15 +5,19 @@ from __future__ import annotations
 from array import array
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ASK", "BID", "BUY", "SELL", "Batch", "Channel", "Control", "Flag", "Kind", "Status", "event_key"]
+__all__ = ["ASK", "BID", "BUY", "RECORD", "SELL", "Batch", "Channel", "Control", "Flag", "Kind", "Status", "event_key"]
 
 _DIGITS_MAX = 18
-_COLUMNS = ("kind", "market", "at_us", "received_us", "price", "amount", "side", "key", "flags")
+# One row as a batch of its own keeps it: at_us, received_us, price, amount, key, market, kind, side, flags.
+RECORD: Final = Struct("@qqddqibbbx")
+_BYTES: Final = RECORD.size
+_NOTHING: Final = memoryview(b"")
 BUY = BID = 1
 SELL = ASK = -1
 
@@ -91,15 +95,18 @@ class Flag(IntFlag):
 
 
 class Batch:
-    """Preallocated columns of events, in order of arrival.
+    """Preallocated rows of events, in order of arrival, read by column.
 
     Parameters
     ----------
     capacity
-        Rows it can hold, > 0. `append` to a full batch raises IndexError: look at `is_full` first.
+        Rows it can hold, > 0. `append` to a full batch raises struct.error, as does a number that its column cannot hold: look at
+        `is_full` first.
 
     Notes
     -----
+    Its rows stand in `records`, one `RECORD` each, and the columns are views of them; `length` of them are in use.
+
     `at_us` is exchange time in microseconds since 1970, corrected for the clock's offset and never after `received_us`, the
     local time of arrival. Rows of one book message are contiguous. Prices and amounts are finite; a connector's gate saw to it.
 
@@ -112,35 +119,47 @@ class Batch:
     """
 
     __slots__ = (
-        "_length",
+        "address",
         "amount",
         "at_us",
         "capacity",
         "flags",
         "key",
         "kind",
+        "length",
         "market",
         "price",
         "received_us",
+        "records",
         "side",
     )
 
+    # Views of records, columns of others, or lists.
+    kind: Sequence[int]
+    market: Sequence[int]
+    at_us: Sequence[int]
+    received_us: Sequence[int]
+    price: Sequence[float]
+    amount: Sequence[float]
+    side: Sequence[int]
+    key: Sequence[int]
+    flags: Sequence[int]
+
     def __init__(self, capacity: int = 8192) -> None:
         self.capacity = capacity
-        self._length = 0
-        self.kind = array("b", bytes(capacity))
-        self.market = array("i", bytes(4 * capacity))
-        self.at_us = array("q", bytes(8 * capacity))
-        self.received_us = array("q", bytes(8 * capacity))
-        self.price = array("d", bytes(8 * capacity))
-        self.amount = array("d", bytes(8 * capacity))
-        self.side = array("b", bytes(capacity))
-        self.key = array("q", bytes(8 * capacity))
-        self.flags = array("b", bytes(capacity))
+        self.length = 0
+        numbers = array("q", bytes(_BYTES * capacity))
+        # Where the records are, for compiled code; 0 where there are none.
+        self.address = numbers.buffer_info()[0]
+        self.records: memoryview = memoryview(numbers).cast("B")
+        self.at_us, self.received_us, self.key = (self.records.cast("q")[place :: _BYTES // 8] for place in (0, 1, 4))
+        self.price, self.amount = (self.records.cast("d")[place :: _BYTES // 8] for place in (2, 3))
+        self.market = self.records.cast("i")[10 :: _BYTES // 4]
+        self.kind, self.side, self.flags = (self.records.cast("b")[place::_BYTES] for place in (44, 45, 46))
 
     def __len__(self) -> int:
         """Return the number of rows in use."""
-        return self._length
+        return self.length
 
     @classmethod
     def over(
@@ -183,38 +202,46 @@ class Batch:
         lengths = {len(column) for column in columns}
         if len(lengths) != 1:
             raise ValueError(f"the columns of a batch have one length; found {sorted(lengths)}")
-        batch = cls(0)
+        return cls._of(columns)
+
+    @classmethod
+    def _of(cls, columns: Sequence[Any]) -> Batch:
+        batch = cls.__new__(cls)
         batch.kind, batch.market, batch.at_us, batch.received_us, batch.price, batch.amount, batch.side, batch.key, batch.flags = (
             columns
         )
-        batch.capacity = batch._length = len(kind)
+        batch.records = _NOTHING
+        batch.address = 0
+        batch.capacity = batch.length = len(batch.kind)
         return batch
 
     def plain(self) -> Batch:
         """Return the rows in use as lists of Python's own numbers, which is the fastest form to index row by row."""
         if isinstance(self.kind, list):
             return self
-        used = slice(self._length)
-        return Batch.over(
-            kind=self.kind[used].tolist(),
-            market=self.market[used].tolist(),
-            at_us=self.at_us[used].tolist(),
-            received_us=self.received_us[used].tolist(),
-            price=self.price[used].tolist(),
-            amount=self.amount[used].tolist(),
-            side=self.side[used].tolist(),
-            key=self.key[used].tolist(),
-            flags=self.flags[used].tolist(),
-        )
+        if not self.address:
+            return self._of([column.tolist() for column in self._columns()])
+        if not self.length:
+            return self._of([[] for _ in range(9)])
+        rows = RECORD.iter_unpack(self.records[: self.length * _BYTES])
+        at_us, received_us, price, amount, key, market, kind, side, flags = map(list, zip(*rows, strict=True))
+        return self._of((kind, market, at_us, received_us, price, amount, side, key, flags))
+
+    def _columns(self) -> tuple[Any, ...]:
+        return self.kind, self.market, self.at_us, self.received_us, self.price, self.amount, self.side, self.key, self.flags
 
     @property
     def is_full(self) -> bool:
         """Whether the next `append` would not fit."""
-        return self._length >= self.capacity
+        return self.length >= self.capacity
+
+    def count(self, kind: int) -> int:
+        """Return how many rows are of this kind."""
+        return list(self.kind[: self.length]).count(kind)
 
     def clear(self) -> None:
         """Forget all rows; the memory stays."""
-        self._length = 0
+        self.length = 0
 
     def append(
         self,
@@ -230,26 +257,18 @@ class Batch:
         flags: int = 0,
     ) -> None:
         """Write one row; the columns are described at `Kind`. `market` is the row number the pipeline gave the market."""
-        at = self._length
-        self.kind[at] = kind
-        self.market[at] = market
-        self.at_us[at] = at_us
-        self.received_us[at] = received_us
-        self.price[at] = price
-        self.amount[at] = amount
-        self.side[at] = side
-        self.key[at] = key
-        self.flags[at] = flags
-        self._length = at + 1
+        at = self.length
+        RECORD.pack_into(self.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
+        self.length = at + 1
 
     def extend(self, source: Batch, start: int, stop: int) -> None:
-        """Copy rows `start` up to `stop` of another batch behind those that are here; there must be room for them."""
-        at = self._length
+        """Copy rows `start` up to `stop` of another batch with records behind those that are here; there must be room for them."""
+        at = self.length
         end = at + stop - start
         assert end <= self.capacity
-        for name in _COLUMNS:
-            getattr(self, name)[at:end] = getattr(source, name)[start:stop]
-        self._length = end
+        assert source.address
+        self.records[at * _BYTES : end * _BYTES] = source.records[start * _BYTES : stop * _BYTES]
+        self.length = end
 
 
 def event_key(identity: str | int | None) -> int:

@@ -111,7 +111,7 @@ class Cases:
 
     def next_due_us(self) -> int | None:
         """Return the earliest deadline."""
-        first = self._first()
+        first = self._first() if self._heap else None
         return None if first is None else first.due_us
 
     def pop_due(self, now_us: int) -> Case | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from guard.model import Batch, Channel, Flag, Kind, Status
+from guard.model import RECORD, Batch, Channel, Flag, Kind, Status
 from guard.runtime.shedding import Packer, Shedder
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _ASK_AGAIN_US = 5_000_000
 _STALE_US = 10_000_000
 _LOOK_US = 250_000
 _POOL_MAX = 16
+_write, _BYTES = RECORD.pack_into, RECORD.size
 
 
 class Limits(NamedTuple):
@@ -77,7 +78,6 @@ class Inlet:
         resync: Callable[[int], None] = lambda _row: None,
         limits: Limits | None = None,
     ) -> None:
-        self.received = 0
         self.shedder = Shedder()
         self.wait_max_us = 0
         self._take = take
@@ -87,13 +87,19 @@ class Inlet:
         self._resync = resync
         self._limits = limits or Limits()
         self._batch = Batch(self._limits.slice_rows)
+        self._slice_rows = self._limits.slice_rows
+        # The batch that was handed over last: kept as it is, for its last row.
+        self._taken = Batch(self._slice_rows)
+        # The dictionary itself: looked at for each row.
+        self._holes = self.shedder.holes
+        # Rows that came and are not in `_batch`.
+        self._received = 0
         self._since_us = 0
         # Full batches, oldest first, each with the moment its first row came.
         self._waiting: deque[tuple[Batch, int]] = deque()
         self._pool: list[Batch] = []
         self._is_scheduled = False
         self._is_taking = False
-        self._begun = -1
         self._shut_since: dict[int, int] = {}
         self._stalled: set[int] = set()
         self._looked_us = 0
@@ -117,45 +123,39 @@ class Inlet:
         flags: int = 0,
     ) -> None:
         """Take one row; the columns are described at `guard.model.Kind`."""
-        if self._batch.is_full:
-            self._next()
-        shedder = self.shedder
-        if shedder.holes:
-            if shedder.reopens(kind, market, flags):
-                self._reopen(market, at_us=at_us, received_us=received_us)
-                # That may have filled the batch, and room may have been made by shutting this very book again.
-                self.append(
-                    kind,
-                    market,
-                    at_us=at_us,
-                    received_us=received_us,
-                    price=price,
-                    amount=amount,
-                    side=side,
-                    key=key,
-                    flags=flags,
-                )
-                return
-            if not shedder.passes(kind, market, flags):
-                self.received += 1
-                return
         batch = self._batch
-        if not len(batch):
-            self._since_us = self._monotonic_us()
-        batch.append(
-            kind,
-            market,
-            at_us=at_us,
-            received_us=received_us,
-            price=price,
-            amount=amount,
-            side=side,
-            key=key,
-            flags=flags,
-        )
-        self.received += 1
-        if not self._is_scheduled:
-            self._schedule()
+        at = batch.length
+        if not 0 < at < self._slice_rows or self._holes:
+            if (at or self._holes) and not self._admits(kind, market, flags, at_us, received_us):
+                return
+            batch = self._batch
+            at = batch.length
+            if not at:
+                self._since_us = self._monotonic_us()
+            if not self._is_scheduled:
+                self._schedule()
+        _write(batch.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
+        batch.length = at + 1
+
+    def _admits(self, kind: int, market: int, flags: int, at_us: int, received_us: int) -> bool:
+        """Make room for a row; False where it goes at once."""
+        shedder = self.shedder
+        while True:
+            if self._batch.is_full:
+                self._next()
+            if not shedder.holes or not shedder.reopens(kind, market, flags):
+                break
+            # That may fill the batch, and room may be made by shutting this very book again.
+            self._reopen(market, at_us=at_us, received_us=received_us)
+        if shedder.holes and not shedder.passes(kind, market, flags):
+            self._received += 1
+            return False
+        return True
+
+    @property
+    def received(self) -> int:
+        """How many rows came."""
+        return self._received + self._batch.length
 
     def control(self, what: int, *, at_us: int, key: int) -> None:
         """Hand a CONTROL row over at once, ahead of rows that wait; never called while a batch is being taken.
@@ -166,7 +166,7 @@ class Inlet:
         at_us = min(at_us, self.oldest_us or at_us)
         batch = Batch(1)
         batch.append(Kind.CONTROL, 0, at_us=at_us, received_us=at_us, side=what, key=key)
-        self.received += 1
+        self._received += 1
         self._is_taking = True
         try:
             self._take(batch)
@@ -181,15 +181,20 @@ class Inlet:
         if self._is_taking:
             return
         self._is_scheduled = False
-        ends_us = self._monotonic_us() + self._limits.turn_us
-        while self._hand_over() and self._monotonic_us() < ends_us:
-            pass
-        if self.waiting:
-            self._catch_up(self._monotonic_us() - self._oldest_since_us())
-            self._schedule()
-        elif self.shedder.holes:
-            self._ask()
-        if self._shut_since or self.shedder.holes:
+        now_us = self._monotonic_us()
+        ends_us = now_us + self._limits.turn_us
+        try:
+            while self._hand_over(now_us) and (self._waiting or self._batch.length):
+                now_us = self._monotonic_us()
+                if now_us >= ends_us:
+                    self._catch_up(now_us - self._oldest_since_us())
+                    break
+        finally:
+            if (self._waiting or self._batch.length) and not self._is_scheduled:
+                self._schedule()
+        if self._holes or self._shut_since:
+            if self._holes and not self.waiting:
+                self._ask()
             self._look_at_shut()
 
     def _reopen(self, market: int, *, at_us: int, received_us: int) -> None:
@@ -224,7 +229,7 @@ class Inlet:
     @property
     def waiting(self) -> int:
         """Rows that the pipeline has not taken yet."""
-        return sum(len(batch) for batch, _ in self._waiting) + len(self._batch)
+        return sum(batch.length for batch, _ in self._waiting) + self._batch.length
 
     @property
     def oldest_us(self) -> int | None:
@@ -239,47 +244,52 @@ class Inlet:
     def _oldest_since_us(self) -> int:
         return self._waiting[0][1] if self._waiting else self._since_us
 
-    def _hand_over(self) -> bool:
+    def _hand_over(self, now_us: int) -> bool:
         """Give the pipeline the oldest batch; False where there was none."""
+        spare = self._taken
         if self._waiting:
             batch, since_us = self._waiting.popleft()
-        elif len(self._batch):
+            spare.length = 0
+            if len(self._pool) < _POOL_MAX:
+                self._pool.append(spare)
+        elif self._batch.length:
             batch, since_us = self._batch, self._since_us
-            self._batch = self._fresh()
+            self._received += batch.length
+            spare.length = 0
+            self._batch = spare
         else:
             return False
-        self.wait_max_us = max(self.wait_max_us, self._monotonic_us() - since_us)
-        last = len(batch) - 1
-        is_begun = batch.kind[last] == _LEVEL and not batch.flags[last] & _LAST
-        self._begun = batch.market[last] if is_begun else -1
+        self._taken = batch
+        self.wait_max_us = max(self.wait_max_us, now_us - since_us)
         self._is_taking = True
         try:
             self._take(batch)
         finally:
             self._is_taking = False
-            batch.clear()
-            if len(self._pool) < _POOL_MAX:
-                self._pool.append(batch)
         return True
 
-    def _fresh(self) -> Batch:
-        return self._pool.pop() if self._pool else Batch(self._limits.slice_rows)
+    def _begun(self) -> int:
+        """Return the market of a book message of which the pipeline has the first rows alone; -1 where there is none."""
+        taken, last = self._taken, self._taken.length - 1
+        is_begun = last >= 0 and taken.kind[last] == _LEVEL and not taken.flags[last] & _LAST
+        return taken.market[last] if is_begun else -1
 
     def _next(self) -> None:
         """Begin another batch, and make room where too much waits."""
         self._waiting.append((self._batch, self._since_us))
-        self._batch = self._fresh()
+        self._received += self._batch.length
+        self._batch = self._pool.pop() if self._pool else Batch(self._slice_rows)
         book = self._count_book()
         if book >= self._limits.book_max:
             self._drop_books()
         if self.waiting - book >= self._limits.others_max and not self._drop_trades():
             while not self._is_taking and self.waiting > self._limits.others_max // 2:
-                self._hand_over()
+                self._hand_over(self._monotonic_us())
         if self._batch.is_full:
             self._next()
 
     def _count_book(self) -> int:
-        return sum(batch.kind[: len(batch)].count(_LEVEL) for batch, _ in self._all())
+        return sum(batch.count(_LEVEL) for batch, _ in self._all())
 
     def _all(self) -> list[tuple[Batch, int]]:
         return [*self._waiting, (self._batch, self._since_us)]
@@ -297,21 +307,23 @@ class Inlet:
         self._has_asked = False
         self._ask_from_us = now_us + self._pause_us
         packer = Packer(self._limits.slice_rows)
-        self.shedder.thin_books(self._all(), packer, begun=self._begun, needed=-(-book // 2))
+        self.shedder.thin_books(self._all(), packer, begun=self._begun(), needed=-(-book // 2))
         self._put_back(packer)
 
     def _drop_trades(self) -> int:
         """Drop the older half of the trades; returns how many went."""
         batches = self._all()
         packer = Packer(self._limits.slice_rows)
-        trades = sum(batch.kind[: len(batch)].count(_TRADE) for batch, _ in batches)
+        trades = sum(batch.count(_TRADE) for batch, _ in batches)
         dropped = self.shedder.thin_trades(batches, packer, needed=-(-trades // 2))
         if dropped:
             self._put_back(packer)
         return dropped
 
     def _put_back(self, packer: Packer) -> None:
+        received = self.received
         *full, (self._batch, self._since_us) = packer.batches
+        self._received = received - self._batch.length
         self._waiting = deque(full)
 
     def _ask(self) -> None:

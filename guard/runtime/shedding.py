@@ -82,7 +82,7 @@ class Shedder:
         self._arriving, self._is_kept = begun, True
         for batch, since_us in batches:
             packer.since_us = since_us
-            if not batch.kind[: len(batch)].count(_LEVEL):
+            if not batch.count(_LEVEL):
                 self._arriving = _NOBODY if len(batch) else self._arriving
                 packer.rows(batch, 0, len(batch))
                 continue

@@ -9,14 +9,17 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from engine.streams import batches, fresh, shipped, stream
 
 from guard.dsl import compile_rules, load_rules, rules_from_text, shipped_packs
 from guard.dsl.problems import Report
 from guard.features.fields import FIELDS_BY_NAME
-from guard.model import AddQuarantine, Target, TargetKind
+from guard.model import AddQuarantine, Batch, Target, TargetKind
+from guard.runtime.clock import seeded_random
 from guard.runtime.lines import alert_line, lines_of
+from guard_sim import tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +83,19 @@ class Told:
         return self.lines, self.alerts, json.dumps(self.pipeline.save())
 
 
+def test_what_rules_do_not_say_anew_changes_nothing() -> None:
+    def asked(seed: int) -> tuple[list[str], list[str], str]:
+        told = Told(fresh(jit=False))
+        kernel = told.pipeline.engine.kernel
+        for row in range(len(kernel)):
+            kernel.bind(row, 0, None, looks=told.pipeline.engine.watched[row].looks_at_age)
+        told.feed(stream(seed), 1024).wait(10)
+        return told.all
+
+    for seed in SEEDS:
+        assert asked(seed) == whole(seed)
+
+
 @cache
 def whole(seed: int) -> tuple[list[str], list[str], str]:
     """Return what the plain form makes of a stream in one piece."""
@@ -114,6 +130,23 @@ def test_machine_code_that_comes_late_decides_the_same(share: float) -> None:
     told = Told(fresh(jit=True)).feed(rows[:cut], 1024)
     with_machine_code(told.pipeline)
     assert told.feed(rows[cut:], 1024).wait(10).all == whole(1)
+
+
+def test_batches_used_again_and_columns_of_others_cut_anywhere_decide_the_same() -> None:
+    rows, told, random = stream(1), Told(fresh(jit=True)), seeded_random(5)
+    used = [Batch(1), Batch(40), Batch(600)]
+    at = 0
+    while at < len(rows):
+        own = used[int(3 * random.random())]
+        part = rows[at : at + 1 + int(own.capacity * random.random())]
+        at += len(part)
+        own.clear()
+        for row in part:
+            columns = row._asdict()
+            own.append(columns.pop("kind"), columns.pop("market"), **columns)
+        over = Batch.over(**{name: np.asarray(getattr(own, name))[: len(own)] for name in tape.Row._fields})
+        told.take(told.pipeline.process(over if random.random() < 0.3 else own))
+    assert told.wait(10).all == whole(1)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.97])

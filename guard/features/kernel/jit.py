@@ -6,7 +6,6 @@ compiled is kept in a folder that is named by a hash of the package's source, so
 
 from __future__ import annotations
 
-from array import array
 from functools import cache
 from importlib import import_module
 from types import FunctionType, SimpleNamespace
@@ -98,11 +97,12 @@ def _call(_context: Any, screen: Any, X: Any, I: Any, x: Any, i: Any, sig: Any, 
 
 # What `_enter` is asked for, and its arguments: mostly addresses. Those of X, I and S are tables of the rows' addresses.
 RUN, READ, TAKE, SCHEDULE, SET_DUE, FOLD = range(6)
-WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, N_AT, C_AT, D_AT, H_AT, OUT_AT, COLUMNS_AT = range(17)
-ARGUMENTS = COLUMNS_AT + 9
-_KINDS = COLUMNS_AT
-_MARKETS, _ATS, _ARRIVALS, _PRICES, _AMOUNTS, _SIDES, _KEYS, _FLAGS = range(COLUMNS_AT + 1, COLUMNS_AT + 9)
-_CODES: Final = "biqqddbqb"
+# A batch has columns of its own or records, which are spread into the columns of `SPREAD_AT`.
+(
+    WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, N_AT, C_AT, D_AT, H_AT, OUT_AT, RECORDS_AT, COLUMNS_AT,
+) = range(18)  # fmt: skip
+SPREAD_AT = COLUMNS_AT + 9
+ARGUMENTS = SPREAD_AT + 9
 COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, np.int8, np.int64, np.int8)
 
 
@@ -124,9 +124,20 @@ def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
     if what == TAKE:
         take(X, I, X[row], I[row], p, q, a[TIME])
         return 0
-    kinds, markets, ats, arrivals = _bytes(a[_KINDS]), _shorts(a[_MARKETS]), _integers(a[_ATS]), _integers(a[_ARRIVALS])
-    prices, amounts, sides = _floats(a[_PRICES]), _floats(a[_AMOUNTS]), _bytes(a[_SIDES])
-    keys, flags = _integers(a[_KEYS]), _bytes(a[_FLAGS])
+    at = SPREAD_AT if a[RECORDS_AT] != 0 else COLUMNS_AT
+    kinds, markets, ats, arrivals = _bytes(a[at]), _shorts(a[at + 1]), _integers(a[at + 2]), _integers(a[at + 3])
+    prices, amounts, sides = _floats(a[at + 4]), _floats(a[at + 5]), _bytes(a[at + 6])
+    keys, flags = _integers(a[at + 7]), _bytes(a[at + 8])
+    if at == SPREAD_AT and (what == FOLD or c[loop.POSITION] == 0):
+        longs, doubles, shorts, bytes_ = (
+            _integers(a[RECORDS_AT]), _floats(a[RECORDS_AT]), _shorts(a[RECORDS_AT]), _bytes(a[RECORDS_AT])
+        )  # fmt: skip
+        for number in range(row if what == FOLD else 0, row + 1 if what == FOLD else c[loop.STOP]):
+            ats[number], arrivals[number], keys[number] = longs[6 * number], longs[6 * number + 1], longs[6 * number + 4]
+            prices[number], amounts[number] = doubles[6 * number + 2], doubles[6 * number + 3]
+            markets[number] = shorts[12 * number + 10]
+            kinds[number], sides[number] = bytes_[48 * number + 44], bytes_[48 * number + 45]
+            flags[number] = bytes_[48 * number + 46]
     if what == FOLD:
         return fold(
             X, I, p, q, markets[row] + 0, kinds[row] + 0, ats[row], arrivals[row], prices[row], amounts[row], sides[row] + 0,
@@ -188,17 +199,20 @@ class JittedRows:
         self._enter = functions().enter
         self._native: Native | None = None
         self._a = np.zeros(ARGUMENTS, np.int64)
+        # The same to write from Python, which takes a third of the time; `control` likewise.
+        self._arguments = self._a.data
         self._kept: dict[int, Any] = {}
-        self.control: Any = np.zeros(loop.CONTROL_SIZE, np.int64)
+        self.control: Any = self._hold(C_AT, np.zeros(loop.CONTROL_SIZE, np.int64)).data
         self.control[loop.DIRTY_DUE] = s.NEVER
         self._count = 0
         self._width = 1
         self.S: Any = np.zeros((0, 1), np.int64)
-        self._hold(C_AT, self.control)
         self._rooms(np.zeros((8, 1)), np.zeros((8, s.INTEGERS), np.int64))
         self.program((), (), 0, 1)
         self._batch: Batch | None = None
-        self._columns: tuple[Any, ...] = ()
+        self._columns: list[Any] = []
+        self._spread: list[Any] = []
+        self._spread_rows = 0
 
     def _hold(self, at: int, array: Any) -> Any:  # noqa: ANN401 - an array
         """Keep an array and tell its address."""
@@ -344,29 +358,32 @@ class JittedRows:
 
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""
-        if batch is not self._batch:
-            self._batch = batch
-            self._take_columns(batch)
-        self._a[WHAT] = RUN
-        return int(self._enter(self._a))
+        if batch is not self._batch and batch is not None:
+            self._look_at(batch)
+        self._arguments[WHAT] = RUN
+        reason: int = self._enter(self._a)
+        return reason
 
-    def _take_columns(self, batch: Batch | None) -> None:
-        if batch is None:
-            return
-        columns = columns_of(batch)
-        # A batch that fills up as events come is told without a detour: that is done some thousand times a second.
-        if all(type(each) is array and each.typecode == code for each, code in zip(columns, _CODES, strict=True)):
-            addresses = [each.buffer_info()[0] for each in columns]
+    def _look_at(self, batch: Batch) -> None:
+        """Tell where the rows of a batch are: what has records keeps its place, so that is done once where one is used again."""
+        self._batch = batch
+        self._arguments[RECORDS_AT] = batch.address
+        if batch.address:
+            if batch.capacity > self._spread_rows:
+                self._spread_rows = batch.capacity
+                self._spread = self._tell(SPREAD_AT, [np.empty(batch.capacity, kind) for kind in COLUMN_TYPES])
         else:
-            columns = tuple(np.ascontiguousarray(each, kind) for each, kind in zip(columns, COLUMN_TYPES, strict=True))
-            addresses = [each.ctypes.data for each in columns]
-        self._columns = columns
-        self._a[COLUMNS_AT:] = addresses
+            pairs = zip(columns_of(batch), COLUMN_TYPES, strict=True)
+            self._columns = self._tell(COLUMNS_AT, [np.ascontiguousarray(each, kind) for each, kind in pairs])
+
+    def _tell(self, at: int, columns: list[Any]) -> list[Any]:
+        self._a[at : at + 9] = [each.ctypes.data for each in columns]
+        return columns
 
     def _ask(self, what: int, row: int, time: int) -> int:
-        a = self._a
+        a = self._arguments
         a[WHAT], a[ROW], a[TIME] = what, row, time
-        return int(self._enter(a))
+        return int(self._enter(self._a))
 
     def schedule(self, row: int) -> None:
         """Note that a market was evaluated."""
@@ -379,8 +396,7 @@ class JittedRows:
     def fold(self, batch: Batch, number: int) -> bool:
         """Fold one row of a batch in, outside of the loop."""
         if batch is not self._batch:
-            self._batch = batch
-            self._take_columns(batch)
+            self._look_at(batch)
         return self._ask(FOLD, number, 0) == DUE
 
     def take(self, row: int, at: int) -> None:

@@ -134,13 +134,16 @@ class Kernel:
 
     # The loop.
 
-    def start(self, batch: Batch | None, *, limit_us: int = 0) -> None:
-        """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
+    def start(self, batch: Batch | None, *, now_us: int = 0, limit_us: int = 0) -> None:
+        """Begin with a batch of events, or, without one, let time pass up to `limit_us`; it is `now_us` at least."""
+        if batch is not None and not self._rows.is_jitted:
+            batch = batch.plain()
+        self._batch = batch
         control = self._control
         control[loop.POSITION] = 0
-        control[loop.STOP] = 0 if batch is None else len(batch)
+        control[loop.STOP] = 0 if batch is None else batch.length
         control[loop.LIMIT] = limit_us
-        self._batch = batch
+        control[loop.NOW] = max(control[loop.NOW], now_us)
 
     def run(self, until_us: int | None) -> int:
         """Go on up to the next market that rules must look at, or up to `until_us`; returns why it stopped, as `drive` does."""
@@ -150,31 +153,27 @@ class Kernel:
     @property
     def row(self) -> int:
         """The market at which `run` stopped."""
-        return int(self._control[loop.ROW])
+        return self._control[loop.ROW]
 
     @property
     def position(self) -> int:
         """How many rows of the batch are done."""
-        return int(self._control[loop.POSITION])
+        return self._control[loop.POSITION]
 
     @property
     def now_us(self) -> int:
         """The loop's time: arrival of the last event, or the last due time."""
-        return int(self._control[loop.NOW])
-
-    @now_us.setter
-    def now_us(self, now_us: int) -> None:
-        self._control[loop.NOW] = max(int(self._control[loop.NOW]), now_us)
+        return self._control[loop.NOW]
 
     @property
     def evaluations(self) -> int:
         """How often rules were looked at, here or outside."""
-        return int(self._control[loop.EVALUATIONS])
+        return self._control[loop.EVALUATIONS]
 
     @property
     def next_due_us(self) -> int | None:
         """When a market is due next."""
-        due = int(self._control[loop.DIRTY_DUE])
+        due = self._control[loop.DIRTY_DUE]
         if self._control[loop.HEAP_COUNT]:
             due = min(due, self._rows.next_due())
         return None if due == s.NEVER else due
@@ -351,7 +350,7 @@ class Kernel:
         return {
             "version": VERSION,
             "now_us": self.now_us,
-            "dirty_due": int(control[loop.DIRTY_DUE]),
+            "dirty_due": control[loop.DIRTY_DUE],
             "dirty": self._rows.dirty(),
             "markets": [
                 {
@@ -382,7 +381,7 @@ class Kernel:
         self._rows = _rows(jit=self.is_jitted)
         self._rows.plan(self._layout)
         self._control = self._rows.control
-        self.now_us = int(state["now_us"])
+        self._control[loop.NOW] = int(state["now_us"])
         for each, (x, i) in zip(facts, rows, strict=True):
             self._add(each, x, i)
             self._references.append(None)
