@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.kernel import slots as s
@@ -9,7 +10,7 @@ from guard.features.kernel import slots as s
 if TYPE_CHECKING:
     from guard.features.tables import Leaf
 
-__all__ = ["DEPTHS", "USUAL_SPREAD", "Baseline", "baseline_at", "baseline_key", "depth_kind"]
+__all__ = ["DEPTHS", "USUAL_SPREAD", "Baseline", "baseline_at", "baseline_key", "bucket_edges", "depth_kind"]
 
 _QUANTILE_DECAY_US: Final = 2 * 86_400_000_000
 USUAL_SPREAD: Final = ("spread", 86_400_000_000)
@@ -83,3 +84,9 @@ def baseline_at(kind: str, us: int, offset: int, slot: int) -> Baseline:
     since = s.BOOK_SINCE if is_sampled or kind.startswith(("high_removed", "high_churn")) else s.TRADES_SINCE
     source, asks = (s.DEPTH, s.LOWS) if is_depth else (_SOURCES[kind], _ASKS.get(kind, 0))
     return Baseline(kind, us, source, bin_us, decay_us, 8 if is_sampled else 4, offset, slot, since, asks)
+
+
+@cache
+def bucket_edges(per_octave: int) -> tuple[float, ...]:
+    """Return the powers of two from which a baseline's buckets are made, in steps of half a bucket; see `slots.BUCKET_BASE`."""
+    return tuple(2.0 ** ((step - s.BUCKET_BASE) / (2 * per_octave)) for step in range(s.BUCKET_COUNT))

@@ -1,7 +1,8 @@
 """The kernel's functions jitted, and the rows as arrays: the same source, the same bits, some hundred times as fast.
 
-numba is loaded here and nowhere else. Each function of the kernel is given globals in which its fellows are jitted; what was
-compiled is kept in a folder that is named by a hash of the package's source, so that no stale code is ever found.
+numba is loaded here, in `pointers` and in `native`, and nowhere else. Each function of the kernel is given globals in which its
+fellows are jitted; what was compiled is kept in a folder that is named by a hash of the package's source, so that no stale code is
+ever found.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
@@ -24,6 +22,16 @@ from guard.features.kernel.compiled import cache_folder
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.fold import DUE, fold, take
 from guard.features.kernel.leaves import read_all
+from guard.features.kernel.pointers import (
+    as_bytes,
+    as_float_rows,
+    as_floats,
+    as_integer_rows,
+    as_integers,
+    as_shorts,
+    call_screen,
+    copy_memory,
+)
 from guard.features.kernel.rows import columns_of
 
 if TYPE_CHECKING:
@@ -47,54 +55,6 @@ _INLINED: Final = ("leaves", "readers", "reading", "trade_readers")
 _INLINED_TOO: Final = ("number", "passes", "rarer_number")
 
 
-def _pointer(kind: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Return a function of compiled code that turns an address into a pointer to `kind`."""
-    pointer = types.CPointer(kind)  # type: ignore[attr-defined] # numba is untyped
-
-    @intrinsic  # type: ignore[untyped-decorator] # numba is untyped
-    def made(_context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's own types
-        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own types
-            return builder.inttoptr(arguments[0], context.get_value_type(pointer))
-
-        return pointer(address), generate
-
-    return made
-
-
-# Rows are plain pointers there: an array's index may be negative and counts from its end then, which costs a quarter of all time.
-_bytes, _shorts, _integers, _floats = map(_pointer, (types.int8, types.int32, types.int64, types.float64))
-_integer_rows, _float_rows = (_pointer(types.CPointer(kind)) for kind in (types.int64, types.float64))  # type: ignore[attr-defined] # numba is untyped
-
-
-@intrinsic  # type: ignore[untyped-decorator] # numba is untyped
-def _move(_context: Any, x: Any, to: Any, start: Any, count: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Move floats, as `memmove` does."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own types
-        x, to, start, count = arguments
-        cgutils.raw_memmove(builder, builder.gep(x, [to]), builder.gep(x, [start]), count, 8, align=8)
-        return cgutils.get_null_value(cgutils.voidptr_t)
-
-    return types.voidptr(x, to, start, count), generate
-
-
-def _copy(x: Any, to: int, start: int, count: int) -> None:  # noqa: ANN401 - a pointer
-    """Do as `blocks.copy` does."""
-    _move(x, to, start, count)
-
-
-@intrinsic  # type: ignore[untyped-decorator] # numba is untyped
-def _call(_context: Any, screen: Any, X: Any, I: Any, x: Any, i: Any, sig: Any, received: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Call the machine code at an address."""
-    kinds = (X, I, x, i, sig, received)
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - numba's own types
-        shape = ir.FunctionType(ir.IntType(64), [context.get_value_type(kind) for kind in kinds])
-        return builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), arguments[1:])
-
-    return types.int64(screen, *kinds), generate
-
-
 # What `_enter` is asked for, and its arguments: mostly addresses. Those of X, I and S are tables of the rows' addresses.
 RUN, READ, TAKE, SCHEDULE, SET_DUE, FOLD = range(6)
 # A batch has columns of its own or records, which are spread into the columns of `SPREAD_AT`.
@@ -108,12 +68,12 @@ COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.flo
 
 def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
     """Make pointers of addresses and call what is asked for: one argument costs a tenth of what twenty arrays do."""
-    X, I, p, q = _float_rows(a[X_AT]), _integer_rows(a[I_AT]), _integers(a[P_AT]), _floats(a[Q_AT])
-    c, h = _integers(a[C_AT]), _integers(a[H_AT])
+    X, I, p, q = as_float_rows(a[X_AT]), as_integer_rows(a[I_AT]), as_integers(a[P_AT]), as_floats(a[Q_AT])
+    c, h = as_integers(a[C_AT]), as_integers(a[H_AT])
     what = a[WHAT]
     row = a[ROW]
     if what == READ:
-        read_all(X, I, p, q, row, a[TIME], _floats(a[OUT_AT]))
+        read_all(X, I, p, q, row, a[TIME], as_floats(a[OUT_AT]))
         return 0
     if what == SCHEDULE:
         schedule(I, c, h, row)
@@ -125,12 +85,12 @@ def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
         take(X, I, X[row], I[row], p, q, a[TIME])
         return 0
     at = SPREAD_AT if a[RECORDS_AT] != 0 else COLUMNS_AT
-    kinds, markets, ats, arrivals = _bytes(a[at]), _shorts(a[at + 1]), _integers(a[at + 2]), _integers(a[at + 3])
-    prices, amounts, sides = _floats(a[at + 4]), _floats(a[at + 5]), _bytes(a[at + 6])
-    keys, flags = _integers(a[at + 7]), _bytes(a[at + 8])
+    kinds, markets, ats, arrivals = as_bytes(a[at]), as_shorts(a[at + 1]), as_integers(a[at + 2]), as_integers(a[at + 3])
+    prices, amounts, sides = as_floats(a[at + 4]), as_floats(a[at + 5]), as_bytes(a[at + 6])
+    keys, flags = as_integers(a[at + 7]), as_bytes(a[at + 8])
     if at == SPREAD_AT and (what == FOLD or c[loop.POSITION] == 0):
         longs, doubles, shorts, bytes_ = (
-            _integers(a[RECORDS_AT]), _floats(a[RECORDS_AT]), _shorts(a[RECORDS_AT]), _bytes(a[RECORDS_AT])
+            as_integers(a[RECORDS_AT]), as_floats(a[RECORDS_AT]), as_shorts(a[RECORDS_AT]), as_bytes(a[RECORDS_AT])
         )  # fmt: skip
         for number in range(row if what == FOLD else 0, row + 1 if what == FOLD else c[loop.STOP]):
             ats[number], arrivals[number], keys[number] = longs[6 * number], longs[6 * number + 1], longs[6 * number + 4]
@@ -143,8 +103,8 @@ def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
             X, I, p, q, markets[row] + 0, kinds[row] + 0, ats[row], arrivals[row], prices[row], amounts[row], sides[row] + 0,
             keys[row], flags[row] + 0,
         )  # fmt: skip
-    S, m, k, r, d = _integer_rows(a[S_AT]), _integers(a[M_AT]), _floats(a[K_AT]), _floats(a[R_AT]), _integers(a[D_AT])
-    n = _integers(a[N_AT])
+    S, m, k, r, d = as_integer_rows(a[S_AT]), as_integers(a[M_AT]), as_floats(a[K_AT]), as_floats(a[R_AT]), as_integers(a[D_AT])
+    n = as_integers(a[N_AT])
     return run(X, I, S, p, q, m, k, r, n, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
 
 
@@ -157,7 +117,7 @@ def functions() -> SimpleNamespace:
         for each in list(scope.values()):
             if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
                 bound[each] = FunctionType(each.__code__, scope, each.__name__)
-    for fast, each in ((copy, _copy), (find, find_each), (repeat, repeat_each)):
+    for fast, each in ((copy, copy_memory), (find, find_each), (repeat, repeat_each)):
         assert isinstance(fast, FunctionType)
         assert isinstance(each, FunctionType)
         bound[fast] = bound.get(each, each)
@@ -166,7 +126,7 @@ def functions() -> SimpleNamespace:
         for name, each in scope.items():
             if isinstance(each, FunctionType) and each in jitted:
                 scope[name] = jitted[each]
-    scopes["machine"]["call"] = _call
+    scopes["machine"]["call"] = call_screen
     found = {each.__name__: dispatcher for each, dispatcher in jitted.items()}
     found["enter"] = _cached(FunctionType(_enter.__code__, {**globals(), **found}, "enter"))
     return SimpleNamespace(**found)

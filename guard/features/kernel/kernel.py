@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from guard.errors import StateError
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.layout import STREAM_BITS, layout_of
+from guard.features.kernel.layout import STREAM_BITS, layout_of, stream_bits
 from guard.features.kernel.pools import carry_pools
-from guard.features.kernel.records import facts_in, facts_out
+from guard.features.kernel.records import facts_in, facts_out, known
 from guard.features.kernel.rows import PlainRows, hand_over
 from guard.features.kernel.sections import VERSION, packed, unpacked
 from guard.features.kernel.windows import coverage
@@ -61,9 +61,8 @@ class Kernel:
 
     def __init__(self, leaves: Sequence[Leaf], *, jit: bool = False) -> None:
         self._facts: list[MarketFacts] = []
-        # The first market of each symbol.
         self._symbols: dict[str, int] = {}
-        # The first market of each exchange, which holds what all of them learn together.
+        # The first market of each symbol, and of each exchange, which holds what all of it learn together.
         self._homes: dict[str, int] = {}
         self._references: list[int | None] = []
         self._layout = layout_of(tuple(leaves))
@@ -95,9 +94,9 @@ class Kernel:
     def open(self, facts: MarketFacts) -> int:
         """Give a market its row number. Which streams it has is fixed now."""
         x, i = self._layout.blank()
-        x[s.TICK] = _known(facts.tick)
-        x[s.USD_RATE] = _known(facts.usd_rate)
-        x[s.VOLUME_24H] = _known(facts.volume_24h_usd)
+        x[s.TICK] = known(facts.tick)
+        x[s.USD_RATE] = known(facts.usd_rate)
+        x[s.VOLUME_24H] = known(facts.volume_24h_usd)
         i[s.LISTED] = facts.listed_us or 0
         row = len(self._facts)
         self._add(facts, x, i)
@@ -106,7 +105,7 @@ class Kernel:
 
     def _add(self, facts: MarketFacts, x: list[float], i: list[int]) -> None:
         row = len(self._facts)
-        i[s.STREAMS] = _bits(facts)
+        i[s.STREAMS] = stream_bits(facts)
         i[s.SIBLING] = row
         home = self._homes.setdefault(facts.market.exchange, row)
         if self._layout.home >= 0:
@@ -399,11 +398,3 @@ def _rows(*, jit: bool) -> Rows:
     from guard.features.kernel.jit import JittedRows  # noqa: PLC0415 - numba takes half a second to import
 
     return JittedRows()
-
-
-def _bits(facts: MarketFacts) -> int:
-    return sum(bit for name, bit in STREAM_BITS.items() if name in facts.streams)
-
-
-def _known(value: float | None) -> float:
-    return s.NAN if value is None else value

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
-from guard.features.kernel.baseline_kinds import DEPTHS, USUAL_SPREAD, Baseline, baseline_at, baseline_key, depth_kind
+from guard.features.kernel.baseline_kinds import DEPTHS, USUAL_SPREAD, Baseline, baseline_at, baseline_key, bucket_edges, depth_kind
 from guard.features.kernel.baselines import LOW, MIDDLE
+from guard.features.kernel.encoding import encoded
 from guard.features.kernel.groups import GROUP_OF, GROUPS, Group
-from guard.features.kernel.readers import encoded
 from guard.features.kernel.sizes import (
     BARS_SIZE,
     BASELINE_ANSWERS,
@@ -38,8 +38,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from guard.features.tables import Leaf
+    from guard.model.market import MarketFacts
 
-__all__ = ["Average", "Baseline", "Clock", "Curve", "Layout", "Ring", "Window", "layout_of", "width_of", "windows_of"]
+__all__ = [
+    "Average",
+    "Baseline",
+    "Clock",
+    "Curve",
+    "Layout",
+    "Ring",
+    "Window",
+    "layout_of",
+    "stream_bits",
+    "width_of",
+    "windows_of",
+]
 
 # Each width divides the next, so that a finer clock that did not pass a bin tells that no coarser one did.
 _LADDER_US: Final = (
@@ -114,12 +127,6 @@ _PARTS: Final = (
 _OF_DIGITS: Final = {"prints_regularity", "prints_benford", "prints_round"}
 # By how much another market's time, of which windows are read, may be ahead of a market's.
 _AHEAD_US: Final = 2_000_000
-
-
-@cache
-def bucket_edges(per_octave: int) -> tuple[float, ...]:
-    """Return the powers of two from which a baseline's buckets are made, in steps of half a bucket; see `slots.BUCKET_BASE`."""
-    return tuple(2.0 ** ((step - s.BUCKET_BASE) / (2 * per_octave)) for step in range(s.BUCKET_COUNT))
 
 
 def average_us(leaf: Leaf) -> int:
@@ -382,3 +389,8 @@ class Layout:
         for average in self.averages:
             x[average.slot], i[average.began] = s.NAN, s.NEVER
         return x, i
+
+
+def stream_bits(facts: MarketFacts) -> int:
+    """Return a market's streams as bits."""
+    return sum(bit for name, bit in STREAM_BITS.items() if name in facts.streams)

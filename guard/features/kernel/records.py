@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from guard.model.market import Market, MarketClass, MarketFacts
@@ -9,7 +10,7 @@ from guard.model.market import Market, MarketClass, MarketFacts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["facts_in", "facts_out"]
+__all__ = ["facts_in", "facts_out", "known"]
 
 
 def facts_out(facts: MarketFacts) -> dict[str, Any]:
@@ -34,3 +35,8 @@ def facts_in(values: Mapping[str, Any]) -> MarketFacts:
             "streams": frozenset(values["streams"]),
         }
     )
+
+
+def known(value: float | None) -> float:
+    """Return a number as rows hold it: NaN where it is not known."""
+    return math.nan if value is None else value

@@ -13,9 +13,10 @@ from features.kernel.subset import jitted
 from guard.features.fields import FIELDS, FIELDS_BY_NAME
 from guard.features.kernel import readers
 from guard.features.kernel import slots as s
+from guard.features.kernel.encoding import TABLE, encoded
 from guard.features.kernel.groups import GROUP_OF, GROUPS
 from guard.features.kernel.layout import Layout
-from guard.features.kernel.readers import READERS, TABLE, encoded, read_leaf
+from guard.features.kernel.readers import READERS, read_leaf
 from guard.features.kernel.sizes import PRINTS_CAP
 from guard.features.kernel.windows import covered, edge
 from guard.features.tables import Leaf, Type
