@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorded", "in_memory", "recorded", "replayed", "write_recording"]
 
-_BATCH_ROWS = 8192
+_BATCH_ROWS = 16_384
 _CONNECTOR = "guard_tape"
 
 
