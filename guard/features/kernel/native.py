@@ -252,7 +252,7 @@ class _Writer:
             shape = ir.FunctionType(_STATUS, [_POINTER, _POINTER, *(each.type for each in arguments)])
             self._declared[name] = ir.Function(self._module, shape, self._names[name])
         with builder.goto_entry_block():
-            result, error = builder.alloca(kind), builder.alloca(_POINTER)
+            result, error = builder.alloca(kind), builder.alloca(_LONG)
         builder.call(self._declared[name], [result, error, *arguments])
         return builder.load(result, typ=kind)
 
