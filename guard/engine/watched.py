@@ -31,7 +31,6 @@ class Watched:
         "health",
         "is_held",
         "is_judged",
-        "looks_at_age",
         "outcomes",
         "values",
         "version",
@@ -42,23 +41,22 @@ class Watched:
         self.health = StreamHealth(facts)
         self.is_held = False
         self.is_judged = False
-        self.episodes: list[Episode] = []
-        self.binding: Binding = program.bind(facts)
-        self.bind(program, self.binding, [-1] * len(self.binding.rules))
+        binding = program.bind(facts)
+        rules = (program.rules[number] for number in binding.rules)
+        self.bind(binding, [Episode(for_us=rule.for_us, clear_for_us=rule.clear_for_us) for rule in rules], program.unknown)
 
-    def bind(self, program: Program, binding: Binding, kept: Sequence[int]) -> None:
-        """Take the rules of `program`; `kept` tells, for each, the place of its episode so far, -1 where there is none."""
+    def bind(self, binding: Binding, episodes: list[Episode], unknown: Sequence[float]) -> None:
+        """Take other rules, each with its episode; `unknown` are the values of their leaves while nothing was read."""
         self.binding = binding
+        self.episodes = episodes
         self.outcomes: tuple[Outcome, ...] = ()
-        self.values = [float("nan")] * len(program.leaves)
+        self.values = unknown
         self.version = -1
-        # Time alone can make a rule fire on a calm market where a formula reads the age of a stream it has.
-        self.looks_at_age = not program.aged_streams.isdisjoint(self.facts.streams)
-        earlier = self.episodes
-        self.episodes = [
-            earlier[at] if at >= 0 else Episode(for_us=program.rules[rule].for_us, clear_for_us=program.rules[rule].clear_for_us)
-            for rule, at in zip(binding.rules, kept, strict=True)
-        ]
+
+    @property
+    def looks_at_age(self) -> bool:
+        """Whether time alone can make a rule fire on a calm market."""
+        return self.binding.looks_at_age
 
     @property
     def is_open(self) -> bool:
