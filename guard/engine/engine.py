@@ -213,6 +213,7 @@ class Engine:
         watched.version = self.kernel.version(row)
         watched.values = self.kernel.values(row, now_us)
         watched.outcomes = watched.binding.evaluate(watched.values)
+        watched.spent = None
 
     def releases(self, row: int) -> Iterator[tuple[str, bool | None]]:
         """Yield each rule of a market with what its release condition said last; unknown while its data is not ready."""
@@ -246,7 +247,8 @@ class Engine:
 
         A plain detector that is switched off stays so while its class is the same.
         """
-        self.kernel.adopt(program.leaves)
+        if program.leaves != self.kernel.leaves:
+            self.kernel.adopt(program.leaves)
         old, self.program = self.program, program
         off = {(call.name, call.kind) for call in old.plain_detectors if call.is_off}
         self._switch_off({call.name for call in program.plain_detectors if (call.name, call.kind) in off})

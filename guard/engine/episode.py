@@ -52,7 +52,7 @@ class Episode:
         self.level = Level.NORMAL
         self.started_us = 0
         self.unknown_since_us: int | None = None
-        # Made when a level is first reached, or unknown: most episodes never need them, and many are made when rules are swapped.
+        # There while a level is reached, or unknown: most episodes seldom need them, and many are made when rules are swapped.
         self._watches: tuple[dict[Level, Stopwatch], Stopwatch] | None = None
         self._is_idle = False
         # Whether time alone may change something: an episode runs, or a level is being entered.
@@ -75,7 +75,10 @@ class Episode:
         if self.level is not Level.NORMAL:
             self._clear(at_us, clears=clears if candidate is not None else None)
         self._is_idle = candidate is Level.NORMAL and self.level is Level.NORMAL
-        self._open()
+        if self._is_idle:
+            self._watches, self.is_open = None, False
+        else:
+            self._open()
         return self.level is not before
 
     def _started(self) -> tuple[dict[Level, Stopwatch], Stopwatch]:

@@ -32,6 +32,7 @@ class Watched:
         "is_held",
         "is_judged",
         "outcomes",
+        "spent",
         "values",
         "version",
     )
@@ -41,15 +42,20 @@ class Watched:
         self.health = StreamHealth(facts)
         self.is_held = False
         self.is_judged = False
+        self.outcomes: tuple[Outcome, ...] = ()
+        self.values: Sequence[float] = ()
+        self.spent: object = None
         binding = program.bind(facts)
         rules = (program.rules[number] for number in binding.rules)
         self.bind(binding, [Episode(for_us=rule.for_us, clear_for_us=rule.clear_for_us) for rule in rules], program.unknown)
 
     def bind(self, binding: Binding, episodes: list[Episode], unknown: Sequence[float]) -> None:
         """Take other rules, each with its episode; `unknown` are the values of their leaves while nothing was read."""
+        # Freed when rules are run the next time: for all markets at once that takes longer than all else of a swap.
+        self.spent = (self.outcomes, self.values)
         self.binding = binding
         self.episodes = episodes
-        self.outcomes: tuple[Outcome, ...] = ()
+        self.outcomes = ()
         self.values = unknown
         self.version = -1
 

@@ -295,10 +295,12 @@ class JittedRows:
         rows[:, s.HEAP_AT] = self._kept[H_AT][:count] = order
         self.control[loop.HEAP_COUNT] = count
         self.S[:count] = -1
-        self._kept[N_AT][:] = 0
+        self._forget_screens()
 
     def _forget_screens(self) -> None:
         self._native = None
+        # Tells apart what is made for rules that were replaced meanwhile.
+        self._made_for = object()
         if N_AT in self._kept:
             self._kept[N_AT][:] = 0
 
@@ -309,7 +311,7 @@ class JittedRows:
             return None
         # None of them is changed, others take their place; lists are made where there is time.
         arrays = [self._kept[at] for at in (M_AT, K_AT, P_AT, Q_AT)]
-        made_for = self._kept[P_AT]
+        made_for = self._made_for
 
         def make() -> Native:
             from guard.features.kernel.native import native  # noqa: PLC0415 - it is made of what is here
@@ -321,7 +323,7 @@ class JittedRows:
 
     def take_native_screens(self, made: Native) -> None:
         """Judge by machine code from now on, and by the machine again once other rules come; nothing happens where they have."""
-        if made.made_for is not self._kept[P_AT]:
+        if made.made_for is not self._made_for:
             return
         self._native = made
         for row in range(self._count):

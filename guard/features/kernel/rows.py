@@ -252,6 +252,7 @@ class PlainRows:
 
     def rebind(self, bound: Bound) -> None:
         """Give all markets other rules, of which nothing is known."""
+        self._made.clear()
         for row, i in enumerate(self.I):
             i[s.PROGRAM], i[s.LOOKS], i[s.OPEN] = bound.programs[row], int(bound.looks[row]), int(bound.opens[row])
             i[s.DEADLINE] = i[s.DUE] = bound.at_us
