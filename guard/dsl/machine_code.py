@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import TYPE_CHECKING, Final
 
 from guard.detection.risk import added
@@ -63,6 +64,14 @@ class MachineCode:
         self.constants: list[float] = []
         self.registers = machine.TURN + 1
         self._numbers: dict[str, int] = {}
+        self._packed = array("q"), array("d")
+
+    @property
+    def packed(self) -> tuple[array[int], array[float]]:
+        """Code and constants as they stand, as compiled code takes them; made anew only where they grew."""
+        if (len(self._packed[0]), len(self._packed[1])) != (len(self.code), len(self.constants)):
+            self._packed = array("q", self.code), array("d", self.constants)
+        return self._packed
 
     def constant(self, value: float) -> int:
         """Return the operand that stands for a number."""

@@ -13,7 +13,8 @@ from guard.dsl.rule import Outcome
 from guard.dsl.screening import screen_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from array import array
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.dsl.graph import Graph
     from guard.dsl.plain_detectors import DetectorFault, PlainCall
@@ -34,10 +35,12 @@ _MARKETS_MAX = 20_000
 class Binding:
     """The rules of one market. `rules` are numbers in `Program.rules`; `evaluate` turns a row into one Outcome each."""
 
-    __slots__ = ("_lookout", "evaluate", "facts", "rules")
+    __slots__ = ("_lookout", "evaluate", "facts", "looks_at_age", "rules")
 
-    def __init__(self, rules: tuple[int, ...], facts: MarketFacts, lookout: Lookout) -> None:
+    def __init__(self, rules: tuple[int, ...], facts: MarketFacts, lookout: Lookout, *, looks_at_age: bool) -> None:
         self.rules = rules
+        # A formula reads the age of a stream that the market has.
+        self.looks_at_age = looks_at_age
         self.evaluate: Evaluate = lookout.evaluate
         self.facts = facts
         self._lookout = lookout
@@ -46,10 +49,6 @@ class Binding:
     def program(self) -> int:
         """Where in `Program.code` begins what tells whether any rule says something new; appended when it is first asked for."""
         return self._lookout.program
-
-    def prepare(self) -> None:
-        """Make what is otherwise made when it is first asked for."""
-        _ = self.program, self.make_screen
 
     @property
     def make_screen(self) -> MakeScreen:
@@ -136,19 +135,24 @@ class Program:
         self._machine = MachineCode()
 
     @cached_property
+    def unknown(self) -> tuple[float, ...]:
+        """The values of `leaves` where nothing is known."""
+        return (float("nan"),) * len(self.leaves)
+
+    @cached_property
     def aged_streams(self) -> frozenset[str]:
         """The streams whose age a formula reads: time alone may change what rules say of markets that have one."""
         return frozenset(str(leaf.arguments[0]) for leaf in self.leaves if leaf.field == "age")
 
     @property
-    def code(self) -> list[int]:
-        """The machine's code for all bindings that asked for it; it grows."""
-        return self._machine.code
+    def code(self) -> array[int]:
+        """The machine's code for all bindings that asked for it so far, and at least one number."""
+        return self._machine.packed[0]
 
     @property
-    def constants(self) -> list[float]:
-        """The constants of `code`; they grow with it."""
-        return self._machine.constants
+    def constants(self) -> array[float]:
+        """The constants of `code`."""
+        return self._machine.packed[1]
 
     @property
     def registers(self) -> int:
@@ -190,7 +194,14 @@ class Program:
             if len(self._lookouts) >= _BINDINGS_MAX:
                 self._lookouts.pop(next(iter(self._lookouts)))
             lookout = self._lookouts[bound] = Lookout(self, bound)
-        return Binding(numbers, facts, lookout)
+        return Binding(numbers, facts, lookout, looks_at_age=not self.aged_streams.isdisjoint(facts.streams))
+
+    def prepare(self, markets: Iterable[MarketFacts]) -> None:
+        """Make what is otherwise made when it is first asked for; any thread may do it before the program is in use."""
+        for facts in markets:
+            binding = self.bind(facts)
+            _ = binding.program, binding.make_screen
+        _ = self.code, self.constants, self.unknown
 
     def _bound(self, numbers: tuple[int, ...], known: Mapping[str, Any], facts: MarketFacts) -> Bound:
         graph = self._graph

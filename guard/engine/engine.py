@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.dsl.signature import signature
+from guard.engine.handover import Handover
 from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
-from guard.features.kernel import DONE, TOLD, Kernel
+from guard.features.kernel import DONE, TOLD, Bound, Kernel
 from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
 
 if TYPE_CHECKING:
@@ -77,14 +78,19 @@ class Engine:
 
     def _bind(self, row: int) -> None:
         """Give the kernel a market's rules."""
-        watched, program = self.watched[row], self.program
-        begins = watched.binding.program
+        binding = self.watched[row].binding
+        # Code grows with what asks where it begins.
+        begins = binding.program
+        self._load_code()
+        screens = None if self.kernel.is_jitted else (binding.make_screen, binding.make_open_screen)
+        self.kernel.bind(row, begins, screens, looks=binding.looks_at_age)
+
+    def _load_code(self) -> None:
+        """Let the kernel have the program's code where it grew, or is another one."""
+        program = self.program
         if len(program.code) != self._code_length:
             self._code_length = len(program.code)
             self.kernel.load(program.code, program.constants, program.registers, len(program.rules))
-        binding = watched.binding
-        screens = None if self.kernel.is_jitted else (binding.make_screen, binding.make_open_screen)
-        self.kernel.bind(row, begins, screens, looks=watched.looks_at_age)
 
     def _forget(self, row: int) -> None:
         """Let the next evaluation of a market be done here, whatever its rules say."""
@@ -207,6 +213,7 @@ class Engine:
         watched.version = self.kernel.version(row)
         watched.values = self.kernel.values(row, now_us)
         watched.outcomes = watched.binding.evaluate(watched.values)
+        watched.spent = None
 
     def releases(self, row: int) -> Iterator[tuple[str, bool | None]]:
         """Yield each rule of a market with what its release condition said last; unknown while its data is not ready."""
@@ -240,21 +247,27 @@ class Engine:
 
         A plain detector that is switched off stays so while its class is the same.
         """
-        self.kernel.adopt(program.leaves)
+        if program.leaves != self.kernel.leaves:
+            self.kernel.adopt(program.leaves)
         old, self.program = self.program, program
         off = {(call.name, call.kind) for call in old.plain_detectors if call.is_off}
         self._switch_off({call.name for call in program.plain_detectors if (call.name, call.kind) in off})
         self._code_length = -1
-        places: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
-        for row, watched in enumerate(self.watched):
-            binding = program.bind(watched.facts)
+        bindings = [program.bind(watched.facts) for watched in self.watched]
+        handovers: dict[tuple[tuple[int, ...], tuple[int, ...]], Handover] = {}
+        for watched, binding in zip(self.watched, bindings, strict=True):
             pair = (watched.binding.rules, binding.rules)
-            if pair not in places:
-                at = {old.rules[number].hash: place for place, number in enumerate(watched.binding.rules)}
-                places[pair] = [at.get(program.rules[number].hash, -1) for number in binding.rules]
-            watched.bind(program, binding, places[pair])
-            self._bind(row)
-            self._wake(row, now_us)
+            handover = handovers.get(pair)
+            if handover is None:
+                handover = handovers[pair] = Handover(old, program, *pair)
+            watched.bind(binding, handover.episodes(watched.episodes), program.unknown)
+        # Code grows with what asks where it begins.
+        begins = [binding.program for binding in bindings]
+        self._load_code()
+        screens = None if self.kernel.is_jitted else [(binding.make_screen, binding.make_open_screen) for binding in bindings]
+        looks = [binding.looks_at_age for binding in bindings]
+        opens = [watched.is_open for watched in self.watched]
+        self.kernel.rebind(Bound(begins, screens, looks, opens, now_us + _BIN_US, len(program.rules)))
 
     def _wake(self, row: int, now_us: int | None) -> None:
         """Run the rules of a market soon, whatever they say; None where time alone no longer changes anything."""

@@ -14,6 +14,13 @@ UNKNOWN_AFTER_US = 30_000_000
 _RISING = (Level.CRITICAL, Level.DANGER, Level.WARNING)
 
 
+def _stopwatches() -> tuple[dict[Level, Stopwatch], Stopwatch]:
+    return {level: Stopwatch() for level in _RISING}, Stopwatch()
+
+
+_UNTOLD = _stopwatches()
+
+
 class Episode:
     """Hysteresis of one rule on one market.
 
@@ -37,7 +44,7 @@ class Episode:
     (<Level.DANGER: 2>, 2)
     """
 
-    __slots__ = ("_clearing", "_is_idle", "_rising", "clear_for_us", "for_us", "is_open", "level", "started_us", "unknown_since_us")
+    __slots__ = ("_is_idle", "_watches", "clear_for_us", "for_us", "is_open", "level", "started_us", "unknown_since_us")
 
     def __init__(self, *, for_us: int, clear_for_us: int) -> None:
         self.for_us = for_us
@@ -45,8 +52,8 @@ class Episode:
         self.level = Level.NORMAL
         self.started_us = 0
         self.unknown_since_us: int | None = None
-        self._rising = {level: Stopwatch() for level in _RISING}
-        self._clearing = Stopwatch()
+        # There while a level is reached, or unknown: most episodes seldom need them, and many are made when rules are swapped.
+        self._watches: tuple[dict[Level, Stopwatch], Stopwatch] | None = None
         self._is_idle = False
         # Whether time alone may change something: an episode runs, or a level is being entered.
         self.is_open = False
@@ -61,29 +68,43 @@ class Episode:
         elif self.unknown_since_us is None:
             self.unknown_since_us = at_us
         before = self.level
+        if candidate is Level.NORMAL and self._watches is None:
+            self._is_idle = True
+            return False
         self._rise(at_us, candidate)
         if self.level is not Level.NORMAL:
             self._clear(at_us, clears=clears if candidate is not None else None)
         self._is_idle = candidate is Level.NORMAL and self.level is Level.NORMAL
-        self._open()
+        if self._is_idle:
+            self._watches, self.is_open = None, False
+        else:
+            self._open()
         return self.level is not before
 
+    def _started(self) -> tuple[dict[Level, Stopwatch], Stopwatch]:
+        """Return the stopwatches of the levels that may be entered, and the one of the way back."""
+        if self._watches is None:
+            self._watches = _stopwatches()
+        return self._watches
+
     def _rise(self, at_us: int, candidate: Level | None) -> None:
-        for level, watch in self._rising.items():
+        rising, clearing = self._started()
+        for level, watch in rising.items():
             watch.update(at_us, truth=None if candidate is None else candidate >= level)
-        reached = next((level for level, watch in self._rising.items() if watch.has_held(self.for_us)), Level.NORMAL)
+        reached = next((level for level, watch in rising.items() if watch.has_held(self.for_us)), Level.NORMAL)
         if reached > self.level:
             if self.level is Level.NORMAL:
                 self.started_us = at_us
             self.level = reached
-            self._clearing.reset()
+            clearing.reset()
 
     def _clear(self, at_us: int, *, clears: bool | None) -> None:
-        self._clearing.update(at_us, truth=clears)
-        if self._clearing.has_held(self.clear_for_us):
+        rising, clearing = self._started()
+        clearing.update(at_us, truth=clears)
+        if clearing.has_held(self.clear_for_us):
             self.level = Level.NORMAL
-            self._clearing.reset()
-            for watch in self._rising.values():
+            clearing.reset()
+            for watch in rising.values():
                 watch.reset()
 
     def is_unknown(self, at_us: int) -> bool:
@@ -96,24 +117,26 @@ class Episode:
         return self._is_idle
 
     def _open(self) -> None:
-        self.is_open = self.level is not Level.NORMAL or any(watch.truth is True for watch in self._rising.values())
+        self.is_open = self.level is not Level.NORMAL or any(watch.truth is True for watch in self._started()[0].values())
 
     @property
     def due_us(self) -> int | None:
         """When the level changes if nothing else does; None where nothing is pending."""
-        entries = [watch.due_us(self.for_us) for level, watch in self._rising.items() if level > self.level]
+        rising, clearing = self._started()
+        entries = [watch.due_us(self.for_us) for level, watch in rising.items() if level > self.level]
         if self.level is not Level.NORMAL:
-            entries.append(self._clearing.due_us(self.clear_for_us))
+            entries.append(clearing.due_us(self.clear_for_us))
         return min((due for due in entries if due is not None), default=None)
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""
+        rising, clearing = self._watches or _UNTOLD
         return {
             "level": int(self.level),
             "started_us": self.started_us,
             "unknown_since_us": self.unknown_since_us,
-            "rising": [watch.save() for watch in self._rising.values()],
-            "clearing": self._clearing.save(),
+            "rising": [watch.save() for watch in rising.values()],
+            "clearing": clearing.save(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -121,8 +144,9 @@ class Episode:
         self.level = Level(state["level"])
         self.started_us = state["started_us"]
         self.unknown_since_us = state["unknown_since_us"]
-        for watch, saved in zip(self._rising.values(), state["rising"], strict=True):
+        rising, clearing = self._started()
+        for watch, saved in zip(rising.values(), state["rising"], strict=True):
             watch.restore(saved)
-        self._clearing.restore(state["clearing"])
+        clearing.restore(state["clearing"])
         self._is_idle = False
         self._open()

@@ -31,8 +31,8 @@ class Watched:
         "health",
         "is_held",
         "is_judged",
-        "looks_at_age",
         "outcomes",
+        "spent",
         "values",
         "version",
     )
@@ -42,23 +42,27 @@ class Watched:
         self.health = StreamHealth(facts)
         self.is_held = False
         self.is_judged = False
-        self.episodes: list[Episode] = []
-        self.binding: Binding = program.bind(facts)
-        self.bind(program, self.binding, [-1] * len(self.binding.rules))
-
-    def bind(self, program: Program, binding: Binding, kept: Sequence[int]) -> None:
-        """Take the rules of `program`; `kept` tells, for each, the place of its episode so far, -1 where there is none."""
-        self.binding = binding
         self.outcomes: tuple[Outcome, ...] = ()
-        self.values = [float("nan")] * len(program.leaves)
+        self.values: Sequence[float] = ()
+        self.spent: object = None
+        binding = program.bind(facts)
+        rules = (program.rules[number] for number in binding.rules)
+        self.bind(binding, [Episode(for_us=rule.for_us, clear_for_us=rule.clear_for_us) for rule in rules], program.unknown)
+
+    def bind(self, binding: Binding, episodes: list[Episode], unknown: Sequence[float]) -> None:
+        """Take other rules, each with its episode; `unknown` are the values of their leaves while nothing was read."""
+        # Freed when rules are run the next time: for all markets at once that takes longer than all else of a swap.
+        self.spent = (self.outcomes, self.values)
+        self.binding = binding
+        self.episodes = episodes
+        self.outcomes = ()
+        self.values = unknown
         self.version = -1
-        # Time alone can make a rule fire on a calm market where a formula reads the age of a stream it has.
-        self.looks_at_age = not program.aged_streams.isdisjoint(self.facts.streams)
-        earlier = self.episodes
-        self.episodes = [
-            earlier[at] if at >= 0 else Episode(for_us=program.rules[rule].for_us, clear_for_us=program.rules[rule].clear_for_us)
-            for rule, at in zip(binding.rules, kept, strict=True)
-        ]
+
+    @property
+    def looks_at_age(self) -> bool:
+        """Whether time alone can make a rule fire on a calm market."""
+        return self.binding.looks_at_age
 
     @property
     def is_open(self) -> bool:

@@ -145,8 +145,7 @@ class Rulebook:
         program = compile_rules(rules)
         if program.hash != self.program.hash:
             Kernel.prepare(program.leaves)
-            for each in facts:
-                program.bind(each).prepare()
+            program.prepare(facts)
         return config, rules, program
 
     async def reload(self) -> Program | None:

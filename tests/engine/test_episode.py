@@ -90,3 +90,14 @@ def test_a_stopwatch_counts_what_was_known_to_hold(steps: list[tuple[int, bool |
         watch.update(at, truth=now)
         assert watch.elapsed_us == held
         assert watch.has_held(10) == (now is True and held >= 10)
+
+
+def test_what_nothing_was_told_to_starts_as_what_was_calm() -> None:
+    calm, fresh = Episode(for_us=2, clear_for_us=5), Episode(for_us=2, clear_for_us=5)
+    assert not calm.update(7, Level.NORMAL, clears=None)
+    assert calm.is_idle
+    assert calm.save() == fresh.save()
+    for at_us, candidate in ((8, Level.DANGER), (9, None), (20, Level.DANGER), (21, Level.DANGER), (22, Level.NORMAL)):
+        assert calm.update(at_us, candidate, clears=True) == fresh.update(at_us, candidate, clears=True)
+        assert (calm.save(), calm.due_us, calm.is_open) == (fresh.save(), fresh.due_us, fresh.is_open)
+    assert calm.level is Level.DANGER

@@ -2,5 +2,6 @@
 
 from guard.features.kernel.drive import DEADLINE, DONE, EVALUATE, TOLD
 from guard.features.kernel.kernel import Kernel
+from guard.features.kernel.rows import Bound
 
-__all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "Kernel"]
+__all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "Bound", "Kernel"]

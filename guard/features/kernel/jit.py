@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from guard.features.kernel.layout import Layout
     from guard.features.kernel.native import Native
-    from guard.features.kernel.rows import Screens
+    from guard.features.kernel.rows import Bound, Screens
     from guard.model.batch import Batch
 
 __all__ = ["JittedRows", "functions"]
@@ -212,12 +212,9 @@ class JittedRows:
 
     def program(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:
         """Take the rules' code; `signatures` is the largest number of rules of a market."""
-        for at, numbers in (
-            (M_AT, np.array([*code, 0], np.int64)),
-            (K_AT, np.array([*constants, 0.0])),
-            (R_AT, np.zeros(registers + 1)),
-        ):
-            self._hold(at, numbers)
+        self._hold(M_AT, np.zeros(len(code) + 1, np.int64))[:-1] = code
+        self._hold(K_AT, np.zeros(len(constants) + 1))[:-1] = constants
+        self._hold(R_AT, np.zeros(registers + 1))
         self._width = max(1, signatures)
         self._rooms_for_signatures()
 
@@ -288,8 +285,22 @@ class JittedRows:
         """Nothing to take: the machine does it, or machine code where there is some."""
         self._kept[N_AT][row] = self._native.addresses.get(self.number(row, s.PROGRAM), 0) if self._native else 0
 
+    def rebind(self, bound: Bound) -> None:
+        """Give all markets other rules, of which nothing is known; the machine judges them until machine code is made."""
+        count = self._count
+        rows, order = self.I[:count], np.arange(count)
+        rows[:, s.PROGRAM], rows[:, s.LOOKS], rows[:, s.OPEN] = bound.programs, bound.looks, bound.opens
+        rows[:, s.DEADLINE] = rows[:, s.DUE] = bound.at_us
+        # Markets that are due together make a heap as they stand.
+        rows[:, s.HEAP_AT] = self._kept[H_AT][:count] = order
+        self.control[loop.HEAP_COUNT] = count
+        self.S[:count] = -1
+        self._forget_screens()
+
     def _forget_screens(self) -> None:
         self._native = None
+        # Tells apart what is made for rules that were replaced meanwhile.
+        self._made_for = object()
         if N_AT in self._kept:
             self._kept[N_AT][:] = 0
 
@@ -298,19 +309,21 @@ class JittedRows:
         begins = sorted({int(begin) for begin in self.I[: self._count, s.PROGRAM]} - {0})
         if not begins or (self._native and begins == list(self._native.addresses)):
             return None
-        code, constants, plan, numbers = (self._kept[at].tolist() for at in (M_AT, K_AT, P_AT, Q_AT))
-        made_for = self._kept[P_AT]
+        # None of them is changed, others take their place; lists are made where there is time.
+        arrays = [self._kept[at] for at in (M_AT, K_AT, P_AT, Q_AT)]
+        made_for = self._made_for
 
         def make() -> Native:
             from guard.features.kernel.native import native  # noqa: PLC0415 - it is made of what is here
 
+            code, constants, plan, numbers = (each.tolist() for each in arrays)
             return native(code, constants, begins, plan, numbers, made_for=made_for)
 
         return make
 
     def take_native_screens(self, made: Native) -> None:
         """Judge by machine code from now on, and by the machine again once other rules come; nothing happens where they have."""
-        if made.made_for is not self._kept[P_AT]:
+        if made.made_for is not self._made_for:
             return
         self._native = made
         for row in range(self._count):

@@ -18,7 +18,7 @@ from guard.features.kernel.windows import coverage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from guard.features.kernel.rows import Rows, Screens
+    from guard.features.kernel.rows import Bound, Rows, Screens
     from guard.features.tables import Leaf
     from guard.model.batch import Batch
     from guard.model.market import MarketFacts
@@ -139,8 +139,7 @@ class Kernel:
             batch = batch.plain()
         self._batch = batch
         control = self._control
-        control[loop.POSITION] = 0
-        control[loop.STOP] = 0 if batch is None else batch.length
+        control[loop.POSITION], control[loop.STOP] = 0, 0 if batch is None else batch.length
         control[loop.LIMIT] = limit_us
         control[loop.NOW] = max(control[loop.NOW], now_us)
 
@@ -189,6 +188,10 @@ class Kernel:
         self._rows.put(row, s.OPEN, int(is_open))
         self._rows.put(row, s.DEADLINE, deadline)
         self._rows.set_due(row, deadline)
+
+    def rebind(self, bound: Bound) -> None:
+        """Do for all markets at once what `bind` and `wake` do, and forget what their rules said."""
+        self._rows.rebind(bound)
 
     # Rules.
 
@@ -292,7 +295,7 @@ class Kernel:
 
     def adopt(self, leaves: Sequence[Leaf]) -> None:
         """Take other leaves into use: what both name keeps its state, what is new starts cold. Raises as the constructor does."""
-        new, old = layout_of(tuple(leaves)), self._layout
+        new, old, moved = layout_of(tuple(leaves)), self._layout, None
         if not new.has_room_of(old):
             kept = [self._rows.row(row) for row in range(len(self))]
             moved = [unpacked(new, packed(old, x, i)) for x, i in kept]
@@ -301,11 +304,10 @@ class Kernel:
                     after[slot] = before[slot]
                 if new.home >= 0:
                     after[new.home] = self._homes[facts.market.exchange]
-            self._layout = new
-            self._rows.plan(new)
-            self._rows.replace(moved)
         self._layout = new
         self._rows.plan(new)
+        if moved is not None:
+            self._rows.replace(moved)
 
     @property
     def layout_version(self) -> int:
@@ -345,11 +347,10 @@ class Kernel:
 
     def save(self) -> dict[str, Any]:
         """Return the whole state, fit for JSON."""
-        control = self._control
         return {
             "version": VERSION,
             "now_us": self.now_us,
-            "dirty_due": control[loop.DIRTY_DUE],
+            "dirty_due": self._control[loop.DIRTY_DUE],
             "dirty": self._rows.dirty(),
             "markets": [
                 {
@@ -384,9 +385,8 @@ class Kernel:
         for each, (x, i) in zip(facts, rows, strict=True):
             self._add(each, x, i)
             self._references.append(None)
-        for row, reference in enumerate(references):
+        for row, (reference, (due, is_dirty)) in enumerate(zip(references, dues, strict=True)):
             self.set_reference(row, reference)
-            due, is_dirty = dues[row]
             self._rows.put(row, s.DIRTY, is_dirty)
             self._rows.set_due(row, due)
         self._rows.set_dirty(dirty, dirty_due)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.features.kernel.layout import Layout
     from guard.model.batch import Batch
 
-__all__ = ["PlainRows", "Rows", "Screen", "Screens", "columns_of", "hand_over"]
+__all__ = ["Bound", "PlainRows", "Rows", "Screen", "Screens", "columns_of", "hand_over"]
 
 if TYPE_CHECKING:
     # What the kernel's functions take: lists here, arrays of the same shape where they are jitted.
@@ -30,6 +30,22 @@ if TYPE_CHECKING:
     Screens = tuple[MakeScreen, MakeScreen]
 
 NO_EVENTS: Final = ([0],) * 9
+
+
+class Bound(NamedTuple):
+    """What all markets are given at once, one of each for a market.
+
+    Where their programs begin, their screens where the kernel runs plain, whether time alone may make a rule fire, whether it may
+    change something now; `at_us` is when their rules are run, whatever they say, and `signatures` how many of them a market has at
+    most.
+    """
+
+    programs: Sequence[int]
+    screens: Sequence[Screens] | None
+    looks: Sequence[bool]
+    opens: Sequence[bool]
+    at_us: int
+    signatures: int
 
 
 class Rows(Protocol):
@@ -81,6 +97,9 @@ class Rows(Protocol):
 
     def screen(self, row: int, screens: Screens | None) -> None:
         """Take the functions that tell whether a market's rules say anything new."""
+
+    def rebind(self, bound: Bound) -> None:
+        """Give all markets other rules, of which nothing is known."""
 
     def native_screens(self) -> Callable[[], Any] | None:
         """Return what makes machine code of the rules as they are bound now; None where there is nothing to make."""
@@ -230,6 +249,18 @@ class PlainRows:
                 for at in self._places
             ]
         return self._readers[streams]
+
+    def rebind(self, bound: Bound) -> None:
+        """Give all markets other rules, of which nothing is known."""
+        self._made.clear()
+        for row, i in enumerate(self.I):
+            i[s.PROGRAM], i[s.LOOKS], i[s.OPEN] = bound.programs[row], int(bound.looks[row]), int(bound.opens[row])
+            i[s.DEADLINE] = i[s.DUE] = bound.at_us
+            # Markets that are due together make a heap as they stand.
+            i[s.HEAP_AT] = self._heap[row] = row
+            self.S[row] = [-1] * bound.signatures
+            self.screen(row, None if bound.screens is None else bound.screens[row])
+        self.control[loop.HEAP_COUNT] = len(self.I)
 
     def native_screens(self) -> None:
         """Nothing to make: that takes a compiler."""

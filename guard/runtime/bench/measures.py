@@ -25,6 +25,8 @@ MEASURES = {
     "g": ("growth", "events a second from 100 to 10,000 markets"),
     "h": ("start", "engine ready in a fresh process against import ccxt.pro"),
     "i": ("process", "a whole guard over three exchanges of 80 markets"),
+    "j": ("reload", "pause of a reload without a new window"),
+    "k": ("keeping", "pause of a checkpoint"),
 }
 
 

@@ -11,7 +11,7 @@ from features.kernel.subset import jitted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.features.kernel import Kernel, drive
+from guard.features.kernel import Bound, Kernel, drive
 from guard.features.kernel import slots as s
 from guard.features.kernel.machine import ASK
 from guard.features.tables import Leaf
@@ -243,3 +243,28 @@ def test_what_waits_is_bounded_by_the_number_of_markets(*, is_jitted: bool) -> N
     saved = kernel.save()
     assert sorted(saved["dirty"]) == list(range(MARKETS))
     assert all(market["due"] < s.NEVER for market in saved["markets"])
+
+
+@FORMS
+def test_all_markets_are_given_rules_at_once_as_one_by_one(*, is_jitted: bool) -> None:
+    def given_rules(*, at_once: bool) -> tuple[dict[str, object], list[tuple[int, ...]]]:
+        kernel = opened(jit=is_jitted)
+        for row, wait in enumerate((7, 3, None, 5, 3)):
+            kernel.wake(row, is_open=False, deadline_us=None if wait is None else START + wait)
+        looks, opens = [row % 2 == 0 for row in range(MARKETS)], [row < 2 for row in range(MARKETS)]
+        if at_once:
+            kernel.rebind(Bound([0] * MARKETS, None, looks, opens, START + 9, 1))
+        else:
+            for row in range(MARKETS):
+                kernel.bind(row, 0, None, looks=looks[row])
+                kernel.wake(row, is_open=opens[row], deadline_us=START + 9)
+                kernel.sign(row, [-1])
+        kernel.start(None, limit_us=START + 5 * s.SECOND_US)
+        stops = []
+        while kernel.run(None) != drive.DONE:
+            stops.append((kernel.row, kernel.now_us))
+            kernel.schedule(kernel.row, is_open=opens[kernel.row], deadline_us=None)
+        rows = [tuple(kernel._rows.number(row, slot) for slot in (s.PROGRAM, s.LOOKS, s.OPEN, s.DUE)) for row in range(MARKETS)]
+        return kernel.save(), [*stops, *rows, *map(tuple, map(kernel._rows.signatures, range(MARKETS)))]
+
+    assert given_rules(at_once=True) == given_rules(at_once=False)

@@ -15,6 +15,7 @@ from guard.runtime.bench.peer import PEERS
 from guard.runtime.bench.plan import Behind, Plan
 from guard.runtime.bench.process import usage
 from guard.runtime.bench.recordings import in_memory, recorded, replayed, write_recording
+from guard.runtime.bench.reload import changed
 from guard.runtime.bench.subject import Build, Warmed, best_build, program
 from guard.runtime.bench.workload import Markets, batches, joined, stream
 from guard.runtime.clock import SystemClock
@@ -167,3 +168,26 @@ def test_plain_is_chosen_where_it_is_asked_for() -> None:
 
 def test_past_covers_every_market(markets: Markets) -> None:
     assert set(past(markets, seconds=10, minutes=0).market.tolist()) == set(range(6))
+
+
+def test_reload_is_told_plain_and_not_judged_without_the_compiled_kernel() -> None:
+    jitted, plain = run_bench(TINY, ["j"])
+    assert (jitted.key, jitted.value, jitted.note) == ("j.jitted", None, "--plain was given")
+    assert plain.value is not None
+    assert plain.value.median > 0.0
+    assert plain.is_met is None
+    assert "compiled kernel" in plain.note
+
+
+def test_reload_that_is_measured_changes_one_rule_and_no_window() -> None:
+    before, after = program(), changed()
+    assert after.leaves == before.leaves
+    assert sum(ours.hash != theirs.hash for ours, theirs in zip(before.rules, after.rules, strict=True)) == 1
+
+
+def test_checkpoint_is_held_against_its_bar_in_either_form() -> None:
+    jitted, plain = run_bench(TINY, ["k"])
+    assert (jitted.key, jitted.value, jitted.note) == ("k.jitted", None, "--plain was given")
+    assert plain.value is not None
+    assert plain.value.median > 0.0
+    assert plain.is_met is (plain.value.median <= 1.0)

@@ -1,0 +1,46 @@
+"""Which episodes go on when the rules of a market are replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.engine.episode import Episode
+
+if TYPE_CHECKING:
+    from guard.dsl import Program
+
+__all__ = ["Handover"]
+
+
+class Handover:
+    """What markets share that had the same rules and get the same ones: unchanged rules keep their episodes.
+
+    Parameters
+    ----------
+    old, new
+        The programs before and after.
+    before, after
+        The rules of the markets in either, as numbers.
+    """
+
+    __slots__ = ("_fresh", "_places", "_replaced")
+
+    def __init__(self, old: Program, new: Program, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+        at = {old.rules[number].hash: place for place, number in enumerate(before)}
+        kept = [at.get(new.rules[number].hash, -1) for number in after]
+        fresh = [new.rules[number] for number, place in zip(after, kept, strict=True) if place < 0]
+        self._fresh = [(rule.for_us, rule.clear_for_us) for rule in fresh]
+        behind = iter(range(len(before), len(before) + len(fresh)))
+        self._places = [next(behind) if place < 0 else place for place in kept]
+        # Rules that stay at their places need not be touched, market by market.
+        is_in_place = len(kept) == len(before) and all(place in (-1, number) for number, place in enumerate(kept))
+        self._replaced = [number for number, place in enumerate(kept) if place < 0] if is_in_place else None
+
+    def episodes(self, earlier: list[Episode]) -> list[Episode]:
+        """Return an episode for each rule after: that of `earlier` where the rule is unchanged; that list may become the answer."""
+        made = [Episode(for_us=for_us, clear_for_us=clear_for_us) for for_us, clear_for_us in self._fresh]
+        if self._replaced is not None:
+            for place, episode in zip(self._replaced, made, strict=True):
+                earlier[place] = episode
+            return earlier
+        return list(map([*earlier, *made].__getitem__, self._places))
