@@ -186,6 +186,8 @@ class Pipeline:
             hold = hold_of(self.engine.program, verdict)
             if hold is not None:
                 transitions += self.isolation.quarantine(hold, self.now_us)
+                # The hold waits for a first word, though its rule may say nothing new from now on.
+                self.engine.ask(row)
         if verdicts or transitions:
             self._tell(verdicts, transitions)
 
@@ -193,8 +195,11 @@ class Pipeline:
         self._log += (*verdicts, *transitions)
         self._deliveries += self.alerts.process(verdicts=verdicts, transitions=transitions, at_us=self.now_us)
         if transitions:
-            for row in range(len(self.engine.watched)):
+            begun = [each.quarantine.target for each in transitions if each.quarantine.state is IsolationState.QUARANTINED]
+            for row, watched in enumerate(self.engine.watched):
                 self._hold(row)
+                if any(target.covers(watched.facts.market) for target in begun):
+                    self.engine.ask(row)
 
     def _hold(self, row: int) -> None:
         market = self.engine.watched[row].facts.market

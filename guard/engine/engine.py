@@ -22,6 +22,8 @@ __all__ = ["Engine"]
 
 # After other rules came, or a quarantine began, a market is looked at this soon.
 _BIN_US = 50_000
+# No rule's signature: the next evaluation is done here.
+_ANEW = -1
 
 
 class Engine:
@@ -60,7 +62,7 @@ class Engine:
         self.markets[facts.market] = row
         self.watched.append(Watched(facts, self.program))
         self._bind(row)
-        self._forget(row)
+        self.ask(row)
         if reference:
             self._references[facts.market.exchange] = reference
         self._join_references(facts.market, row)
@@ -92,9 +94,9 @@ class Engine:
             self._code_length = len(program.code)
             self.kernel.load(program.code, program.constants, program.registers, len(program.rules))
 
-    def _forget(self, row: int) -> None:
+    def ask(self, row: int) -> None:
         """Let the next evaluation of a market be done here, whatever its rules say."""
-        self.kernel.sign(row, [-1] * len(self.watched[row].binding.rules))
+        self.kernel.sign(row, [_ANEW] * len(self.watched[row].binding.rules))
 
     @property
     def now_us(self) -> int:
@@ -194,6 +196,10 @@ class Engine:
             candidate = candidate_level(rule, outcome)
             if episode.update(now_us, candidate, clears=outcome.clears):
                 verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
+            if candidate and not episode.is_open:
+                # It fires and was clear at once: it begins anew with the next evaluation, though it says the same.
+                signatures.append(_ANEW)
+                continue
             is_open = episode.level is not Level.NORMAL
             signatures.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_open, is_held=is_held))
         is_open = watched.is_open
@@ -227,7 +233,7 @@ class Engine:
         watched = self.watched[row]
         if watched.is_held != is_held:
             watched.is_held = is_held
-            self._wake(row, now_us if watched.is_open else None)
+            self._wake(row, now_us if watched.is_open or watched.looks_at_age else None)
 
     def data_state(self, row: int, now_us: int) -> DataState:
         """Return how good the data of a market is."""
@@ -271,7 +277,7 @@ class Engine:
 
     def _wake(self, row: int, now_us: int | None) -> None:
         """Run the rules of a market soon, whatever they say; None where time alone no longer changes anything."""
-        self._forget(row)
+        self.ask(row)
         self.kernel.wake(row, is_open=self.watched[row].is_open, deadline_us=None if now_us is None else now_us + _BIN_US)
 
     def why(self, row: int, now_us: int) -> list[dict[str, Any]]:
@@ -316,4 +322,4 @@ class Engine:
                 if kept is not None:
                     episode.restore(kept)
             self._bind(row)
-            self._forget(row)
+            self.ask(row)

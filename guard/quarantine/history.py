@@ -33,6 +33,8 @@ class History:
     def remember(self, quarantine: Quarantine) -> None:
         """Take an ended quarantine, in place of an earlier one of the same rule and target."""
         rule, target = quarantine.hold.rule, quarantine.target
+        # Behind all others, so that the order does not depend on when the earlier one was forgotten.
+        self._last.pop((rule, target), None)
         self._last[rule, target] = quarantine
         heappush(self._heap, (forgotten_us(quarantine), str(target), rule, target))
 

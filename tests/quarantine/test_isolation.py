@@ -229,3 +229,21 @@ def test_a_target_that_is_not_held_has_nothing_to_hear() -> None:
     assert manager.calm("pump_dump", ON_X, 0, is_calm=True) == ()
     assert manager.calm("pump_dump", X, 0, is_calm=True) == ()
     assert manager.next_deadline_us is None
+
+
+def test_order_of_what_ended_does_not_depend_on_when_it_was_forgotten() -> None:
+    def saved(*, is_asked_between: bool) -> object:
+        manager = IsolationManager()
+        first, second = (
+            hold(rule=name, for_us=10 * MINUTE, max_us=10 * MINUTE, release_for_us=None, probation_us=0, forget_us=forget_us)
+            for name, forget_us in (("a", 10 * MINUTE), ("b", HOUR))
+        )
+        manager.quarantine(first, 0)
+        manager.quarantine(second, 2 * MINUTE)
+        manager.quarantine(first, 15 * MINUTE)
+        if is_asked_between:
+            manager.advance(22 * MINUTE)
+        manager.advance(30 * MINUTE)
+        return manager.save(30 * MINUTE)
+
+    assert json.dumps(saved(is_asked_between=True)) == json.dumps(saved(is_asked_between=False))

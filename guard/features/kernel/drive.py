@@ -17,13 +17,15 @@ from guard.model.batch import Kind
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "drive", "run", "schedule", "set_due"]
+__all__ = ["DEADLINE", "DONE", "EVALUATE", "TOLD", "UNOPENED", "drive", "is_unopened", "run", "schedule", "set_due"]
 
-# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS or CONTROL row.
+# Why the loop stops: nothing left to do; a market to evaluate; a market whose rule has a timer due; a STATUS or CONTROL row;
+# a batch, none of which is taken, with a row of a market that nobody opened.
 DONE: Final = 0
 EVALUATE: Final = 1
 DEADLINE: Final = 2
 TOLD: Final = 3
+UNOPENED: Final = 4
 
 # The loop's own state, `c`.
 POSITION: Final = 0
@@ -37,6 +39,7 @@ DIRTY_COUNT: Final = 7
 DIRTY_NEXT: Final = 8
 DIRTY_DUE: Final = 9
 HEAP_COUNT: Final = 10
+MARKETS: Final = 11
 CONTROL_SIZE: Final = 16
 
 _STATUS: Final = int(Kind.STATUS)
@@ -134,6 +137,8 @@ def run(
     keys: Integers, flags: Integers,
 ) -> int:  # fmt: skip
     """Like `drive`, but evaluations in which no rule says anything new are settled here. `n` tells where a market's screen is."""
+    if c[POSITION] == 0 and is_unopened(c, kinds, markets):
+        return UNOPENED
     while True:
         reason = drive(X, I, p, q, c, d, h, kinds, markets, ats, arrivals, prices, amounts, sides, keys, flags)
         if reason != EVALUATE:
@@ -144,6 +149,14 @@ def run(
         if i[s.DEADLINE] <= c[NOW] or differs(n[row], X, I, X[row], i, p, q, S[row], m, k, r, c[NOW]):
             return reason
         schedule(I, c, h, row)
+
+
+def is_unopened(c: Integers, kinds: Integers, markets: Integers) -> int:
+    """Return 1 where a row of a batch speaks of a market that nobody opened; a CONTROL row speaks of none."""
+    for position in range(c[STOP]):
+        if (markets[position] < 0 or markets[position] >= c[MARKETS]) and kinds[position] != _CONTROL:
+            return 1
+    return 0
 
 
 def schedule(I: IntegerRows, c: Integers, h: Integers, row: int) -> None:

@@ -32,7 +32,7 @@ from guard.features.kernel.pointers import (
     call_screen,
     copy_memory,
 )
-from guard.features.kernel.rows import columns_of
+from guard.features.kernel.rows import UNOPENED, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -226,10 +226,11 @@ class JittedRows:
             self._rooms(floats, integers)
         self.X[self._count], self.I[self._count] = x, i
         self._count += 1
+        self.control[loop.MARKETS] = self._count
 
     def replace(self, rows: Sequence[tuple[list[float], list[int]]]) -> None:
         """Put other rows in place of all."""
-        self._count = len(rows)
+        self._count = self.control[loop.MARKETS] = len(rows)
         if not rows:
             return
         size = max(8, len(self.I), self._count)
@@ -335,6 +336,8 @@ class JittedRows:
             self._look_at(batch)
         self._arguments[WHAT] = RUN
         reason: int = self._enter(self._a)
+        if reason == loop.UNOPENED:
+            raise IndexError(UNOPENED.format(self._count))
         return reason
 
     def _look_at(self, batch: Batch) -> None:
@@ -368,6 +371,8 @@ class JittedRows:
 
     def fold(self, batch: Batch, number: int) -> bool:
         """Fold one row of a batch in, outside of the loop."""
+        if not 0 <= batch.market[number] < self._count:
+            raise IndexError(UNOPENED.format(self._count))
         if batch is not self._batch:
             self._look_at(batch)
         return self._ask(FOLD, number, 0) == DUE

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Screens = tuple[MakeScreen, MakeScreen]
 
 NO_EVENTS: Final = ([0],) * 9
+UNOPENED: Final = "a row of the batch speaks of a market that was never opened; {} are open"
 
 
 class Bound(NamedTuple):
@@ -168,6 +169,7 @@ class PlainRows:
         self.X.append(x)
         self.I.append(i)
         self.S.append([])
+        self.control[loop.MARKETS] = len(self.I)
         self._makers.append(None)
         self._screens.append(None)
         self._open_screens.append(None)
@@ -273,6 +275,8 @@ class PlainRows:
         X, I, S, p, q, c, d, h = self.X, self.I, self.S, self._p, self._q, self.control, self._dirty, self._heap
         columns = NO_EVENTS if batch is None else columns_of(batch)
         drive = loop.drive
+        if c[loop.POSITION] == 0 and loop.is_unopened(c, columns[0], columns[1]):
+            raise IndexError(UNOPENED.format(len(I)))
         while True:
             reason = drive(X, I, p, q, c, d, h, *columns)
             if reason != loop.EVALUATE:
@@ -297,6 +301,8 @@ class PlainRows:
     def fold(self, batch: Batch, number: int) -> bool:
         """Fold one row of a batch in, outside of the loop."""
         kinds, markets, *others = columns_of(batch)
+        if not 0 <= markets[number] < len(self.I):
+            raise IndexError(UNOPENED.format(len(self.I)))
         return fold(self.X, self.I, self._p, self._q, markets[number], kinds[number], *(each[number] for each in others)) == DUE
 
     def take(self, row: int, at: int) -> None:
