@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +23,10 @@ _TITLE_MAX = 70
 _BACKGROUND, _GRID, _INK, _DIM = (250, 250, 248), (226, 226, 222), (28, 30, 34), (120, 122, 128)
 _PRICE, _VOLUME, _MARK, _BAND = (20, 92, 160), (150, 172, 196), (200, 40, 40), (250, 226, 222)
 _GRID_LINES = 4
+
+
+# Beyond it, and below its inverse, differences and sums of floats are 0 or infinite.
+_LARGEST = 1e100
 
 
 class _Point(NamedTuple):
@@ -67,8 +70,8 @@ def price_chart(
     title
         Made safe and cut to 70 characters.
     times_us, prices, volumes
-        Of one length, in order of time; the newest 20,000 are drawn. A point that is not finite, or whose price is not above 0,
-        is left out; a volume that is not is taken for 0.
+        Of one length, in order of time; the newest 20,000 are drawn. A point whose price is no number, not above 0 or beyond 1e100
+        or 1e-100 is left out; such a volume is taken for 0.
     marker_us
         Where a red line stands: the moment of the finding.
     blocked_from_us
@@ -87,7 +90,7 @@ def price_chart(
     if not len(times_us) == len(prices) == len(volumes):
         raise ValueError(f"times, prices and volumes are of one length; found {len(times_us)}, {len(prices)}, {len(volumes)}")
     rows = zip(times_us[-POINTS_MAX:], prices[-POINTS_MAX:], volumes[-POINTS_MAX:], strict=True)
-    points = [_Point(at_us, price, _volume(volume)) for at_us, price, volume in rows if math.isfinite(price) and price > 0]
+    points = [_Point(at_us, price, _volume(volume)) for at_us, price, volume in rows if 1 / _LARGEST <= price <= _LARGEST]
     image = Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND)
     draw = ImageDraw.Draw(image)
     _write(draw, (_LEFT, 14), _drawable(display(title, limit=_TITLE_MAX)), _INK, 18)
@@ -102,7 +105,7 @@ def price_chart(
 
 
 def _volume(volume: float) -> float:
-    return volume if math.isfinite(volume) and volume > 0 else 0.0
+    return volume if 0 < volume <= _LARGEST else 0.0
 
 
 def _frame(points: Sequence[_Point]) -> _Frame:

@@ -234,7 +234,10 @@ def test_more_windows_than_the_kernel_keeps_are_a_mistake_of_the_rule_that_adds_
 
 def test_every_field_and_feature_that_compiles_can_be_kept_and_read() -> None:
     for declared in (*KERNEL_FIELDS, *KERNEL_CATALOGUE):
-        samples = [argument.choices or ({"duration": "60s", "ratio": "20bp"}[argument.type],) for argument in declared.arguments]
+        samples = [
+            argument.choices or ({"duration": "60s", "ratio": "20bp", "number": "1000"}[argument.type],)
+            for argument in declared.arguments
+        ]
         for values in product(*samples):
             written = ", ".join(f"{argument.name}={value}" for argument, value in zip(declared.arguments, values, strict=True))
             when = f"known({declared.name}({written}))"
