@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard.pipeline import Pipeline
     from guard.runtime.bench.plan import Plan
-    from guard.runtime.bench.workload import Columns
 
 __all__ = ["measure"]
 
@@ -45,8 +44,7 @@ def measure(plan: Plan) -> Iterator[Row]:
         for name, most in _BARS.items()
     }
     markets = Markets(_MARKETS)
-    columns = stream(markets, plan.events(30_000, 300_000, is_jitted=False), per_second=_PER_SECOND)
-    tasks = [_task(plan, markets, columns, build) for build in builds]
+    tasks = [_task(plan, markets, build) for build in builds]
     try:
         *figures, parse = interleaved([*tasks, _parser(plan)], plan.rounds)
     except Unavailable as why:
@@ -59,7 +57,9 @@ def measure(plan: Plan) -> Iterator[Row]:
         yield skipped(row, best.why_not)
 
 
-def _task(plan: Plan, markets: Markets, columns: Columns, build: Build) -> Callable[[], float]:
+def _task(plan: Plan, markets: Markets, build: Build) -> Callable[[], float]:
+    # Compiled, thirty thousand events would tell most of the first evaluation of each market.
+    columns = stream(markets, plan.events(30_000, 300_000, is_jitted=build.is_jitted), per_second=_PER_SECOND)
     warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S))
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
 
