@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from guard.errors import ConfigurationError, Unavailable
 from guard.runtime.bench.past import beginnings
 from guard.runtime.bench.peer import Peer
-from guard.runtime.bench.recordings import in_memory, recorded, replayed, write_recording
+from guard.runtime.bench.recordings import BATCH_ROWS, in_memory, recorded, replayed, write_recording
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, skipped, unjudged
 from guard.runtime.bench.subject import Warmed, best_build
@@ -82,7 +82,7 @@ def _rate(plan: Plan, markets: Markets, columns: Columns, build: Build) -> Row:
 
 def _task(plan: Plan, markets: Markets, columns: Columns, *, is_book: bool, build: Build) -> Callable[[], float]:
     warmed = Warmed(markets, is_jitted=build.is_jitted, behind=plan.behind(_LIVE_S), is_book=is_book)
-    rows = batches(columns)
+    rows = batches(columns, BATCH_ROWS)
 
     def once() -> float:
         subject = warmed.fresh()

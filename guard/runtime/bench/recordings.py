@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from guard.runtime.bench.workload import Columns, Markets
     from guard.runtime.clock import SystemClock
 
-__all__ = ["Recorded", "in_memory", "recorded", "replayed", "write_recording"]
+__all__ = ["BATCH_ROWS", "Recorded", "in_memory", "recorded", "replayed", "write_recording"]
 
-_BATCH_ROWS = 16_384
+BATCH_ROWS = 16_384
 _CONNECTOR = "guard_tape"
 
 
@@ -62,5 +62,5 @@ def write_recording(path: Path, markets: Markets, columns: Columns) -> None:
 
 def replayed(subject: Pipeline, tape: Recorded, build: Build, *, clock: SystemClock) -> dict[str, Any]:
     """Replay a tape, decision log included, and return the summary."""
-    replay = Replay(subject, batch_rows=_BATCH_ROWS, write=lambda _record: None, takes_arrays=build.is_jitted)
+    replay = Replay(subject, batch_rows=BATCH_ROWS, write=lambda _record: None, takes_arrays=build.is_jitted)
     return replay.play(tape, clock=clock)
