@@ -188,9 +188,10 @@ def _name(begin: int) -> str:
 def _read(path: Path) -> bytes | None:
     """Return what `_write` wrote; None where it is not there or was cut off."""
     try:
-        told, image = path.read_bytes()[:_DIGEST], path.read_bytes()[_DIGEST:]
+        kept = path.read_bytes()
     except OSError:
         return None
+    told, image = kept[:_DIGEST], kept[_DIGEST:]
     return image if told == blake2b(image, digest_size=_DIGEST).digest() else None
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guard.runtime.bench.past import past
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged
-from guard.runtime.bench.subject import best_build, fold, pipeline, program, quiet
+from guard.runtime.bench.subject import best_build, fold, lived, program, quiet
 from guard.runtime.bench.workload import Markets, batches, stream
 
 if TYPE_CHECKING:
@@ -54,9 +53,7 @@ def _tasks(
     rules = program()
     for _, work in works:
         columns = stream(markets, events * (plan.rounds + 1), per_second=_PER_SECOND)
-        subject = pipeline(rules, markets, is_jitted=build.is_jitted)
-        for batch in batches(past(markets, seconds=_LIVE_S, minutes=0)):
-            subject.process(batch if build.is_jitted else batch.plain())
+        subject = lived(rules, markets, is_jitted=build.is_jitted, seconds=_LIVE_S)
         starts = iter(range(0, columns.rows, events))
 
         def once(

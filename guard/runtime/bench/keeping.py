@@ -8,11 +8,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from guard.errors import Unavailable
-from guard.runtime.bench.past import past
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, skipped
-from guard.runtime.bench.subject import Build, best_build, pipeline, program
-from guard.runtime.bench.workload import Markets, batches
+from guard.runtime.bench.subject import best_build, both_builds, lived, program
+from guard.runtime.bench.workload import Markets
 from guard.runtime.keeper import Keeper, Rows
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard.pipeline import Pipeline
     from guard.runtime.bench.plan import Plan
+    from guard.runtime.bench.subject import Build
 
 __all__ = ["measure"]
 
@@ -32,7 +32,7 @@ _LIVE_S = 30
 def measure(plan: Plan) -> Iterator[Row]:
     """Yield the longest turn of the event loop that a checkpoint of all markets takes, plain and compiled."""
     best = best_build(plan)
-    builds = [build for build in (Build(is_jitted=True), Build(is_jitted=False)) if build.is_jitted <= best.is_jitted]
+    builds = both_builds(plan)
     markets = Markets(max(20, int(_MARKETS * plan.scale)))
     title = f"pause of a checkpoint, {markets.count} markets, 15 rules"
     bar = Bar(_PAUSE_MS_MAX, is_ceiling=True)
@@ -56,9 +56,7 @@ class _Standing:
 
 
 def _task(plan: Plan, markets: Markets, build: Build) -> Callable[[], float]:
-    subject = pipeline(program(), markets, is_jitted=build.is_jitted)
-    for batch in batches(past(markets, seconds=max(5, int(_LIVE_S * plan.scale)), minutes=0)):
-        subject.process(batch if build.is_jitted else batch.plain())
+    subject = lived(program(), markets, is_jitted=build.is_jitted, seconds=max(5, int(_LIVE_S * plan.scale)))
     return lambda: _longest_ms(subject, _Standing(plan.clock, subject.now_us))
 
 

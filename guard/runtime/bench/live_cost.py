@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from guard.errors import Unavailable
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, skipped, unjudged
-from guard.runtime.bench.subject import Build, Warmed, best_build
+from guard.runtime.bench.subject import Warmed, best_build, both_builds
 from guard.runtime.bench.workload import Markets, stream
 from guard.runtime.inlet import Inlet
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard.pipeline import Pipeline
     from guard.runtime.bench.plan import Plan
+    from guard.runtime.bench.subject import Build
 
 __all__ = ["measure"]
 
@@ -38,7 +39,7 @@ _TRADE = {
 def measure(plan: Plan) -> Iterator[Row]:
     """Yield the cost of inlet, kernel, rules and routing for an event, in parses of ccxt."""
     best = best_build(plan)
-    builds = [build for build in (Build(is_jitted=True), Build(is_jitted=False)) if build.is_jitted <= best.is_jitted]
+    builds = both_builds(plan)
     rows = {
         name: Row(f"d.{name}", "engine per live event, 100 markets, 15 rules", "ns/event", name, Bar(most, is_ceiling=True))
         for name, most in _BARS.items()

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from guard.dsl import compile_rules, load_rules
 from guard.errors import GuardError
 from guard.features.kernel import Kernel
-from guard.runtime.bench.past import past
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, skipped
-from guard.runtime.bench.subject import Build, best_build, pipeline, program
-from guard.runtime.bench.workload import Markets, batches
+from guard.runtime.bench.subject import Build, best_build, both_builds, lived, program
+from guard.runtime.bench.workload import Markets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ _BEFORE, _AFTER = "when: pump.score > 0.6", "when: pump.score > 0.65"
 def measure(plan: Plan) -> Iterator[Row]:
     """Yield the pause of a reload that changes a threshold of one rule of fifteen, plain and compiled."""
     best = best_build(plan)
-    builds = [build for build in (Build(is_jitted=True), Build(is_jitted=False)) if build.is_jitted <= best.is_jitted]
+    builds = both_builds(plan)
     markets = Markets(max(10, int(_MARKETS * plan.scale)))
     title = f"pause of a reload without a new window, {markets.count} markets, 15 rules"
     bar = Bar(_PAUSE_MS_MAX, is_ceiling=True)
@@ -63,9 +62,7 @@ def changed() -> Program:
 def _task(plan: Plan, markets: Markets, build: Build) -> Callable[[], float]:
     """Return what reloads a pipeline back and forth, each time after all that follows from the last, and tells the median pause."""
     rules = program()
-    subject = pipeline(rules, markets, is_jitted=build.is_jitted)
-    for batch in batches(past(markets, seconds=max(5, int(_LIVE_S * plan.scale)), minutes=0)):
-        subject.process(batch if build.is_jitted else batch.plain())
+    subject = lived(rules, markets, is_jitted=build.is_jitted, seconds=max(5, int(_LIVE_S * plan.scale)))
     sets = cycle((_prepared(changed(), subject), _prepared(rules, subject)))
 
     def once() -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from guard.runtime.bench.rows import Row
     from guard.runtime.bench.workload import Markets
 
-__all__ = ["Build", "Warmed", "best_build", "fold", "pipeline", "program", "quiet"]
+__all__ = ["Build", "Warmed", "best_build", "both_builds", "fold", "lived", "pipeline", "program", "quiet"]
 
 _NO_NUMBA = "the extra `fast` (numba) is missing"
 _NOOPTION = "this version has no compiled kernel"
@@ -63,6 +63,12 @@ def best_build(plan: Plan) -> Build:
     return Build(is_jitted=True) if find_spec("numba") is not None else Build(is_jitted=False, why_not=_NO_NUMBA)
 
 
+def both_builds(plan: Plan) -> list[Build]:
+    """Return the compiled build, where this machine and `plan` allow it, and the plain one."""
+    plain = Build(is_jitted=False)
+    return [Build(is_jitted=True), plain] if best_build(plan).is_jitted else [plain]
+
+
 def program() -> Program:
     """Return the fifteen rules, compiled."""
     return compile_rules(load_rules([_RULES]))
@@ -77,6 +83,14 @@ def pipeline(
     for facts in markets.facts(streams=streams):
         fresh.open(facts)
     return fresh
+
+
+def lived(rules: Program, markets: Markets, *, is_jitted: bool, seconds: int) -> Pipeline:
+    """Return a pipeline that has watched `markets` for so long."""
+    subject = pipeline(rules, markets, is_jitted=is_jitted)
+    for batch in batches(past(markets, seconds=seconds, minutes=0)):
+        subject.process(batch if is_jitted else batch.plain())
+    return subject
 
 
 def _says_nothing(_reads: object, _places: object) -> Screen:
