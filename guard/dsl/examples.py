@@ -77,6 +77,7 @@ EXAMPLES: Final[dict[str, tuple[Any, ...]]] = {
     "Expectation.market": ("sim:OTHER/USDT",),
     "MarketSpec.tick": (0.0001,),
     "MarketSpec.tags": (["watchlist"],),
+    "MarketSpec.listing_risk": (0.7,),
     "MarketSpec.price": (100, "0.002"),
     "MarketSpec.depth": ("20k",),
     "Wall.size": ("8x",),

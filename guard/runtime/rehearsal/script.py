@@ -47,6 +47,8 @@ class MarketSpec(Model):
     """Time since listing; none: long listed."""
     tags: Words = ()
     """Words that rules scope by."""
+    listing_risk: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """How likely the exchange delists it or treats it specially; none: unknown."""
     streams: tuple[Literal["trades", "book"], ...] = ("trades", "book")
     """What is subscribed to; the others are absent."""
     price: Amount | None = None
