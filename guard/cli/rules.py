@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit
-from guard.cli.rules_schema import schema
+from guard.cli.rules_schema import language, schema
 from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def rules() -> None:
     """Check, test, list and show rules."""
 
 
+rules.add_command(language)
 rules.add_command(schema)
 rules.add_command(test)
 

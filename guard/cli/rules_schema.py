@@ -1,4 +1,4 @@
-"""``guard rules schema``, and the files of it that editors read."""
+"""``guard rules schema`` and ``guard rules language``: what may stand in a file, for editors and for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from guard.cli.output import Output
 
-__all__ = ["MODELINE", "schema", "write_schemas"]
+__all__ = ["MODELINE", "language", "schema", "write_schemas"]
 
 MODELINE = "# yaml-language-server: $schema={}"
 """The first line of a file, by which editors find its schema."""
@@ -51,3 +51,16 @@ def schema(output: Output, of: str | None) -> None:
     guard init writes all of them beside guard.yaml.
     """
     output.text(json.dumps(_schema(of or "rules"), indent=2))
+
+
+@click.command
+@click.pass_obj
+def language(output: Output) -> None:
+    """Print the reference of the rule language as one page.
+
+    Every key with its default and an example, units, operators, functions, names, detectors, limits.
+    """
+    from guard.dsl.language_page import language_page
+
+    page = language_page().rstrip("\n")
+    output.document({"page": page}) if output.is_json else output.text(page)

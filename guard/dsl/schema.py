@@ -102,7 +102,9 @@ def _property(found: Schema, default: Any, examples: tuple[Any, ...]) -> Schema:
         default = int(default)
     if default is not None:
         kept["default"] = default
-    shown = examples or found.get("examples", ()) or (() if default is None else (default,)) or _choices(found)
+    first = () if default in (None, [], {}, "") else (default,)
+    shown = examples or (*first, *(each for each in found.get("examples", ()) if each not in first)) or _choices(found)
+    shown = shown or (() if default is None else (default,))
     return {**kept, "examples": list(shown)} if shown else kept
 
 
