@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.engine.verdicts import risk_of
+from guard.model import Level
 
 if TYPE_CHECKING:
     from guard.dsl import Explanation, Outcome, Program, Rule
     from guard.engine.episode import Episode
+    from guard.engine.groups import Group
     from guard.engine.watched import Watched
+    from guard.model import GroupStand
 
-__all__ = ["missing_to_fire", "why_rule"]
+__all__ = ["missing_to_fire", "why_group", "why_rule"]
 
 
 def why_rule(program: Program, watched: Watched, rule: Rule, outcome: Outcome, episode: Episode) -> dict[str, Any]:
@@ -29,6 +32,24 @@ def why_rule(program: Program, watched: Watched, rule: Rule, outcome: Outcome, e
         "factors": [part._asdict() for part in risk.contributions],
         "missing": missing_to_fire(rule, outcome, trees),
         "tree": [_record(tree) for tree in trees],
+    }
+
+
+def why_group(rule: Rule, group: Group, stand: GroupStand) -> dict[str, Any]:
+    """Return how the group stands that a market belongs to under a rule, JSON-able."""
+    return {
+        "per": str(stand.per),
+        "name": stand.name,
+        "level": str(group.level),
+        "since_us": None if group.level is Level.NORMAL else group.started_us,
+        "quorum": str(rule.quorum),
+        "held": stand.held,
+        "needed": stand.needed,
+        "of": stand.of,
+        "unknown": stand.held - group.known(group.level),
+        "members": list(map(str, stand.members)),
+        "more": stand.more,
+        "calm": group.calm,
     }
 
 
