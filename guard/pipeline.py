@@ -184,7 +184,7 @@ class Pipeline:
                 if held and rule.quorum is None:
                     transitions += self.isolation.calm(rule.id, watched.facts.market, self.now_us, is_calm)
                 elif held:
-                    self.engine.hear(row, rule, is_calm=is_calm)
+                    self.engine.groups.of(rule, watched.facts.market).hear(row, is_calm=is_calm)
                     transitions += self._calm_together(rule, held)
         for verdict in verdicts:
             hold = hold_of(self.engine.program, verdict)
@@ -212,7 +212,7 @@ class Pipeline:
         transitions: list[Transition] = []
         for quarantine in held:
             target, tipped = quarantine.target, quarantine.hold.market
-            word = self.engine.groups.calm(rule, target) if tipped in self.engine.markets else None
+            word = self.engine.groups.calm(rule, target, self.now_us) if tipped in self.engine.markets else None
             transitions += self.isolation.calm(rule.id, target, self.now_us, word)
         return tuple(transitions)
 

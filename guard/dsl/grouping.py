@@ -15,17 +15,12 @@ if TYPE_CHECKING:
     from guard.dsl.rule_models import RuleSpec
     from guard.dsl.rules import RuleSource
 
-__all__ = ["check_grouping", "quorum_of"]
+__all__ = ["check_grouping"]
 
 _WORDS = {
     Per.SYMBOL: "of a symbol on all exchanges; target: symbol or base does",
     Per.EXCHANGE: "of an exchange; target: exchange does",
 }
-
-
-def quorum_of(spec: RuleSpec) -> Quorum | None:
-    """Return how many markets must hold a level together; None where each has its own."""
-    return None if spec.per is Per.MARKET else spec.quorum or Quorum()
 
 
 def check_grouping(source: RuleSource, spec: RuleSpec, report: Report) -> None:
@@ -40,7 +35,7 @@ def check_grouping(source: RuleSource, spec: RuleSpec, report: Report) -> None:
         if target is not None and not spec.per.is_covered_by(target):
             message = f"target: {target} does not hold every market {_WORDS[spec.per]}"
             report.add("E065", place, message, f"leave target out: it follows per: {spec.per}")
-    if quarantines and spec.per is Per.EXCHANGE and quorum_of(spec) == Quorum(1) and spec.mode is not RuleMode.DISABLED:
+    if quarantines and spec.per is Per.EXCHANGE and spec.quorum == Quorum(1) and spec.mode is not RuleMode.DISABLED:
         place = keys["quorum" if "quorum" in keys else "per"].key
         report.add("W065", place, "a single market would block its whole exchange", "quorum: 3, or a share such as quorum: 30%")
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validat
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
 from guard.dsl.values import Duration, Model, QuorumOf, Ratio, RuleId, Weight, Words, Written
-from guard.model import Block, Level, MarketClass, Per, RuleMode, TargetKind
+from guard.model import Block, Level, MarketClass, Per, Quorum, RuleMode, TargetKind
 
 __all__ = [
     "Clear",
@@ -222,9 +222,10 @@ class RuleSpec(Model):
         return self
 
     @model_validator(mode="after")
-    def _has_targets(self) -> Self:
+    def _is_resolved(self) -> Self:
+        quorum = self.quorum or (None if self.per is Per.MARKET else Quorum())
         actions = {level: tuple(_aimed(step, self.per.target) for step in steps) for level, steps in self.actions.items()}
-        return self.model_copy(update={"actions": actions})
+        return self.model_copy(update={"actions": actions, "quorum": quorum})
 
     @property
     def fixed_level(self) -> Level | None:

@@ -68,10 +68,10 @@ def _quorum(value: Any) -> Any:  # noqa: ANN401 - likewise
         return value
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _QUORUM_MAX:
         return Quorum(value)
-    found = quantity(value) if isinstance(value, str) else None
-    if found is None or found[1] is not Unit.RATIO or not 0.0 < found[0] <= 1.0:
+    found = quantity(value) if isinstance(value, str) and value.endswith("%") else None
+    if found is None or not 0.0 < found[0] <= 1.0:
         raise ValueError(
-            f"expected a count of markets from 1 to {_QUORUM_MAX}, or a share above 0% and up to 100%, found {str(value)[:40]!r}"
+            f"a quorum is a count of markets such as 3 (at least 1), or a share such as 30%; found {str(value)[:40]!r}"
         )
     return Quorum(ratio=found[0])
 

@@ -225,8 +225,8 @@ class Engine:
         """Tell a market's group where the market stands, and yield a verdict where that changes the group's level."""
         watched = self.watched[row]
         group = self.groups.of(rule, watched.facts.market)
-        before = group.level
-        if group.update(row, now_us, episode.level, is_known=is_known and outcome.clears is not None):
+        before = group.update(row, now_us, episode.level, is_known=is_known and outcome.clears is not None)
+        if before is not None:
             own = verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us)
             yield of_group(own, rule, group, self.watched, before=before)
 
@@ -264,10 +264,6 @@ class Engine:
             ),
             default=Level.NORMAL,
         )
-
-    def hear(self, row: int, rule: Rule, *, is_calm: bool | None) -> None:
-        """Let the group of a market know what the release condition of its rule says there."""
-        self.groups.of(rule, self.watched[row].facts.market).hear(row, is_calm=is_calm)
 
     def ask_groups(self, rule: Rule, target: Target) -> None:
         """Ask every market of a rule's groups within a target anew whether it is calm."""
@@ -341,7 +337,7 @@ class Engine:
             told = why_rule(self.program, watched, rule, outcome, episode)
             if rule.quorum is not None:
                 group = self.groups.of(rule, watched.facts.market)
-                told["group"] = why_group(rule, group, group_stand(rule, group, self.watched, watched.facts.market))
+                told["group"] = why_group(rule, group, group_stand(rule, group, self.watched, watched.facts.market), now_us)
             found.append(told)
         return found
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guard.model import Level, Target, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from guard.dsl import Rule
     from guard.model import Market, Quorum
@@ -42,7 +42,7 @@ class Group:
     >>> for member in (0, 1, 2):
     ...     group.join(member)
     >>> group.update(0, 10, Level.DANGER, is_known=True), group.update(2, 20, Level.WARNING, is_known=True)
-    (False, True)
+    (None, <Level.NORMAL: 0>)
     >>> group.level, group.started_us, group.holders(Level.WARNING)
     (<Level.WARNING: 1>, 20, [0, 2])
     """
@@ -67,7 +67,7 @@ class Group:
         self.level = Level.NORMAL
         self.started_us = 0
         self.rows: dict[int, None] = {}
-        self.awaited: set[str] = set()
+        self.awaited = 0
         self.awaited_until_us = 0
         self._entered = 0
         # Members above normal, and how many of them hold each level: all of them, and those whose rule can tell.
@@ -77,10 +77,13 @@ class Group:
         self._words: dict[int, bool] = {}
         self._loud = 0
 
-    def join(self, row: int, name: str = "") -> None:
+    def join(self, row: int) -> None:
         """Take a market in; it is unknown until it says something."""
         self.rows[row] = None
-        self.awaited.discard(name)
+
+    def missing(self, at_us: int) -> int:
+        """Return how many markets are not open again after a restart; for ten minutes they may be what they were."""
+        return max(0, self.awaited - len(self.rows)) if at_us < self.awaited_until_us else 0
 
     @property
     def needed(self) -> int:
@@ -89,8 +92,8 @@ class Group:
         return now if self.level is Level.NORMAL else min(self._entered, now)
 
     def held(self, level: Level) -> int:
-        """Return how many members hold `level` or a higher one, those that cannot tell and those not open again included."""
-        return sum(self._kept[max(level, Level.WARNING) :]) + len(self.awaited)
+        """Return how many members hold `level` or a higher one, those that cannot tell included."""
+        return sum(self._kept[max(level, Level.WARNING) :])
 
     def known(self, level: Level) -> int:
         """Return how many members hold `level` or a higher one whose rule can tell now."""
@@ -101,13 +104,19 @@ class Group:
         floor = max(level, Level.WARNING)
         return sorted(row for row, (held, _) in self._standings.items() if held >= floor)
 
-    def update(self, row: int, at_us: int, level: Level, *, is_known: bool) -> bool:
-        """Take the level of a member, and whether its rule can tell now. Returns whether the level of the group changed."""
-        if self.awaited and at_us >= self.awaited_until_us:
-            self.awaited.clear()
-            self._settle(at_us)
+    def update(self, row: int, at_us: int, level: Level, *, is_known: bool) -> Level | None:
+        """Take the level of a member, and whether its rule can tell now.
+
+        Returns what the level of the group was where that changed it, None where it did not.
+        """
+        before = self.level
+        # What ended while nobody looked must not keep a new rise from being told.
+        is_over = self.awaited > 0 and self._settle(at_us)
+        self.awaited = self.missing(at_us) and self.awaited
         self._put(row, level, is_known=is_known)
-        return self._settle(at_us)
+        if self._settle(at_us):
+            return Level.NORMAL if is_over else before
+        return before if is_over else None
 
     def _put(self, row: int, level: Level, *, is_known: bool) -> None:
         before = self._standings.pop(row, None)
@@ -127,7 +136,7 @@ class Group:
             if before is Level.NORMAL:
                 self.started_us, self._entered = at_us, now
             self.level = reached
-        elif before is not Level.NORMAL and self.held(Level.WARNING) < self.needed:
+        elif before is not Level.NORMAL and self.held(Level.WARNING) < self.needed and not self.missing(at_us):
             self.level = Level.NORMAL
         return self.level is not before
 
@@ -143,14 +152,13 @@ class Group:
         self._words.clear()
         self._loud = 0
 
-    @property
-    def calm(self) -> bool | None:
+    def calm(self, at_us: int) -> bool | None:
         """Whether fewer than the quorum are not calm; a member that has not said so may be either.
 
         None also where there are fewer markets than the quorum: the others are not open again.
         """
         needed = self.needed
-        unknown = len(self.rows) - len(self._words) + len(self.awaited)
+        unknown = len(self.rows) - len(self._words) + self.missing(at_us)
         if self._loud >= needed:
             return False
         return True if len(self.rows) >= needed > self._loud + unknown else None
@@ -161,12 +169,12 @@ class Group:
             **self.saved_level(),
             "standings": [[row, int(level), is_known] for row, (level, is_known) in sorted(self._standings.items())],
             "words": [[row, is_calm] for row, is_calm in sorted(self._words.items())],
-            "awaited": [sorted(self.awaited), self.awaited_until_us],
+            "awaited": [self.awaited, self.awaited_until_us],
         }
 
     def saved_level(self) -> dict[str, Any]:
-        """Return what holds without its members."""
-        return {"level": int(self.level), "started_us": self.started_us, "entered": self._entered}
+        """Return what `resume` takes back: the level, and of how many members."""
+        return {"level": int(self.level), "started_us": self.started_us, "entered": self._entered, "of": len(self.rows)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `save` returned; the same markets have joined."""
@@ -178,17 +186,16 @@ class Group:
         self.forget_words()
         for row, is_calm in state["words"]:
             self.hear(row, is_calm=is_calm)
-        names, self.awaited_until_us = state["awaited"]
-        self.awaited = set(names)
+        self.awaited, self.awaited_until_us = state["awaited"]
 
-    def resume(self, state: Mapping[str, Any], absent: Iterable[str], at_us: int) -> None:
-        """Take over the level after a restart; `absent` members, not open again yet, keep it for ten minutes at most.
+    def resume(self, state: Mapping[str, Any], at_us: int) -> None:
+        """Take over the level after a restart; members that are not open again yet keep it for ten minutes at most.
 
         Raises KeyError, TypeError or ValueError for what is no such state.
         """
         if Level(state["level"]) > self.level:
             self._restore_level(state)
-            self.awaited, self.awaited_until_us = set(absent), at_us + _AWAITED_US
+            self.awaited, self.awaited_until_us = int(state["of"]), at_us + _AWAITED_US
 
     def _restore_level(self, state: Mapping[str, Any]) -> None:
         level, started_us, entered = Level(state["level"]), int(state["started_us"]), int(state["entered"])
@@ -215,7 +222,7 @@ class Groups:
         name = rule.per.name_of(market)
         if name not in groups:
             groups[name] = Group(rule.quorum)
-        groups[name].join(row, str(market))
+        groups[name].join(row)
 
     def of(self, rule: Rule, market: Market) -> Group:
         """Return the group of a market that joined."""
@@ -229,19 +236,14 @@ class Groups:
         found = groups.get(target.name) if target.kind is rule.per.target else None
         return () if found is None else (found,)
 
-    def calm(self, rule: Rule, target: Target) -> bool | None:
+    def calm(self, rule: Rule, target: Target, at_us: int) -> bool | None:
         """Return whether every group within a target is calm."""
-        words = {group.calm for group in self.under(rule, target)}
+        words = {group.calm(at_us) for group in self.under(rule, target)}
         return False if False in words else True if words == {True} else None
 
     def keep(self, hashes: Collection[str]) -> None:
         """Forget the groups of other rules than these."""
         self._of = {key: groups for key, groups in self._of.items() if key in hashes}
-
-    def __iter__(self) -> Iterator[Group]:
-        """Go through all groups."""
-        for groups in self._of.values():
-            yield from groups.values()
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""

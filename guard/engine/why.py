@@ -35,7 +35,7 @@ def why_rule(program: Program, watched: Watched, rule: Rule, outcome: Outcome, e
     }
 
 
-def why_group(rule: Rule, group: Group, stand: GroupStand) -> dict[str, Any]:
+def why_group(rule: Rule, group: Group, stand: GroupStand, now_us: int) -> dict[str, Any]:
     """Return how the group stands that a market belongs to under a rule, JSON-able."""
     return {
         "per": str(stand.per),
@@ -49,7 +49,7 @@ def why_group(rule: Rule, group: Group, stand: GroupStand) -> dict[str, Any]:
         "unknown": stand.held - group.known(group.level),
         "members": list(map(str, stand.members)),
         "more": stand.more,
-        "calm": group.calm,
+        "calm": group.calm(now_us),
     }
 
 
