@@ -95,9 +95,9 @@ def _print_group(output: Output, group: Mapping[str, Any]) -> None:
     hold = f"{held} of {of} markets in scope {'holds' if held == 1 else 'hold'}"
     output.text(f"  {group['per']} {group['name']}: {group['level']}; {hold} {least} or above, {needed} needed")
     more = f" and {group['more']} more" if group["more"] > 0 else ""
-    unknown = f"; {group['unknown']} of them cannot tell now and raise nothing" if group["unknown"] > 0 else ""
+    unsure = f"; {group['unsure']} of them lacked data since and raise nothing" if group["unsure"] > 0 else ""
     if held:
-        output.text(f"  held by {', '.join(group['members'])}{more}{unknown}")
+        output.text(f"  held by {', '.join(group['members'])}{more}{unsure}")
 
 
 def _print_tree(output: Output, node: Mapping[str, Any], *, depth: int) -> None:

@@ -207,7 +207,7 @@ class Engine:
             candidate = candidate_level(rule, outcome)
             is_changed = episode.update(now_us, candidate, clears=outcome.clears)
             if rule.quorum is not None:
-                verdicts += self._tip(row, now_us, rule, outcome, episode, is_known=candidate is not None)
+                verdicts += self._tip(row, now_us, outcome, episode, candidate)
             elif is_changed:
                 verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
             if candidate and not episode.is_open:
@@ -221,11 +221,11 @@ class Engine:
         self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 
-    def _tip(self, row: int, now_us: int, rule: Rule, outcome: Outcome, episode: Episode, *, is_known: bool) -> Iterator[Verdict]:
+    def _tip(self, row: int, now_us: int, outcome: Outcome, episode: Episode, candidate: Level | None) -> Iterator[Verdict]:
         """Tell a market's group where the market stands, and yield a verdict where that changes the group's level."""
-        watched = self.watched[row]
+        watched, rule = self.watched[row], self.program.rules[outcome.rule]
         group = self.groups.of(rule, watched.facts.market)
-        before = group.update(row, now_us, episode.level, is_known=is_known and outcome.clears is not None)
+        before = group.update(row, now_us, episode.level, candidate, may_clear=outcome.clears is not None)
         if before is not None:
             own = verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us)
             yield of_group(own, rule, group, self.watched, before=before)

@@ -31,9 +31,10 @@ class Group:
     The level is the highest one that at least the quorum of members hold, and only rises during an episode. It is normal again
     when fewer than the quorum hold warning or above.
 
-    A member whose rule cannot tell counts where it keeps the level (it stands still, and unknown is not calm), never where it
-    would raise it. No member ever leaves: the number that a ratio is of only grows. Therefore taking information away, at any
-    moment, never raises the level. What an episode needs to go on is fixed when it begins: a market that opens does not end it.
+    A member whose rule cannot tell keeps the level up, for unknown is not calm, but never raises it; once it can tell again it
+    raises to what its rule reaches from then on, not to what it held before. No member ever leaves: the number that a ratio is of
+    only grows. Therefore taking information away, at any moment, never raises the level. What an episode needs to go on is fixed
+    when it begins: a market that opens does not end it.
 
     Examples
     --------
@@ -41,7 +42,7 @@ class Group:
     >>> group = Group(Quorum(2))
     >>> for member in (0, 1, 2):
     ...     group.join(member)
-    >>> group.update(0, 10, Level.DANGER, is_known=True), group.update(2, 20, Level.WARNING, is_known=True)
+    >>> group.update(0, 10, Level.DANGER, Level.DANGER), group.update(2, 20, Level.WARNING, Level.WARNING)
     (None, <Level.NORMAL: 0>)
     >>> group.level, group.started_us, group.holders(Level.WARNING)
     (<Level.WARNING: 1>, 20, [0, 2])
@@ -50,9 +51,9 @@ class Group:
     __slots__ = (
         "_entered",
         "_kept",
-        "_known",
         "_loud",
         "_standings",
+        "_sure",
         "_words",
         "awaited",
         "awaited_until_us",
@@ -70,10 +71,10 @@ class Group:
         self.awaited = 0
         self.awaited_until_us = 0
         self._entered = 0
-        # Members above normal, and how many of them hold each level: all of them, and those whose rule can tell.
-        self._standings: dict[int, tuple[Level, bool]] = {}
+        # Members above normal: the level that each holds and the one that it is sure of; and how many there are of each.
+        self._standings: dict[int, tuple[Level, Level]] = {}
         self._kept = [0] * len(Level)
-        self._known = [0] * len(Level)
+        self._sure = [0] * len(Level)
         self._words: dict[int, bool] = {}
         self._loud = 0
 
@@ -95,43 +96,45 @@ class Group:
         """Return how many members hold `level` or a higher one, those that cannot tell included."""
         return sum(self._kept[max(level, Level.WARNING) :])
 
-    def known(self, level: Level) -> int:
-        """Return how many members hold `level` or a higher one whose rule can tell now."""
-        return sum(self._known[max(level, Level.WARNING) :])
+    def sure(self, level: Level) -> int:
+        """Return how many members surely hold `level` or a higher one: only they raise the level."""
+        return sum(self._sure[max(level, Level.WARNING) :])
 
     def holders(self, level: Level) -> list[int]:
         """Return the members that hold `level` or a higher one."""
         floor = max(level, Level.WARNING)
         return sorted(row for row, (held, _) in self._standings.items() if held >= floor)
 
-    def update(self, row: int, at_us: int, level: Level, *, is_known: bool) -> Level | None:
-        """Take the level of a member, and whether its rule can tell now.
+    def update(self, row: int, at_us: int, level: Level, reached: Level | None, *, may_clear: bool = True) -> Level | None:
+        """Take the level of a member, and the one that its rule reaches now; None where it cannot tell.
 
+        `may_clear` tells whether the rule knows if it is clear; where it does not, what the member held before raises nothing.
         Returns what the level of the group was where that changed it, None where it did not.
         """
         before = self.level
         # What ended while nobody looked must not keep a new rise from being told.
         is_over = self.awaited > 0 and self._settle(at_us)
         self.awaited = self.missing(at_us) and self.awaited
-        self._put(row, level, is_known=is_known)
+        before_sure = self._standings.get(row, _NONE)[1] if may_clear else Level.NORMAL
+        self._put(row, level, Level.NORMAL if reached is None else min(level, max(before_sure, reached)))
         if self._settle(at_us):
             return Level.NORMAL if is_over else before
         return before if is_over else None
 
-    def _put(self, row: int, level: Level, *, is_known: bool) -> None:
+    def _put(self, row: int, level: Level, sure: Level) -> None:
         before = self._standings.pop(row, None)
         if before is not None:
             self._kept[before[0]] -= 1
-            self._known[before[0]] -= before[1]
+            self._sure[before[1]] -= 1
         if level is not Level.NORMAL:
-            self._standings[row] = (level, is_known)
+            self._standings[row] = (level, sure)
             self._kept[level] += 1
-            self._known[level] += is_known
+            self._sure[sure] += 1
 
     def _settle(self, at_us: int) -> bool:
         before = self.level
         now = self.quorum.needed(len(self.rows))
-        reached = next((level for level in _FALLING if self.known(level) >= now), Level.NORMAL)
+        reached = next((level for level in _FALLING if self.sure(level) >= now), Level.NORMAL)
         if reached > before:
             if before is Level.NORMAL:
                 self.started_us, self._entered = at_us, now
@@ -167,7 +170,7 @@ class Group:
         """Return the state as JSON-able values."""
         return {
             **self.saved_level(),
-            "standings": [[row, int(level), is_known] for row, (level, is_known) in sorted(self._standings.items())],
+            "standings": [[row, int(level), int(sure)] for row, (level, sure) in sorted(self._standings.items())],
             "words": [[row, is_calm] for row, is_calm in sorted(self._words.items())],
             "awaited": [self.awaited, self.awaited_until_us],
         }
@@ -180,9 +183,9 @@ class Group:
         """Take over what `save` returned; the same markets have joined."""
         self._restore_level(state)
         self._standings.clear()
-        self._kept, self._known = [0] * len(Level), [0] * len(Level)
-        for row, level, is_known in state["standings"]:
-            self._put(row, Level(level), is_known=is_known)
+        self._kept, self._sure = [0] * len(Level), [0] * len(Level)
+        for row, level, sure in state["standings"]:
+            self._put(row, Level(level), Level(sure))
         self.forget_words()
         for row, is_calm in state["words"]:
             self.hear(row, is_calm=is_calm)
@@ -203,9 +206,10 @@ class Group:
 
     def resume_member(self, row: int, level: Level) -> None:
         """Take over the level that a member comes back with after a restart; its rule cannot tell yet."""
-        self._put(row, level, is_known=False)
+        self._put(row, level, Level.NORMAL)
 
 
+_NONE: Final = (Level.NORMAL, Level.NORMAL)
 _FALLING: Final = (Level.CRITICAL, Level.DANGER, Level.WARNING)
 
 

@@ -46,7 +46,7 @@ def why_group(rule: Rule, group: Group, stand: GroupStand, now_us: int) -> dict[
         "held": stand.held,
         "needed": stand.needed,
         "of": stand.of,
-        "unknown": stand.held - group.known(group.level),
+        "unsure": stand.held - group.sure(group.level),
         "members": list(map(str, stand.members)),
         "more": stand.more,
         "calm": group.calm(now_us),
