@@ -11,7 +11,22 @@ import pytest
 from guard.alerts.policy import AlertPolicy, ChannelPolicy
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
-from guard.model import BUY, Batch, Channel, IsolationState, Kind, Level, Market, MarketFacts, Status, Target, TargetKind
+from guard.model import (
+    BUY,
+    AddQuarantine,
+    Batch,
+    Channel,
+    IsolationState,
+    Kind,
+    Level,
+    Market,
+    MarketFacts,
+    ReleaseQuarantine,
+    Status,
+    Target,
+    TargetKind,
+)
+from guard.model.ports import LedgerState
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.lines import lines_of
 
@@ -199,6 +214,32 @@ def test_one_dead_market_does_not_hold_an_exchange_whose_quorum_is_two() -> None
     assert [line["cause"] for line in bench.lines if line["type"] == "quarantine"][-1] == "calm"
 
 
+def test_what_a_market_said_of_an_earlier_quarantine_is_forgotten() -> None:
+    bench = Bench(EXCHANGE.replace("quorum: 2", "quorum: 1"), MARKETS[:3])
+    bench.burst("one:A/USDT", 20)
+    bench.until(80)
+    assert bench.states("one:C/USDT") is IsolationState.NORMAL
+    # Held by a person: nothing wakes it when the rule holds its exchange again.
+    bench.pipeline.operate(AddQuarantine(Target(TargetKind.MARKET, "one:C/USDT"), 3600 * S, "news", "ann"), bench.pipeline.now_us)
+    bench.status("one:C/USDT", 85, Status.LOST)
+    bench.burst("one:A/USDT", 90)
+    bench.until(300)
+    assert bench.states("one:B/USDT") is IsolationState.QUARANTINED
+
+
+def test_after_a_restart_an_exchange_waits_for_the_market_that_tipped_it() -> None:
+    bench = Bench()
+    bench.burst("one:A/USDT", 20)
+    bench.burst("one:B/USDT", 21)
+    for opened, state in ((MARKETS[:3], IsolationState.NORMAL), (("one:A/USDT", "one:C/USDT"), IsolationState.QUARANTINED)):
+        later = Bench(markets=())
+        later.pipeline.recall(LedgerState(1, 0, bench.pipeline.isolation.active(), ()), T0 + 30 * S)
+        for name in opened:
+            later.open(name, 30)
+        later.until(200)
+        assert later.states("one:A/USDT") is state
+
+
 def test_members_that_go_on_keep_the_exchange_until_fewer_than_the_quorum_do() -> None:
     bench = Bench()
     for second in range(20, 120):
@@ -317,8 +358,6 @@ def test_a_wider_target_waits_for_all_groups_within_it() -> None:
 
 
 def test_a_person_may_release_the_group_and_grace_holds() -> None:
-    from guard.model import ReleaseQuarantine
-
     bench = Bench()
     bench.burst("one:A/USDT", 20)
     bench.burst("one:B/USDT", 21)

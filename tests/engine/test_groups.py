@@ -203,6 +203,16 @@ def test_a_member_that_cannot_tell_keeps_the_level_and_does_not_raise_it() -> No
     assert group.level is Level.NORMAL
 
 
+def test_a_member_that_may_never_be_found_clear_raises_no_further_than_it_reaches_now() -> None:
+    group = group_of(Quorum(2), 3)
+    group.update(0, 1, Level.DANGER, Level.DANGER)
+    group.update(0, 2, Level.DANGER, Level.WARNING, may_clear=False)
+    assert group.update(1, 3, Level.DANGER, Level.DANGER) is Level.NORMAL
+    assert group.level is Level.WARNING
+    group.update(0, 4, Level.DANGER, Level.DANGER, may_clear=False)
+    assert group.level is Level.DANGER
+
+
 def test_a_market_that_opens_neither_ends_an_episode_nor_makes_the_next_one_cheaper() -> None:
     group = group_of(Quorum(ratio=0.5), 4)
     for row in (0, 1):
