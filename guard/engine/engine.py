@@ -9,7 +9,7 @@ from guard.engine.groups import Groups
 from guard.engine.handover import Handover
 from guard.engine.verdicts import candidate_level, group_stand, of_group, verdict_of
 from guard.engine.watched import Watched
-from guard.engine.why import why_group, why_rule
+from guard.engine.why import missing_in_group, why_group, why_rule
 from guard.features.kernel import DONE, TOLD, Bound, Kernel
 from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
 
@@ -253,17 +253,12 @@ class Engine:
 
     def level(self, row: int) -> Level:
         """Return the worst level that rules give a market: their own there, or that of its group."""
-        watched = self.watched[row]
-        grouped, rules = self.program.grouped, self.program.rules
-        if not grouped:
+        watched, rules = self.watched[row], self.program.rules
+        if not self.program.grouped:
             return max((episode.level for episode in watched.episodes), default=Level.NORMAL)
-        return max(
-            (
-                self.groups.of(rules[number], watched.facts.market).level if number in grouped else episode.level
-                for number, episode in zip(watched.binding.rules, watched.episodes, strict=True)
-            ),
-            default=Level.NORMAL,
-        )
+        pairs = zip(watched.binding.rules, watched.episodes, strict=True)
+        levels = (self.groups.level(rules[number], watched.facts.market, episode.level) for number, episode in pairs)
+        return max(levels, default=Level.NORMAL)
 
     def ask_groups(self, rule: Rule, target: Target) -> None:
         """Ask every market of a rule's groups within a target anew whether it is calm."""
@@ -338,6 +333,7 @@ class Engine:
             if rule.quorum is not None:
                 group = self.groups.of(rule, watched.facts.market)
                 told["group"] = why_group(rule, group, group_stand(rule, group, self.watched, watched.facts.market), now_us)
+                told["missing"] += missing_in_group(rule, group, watched.facts.market)
             found.append(told)
         return found
 

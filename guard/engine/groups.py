@@ -232,6 +232,10 @@ class Groups:
         """Return the group of a market that joined."""
         return self._of[rule.hash][rule.per.name_of(market)]
 
+    def level(self, rule: Rule, market: Market, own: Level) -> Level:
+        """Return what counts for a market under a rule: `own`, the level that it has there alone, or that of its group."""
+        return own if rule.quorum is None else self.of(rule, market).level
+
     def under(self, rule: Rule, target: Target) -> Sequence[Group]:
         """Return the groups of a rule that lie within a target."""
         groups = self._of.get(rule.hash, {})

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from guard.engine.episode import Episode
     from guard.engine.groups import Group
     from guard.engine.watched import Watched
-    from guard.model import GroupStand
+    from guard.model import GroupStand, Market
 
-__all__ = ["missing_to_fire", "why_group", "why_rule"]
+__all__ = ["missing_in_group", "missing_to_fire", "why_group", "why_rule"]
 
 
 def why_rule(program: Program, watched: Watched, rule: Rule, outcome: Outcome, episode: Episode) -> dict[str, Any]:
@@ -51,6 +51,13 @@ def why_group(rule: Rule, group: Group, stand: GroupStand, now_us: int) -> dict[
         "more": stand.more,
         "calm": group.calm(now_us),
     }
+
+
+def missing_in_group(rule: Rule, group: Group, market: Market) -> list[str]:
+    """Return how many markets must hold warning for the group of a market to reach it, in words; empty where it has."""
+    if group.level is not Level.NORMAL:
+        return []
+    return [f"{group.needed} markets of {rule.per.name_of(market)} at warning or above (there are {group.sure(Level.WARNING)})"]
 
 
 def missing_to_fire(rule: Rule, outcome: Outcome, trees: tuple[Explanation, ...]) -> list[str]:

@@ -28,6 +28,7 @@ from guard.model import (
 )
 from guard.model.ports import LedgerState
 from guard.pipeline import Pipeline, Settings
+from guard.runtime.board import board_rows
 from guard.runtime.lines import lines_of
 
 if TYPE_CHECKING:
@@ -183,9 +184,15 @@ def test_members_that_are_not_enough_block_nothing_and_why_shows_how_many_are_mi
     group = told["group"]
     assert (group["name"], group["level"], group["held"], group["needed"], group["of"]) == ("one", "normal", 1, 2, 3)
     assert group["members"] == ["one:A/USDT"]
+    assert told["missing"] == ["2 markets of one at warning or above (there are 1)"]
     assert bench.pipeline.view(bench.rows["one:A/USDT"]).level == "normal"
+    assert {row.level for row in board_rows(bench.pipeline, bench.pipeline.now_us)} == {Level.NORMAL}
     bench.burst("one:B/USDT", 21)
     assert bench.pipeline.view(bench.rows["one:C/USDT"]).level == "danger"
+    assert [row.market for row in board_rows(bench.pipeline, bench.pipeline.now_us) if row.level is Level.DANGER] == list(
+        MARKETS[:3]
+    )
+    assert bench.pipeline.why(bench.rows["one:C/USDT"])["rules"][0]["missing"] == ["trades(10s) >= 3 (trades(10s) is 0)"]
 
 
 def test_a_release_asks_every_market_and_takes_silence_of_the_data_for_no_calm() -> None:
