@@ -25,8 +25,8 @@ from guard.quarantine import IsolationManager
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from guard.dsl import Program
-    from guard.model import Batch, Command, Delivery, MarketFacts
+    from guard.dsl import Program, Rule
+    from guard.model import Batch, Command, Delivery, Hold, MarketFacts, Quarantine
     from guard.model.ports import LedgerState
     from guard.quarantine import AllowEntry
 
@@ -179,17 +179,42 @@ class Pipeline:
         transitions: list[Transition] = []
         watched = self.engine.watched[row]
         if watched.is_held:
-            for rule_id, is_calm in self.engine.releases(row):
-                if self.isolation.holds(rule_id, watched.facts.market):
-                    transitions += self.isolation.calm(rule_id, watched.facts.market, self.now_us, is_calm)
+            for rule, is_calm in self.engine.releases(row):
+                held = self.isolation.held_by(rule.id, watched.facts.market)
+                if held and rule.quorum is None:
+                    transitions += self.isolation.calm(rule.id, watched.facts.market, self.now_us, is_calm)
+                elif held:
+                    self.engine.groups.of(rule, watched.facts.market).hear(row, is_calm=is_calm)
+                    transitions += self._calm_together(rule, held)
         for verdict in verdicts:
             hold = hold_of(self.engine.program, verdict)
             if hold is not None:
-                transitions += self.isolation.quarantine(hold, self.now_us)
-                # The hold waits for a first word, though its rule may say nothing new from now on.
-                self.engine.ask(row)
+                transitions += self._quarantine(row, hold)
         if verdicts or transitions:
             self._tell(verdicts, transitions)
+
+    def _quarantine(self, row: int, hold: Hold) -> tuple[Transition, ...]:
+        """Hold a target as a rule orders."""
+        rule = next(rule for rule in self.engine.program.rules if rule.id == hold.rule)
+        market = self.engine.watched[row].facts.market
+        is_held = self.isolation.holds(hold.rule, market)
+        transitions = self.isolation.quarantine(hold, self.now_us)
+        # The hold waits for a first word, though its rule may say nothing new from now on.
+        self.engine.ask(row)
+        if rule.quorum is None:
+            return transitions
+        if not is_held:
+            self.engine.ask_groups(rule, hold.target)
+        return (*transitions, *self._calm_together(rule, self.isolation.held_by(rule.id, market)))
+
+    def _calm_together(self, rule: Rule, held: Sequence[Quarantine]) -> tuple[Transition, ...]:
+        """Tell quarantines of groups whether the groups are calm; unknown while the market that tipped one is not open again."""
+        transitions: list[Transition] = []
+        for quarantine in held:
+            target, tipped = quarantine.target, quarantine.hold.market
+            word = self.engine.groups.calm(rule, target, self.now_us) if tipped in self.engine.markets else None
+            transitions += self.isolation.calm(rule.id, target, self.now_us, word)
+        return tuple(transitions)
 
     def _tell(self, verdicts: Sequence[Verdict], transitions: Sequence[Transition]) -> None:
         self._log += (*verdicts, *transitions)
@@ -237,10 +262,9 @@ class Pipeline:
         watched = self.engine.watched[row]
         rules = [self.engine.program.rules[index] for index in watched.binding.rules]
         expected = [e for rule, e in zip(rules, watched.episodes, strict=True) if rule.mode != RuleMode.SHADOW]
-        worst = max(watched.episodes, key=lambda episode: episode.level, default=None)
         return MarketView(
             data=self.engine.data_state(row, self.now_us),
-            level=str(worst.level if worst else Level.NORMAL),
+            level=str(self.engine.level(row)),
             score=max((o.score for o in watched.outcomes if o.score is not None), default=None),
             rules_active=sum(not episode.is_unknown(self.now_us) for episode in expected),
             rules_expected=len(expected),

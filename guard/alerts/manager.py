@@ -301,7 +301,7 @@ class AlertManager:
         if not verdict.alert:
             self._desk.tally.count_all("suppressed:no_alert_action")
             return []
-        episode, market = _episode(verdict), str(verdict.market)
+        episode, market = _episode(verdict), verdict.subject
         subject = Subject(episode, "verdict", str(verdict.level), verdict.level, market, verdict.rule)
         names = self.policy.routed(verdict.level) - {
             name
@@ -347,7 +347,7 @@ def _key(rule: str, market: Market | None) -> str:
 
 
 def _episode(verdict: Verdict) -> str:
-    return sha256(f"{verdict.rule}|{verdict.market}|{verdict.episode_us}".encode(errors="surrogatepass")).hexdigest()[:12]
+    return sha256(f"{verdict.rule}|{verdict.subject}|{verdict.episode_us}".encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def _as_found(quarantine: Quarantine) -> Transition:

@@ -9,6 +9,7 @@ from guard.dsl.checker import Checker
 from guard.dsl.detectors import Detectors
 from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
+from guard.dsl.grouping import check_grouping
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Program
@@ -19,7 +20,7 @@ from guard.dsl.tokens import ExpressionError, written_quantity
 from guard.errors import RuleError
 from guard.features.kernel.layout import windows_of
 from guard.features.tables import WINDOWS_MAX, Type, Unit
-from guard.model import Level, MarketClass
+from guard.model import Level, MarketClass, Per
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -249,6 +250,8 @@ class _RuleCheck:
         releases = [
             term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
         ]
+        if spec is not None:
+            check_grouping(self._source, spec, self._report)
         if spec is None or not is_ready or not self._is_sound:
             return None
         warning = graph.const(spec.levels.warning if cut else 0.5)
@@ -305,6 +308,8 @@ class _RuleCheck:
             file=self._source.file,
             line=self._source.place.line,
             scope=spec.scope,
+            per=spec.per,
+            quorum=None if spec.per is Per.MARKET else spec.quorum,
             level=spec.fixed_level,
             for_us=spec.for_us,
             clear_for_us=spec.clear.for_us,

@@ -54,10 +54,13 @@ NAMES = {
     "E051": "detector-parameter",
     "E052": "broken-detector",
     "E053": "broken-feature",
+    "E065": "target-misses-group",
+    "E066": "quorum-without-group",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
     "W004": "no-effect-yet",
+    "W065": "one-market-blocks-exchange",
 }
 
 

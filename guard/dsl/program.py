@@ -140,6 +140,11 @@ class Program:
         return (float("nan"),) * len(self.leaves)
 
     @cached_property
+    def grouped(self) -> frozenset[int]:
+        """The numbers of the rules by which markets have one level together."""
+        return frozenset(rule.number for rule in self.rules if rule.quorum is not None)
+
+    @cached_property
     def aged_streams(self) -> frozenset[str]:
         """The streams whose age a formula reads: time alone may change what rules say of markets that have one."""
         return frozenset(str(leaf.arguments[0]) for leaf in self.leaves if leaf.field == "age")

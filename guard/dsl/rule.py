@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.detection.risk import RiskClassifier
     from guard.dsl.rule_models import QuarantineAction, ScopeSpec
     from guard.dsl.terms import Term
-    from guard.model import Level, MarketFacts
+    from guard.model import Level, MarketFacts, Per, Quorum
 
 __all__ = ["Actions", "Factor", "Outcome", "Plan", "Rule", "UsedDetector", "family_of"]
 
@@ -75,7 +75,11 @@ class UsedDetector(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One resolved rule. `level` is set where there is no risk; `hash` changes with anything that the rule means."""
+    """One resolved rule.
+
+    `level` is set where there is no risk; `hash` changes with anything that the rule means. `quorum` is set where markets have one
+    level together, by what `per` says.
+    """
 
     id: str
     number: int
@@ -87,6 +91,8 @@ class Rule:
     file: str
     line: int
     scope: ScopeSpec
+    per: Per
+    quorum: Quorum | None
     level: Level | None
     for_us: int
     clear_for_us: int

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
-from guard.dsl.values import Duration, Model, OrOne, Ratio, RuleId, Weight, Words, Written
-from guard.model import Block, Level, MarketClass, RuleMode, TargetKind
+from guard.dsl.values import Duration, Model, OrOne, QuorumOf, Ratio, RuleId, Weight, Words, Written
+from guard.model import Block, Level, MarketClass, Per, Quorum, RuleMode, TargetKind
 
 __all__ = [
     "Clear",
@@ -127,8 +127,9 @@ class Release(Model):
 class QuarantineAction(Model):
     """Hold a target back."""
 
-    target: TargetKind = TargetKind.MARKET
-    """What is held back: this market, its symbol on all exchanges, its base asset, or the whole exchange."""
+    target: TargetKind | None = None
+    """What is held back: this market, its symbol on all exchanges, its base asset, or the whole exchange; the default is what has
+    the level, `per` of the rule. It must hold every market of a group."""
     block: Block = Block.ENTRIES
     """What is refused meanwhile; reducing and closing always pass."""
     for_us: Annotated[Duration, Field(alias="for", gt=0)] = 1_800_000_000
@@ -171,6 +172,13 @@ class Step(Model):
         return {"anyOf": [{"enum": ["alert", "quarantine"]}, handler.resolve_ref_schema(handler(core_schema))]}
 
 
+def _aimed(step: Step, target: TargetKind) -> Step:
+    """Return a step whose quarantine says what it holds."""
+    if step.quarantine is None or step.quarantine.target is not None:
+        return step
+    return step.model_copy(update={"quarantine": step.quarantine.model_copy(update={"target": target})})
+
+
 def _quarantine_default(value: Any) -> Any:  # noqa: ANN401 - likewise
     return {"quarantine": {}} if value == "quarantine" else _step(value)
 
@@ -194,6 +202,11 @@ class RuleSpec(Model):
     """Words to find the rule by."""
     scope: ScopeSpec = ScopeSpec()
     """Which markets the rule looks at."""
+    per: Per = Per.MARKET
+    """What has one level, one alert and one quarantine: each market, a symbol over all exchanges in scope, or an exchange."""
+    quorum: QuorumOf | None = None
+    """With per: symbol or exchange: how many of its markets must hold a level at the same time, a count or a share such as 30% of
+    those in scope (two at least); the default is 1."""
     use: dict[RuleId, Use] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Detectors, by the name that expressions use: pump.score."""
     let: dict[RuleId, Written] = Field(default_factory=dict, max_length=ENTRIES_MAX)
@@ -226,6 +239,12 @@ class RuleSpec(Model):
         if self.risk and all(factor.optional for factor in self.risk.values()):
             raise ValueError("one factor of risk: must be required (optional: false)")
         return self
+
+    @model_validator(mode="after")
+    def _is_resolved(self) -> Self:
+        quorum = self.quorum or (None if self.per is Per.MARKET else Quorum())
+        actions = {level: tuple(_aimed(step, self.per.target) for step in steps) for level, steps in self.actions.items()}
+        return self.model_copy(update={"actions": actions, "quorum": quorum})
 
     @property
     def fixed_level(self) -> Level | None:

@@ -66,6 +66,7 @@ def _describe(model: type[Model], properties: dict[str, Schema]) -> None:
         key = field.alias or name
         # pydantic leaves out what the model itself says in the same words.
         found = {"description": field.description, **properties[key]}
+        found["description"] = " ".join((found["description"] or "").split())
         properties[key] = _property(found, defaults.get(key), EXAMPLES.get(f"{model.__name__}.{key}", ()))
 
 

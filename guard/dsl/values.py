@@ -10,12 +10,27 @@ from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads
 
 from guard.dsl.tokens import quantity, written_quantity
 from guard.features.tables import Unit
+from guard.model import Quorum
 
-__all__ = ["Duration", "Model", "Moment", "OrOne", "OrText", "Ratio", "RuleId", "Weight", "Words", "Written", "duration_us"]
+__all__ = [
+    "Duration",
+    "Model",
+    "Moment",
+    "OrOne",
+    "OrText",
+    "QuorumOf",
+    "Ratio",
+    "RuleId",
+    "Weight",
+    "Words",
+    "Written",
+    "duration_us",
+]
 
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 _DURATION_MAX_US = 3660 * 86_400_000_000
 _DAY_CHARACTERS = 10
+_QUORUM_MAX = 20_000
 
 
 class Model(BaseModel):
@@ -83,6 +98,19 @@ def _words(value: Any) -> Any:  # noqa: ANN401 - likewise
     return [value] if isinstance(value, str) else value
 
 
+def _quorum(value: Any) -> Any:  # noqa: ANN401 - likewise
+    if isinstance(value, Quorum):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _QUORUM_MAX:
+        return Quorum(value)
+    found = quantity(value) if isinstance(value, str) and value.endswith("%") else None
+    if found is None or not 0.0 < found[0] <= 1.0:
+        raise ValueError(
+            f"a quorum is a count of markets such as 3 (at least 1), or a share such as 30%; found {str(value)[:40]!r}"
+        )
+    return Quorum(ratio=found[0])
+
+
 def _moment(value: Any) -> Any:  # noqa: ANN401 - likewise
     text = value if isinstance(value, str) else ""
     try:
@@ -115,6 +143,21 @@ Ratio = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^[0-9.]+(%|bp)$"}]}),
 ]
 """A number in [0, 1], also written as a percentage: ``60%``."""
+
+QuorumOf = Annotated[
+    Quorum,
+    BeforeValidator(_quorum),
+    PlainSerializer(lambda value: value.least if value.ratio is None else str(value), return_type=int | str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": _QUORUM_MAX},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$", "examples": ["30%"]},
+            ]
+        }
+    ),
+]
+"""How many markets of a group: a count, or a share of them with its sign: ``30%``."""
 
 Weight = Annotated[float, Field(gt=0.0, le=1000.0)]
 """How much a factor counts against the others, > 0."""

@@ -6,6 +6,7 @@ from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
 from guard.model.decision import Decision, Image, MarketView
 from guard.model.finding import Finding
+from guard.model.group import GroupStand, Per, Quorum
 from guard.model.market import DataState, Market, MarketClass, MarketFacts
 from guard.model.quarantine import (
     Block,
@@ -41,6 +42,7 @@ __all__ = [
     "DeliveryState",
     "Finding",
     "Flag",
+    "GroupStand",
     "Hold",
     "Image",
     "Intent",
@@ -52,7 +54,9 @@ __all__ = [
     "MarketFacts",
     "MarketView",
     "Mode",
+    "Per",
     "Quarantine",
+    "Quorum",
     "ReleaseQuarantine",
     "RiskScore",
     "RuleMode",

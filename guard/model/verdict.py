@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from guard.model.finding import Finding
+    from guard.model.group import GroupStand
     from guard.model.market import Market
     from guard.model.risk import Level, RiskScore
 
@@ -27,6 +28,8 @@ class Verdict(NamedTuple):
 
     `episode_us` is when the level left normal: it names the episode, the same for all verdicts of one. `alert` is whether the
     rule orders people to be told at `level`; a quarantine is told of in any case.
+
+    A rule that judges markets together says how they stand in `group`: the level is theirs, and `market` is the one that tipped it.
     """
 
     at_us: int
@@ -39,3 +42,9 @@ class Verdict(NamedTuple):
     findings: tuple[Finding, ...]
     episode_us: int
     alert: bool = True
+    group: GroupStand | None = None
+
+    @property
+    def subject(self) -> str:
+        """What has the level: the market, or the group as a target is written (``exchange:okx``)."""
+        return str(self.market if self.group is None else self.group.target)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from guard import __version__
 from guard.client.bypass import read_bypass
 from guard.client.clock import MACHINE
-from guard.engine import missing_to_fire
+from guard.engine import missing_in_group, missing_to_fire
 from guard.model import DataState, IsolationState, Level
 from guard.runtime.board import board_rows, leading_rule, row_record
 from guard.runtime.lines import stamp
@@ -174,7 +174,7 @@ def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
         if (
             leading is None
             or leading[1].score is None
-            or leading[2].level is not Level.NORMAL
+            or leading[2] is not Level.NORMAL
             or pipeline.isolation.state_of(watched.facts.market) is not IsolationState.NORMAL
         ):
             continue
@@ -192,4 +192,7 @@ def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 def _missing(pipeline: Pipeline, watched: Watched, rule: Rule, outcome: Outcome) -> list[str]:
-    return missing_to_fire(rule, outcome, pipeline.engine.program.explain(watched.binding, rule.number, watched.values))
+    missing = missing_to_fire(rule, outcome, pipeline.engine.program.explain(watched.binding, rule.number, watched.values))
+    if rule.quorum is not None:
+        missing += missing_in_group(rule, pipeline.engine.groups.of(rule, watched.facts.market), watched.facts.market)
+    return missing

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from guard.model.finding import Finding
+    from guard.model.group import GroupStand
     from guard.model.verdict import Verdict
 
 __all__ = [
@@ -78,7 +79,12 @@ def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
             for each in verdict.risk.contributions
         ],
         "findings": [_finding(each) for each in verdict.findings],
+        **({} if verdict.group is None else {"group": _group(verdict.group)}),
     }
+
+
+def _group(group: GroupStand) -> dict[str, Any]:
+    return {**group._asdict(), "per": str(group.per), "members": list(map(str, group.members)), "more": group.more}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

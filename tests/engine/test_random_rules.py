@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = 1_000_000
 T0 = 1_700_000_000 * S
-TARGETS = [Target(TargetKind.MARKET, "one:AAA/USDT"), Target(TargetKind.BASE, "AAA"), Target(TargetKind.EXCHANGE, "two")]
+TARGETS = [
+    Target(TargetKind.MARKET, "one:AAA/USDT"),
+    Target(TargetKind.SYMBOL, "AAA/USDT"),
+    Target(TargetKind.BASE, "AAA"),
+    Target(TargetKind.EXCHANGE, "two"),
+]
+PER = {"market": ["market", "base", "exchange"], "symbol": ["symbol", "base"], "exchange": ["exchange"]}
 MARKETS = [
     MarketFacts(Market(exchange, symbol), streams=frozenset(streams))
     for exchange, symbol, streams in (
@@ -63,10 +69,14 @@ class Choices:
 
     def rule(self, name: str) -> str:
         release = f"{{when: {self.condition()!r}, for: {self.of(['0s', '1s', '4s'])}, probation: {self.of(['0s', '10s'])}}}"
-        order = f"{{for: {self.of(['2s', '5s'])}, target: {self.of(['market', 'base', 'exchange'])}, release: {release}}}"
+        per = self.of(["market", "market", "symbol", "exchange"])
+        order = f"{{for: {self.of(['2s', '5s'])}, target: {self.of(PER[per])}, release: {release}}}"
+        quorum = "" if per == "market" else f"quorum: {self.of(['1', '2', '50%'])}"
         return f"""
   {name}:
     mode: enforce
+    per: {per}
+    {quorum}
     level: danger
     when: {self.condition()!r}
     for: {self.of(["0s", "500ms", "2s"])}

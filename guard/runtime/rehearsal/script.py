@@ -222,6 +222,8 @@ class Expectation(Model):
     """Whether the rule's quarantine refuses entries."""
     market: MarketName | None = None
     """Another market than the test's own."""
+    group: Annotated[str, Field(max_length=128)] | None = None
+    """A symbol or an exchange, where the rule says per: symbol or per: exchange."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -230,6 +232,8 @@ class Expectation(Model):
         says = [part is not None for part in (self.level, self.at_least, self.blocked)]
         if (self.never is None) != any(says) or (says[0] and says[1]):
             raise ValueError("with at: or by: say level: or at_least:, blocked:, or both; never: stands alone")
+        if self.group is not None and self.market is not None:
+            raise ValueError("an expectation is about a market: or a group:")
         if self.after is not None and (self.by is None or self.after > self.by):
             raise ValueError("after: belongs to by: and lies before it")
         return self
