@@ -54,10 +54,14 @@ NAMES = {
     "E051": "detector-parameter",
     "E052": "broken-detector",
     "E053": "broken-feature",
+    "E070": "unknown-webhook",
+    "E071": "unknown-action",
+    "E072": "broken-action",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
     "W004": "no-effect-yet",
+    "W070": "unchecked-webhook",
 }
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
+from guard.dsl.action_models import CallAction, WebhookAction, one_action, word_action
 from guard.dsl.values import Duration, Model, Ratio, RuleId, Weight, Words, Written
 from guard.model import Block, Level, MarketClass, RuleMode, TargetKind
 
@@ -26,6 +27,8 @@ __all__ = [
 
 ENTRIES_MAX = 64
 """Detectors, named expressions, exceptions or factors of one rule."""
+STEPS_MAX = 16
+"""Actions of one level."""
 
 LevelName = Literal["warning", "danger", "critical"]
 
@@ -132,23 +135,28 @@ class QuarantineAction(Model):
         return self
 
 
-def _step(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
-    if isinstance(value, str) and value != "alert":
-        raise ValueError(f"an action is alert, or {{quarantine: {{for: 30m}}}}; found {value[:40]!r}")
-    return {"alert": True} if value == "alert" else value
-
-
 class Step(Model):
-    """One action: `alert`, or `quarantine:` with its keys."""
+    """One action: `alert`, `webhook: NAME`, `call:` or `quarantine:` with its keys."""
 
     alert: bool = False
+    """Tell the channels of guard.yaml."""
     quarantine: QuarantineAction | None = None
+    """Hold the market, or more, back."""
+    webhook: Annotated[WebhookAction | None, BeforeValidator(lambda value: {"to": value} if isinstance(value, str) else value)] = (
+        None
+    )
+    """Post what was found to an endpoint that guard.yaml names."""
+    call: CallAction | None = None
+    """Run code that is installed beside guard; only in mode enforce."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if self.alert == (self.quarantine is not None):
-            raise ValueError("an action is alert, or {quarantine: {for: 30m}}")
+        one_action(self.alert, self.quarantine, self.webhook, self.call)
         return self
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {name: value for name, value in self if value}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
@@ -156,11 +164,7 @@ class Step(Model):
         return {"anyOf": [{"enum": ["alert", "quarantine"]}, handler.resolve_ref_schema(handler(core_schema))]}
 
 
-def _quarantine_default(value: Any) -> Any:  # noqa: ANN401 - likewise
-    return {"quarantine": {}} if value == "quarantine" else _step(value)
-
-
-Action = Annotated[Step, BeforeValidator(_quarantine_default)]
+Action = Annotated[Step, BeforeValidator(word_action)]
 
 
 _DEFAULT_ACTIONS: dict[LevelName, tuple[Step, ...]] = {"warning": (Step(alert=True),)}
@@ -193,7 +197,9 @@ class RuleSpec(Model):
     for_us: Annotated[Duration, Field(alias="for")] = 0
     """How long the condition must hold before a level begins."""
     clear: Clear = Clear()
-    actions: dict[LevelName, tuple[Action, ...]] = Field(default_factory=lambda: dict(_DEFAULT_ACTIONS))
+    actions: dict[LevelName, Annotated[tuple[Action, ...], Field(max_length=STEPS_MAX)]] = Field(
+        default_factory=lambda: dict(_DEFAULT_ACTIONS)
+    )
     """What happens at a level and at the ones above it, until one of them has actions of its own."""
 
     @model_validator(mode="after")

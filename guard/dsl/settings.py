@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
+from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.values import Duration, Model, Moment, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import Mode
@@ -205,6 +206,8 @@ class GuardConfig(Model):
     bots: dict[str, BotSettings] = Field(default_factory=lambda: {"*": BotSettings()})
     allow: tuple[AllowEntry, ...] = ()
     alerts: AlertSettings = AlertSettings()
+    webhooks: dict[Name, WebhookSettings] = Field(default_factory=dict)
+    """Endpoints that rules post to, by the names that rules use."""
     on_market_wide: Annotated[MarketWide, BeforeValidator(_market_wide)] = MarketWide()
     storage: StorageSettings = StorageSettings()
     http: HttpSettings = HttpSettings()

@@ -1,0 +1,149 @@
+"""The keys of the actions ``webhook`` and ``call``, and of ``webhooks`` in guard.yaml."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from guard.dsl.values import Duration, Model
+
+__all__ = ["CallAction", "WebhookAction", "WebhookSettings", "one_action", "word_action"]
+
+_SECOND_US = 1_000_000
+_TIMEOUT_MIN_US = _SECOND_US // 10
+_CALL_MAX_US = 60 * _SECOND_US
+_POST_MAX_US = 30 * _SECOND_US
+_ARGUMENTS_MAX = 4096
+_HEADERS_MAX = 32
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}\Z")
+# What guard says itself, or what decides where a message ends and where it goes.
+_TAKEN = frozenset(
+    ["connection", "content-encoding", "content-length", "content-type", "expect", "host", "idempotency-key", "transfer-encoding"]
+)
+_ALLOWED = "an action is alert, webhook: NAME, call: {name: NAME}, quarantine or {quarantine: {for: 30m}}"
+
+
+def word_action(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
+    """Return the keys that a bare word stands for. Raises ValueError for a word that is no action."""
+    words: dict[str, dict[str, Any]] = {"alert": {"alert": True}, "quarantine": {"quarantine": {}}}
+    if isinstance(value, str):
+        if value not in words:
+            raise ValueError(f"{_ALLOWED}; found {value[:40]!r}")
+        return words[value]
+    return value
+
+
+def one_action(*found: object) -> None:
+    """Raise ValueError unless exactly one of the actions is there."""
+    if sum(bool(action) for action in found) != 1:
+        raise ValueError(_ALLOWED)
+
+
+class WebhookAction(Model):
+    """Post what was found to an endpoint of guard.yaml, at least once."""
+
+    to: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """A name under webhooks: in guard.yaml. A pack never holds an address."""
+
+
+class CallAction(Model):
+    """Run an installed action after the quarantine is published, at least once; in mode enforce only."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+    """Name of an entry point of the group guard.actions. A pack never names a module."""
+    timeout_us: Annotated[Duration, Field(alias="timeout")] = 5_000_000
+    """The longest time of one run, 100ms to 60s."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """What the action's own Parameters take. It is kept in the ledger: no secrets here."""
+
+    @field_validator("timeout_us")
+    @classmethod
+    def _in_range(cls, timeout_us: int) -> int:
+        return _bounded("timeout", timeout_us, _CALL_MAX_US)
+
+    @field_validator("args")
+    @classmethod
+    def _is_short(cls, args: dict[str, Any]) -> dict[str, Any]:
+        length = len(json.dumps(args, default=str))
+        if length > _ARGUMENTS_MAX:
+            raise ValueError(f"args may have {_ARGUMENTS_MAX} characters, found {length}")
+        return args
+
+    @property
+    def arguments(self) -> str:
+        """The args as one JSON text."""
+        return json.dumps(self.args, sort_keys=True, separators=(",", ":"))
+
+
+class WebhookSettings(Model):
+    """An endpoint that rules may post to by its name."""
+
+    url: SecretStr
+    """Where to post, https://... (or http:// inside your own network)."""
+    secret: SecretStr | None = None
+    """Signs every body with HMAC-SHA256, in the header Guard-Signature."""
+    timeout_us: Annotated[Duration, Field(alias="timeout")] = 5_000_000
+    """The longest time of one attempt, 100ms to 30s."""
+    headers: Annotated[dict[str, SecretStr], Field(max_length=_HEADERS_MAX)] = Field(default_factory=dict)
+    """Further headers, an Authorization for example."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, url: SecretStr) -> SecretStr:
+        _check_url(url.get_secret_value())
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _is_there(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not secret.get_secret_value():
+            raise ValueError("secret is empty; leave the key out to post without a signature")
+        return secret
+
+    @field_validator("timeout_us")
+    @classmethod
+    def _in_range(cls, timeout_us: int) -> int:
+        return _bounded("timeout", timeout_us, _POST_MAX_US)
+
+    @field_validator("headers")
+    @classmethod
+    def _are_ours_to_set(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not _HEADER.match(name):
+                raise ValueError(f"{name[:40]!r} is not the name of a header")
+            if name.lower() in _TAKEN or name.lower().startswith("guard-"):
+                raise ValueError(f"the header {name} is guard's own and cannot be set")
+            if not _HEADER_VALUE.match(value.get_secret_value()):
+                raise ValueError(f"the header {name} may have printable ASCII characters only, 4096 of them")
+        return headers
+
+    def opened(self) -> tuple[str, bytes | None, dict[str, str]]:
+        """Return address, key and headers as they are sent."""
+        key = None if self.secret is None else self.secret.get_secret_value().encode()
+        return self.url.get_secret_value(), key, {name: value.get_secret_value() for name, value in self.headers.items()}
+
+
+def _bounded(name: str, found_us: int, most_us: int) -> int:
+    if not _TIMEOUT_MIN_US <= found_us <= most_us:
+        raise ValueError(f"{name} must be 100ms to {most_us // _SECOND_US}s, found {found_us / _SECOND_US:g}s")
+    return found_us
+
+
+def _check_url(url: str) -> None:
+    """Raise ValueError, without repeating it, for what is no address to post to."""
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_whole = False
+    if not is_whole or not url.isprintable() or " " in url:
+        raise ValueError("url must be an address such as https://bot.example.org/guard")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("url holds a user or password; put it into headers: {Authorization: ...}")
+    if parts.fragment:
+        raise ValueError("url has a part after '#', which is never sent")
