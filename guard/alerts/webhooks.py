@@ -140,6 +140,7 @@ class Webhooks:
             "User-Agent": f"guard/{__version__}",
             **endpoint.headers,
             "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
             "Idempotency-Key": delivery.id,
             "Guard-Attempt": str(delivery.attempts + 1),
             **signed,

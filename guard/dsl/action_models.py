@@ -23,7 +23,17 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}\Z")
 # What guard says itself, or what decides where a message ends and where it goes.
 _TAKEN = frozenset(
-    ["connection", "content-encoding", "content-length", "content-type", "expect", "host", "idempotency-key", "transfer-encoding"]
+    [
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "idempotency-key",
+        "transfer-encoding",
+    ]
 )
 _ALLOWED = "an action is alert, webhook: NAME, call: {name: NAME}, quarantine or {quarantine: {for: 30m}}"
 

@@ -162,6 +162,7 @@ class Action(Protocol):
     """Code of another package that a rule may call, found by the entry point group ``guard.actions``.
 
     `Parameters` is a frozen pydantic model that refuses unknown keys; a rule's ``args`` are checked against it before guard starts.
+    `examples` are args that a rule may give, at least one.
     The class is made anew for each run, with its Parameters. `run` does the work, in a thread of its own, sync or async, and may
     return a short text for the record. It must end by itself: after the rule's timeout a coroutine is cancelled and a thread is
     left alone, and both are tried again. It may run more than once for one event, which then has the same id. An exception is a
@@ -169,6 +170,7 @@ class Action(Protocol):
     """
 
     Parameters: ClassVar[type[Any]]
+    examples: ClassVar[Sequence[Mapping[str, Any]]]
 
     def __init__(self, parameters: Any) -> None:  # noqa: ANN401 - its own Parameters
         """Take the parameters of one run."""
