@@ -7,11 +7,11 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from guard.dsl.values import Duration, Model
 
-__all__ = ["CallAction", "WebhookAction", "WebhookSettings", "one_action", "word_action"]
+__all__ = ["CallAction", "WebhookAction", "WebhookSettings", "is_name", "one_action", "word_action"]
 
 _SECOND_US = 1_000_000
 _TIMEOUT_MIN_US = _SECOND_US // 10
@@ -19,6 +19,8 @@ _CALL_MAX_US = 60 * _SECOND_US
 _POST_MAX_US = 30 * _SECOND_US
 _ARGUMENTS_MAX = 4096
 _HEADERS_MAX = 32
+_WEBHOOK = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_ACTION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}\Z")
 # What guard says itself, or what decides where a message ends and where it goes.
@@ -54,17 +56,39 @@ def one_action(*found: object) -> None:
         raise ValueError(_ALLOWED)
 
 
+def is_name(text: str) -> bool:
+    """Whether a text may name a webhook or an action; what it may not is told by their models."""
+    return re.match(_ACTION, text) is not None
+
+
+def _webhook_name(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
+    if isinstance(value, str) and not re.match(_WEBHOOK, value):
+        raise ValueError(
+            f"a webhook is named as under webhooks: in guard.yaml (letters, digits, - and _); its address stands only there; "
+            f"found {value[:40]!r}"
+        )
+    return value
+
+
+def _action_name(value: Any) -> Any:  # noqa: ANN401 - likewise
+    if isinstance(value, str) and not is_name(value):
+        raise ValueError(
+            f"an action is named as its package offers it (letters, digits, '.', - and _), never by a module; found {value[:40]!r}"
+        )
+    return value
+
+
 class WebhookAction(Model):
     """Post what was found to an endpoint of guard.yaml, at least once."""
 
-    to: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    to: Annotated[str, BeforeValidator(_webhook_name), Field(pattern=_WEBHOOK)]
     """A name under webhooks: in guard.yaml. A pack never holds an address."""
 
 
 class CallAction(Model):
     """Run an installed action after the quarantine is published, at least once; in mode enforce only."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+    name: Annotated[str, BeforeValidator(_action_name), Field(pattern=_ACTION)]
     """Name of an entry point of the group guard.actions. A pack never names a module."""
     timeout_us: Annotated[Duration, Field(alias="timeout")] = 5_000_000
     """The longest time of one run, 100ms to 60s."""

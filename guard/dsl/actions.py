@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from guard.dsl.action_models import is_name
 from guard.dsl.document import Entry, Items, Scalar, Table
 from guard.dsl.problems import did_you_mean
 from guard.dsl.tokens import quantity
@@ -157,7 +158,7 @@ def _named(entry: Entry | None, key: str) -> Scalar | None:
     if isinstance(node, Table):
         found = node.entries.get(key)
         node = None if found is None else found.node
-    return node if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    return node if isinstance(node, Scalar) and isinstance(node.value, str) and is_name(node.value) else None
 
 
 def _read_node(model: type[BaseModel], name: str, node: Node) -> Node:
