@@ -7,7 +7,6 @@ import json
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from guard.alerts.display import display
 from guard.alerts.events import action_event
 from guard.alerts.lane import Lane
 from guard.dsl.actions import InstalledActions, fault_of, parameters_of
@@ -97,4 +96,5 @@ async def _within(found: Awaitable[Any], seconds: float) -> Any:  # noqa: ANN401
 
 
 def _short(text: str) -> str:
-    return display(text, limit=_TEXT_MAX)
+    """Return one line that moves no cursor. Who shows it in a chat or on a page escapes it there."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text[: 2 * _TEXT_MAX].split()))[:_TEXT_MAX]
