@@ -81,7 +81,7 @@ class OrderDesk:
                 hold = _hold_of(verdict, held(verdict.market))
                 told |= {"" if hold is None else hold.id}
                 sent += self._rise(verdict, hold, at_us)
-            elif verdict.level is Level.NORMAL and episode_id(verdict) in self._episodes:
+            elif verdict.level is Level.NORMAL and self._episodes and episode_id(verdict) in self._episodes:
                 sent += self._clear(verdict, _hold_of(verdict, held(verdict.market)), at_us)
         for transition in transitions if self._quarantines else ():
             quarantine = transition.quarantine
@@ -151,15 +151,20 @@ class OrderDesk:
         """Remember from the ledger who was told of what in the last day, after a start without saved state."""
         once = {each.id: each for each in recent if each.kind in ACTION_KINDS}
         for each in sorted(once.values(), key=lambda each: (each.created_us, each.id)):
-            event, arguments = event_of(each), "{}"
-            if each.kind == ActionKind.CALL:
-                arguments = json.dumps(json.loads(each.body)["arguments"], sort_keys=True, separators=(",", ":"))
-            if event["event"] == "level":
-                self._last[_key(each.rule, each.market, each.channel, arguments)] = each.created_us
-            if each.kind == ActionKind.WEBHOOK:
-                self._restore_told(event, each.channel)
+            try:
+                self._restore_one(each)
+            except (ValueError, KeyError, TypeError):
+                # Another version wrote it. Not to know of it costs a mark or an end; not to start would cost all protection.
+                self._count(each.channel, "unreadable")
 
-    def _restore_told(self, event: Mapping[str, Any], lane: str) -> None:
+    def _restore_one(self, each: Delivery) -> None:
+        event, lane, arguments = event_of(each), each.channel, "{}"
+        if each.kind == ActionKind.CALL:
+            arguments = json.dumps(json.loads(each.body)["arguments"], sort_keys=True, separators=(",", ":"))
+        if event["event"] == "level":
+            self._last[_key(each.rule, each.market, lane, arguments)] = each.created_us
+        if each.kind == ActionKind.CALL:
+            return
         if event["event"] == "level":
             self._note(event, lane)
         elif event["event"] == "clear":

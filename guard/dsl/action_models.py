@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from guard.dsl.values import Duration, Model
 
-__all__ = ["CallAction", "WebhookAction", "WebhookSettings", "is_name", "one_action", "word_action"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CallAction", "WebhookAction", "WebhookSettings", "is_name", "named", "one_action", "word_action"]
 
 _SECOND_US = 1_000_000
 _TIMEOUT_MIN_US = _SECOND_US // 10
@@ -48,6 +51,11 @@ def word_action(value: Any) -> Any:  # noqa: ANN401 - what stands in the file ma
             raise ValueError(f"{_ALLOWED}; found {value[:40]!r}")
         return words[value]
     return value
+
+
+def named(key: str) -> Callable[[Any], Any]:
+    """Return what makes keys of a bare name: ``my_bot`` stands for ``{to: my_bot}``."""
+    return lambda value: value if isinstance(value, dict | Model | None) else {key: value}
 
 
 def one_action(*found: object) -> None:
@@ -103,7 +111,10 @@ class CallAction(Model):
     @field_validator("args")
     @classmethod
     def _is_short(cls, args: dict[str, Any]) -> dict[str, Any]:
-        length = len(json.dumps(args, default=str))
+        try:
+            length = len(_text(args))
+        except (TypeError, ValueError):
+            raise ValueError("args may hold texts, finite numbers, true, false, lists and keys only") from None
         if length > _ARGUMENTS_MAX:
             raise ValueError(f"args may have {_ARGUMENTS_MAX} characters, found {length}")
         return args
@@ -111,7 +122,7 @@ class CallAction(Model):
     @property
     def arguments(self) -> str:
         """The args as one JSON text."""
-        return json.dumps(self.args, sort_keys=True, separators=(",", ":"))
+        return _text(self.args)
 
 
 class WebhookSettings(Model):
@@ -160,6 +171,10 @@ class WebhookSettings(Model):
         """Return address, key and headers as they are sent."""
         key = None if self.secret is None else self.secret.get_secret_value().encode()
         return self.url.get_secret_value(), key, {name: value.get_secret_value() for name, value in self.headers.items()}
+
+
+def _text(args: dict[str, Any]) -> str:
+    return json.dumps(args, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _bounded(name: str, found_us: int, most_us: int) -> int:

@@ -147,6 +147,8 @@ def _check_call(entry: Entry | None, installed: Mapping[str, type[Action]], repo
 def _check_arguments(action: type[Action], call: Entry, report: Report) -> None:
     model = action.Parameters
     args = call.node.entries.get("args") if isinstance(call.node, Table) else None
+    if args is not None and not isinstance(args.node, Table):
+        return
     entries = args.node.entries if args is not None and isinstance(args.node, Table) else {}
     place = call.key if args is None else args.key
     read = {name: Entry(entry.key, _read_node(model, name, entry.node)) for name, entry in entries.items()}

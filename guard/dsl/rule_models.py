@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
-from guard.dsl.action_models import CallAction, WebhookAction, one_action, word_action
+from guard.dsl.action_models import CallAction, WebhookAction, named, one_action, word_action
 from guard.dsl.values import Duration, Model, Ratio, RuleId, Weight, Words, Written
 from guard.model import Block, Level, MarketClass, RuleMode, TargetKind
 
@@ -142,11 +142,9 @@ class Step(Model):
     """Tell the channels of guard.yaml."""
     quarantine: QuarantineAction | None = None
     """Hold the market, or more, back."""
-    webhook: Annotated[WebhookAction | None, BeforeValidator(lambda value: {"to": value} if isinstance(value, str) else value)] = (
-        None
-    )
+    webhook: Annotated[WebhookAction | None, BeforeValidator(named("to"))] = None
     """Post what was found to an endpoint that guard.yaml names."""
-    call: CallAction | None = None
+    call: Annotated[CallAction | None, BeforeValidator(named("name"))] = None
     """Run code that is installed beside guard; only in mode enforce."""
 
     @model_validator(mode="after")

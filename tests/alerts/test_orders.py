@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alerts.support import MINUTE_US, START_US, transition, verdict
+from alerts.support import MINUTE_US, START_US, delivery, transition, verdict
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -227,3 +227,12 @@ def test_saved_or_restored_desk_orders_what_the_first_would(
             assert second.take(*verdicts, transitions=change, at_us=at_us) == sent
         kept += sent
         assert len({each.id for each in kept}) == len(kept)
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", "null", '{"event": "level"}', '{"event": {"event": "level"}}'])
+def test_body_that_another_version_wrote_keeps_nobody_from_starting(body: str) -> None:
+    desk = Desk()
+    (post, call) = desk.take(found())
+    fresh = Desk().desk
+    fresh.restore([post._replace(body=body), call._replace(body=body), delivery(channel="people")])
+    assert all(counts == {"unreadable": 1} for counts in fresh.counts.values())
