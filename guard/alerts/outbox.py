@@ -44,6 +44,7 @@ class _Channel:
         self.name = name
         # The lane of an action says itself what it is: webhook:my_bot.
         self.label = name if ":" in name else f"alert channel {name}"
+        self.word = "order" if ":" in name else "alert"
         self.wake = asyncio.Event()
         self.breaker = Breaker()
         self.next_us: int | None = None
@@ -218,7 +219,7 @@ class Outbox:
         channel.error = ""
         done = delivery._replace(attempts=delivery.attempts + 1, error="", output=output[:_OUTPUT_MAX])
         await self._settle(done._replace(state=DeliveryState.DELIVERED))
-        _log.debug("alert delivered", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts + 1)
+        _log.debug(f"{channel.word} delivered", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts + 1)
 
     async def _failed(self, channel: _Channel, delivery: Delivery, outcome: Outcome) -> None:
         now_us = self._clock.now_us()
@@ -228,7 +229,9 @@ class Outbox:
         channel.breaker = channel.breaker.failed(now_us=now_us, retry_after_us=asked_us, random=self._random)
         channel.failed += 1
         channel.error = outcome.error[:_ERROR_MAX]
-        _log.warning("alert not delivered", channel=channel.name, delivery=delivery.id, attempts=attempts, error=channel.error)
+        _log.warning(
+            f"{channel.word} not delivered", channel=channel.name, delivery=delivery.id, attempts=attempts, error=channel.error
+        )
         if channel.breaker.is_failing and not was_failing:
             self._report(f"{channel.label} does not deliver ({channel.breaker.failures} failures): {channel.error}")
         due_us = now_us + max(backoff_us(attempts, self._random), asked_us)
@@ -242,8 +245,8 @@ class Outbox:
     async def _bury(self, channel: _Channel, delivery: Delivery, error: str) -> None:
         channel.dead += 1
         await self._settle(delivery._replace(state=DeliveryState.DEAD, error=error[:_ERROR_MAX]))
-        _log.error("alert dead", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts, error=error)
-        self._report(f"alert {delivery.id} could not be told through {channel.name} in {delivery.attempts} attempts: {error}")
+        _log.error(f"{channel.word} dead", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts, error=error)
+        self._report(f"{channel.word} {delivery.id} did not get through {channel.name} in {delivery.attempts} attempts: {error}")
 
     async def _settle(self, delivery: Delivery) -> None:
         """Record what happened; a failing ledger is tried again, for sending twice would be worse."""

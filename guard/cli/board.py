@@ -154,7 +154,7 @@ def _deliveries(status: Mapping[str, Any]) -> list[str]:
     pending = sum(counts.get("pending", 0) for counts in status["outbox"].values())
     dead = sum(counts.get("dead", 0) for counts in status["outbox"].values())
     if pending or dead:
-        lines.append(f"[yellow]alerts:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
+        lines.append(f"[yellow]outbox:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
     for name, health in status["channels"].items():
         if health["failing"]:
             what = name if ":" in name else f"alert channel {name}"

@@ -73,7 +73,7 @@ class ActionWatch:
         for lane, counts in self._orders.counts.items():
             refused = counts.get("refused", 0)
             if refused > self._refused.get(lane, 0):
-                body = f"{refused} orders were refused so far: no lane takes more than 1,000 in an hour."
+                body = f"orders refused so far: {refused}; no lane takes more than 1,000 in an hour"
                 self._announce(f"orders:{lane}", f"too many orders for {lane}", body, Level.DANGER)
             self._refused[lane] = refused
 
@@ -83,7 +83,7 @@ class ActionWatch:
         if health.dead > before.dead or (health.is_failing and not before.is_failing):
             self._well.discard(lane)
             why = health.error or "it was too late for an order"
-            body = f"{why}\n{health.dead} orders were given up since the start.\nguard alerts outbox"
+            body = f"{why}\norders given up since the start: {health.dead}\nguard alerts outbox"
             self._announce(f"action:{lane}", f"{lane} does not get through", body, Level.DANGER)
         elif health.delivered > before.delivered and lane not in self._well:
             self._well.add(lane)

@@ -156,5 +156,5 @@ async def test_call_that_fails_is_tried_again_five_times_and_then_dead() -> None
     await asyncio.gather(*outbox._tasks.values(), return_exceptions=True)
     assert (store.rows["id-1"].state, store.rows["id-1"].attempts) == (DeliveryState.DEAD, 5)
     assert len(Plain.ran) == 5
-    assert "could not be told through call:plain in 5 attempts: ValueError" in reports[-1]
+    assert "did not get through call:plain in 5 attempts: ValueError" in reports[-1]
     assert outbox.health()["call:plain"].dead == 1

@@ -296,7 +296,7 @@ async def test_410_kills_one_event_at_once_and_the_next_one_arrives() -> None:
     assert state_of(store) is DeliveryState.DEAD
     assert store.rows["id-1"].attempts == 1
     assert len(receiver.posts) == 2
-    assert "could not be told through webhook:bot in 1 attempts: it answers 410" in reports[0]
+    assert "did not get through webhook:bot in 1 attempts: it answers 410" in reports[0]
 
 
 async def test_hanging_event_comes_again_after_the_later_one() -> None:

@@ -70,7 +70,7 @@ async def test_dead_order_is_told_with_its_error_and_the_next_good_one_ends_it()
     assert await bench.deliver(GONE) == ["webhook:bot does not get through"]
     key, _, body, level = bench.told[-1]
     assert (key, level) == ("action:webhook:bot", Level.DANGER)
-    assert body.splitlines() == ["it answers 410", "1 orders were given up since the start.", "guard alerts outbox"]
+    assert body.splitlines() == ["it answers 410", "orders given up since the start: 1", "guard alerts outbox"]
     assert await bench.deliver(DONE) == ["webhook:bot gets through again"]
     assert bench.told[-1][3] is Level.NORMAL
     assert await bench.deliver(DONE) == []
