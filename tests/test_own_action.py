@@ -14,6 +14,7 @@ from guard.cli.main import main
 from guard.cli.output import Exit
 from guard.dsl import check
 from guard.dsl.actions import InstalledActions
+from guard.dsl.describe import json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,3 +186,23 @@ def test_schema_describes_both_actions(capsys: pytest.CaptureFixture[str]) -> No
     settings = json.loads(capsys.readouterr().out)["$defs"]["WebhookSettings"]["properties"]
     assert set(settings) == {"url", "secret", "timeout", "headers"}
     assert all(key["description"] for key in settings.values())
+
+
+@pytest.mark.parametrize(
+    ("action", "is_valid"),
+    [
+        ("alert", True),
+        ({"webhook": "my_bot"}, True),
+        ({"webhook": {"to": "my_bot"}}, True),
+        ({"call": "notebook.append"}, True),
+        ({"call": {"name": "notebook.append", "timeout": "3s", "args": {"any": [1]}}}, True),
+        ({"webhook": 3}, False),
+        ({"webhook": {"url": "https://x"}}, False),
+        ({"call": {"timeout": "3s"}}, False),
+        ({"call": {"name": "os:system"}}, False),
+    ],
+)
+def test_editors_are_told_the_same(action: object, is_valid: bool) -> None:  # noqa: FBT001 - a table
+    validator = pytest.importorskip("jsonschema", reason="an editor's validator").Draft7Validator(json_schema())
+    rule = {"when": "trades(10s) > 3", "level": "danger", "actions": {"danger": [action]}}
+    assert validator.is_valid({"rules": {"busy": rule}}) is is_valid

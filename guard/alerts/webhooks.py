@@ -6,49 +6,32 @@ import asyncio
 import hmac
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
 from guard import __version__
-from guard.alerts.secrecy import Redactor, secrets_of
+from guard.alerts.secrecy import Redactor
 from guard.model import ActionKind
 from guard.model.ports import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from guard.alerts.endpoints import Endpoint
     from guard.model import Delivery
     from guard.model.ports import Clock
 
-__all__ = ["Endpoint", "Webhooks", "signature"]
+__all__ = ["Webhooks", "signature"]
 
 _ATTEMPTS_MAX = 16
 _ERROR_MAX = 300
 _HOPS_MAX = 3
 _RETRY_AFTER_MAX_S = 3600.0
 _ANSWER_MAX = 512
-# Shorter ones would star out half of every message.
-_SECRET_MIN = 5
 _SAME_METHOD = frozenset({307, 308})
 _AGAIN = frozenset({408, 425, 429})
-
-
-class Endpoint(NamedTuple):
-    """One webhook of guard.yaml: where to post, the key of its signatures (None: unsigned), seconds of an attempt, its headers."""
-
-    url: str
-    key: bytes | None
-    timeout_s: float
-    headers: Mapping[str, str]
-
-    def secrets(self) -> Iterator[str]:
-        """Yield what may stand in no log and no message."""
-        yield from secrets_of(self.url)
-        values = [word for value in self.headers.values() for word in (value, *value.split())]
-        values += [] if self.key is None else [self.key.decode()]
-        yield from (value for value in values if len(value) >= _SECRET_MIN)
 
 
 def signature(key: bytes, timestamp: int, body: bytes) -> str:

@@ -159,7 +159,10 @@ class Step(Model):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
         """Say that the bare words are allowed, too."""
-        return {"anyOf": [{"enum": ["alert", "quarantine"]}, handler.resolve_ref_schema(handler(core_schema))]}
+        keys = handler.resolve_ref_schema(handler(core_schema))
+        for name in ("webhook", "call"):
+            keys["properties"][name]["anyOf"].append({"type": "string"})
+        return {"anyOf": [{"enum": ["alert", "quarantine"]}, keys]}
 
 
 Action = Annotated[Step, BeforeValidator(word_action)]

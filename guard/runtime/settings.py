@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from guard.alerts.endpoints import Endpoint
 from guard.alerts.policy import AlertPolicy, ChannelPolicy, alert_policy
-from guard.alerts.webhooks import Endpoint
 from guard.errors import ConfigurationError, Problem
 from guard.model import Target, TargetKind
 from guard.model.ports import ConnectorContext

@@ -18,9 +18,10 @@ from aiohttp import web
 from alerts.endpoint import KEY, Receiver, receiving
 from alerts.support import START_US, DictStore, Half, MovedClock, delivery, settle
 
+from guard.alerts.endpoints import Endpoint
 from guard.alerts.events import about_test
 from guard.alerts.outbox import Outbox
-from guard.alerts.webhooks import Endpoint, Webhooks
+from guard.alerts.webhooks import Webhooks
 from guard.model import Delivery, DeliveryState
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from guard_notebook import Append
 
 from guard.alerts.calls import Calls
 from guard.alerts.dispatch import Dispatch
+from guard.alerts.endpoints import Endpoint
 from guard.alerts.outbox import Outbox
-from guard.alerts.webhooks import Endpoint, Webhooks
+from guard.alerts.webhooks import Webhooks
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
 from guard.pipeline import Pipeline
