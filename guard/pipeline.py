@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.alerts.manager import AlertManager
+from guard.alerts.orders import OrderDesk
 from guard.alerts.policy import AlertPolicy
 from guard.engine import Engine, hold_of
 from guard.model import (
@@ -72,6 +73,7 @@ class Pipeline:
         self.isolation = IsolationManager()
         self.isolation.allow(self.settings.allow)
         self.alerts = AlertManager(self.settings.alerts)
+        self.orders = OrderDesk(self.settings.mode, repeat_us=self.settings.alerts.repeat_us)
         self.now_us = 0
         self._log: list[Verdict | Transition] = []
         self._deliveries: list[Delivery] = []
@@ -131,6 +133,7 @@ class Pipeline:
         self.now_us = max(self.now_us, now_us)
         self.isolation.restore(ledger.quarantines, self.now_us)
         self.alerts.restore((*ledger.recent_deliveries, *ledger.pending), ledger.quarantines)
+        self.orders.restore((*ledger.recent_deliveries, *ledger.pending))
         for row in range(len(self.engine.watched)):
             self._hold(row)
 
@@ -219,6 +222,7 @@ class Pipeline:
     def _tell(self, verdicts: Sequence[Verdict], transitions: Sequence[Transition]) -> None:
         self._log += (*verdicts, *transitions)
         self._deliveries += self.alerts.process(verdicts=verdicts, transitions=transitions, at_us=self.now_us)
+        self._deliveries += self.orders.process(verdicts, transitions, held=self.isolation.covering, at_us=self.now_us)
         if transitions:
             begun = [each.quarantine.target for each in transitions if each.quarantine.state is IsolationState.QUARANTINED]
             for row, watched in enumerate(self.engine.watched):
@@ -302,6 +306,7 @@ class Pipeline:
             "engine": self.engine.save(),
             "isolation": self.isolation.save(self.now_us),
             "alerts": self.alerts.save(),
+            "orders": self.orders.save(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -310,3 +315,4 @@ class Pipeline:
         self.engine.restore(state["engine"])
         self.isolation.load(state["isolation"])
         self.alerts.load(state["alerts"])
+        self.orders.load(state["orders"])

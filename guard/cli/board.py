@@ -143,12 +143,23 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
             f"[dim]missing:[/] {escape(near['missing'])}"
             for near in status["nearest"]
         ]
+    lines += _deliveries(status)
+    lines.append(f"[dim]engine: {status['engine']['form']}[/]")
+    return lines
+
+
+def _deliveries(status: Mapping[str, Any]) -> list[str]:
+    """Return what is to know of messages and actions."""
+    lines = []
     pending = sum(counts.get("pending", 0) for counts in status["outbox"].values())
     dead = sum(counts.get("dead", 0) for counts in status["outbox"].values())
     if pending or dead:
-        lines.append(f"[yellow]alerts:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
+        lines.append(f"[yellow]outbox:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
     for name, health in status["channels"].items():
         if health["failing"]:
-            lines.append(f"[bold red]alert channel {escape(name)} does not deliver:[/] {escape(str(health['error']))}")
-    lines.append(f"[dim]engine: {status['engine']['form']}[/]")
+            what = name if ":" in name else f"alert channel {name}"
+            lines.append(f"[bold red]{escape(what)} does not deliver:[/] {escape(str(health['error']))}")
+    for lane, counts in status.get("actions", {}).items():
+        if counts.get("refused"):
+            lines.append(f"[bold red]{escape(lane)}:[/] {counts['refused']} orders refused, too many in an hour")
     return lines

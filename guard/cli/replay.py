@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit, Output
+from guard.cli.wording import counts_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,6 +105,8 @@ def _print_summary(output: Output, summary: dict[str, Any]) -> None:
         output.text(f"detector {fault['detector']}: {fault['times']:,} of {fault['calls']:,} calls failed: {fault['text']}")
     if summary["detectors_demoted"]:
         output.text(f"switched off in the recording: {', '.join(summary['detectors_demoted'])}")
+    for lane, counts in summary.get("actions", {}).items():
+        output.text(f"{lane}: a replay posts and calls nothing; live it would be {counts_text(counts)}")
     for reason, count in summary["rejected"].items():
         output.text(f"{count:,} rows were refused: {reason}")
     for example in summary["rejected_examples"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.detection.risk import RiskClassifier, RiskFactor
+from guard.dsl.actions import InstalledActions, check_actions, orders_of
 from guard.dsl.checker import Checker
 from guard.dsl.detectors import Detectors
 from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
@@ -67,6 +68,7 @@ def compiled(
     graph = Graph()
     checker = Checker(graph, Tables(fields, catalogue))
     found = Detectors(graph, checker, InstalledDetectors() if detectors is None else detectors)
+    actions = InstalledActions()
     done: list[tuple[Rule, Plan]] = []
     files: dict[int, _FileNames] = {}
     try:
@@ -76,7 +78,7 @@ def compiled(
                 names = files[id(source.macros)] = _FileNames(source, graph, checker, report)
             rule = _RuleCheck(source, names, graph=graph, checker=checker, detectors=found, report=report)
             made = rule.run(len(done))
-            if made is not None:
+            if check_actions(source, rules.webhooks, actions, report) and made is not None:
                 done.append(made)
             _bound_windows(graph, source, report)
     except TooLargeError:
@@ -331,6 +333,6 @@ def resolved_actions(spec: RuleSpec) -> dict[Level, Actions]:
         steps = next((steps for name, steps in spec.actions.items() if name == str(level)), None)
         if steps is not None:
             held: list[QuarantineAction] = [step.quarantine for step in steps if step.quarantine is not None]
-            below = Actions(any(step.alert for step in steps), held[-1] if held else None)
+            below = Actions(any(step.alert for step in steps), held[-1] if held else None, orders_of(steps))
         found[level] = below
     return found

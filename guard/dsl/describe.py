@@ -101,7 +101,7 @@ def _plain(value: Any, *, is_redacted: bool) -> Any:  # noqa: ANN401 - any part 
     match value:
         case SecretStr():
             text = value.get_secret_value()
-            return f"{text.partition('://')[0]}://{_MASK}" if is_redacted else text
+            return (f"{text.partition('://')[0]}://{_MASK}" if "://" in text else _MASK) if is_redacted else text
         case dict():
             return {key: _plain(inner, is_redacted=is_redacted) for key, inner in value.items()}
         case _:

@@ -42,6 +42,8 @@ _SECTIONS: Final = (
     ("QuarantineAction", "quarantine", ""),
     ("Escalate", "escalate", ""),
     ("Release", "release", ""),
+    ("WebhookAction", "webhook", "`webhook: NAME` is short for it; see [actions](actions.md)."),
+    ("CallAction", "call", "See [actions](actions.md)."),
 )
 _UNIT_WORDS: Final = {Unit.NONE: "a number", Unit.RATIO: "a ratio", Unit.DURATION: "a duration"}
 _MEANING: Final = {

@@ -141,7 +141,7 @@ def _warn_of_inert_keys(tree: Table, report: Report) -> None:
 
 def _is_secret(path: Sequence[str | int]) -> bool:
     """Whether a value at this path may carry a password."""
-    return "url" in path or "urls" in path or "options" in path
+    return not {"url", "urls", "options", "secret", "headers"}.isdisjoint(path)
 
 
 def _rules_of(config: GuardConfig, report: Report) -> RuleSet:
@@ -153,7 +153,7 @@ def _rules_of(config: GuardConfig, report: Report) -> RuleSet:
         if isinstance(item, Scalar):
             files.update(_referenced(item, config.folder, report))
     override = entries["override"].node if "override" in entries else None
-    return read_rules(files.items(), report, override=override)
+    return read_rules(files.items(), report, override=override, webhooks=config.webhooks)
 
 
 def _referenced(item: Scalar, folder: Path, report: Report) -> dict[Path, str]:

@@ -56,11 +56,15 @@ NAMES = {
     "E053": "broken-feature",
     "E065": "target-misses-group",
     "E066": "quorum-without-group",
+    "E070": "unknown-webhook",
+    "E071": "unknown-action",
+    "E072": "broken-action",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
     "W004": "no-effect-yet",
     "W065": "one-market-blocks-exchange",
+    "W070": "unchecked-webhook",
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.detection.risk import RiskClassifier
     from guard.dsl.rule_models import QuarantineAction, ScopeSpec
     from guard.dsl.terms import Term
-    from guard.model import Level, MarketFacts, Per, Quorum
+    from guard.model import ActionOrder, Level, MarketFacts, Per, Quorum
 
 __all__ = ["Actions", "Factor", "Outcome", "Plan", "Rule", "UsedDetector", "family_of"]
 
@@ -47,10 +47,11 @@ class Outcome(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """What happens at a level: whether people are told, and what is held back."""
+    """What happens at a level: whether people are told, what is held back, and what else is ordered."""
 
     alert: bool = False
     quarantine: QuarantineAction | None = None
+    orders: tuple[ActionOrder, ...] = ()
 
 
 class Factor(NamedTuple):

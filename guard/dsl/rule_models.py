@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
+from guard.dsl.action_models import CallAction, WebhookAction, named, one_action, word_action
 from guard.dsl.values import Duration, Model, OrOne, QuorumOf, Ratio, RuleId, Weight, Words, Written
 from guard.model import Block, Level, MarketClass, Per, Quorum, RuleMode, TargetKind
 
@@ -26,6 +27,8 @@ __all__ = [
 
 ENTRIES_MAX = 64
 """Detectors, named expressions, exceptions or factors of one rule."""
+STEPS_MAX = 16
+"""Actions of one level."""
 
 LevelName = Literal["warning", "danger", "critical"]
 
@@ -146,30 +149,34 @@ class QuarantineAction(Model):
         return self
 
 
-def _step(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
-    if isinstance(value, str) and value != "alert":
-        raise ValueError(f"an action is alert, or {{quarantine: {{for: 30m}}}}; found {value[:40]!r}")
-    return {"alert": True} if value == "alert" else value
-
-
 class Step(Model):
-    """One action: `alert`, or `quarantine:` with its keys."""
+    """One action: `alert`, `webhook: NAME`, `call:` or `quarantine:` with its keys."""
 
     alert: bool = False
-    """Tell people, over the channels of guard.yaml."""
+    """Tell the channels of guard.yaml."""
     quarantine: QuarantineAction | None = None
     """Hold the market, or more, back."""
+    webhook: Annotated[WebhookAction | None, BeforeValidator(named("to"))] = None
+    """Post what was found to an endpoint that guard.yaml names."""
+    call: Annotated[CallAction | None, BeforeValidator(named("name"))] = None
+    """Run code that is installed beside guard; only in mode enforce."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if self.alert == (self.quarantine is not None):
-            raise ValueError("an action is alert, or {quarantine: {for: 30m}}")
+        one_action(self.alert, self.quarantine, self.webhook, self.call)
         return self
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {name: value for name, value in self if value}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
         """Say that the bare words are allowed, too."""
-        return {"anyOf": [{"enum": ["alert", "quarantine"]}, handler.resolve_ref_schema(handler(core_schema))]}
+        keys = handler.resolve_ref_schema(handler(core_schema))
+        for name in ("webhook", "call"):
+            keys["properties"][name]["anyOf"].append({"type": "string"})
+        return {"anyOf": [{"enum": ["alert", "quarantine"]}, keys]}
 
 
 def _aimed(step: Step, target: TargetKind) -> Step:
@@ -179,11 +186,7 @@ def _aimed(step: Step, target: TargetKind) -> Step:
     return step.model_copy(update={"quarantine": step.quarantine.model_copy(update={"target": target})})
 
 
-def _quarantine_default(value: Any) -> Any:  # noqa: ANN401 - likewise
-    return {"quarantine": {}} if value == "quarantine" else _step(value)
-
-
-Action = Annotated[Step, BeforeValidator(_quarantine_default)]
+Action = Annotated[Step, BeforeValidator(word_action)]
 
 
 _DEFAULT_ACTIONS: dict[LevelName, tuple[Step, ...]] = {"warning": (Step(alert=True),)}
@@ -225,7 +228,9 @@ class RuleSpec(Model):
     """How long the condition must hold before a level begins."""
     clear: Clear = Clear()
     """When an episode is over."""
-    actions: dict[LevelName, tuple[Action, ...]] = Field(default_factory=lambda: dict(_DEFAULT_ACTIONS))
+    actions: dict[LevelName, Annotated[tuple[Action, ...], Field(max_length=STEPS_MAX)]] = Field(
+        default_factory=lambda: dict(_DEFAULT_ACTIONS)
+    )
     """What happens at a level and at the ones above it, until one of them has actions of its own."""
 
     @model_validator(mode="after")

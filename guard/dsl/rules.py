@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -50,12 +50,14 @@ class RuleSource:
 class RuleSet:
     """All rules of one configuration, in the order of the files.
 
-    `hash` names the whole set. `warnings` of the files are kept in `report`.
+    `hash` names the whole set. `warnings` of the files are kept in `report`. `webhooks` are the names that guard.yaml gives, None
+    where the files were read without it.
     """
 
     rules: tuple[RuleSource, ...]
     hash: str
     report: Report
+    webhooks: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,16 @@ class _Shell:
     override: dict[str, Entry]
 
 
-def read_rules(paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None) -> RuleSet:
+def read_rules(
+    paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None, webhooks: Iterable[str] | None = None
+) -> RuleSet:
     """Read pack files (path and the name to show). Every mistake goes to the report; the set holds the sound rules."""
     files = []
     for path, shown in paths:
         root = read_file(path, report, shown=shown)
         files.append((shown, root))
-    return _join(files, report, override)
+    joined = _join(files, report, override)
+    return joined if webhooks is None else replace(joined, webhooks=frozenset(webhooks))
 
 
 def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> RuleSet:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
+from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.values import Duration, Model, Moment, OrText, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import Mode
@@ -218,6 +219,8 @@ class GuardConfig(Model):
     """What is never held back, and until when."""
     alerts: AlertSettings = AlertSettings()
     """Who is told what, and how often."""
+    webhooks: dict[Name, WebhookSettings] = Field(default_factory=dict)
+    """Endpoints that rules post to, by the names that rules use."""
     on_market_wide: Annotated[MarketWide, BeforeValidator(_market_wide), OrText(r"^(alert|pause_entries( \S+)?)$")] = MarketWide()
     """What happens when the whole exchange moves."""
     storage: StorageSettings = StorageSettings()

@@ -50,6 +50,7 @@ def verdict_of(
 ) -> Verdict:
     """Tell that the level of `rule` changed, with its contributions and findings."""
     risk = risk_of(rule, outcome, watched.facts)
+    actions = rule.actions.get(episode.level)
     return Verdict(
         at_us=at_us,
         market=watched.facts.market,
@@ -60,7 +61,8 @@ def verdict_of(
         risk=risk,
         findings=_findings(program, watched, rule, outcome, at_us),
         episode_us=episode.started_us,
-        alert=episode.level in rule.actions and rule.actions[episode.level].alert,
+        alert=actions is not None and actions.alert,
+        orders=() if actions is None else actions.orders,
     )
 
 

@@ -1,5 +1,6 @@
 """The words guard thinks in: standard library only."""
 
+from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
@@ -27,6 +28,10 @@ __all__ = [
     "BUY",
     "RECORD",
     "SELL",
+    "ActionEvent",
+    "ActionHold",
+    "ActionKind",
+    "ActionOrder",
     "AddQuarantine",
     "Batch",
     "Block",

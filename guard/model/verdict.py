@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from guard.model.action import ActionOrder
     from guard.model.finding import Finding
     from guard.model.group import GroupStand
     from guard.model.market import Market
@@ -27,7 +28,7 @@ class Verdict(NamedTuple):
     """The level of `rule` on `market` became `level` at `at_us` (event time); it was `previous` before.
 
     `episode_us` is when the level left normal: it names the episode, the same for all verdicts of one. `alert` is whether the
-    rule orders people to be told at `level`; a quarantine is told of in any case.
+    rule orders people to be told at `level`; a quarantine is told of in any case. `orders` are the other actions it lists there.
 
     A rule that judges markets together says how they stand in `group`: the level is theirs, and `market` is the one that tipped it.
     """
@@ -42,6 +43,7 @@ class Verdict(NamedTuple):
     findings: tuple[Finding, ...]
     episode_us: int
     alert: bool = True
+    orders: tuple[ActionOrder, ...] = ()
     group: GroupStand | None = None
 
     @property

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from guard.alerts.orders import ACTION_KINDS
 from guard.model import Verdict
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def transition_line(transition: Transition) -> dict[str, Any]:
 def alert_line(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery as a record."""
     return {
-        "type": "alert",
+        "type": "action" if delivery.kind in ACTION_KINDS else "alert",
         "ts": stamp(delivery.created_us),
         "id": delivery.id,
         "channel": delivery.channel,

@@ -13,8 +13,9 @@ import yaml
 
 from guard.dsl import compile_rules, load_guard, load_rules
 from guard.dsl.document import plain
-from guard.errors import ConfigurationError
+from guard.errors import ConfigurationError, Problem, RuleError
 from guard.features.kernel import Kernel
+from guard.model import ActionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,6 +58,7 @@ class Rulebook:
         self._changed: Callable[[Program | None, str | None], None] | None = None
         self.config: GuardConfig = load_guard(path, env)
         self._started_with = self._without_rules(self.config)
+        self._webhooks = frozenset(self.config.webhooks)
         self._seen = self._fingerprint()
         self.program = self._first_program()
 
@@ -143,6 +145,7 @@ class Rulebook:
         config = load_guard(self.path, self._env)
         rules = load_rules(config)
         program = compile_rules(rules)
+        _refuse_late_webhooks(program, self._webhooks, str(self.path))
         if program.hash != self.program.hash:
             Kernel.prepare(program.leaves)
             program.prepare(facts)
@@ -191,6 +194,15 @@ class Rulebook:
             await clock.sleep(_LOOK_S)
             if self._fingerprint() != self._seen:
                 await self.reload()
+
+
+def _refuse_late_webhooks(program: Program, known: frozenset[str], file: str) -> None:
+    """Raise RuleError where a rule posts to a webhook that this run has no address of."""
+    ordered = {order for rule in program.rules for actions in rule.actions.values() for order in actions.orders}
+    late = sorted({order.name for order in ordered if order.kind is ActionKind.WEBHOOK} - known)
+    if late:
+        message = f"guard.yaml had no webhook {late[0]!r} when guard started"
+        raise RuleError(Problem(file, 1, 1, "E070", "unknown-webhook", "error", message, "restart guard before rules use it"))
 
 
 def _short(error: Exception) -> str:

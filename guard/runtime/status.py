@@ -70,6 +70,7 @@ def status_document(
         "kept": keeper_record(live, now_us),
         "feeds": feeds,
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
+        "actions": live.pipeline.orders.counts,
         "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "nearest": _nearest(live.pipeline),

@@ -59,6 +59,9 @@ def misses(case: Case, scene: Scene, play: Play) -> Iterator[Miss]:
         if miss is not None:
             yield miss._replace(group=expectation.group or "")
     yield from _quiet_for_a_reason(case, own, play)
+    if case.orders is not None and set(case.orders) != set(play.orders):
+        expected = f"orders {', '.join(sorted(set(case.orders))) or 'nothing'}"
+        yield Miss(("orders",), own, 0, expected, f"it orders {', '.join(sorted(play.orders)) or 'nothing'}")
     for at_us, rule, target in play.others if case.others == "fail" else ():
         yield Miss(("rule",), own, at_us, f"no quarantine by a rule other than {case.rule}", f"{rule} held {target}")
 

@@ -97,6 +97,7 @@ def _rehearsed(test: FoundCase, program: Program) -> dict[str, Any]:
         "events": played.events,
         "seconds": scene.end_us / 1e6,
         "misses": found,
+        **({"orders": played.orders} if played.orders else {}),
     }
 
 

@@ -279,6 +279,8 @@ class Case(Model):
     """The default ends 5 s after the last step and expectation, at least a minute."""
     expect: tuple[Expectation, ...]
     """What must be seen, in order."""
+    orders: tuple[Annotated[str, Field(pattern=r"^(webhook|call):[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")], ...] | None = None
+    """All that the rule orders in the test, as webhook:NAME and call:NAME; an empty list: nothing. Nothing is posted nor called."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

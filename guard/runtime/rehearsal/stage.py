@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from guard.alerts.orders import ACTION_KINDS
 from guard.engine.verdicts import candidate_level, risk_of
 from guard.model import Batch, Flag, IsolationState, Level, Market, Mode
 from guard.pipeline import Pipeline, Settings
@@ -50,7 +51,7 @@ class Play:
 
     `stands` maps each market to the moments at which level or block changed, `glances` to one look a second since the
     beginning; `lines` are the records of the decision log with the time since the beginning, and `others` the quarantines that
-    other rules ordered.
+    other rules ordered; `orders` counts what the rule would have posted and called, by lane.
     """
 
     def __init__(self, program: Program, rule: str, markets: tuple[MarketFacts, ...]) -> None:
@@ -61,6 +62,7 @@ class Play:
         self.glances: dict[Market, list[Glance]] = {market: [] for market in self.facts}
         self.lines: list[tuple[int, dict[str, Any]]] = []
         self.others: list[tuple[int, str, str]] = []
+        self.orders: dict[str, int] = {}
         self.events = 0
         self._holds: dict[str, Quarantine] = {}
 
@@ -72,6 +74,9 @@ class Play:
             if line["type"] == "verdict" and line["rule"] == self.rule.id:
                 for market in self._judged_with(Market.parse(line["market"])):
                     self._stand(market, at_us, level=Level[line["level"].upper()])
+        for delivery in decision.deliveries:
+            if delivery.kind in ACTION_KINDS and delivery.rule == self.rule.id:
+                self.orders[delivery.channel] = self.orders.get(delivery.channel, 0) + 1
         for transition in decision.transitions:
             quarantine, at_us = transition.quarantine, transition.at_us - begin_us
             if quarantine.hold.rule == self.rule.id:
