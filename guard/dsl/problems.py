@@ -54,6 +54,7 @@ NAMES = {
     "E051": "detector-parameter",
     "E052": "broken-detector",
     "E053": "broken-feature",
+    "E060": "include-outside",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",

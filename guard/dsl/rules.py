@@ -9,14 +9,16 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from guard.dsl.document import Entry, Node, Scalar, Table, merged, plain
+from guard.dsl.includes import gathered
 from guard.dsl.problems import Place, Report, Source, did_you_mean
-from guard.dsl.reading import read_file, read_text
+from guard.dsl.reading import read_text
 from guard.dsl.rule_models import Pack, RuleSpec
 from guard.dsl.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
+
+    from guard.dsl.includes import Include, PackFile
 
 __all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
 
@@ -66,18 +68,22 @@ class _Shell:
     override: dict[str, Entry]
 
 
-def read_rules(paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None) -> RuleSet:
-    """Read pack files (path and the name to show). Every mistake goes to the report; the set holds the sound rules."""
-    files = []
-    for path, shown in paths:
-        root = read_file(path, report, shown=shown)
-        files.append((shown, root))
-    return _join(files, report, override)
+def read_rules(
+    files: Iterable[PackFile], report: Report, *, override: Node | None = None, seen: set[Include] | None = None
+) -> RuleSet:
+    """Read packs and what they include. Every mistake goes to the report; the set holds the sound rules.
+
+    What the packs include, mistaken or not, is added to `seen`.
+    """
+    return _join(gathered(files, report, seen=seen), report, override)
 
 
 def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> RuleSet:
-    """Read one pack from a text."""
-    return _join([(file, read_text(file, text, report))], report, None)
+    """Read one pack from a text, which has no folder and so can include nothing."""
+    root = read_text(file, text, report)
+    if isinstance(root, Table) and "include" in root.entries:
+        report.add("E060", root.entries["include"].key, "a text that is no file includes nothing", "")
+    return _join([(file, root)], report, None)
 
 
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
