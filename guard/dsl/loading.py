@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from guard.errors import Problem
     from guard.features.tables import Feature, Field
 
-__all__ = ["check", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
+__all__ = ["check", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path", "sound_rules"]
 
 _SUFFIXES = (".yaml", ".yml")
 _FILES_MAX = 500
@@ -66,6 +66,11 @@ def load_rules(rules: GuardConfig | Iterable[Path | str], *, seen: set[Include] 
     if report.errors:
         raise RuleError(*report.errors)
     return found
+
+
+def sound_rules(config: GuardConfig) -> RuleSet:
+    """Return what can be read of a configuration's rules, whatever else is wrong with its packs."""
+    return _rules_of(config, Report())
 
 
 def check(
