@@ -10,6 +10,7 @@ import click
 
 from guard.cli.output import Exit
 from guard.cli.rules_new import new
+from guard.cli.rules_promote import promote
 from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def rules() -> None:
 
 rules.add_command(test)
 rules.add_command(new)
+rules.add_command(promote)
 
 
 def guard_file() -> Path:

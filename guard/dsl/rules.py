@@ -16,11 +16,11 @@ from guard.dsl.rule_models import Pack, RuleSpec
 from guard.dsl.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from guard.dsl.includes import Include, PackFile
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hash", "rules_from_text", "set_hash"]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -114,8 +114,18 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
     rules = tuple(
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
-    digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()
-    return RuleSet(rules, digest[:12], report)
+    return RuleSet(rules, set_hash(rules), report)
+
+
+def set_hash(rules: Iterable[RuleSource]) -> str:
+    """Return the name of a whole set: another one for any rule that means something else."""
+    return sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()[:12]
+
+
+def rule_hash(rule_id: str, node: Node, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
+    """Return the name of all that a rule means."""
+    meaning = [rule_id, plain(node), lists, {name: macro.text for name, macro in macros.items()}]
+    return sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _is_rule_id(text: str) -> bool:
@@ -172,6 +182,5 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
     spec = validate(RuleSpec, Table(node.entries, entry.key), report)
-    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
-    digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])
+    digest = rule_hash(rule_id, node, shell.lists, shell.macros)
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest)
