@@ -61,13 +61,16 @@ def promote(
     if files and not tapes:
         raise click.UsageError(f"what is {files[0]} for? recordings go after --tape")
     from guard.cli.rules import guard_file
+    from guard.cli.rules_diff import upgrade_of
     from guard.dsl import load_guard, load_rules
     from guard.runtime.rewriting import plan_mode, write
 
     config = load_guard(guard_file(), os.environ)
     rules = load_rules(config)
-    source, mode = _rule(rules, rule_id), _mode(rules, rule_id, wanted)
-    rule = _compiled(rules, rule_id)
+    # An upgrade may hold a mode down: the step up is from what runs.
+    running = upgrade_of(config, state).take(config, rules)
+    source, mode = _rule(running, rule_id), _mode(running, rule_id, wanted)
+    rule = _compiled(running, rule_id)
     plan = plan_mode(config, rules, rule_id, mode, os.environ)
     document: dict[str, Any] = {
         "rule": rule_id,

@@ -16,6 +16,7 @@ from guard.dsl import compile_rules, load_guard, load_rules
 from guard.dsl.document import plain
 from guard.errors import ConfigurationError
 from guard.features.kernel import Kernel
+from guard.runtime.upgrade import Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,6 +60,7 @@ class Rulebook:
         self._changed: Callable[[Program | None, str | None], None] | None = None
         self.config: GuardConfig = load_guard(path, env)
         self._started_with = self._without_rules(self.config)
+        self.upgrade = Upgrade(last_good.with_name("shipped-rules.json"))
         self._includes: set[Include] = set()
         self._seen = self._fingerprint()
         self.program = self._first_program()
@@ -101,7 +103,8 @@ class Rulebook:
         raise broken
 
     def _keep(self, rules: RuleSet) -> None:
-        """Copy the rules, as resolved, into a new folder that then takes the place of the old one."""
+        """Copy the rules, as resolved, into a new folder that then takes the place of the old one; note the shipped ones."""
+        self.upgrade.keep()
         fresh = self._last_good.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -127,11 +130,11 @@ class Rulebook:
         with suppress(ConfigurationError):
             rules = load_rules(config, seen=seen)
             if seen == self._includes:
-                return rules
+                return self.upgrade.take(config, rules)
         if seen != self._includes:
             # Nobody looked at these files before they were read: read once more what is watched now.
             self._includes, self._seen = seen, self._fingerprint()
-        return load_rules(config)
+        return self.upgrade.take(config, load_rules(config))
 
     def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         names = [str(self.path)]
