@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from guard.errors import Problem
     from guard.features.tables import Feature, Field
 
-__all__ = ["check", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path", "sound_rules"]
+__all__ = ["check", "includes_of", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path", "sound_rules"]
 
 _SUFFIXES = (".yaml", ".yml")
 _FILES_MAX = 500
@@ -71,6 +71,19 @@ def load_rules(rules: GuardConfig | Iterable[Path | str], *, seen: set[Include] 
 def sound_rules(config: GuardConfig) -> RuleSet:
     """Return what can be read of a configuration's rules, whatever else is wrong with its packs."""
     return _rules_of(config, Report())
+
+
+def includes_of(paths: Iterable[Path | str], *, env: Mapping[str, str] | None = None) -> frozenset[Include]:
+    """Return what rule files, folders of them and guard.yaml files include, right or wrong: who watches them watches it, too."""
+    report, seen = Report(), set[Include]()
+    for path in map(Path, paths):
+        if _is_config(path):
+            config = _read_guard(path, env or {}, report)
+            if config is not None:
+                _rules_of(config, report, seen)
+        else:
+            read_rules(_pack_files([path], report), report, seen=seen)
+    return frozenset(seen)
 
 
 def check(

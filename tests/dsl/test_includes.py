@@ -8,6 +8,7 @@ import pytest
 
 from guard.dsl import check, load_guard, load_rules, rules_from_text
 from guard.dsl.includes import DEPTH_MAX, Include
+from guard.dsl.loading import includes_of
 from guard.dsl.problems import Report
 from guard.errors import RuleError
 
@@ -219,6 +220,16 @@ def test_what_was_asked_for_is_told_also_where_it_is_missing(tmp_path: Path) -> 
     with pytest.raises(RuleError):
         load_rules([tmp_path / "main.yaml"], seen=seen)
     assert seen == {Include(tmp_path, "a.yaml"), Include(tmp_path, "b/*.yaml")}
+
+
+def test_a_watcher_learns_what_files_folders_and_configurations_include(tmp_path: Path) -> None:
+    files = {"guard.yaml": CONFIG, "rules/main.yaml": "include: [a.yaml, gone.yaml]", "rules/a.yaml": "include: b/*.yaml"}
+    written(tmp_path, files)
+    rules = tmp_path / "rules"
+    wanted = {Include(rules, "a.yaml"), Include(rules, "gone.yaml"), Include(rules, "b/*.yaml")}
+    for path in (tmp_path / "guard.yaml", rules, rules / "main.yaml"):
+        assert includes_of([path]) == wanted
+    assert includes_of([tmp_path / "nowhere.yaml"]) == frozenset()
 
 
 def test_a_text_includes_nothing() -> None:
