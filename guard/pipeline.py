@@ -251,6 +251,7 @@ class Pipeline:
         row = next((row for known, row in self.engine.markets.items() if str(known) == market), None)
         if row is None:
             return False
+        self.engine.sync(row)
         watched = self.engine.watched[row]
         rules = (self.engine.program.rules[number].id for number in watched.binding.rules)
         return any(

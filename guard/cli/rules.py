@@ -12,6 +12,7 @@ from guard.cli.output import Exit
 from guard.cli.rules_diff import diff, upgrade_of
 from guard.cli.rules_new import new
 from guard.cli.rules_promote import promote
+from guard.cli.rules_schema import language, schema
 from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def rules() -> None:
     """Check, test, list and show rules."""
 
 
+rules.add_command(language)
+rules.add_command(schema)
 rules.add_command(test)
 rules.add_command(diff)
 rules.add_command(new)
@@ -167,15 +170,3 @@ def show(output: Output, rule_id: str, paths: Sequence[Path], *, resolved: bool)
     output.text(yaml.safe_dump({rule_id: shown(rule, resolved=resolved)}, sort_keys=False, allow_unicode=True, width=120).rstrip())
     for key, place in origins(rule).items() if resolved else ():
         output.text(f"# {key:<40} {place}")
-
-
-@rules.command
-@click.option("--config", "is_config", is_flag=True, help="The schema of guard.yaml instead of a pack's.")
-@click.pass_obj
-def schema(output: Output, *, is_config: bool) -> None:
-    """Print the JSON schema (draft 7) of rule packs, for editors."""
-    import json
-
-    from guard.dsl.describe import json_schema
-
-    output.text(json.dumps(json_schema(is_config=is_config), indent=2))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 from guard.cli.output import Exit
+from guard.cli.rules_schema import MODELINE, write_schemas
 from guard.errors import ConfigurationError, GuardError, OperationRefused
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ __all__ = ["Template", "new", "templates", "written_anew"]
 
 _OWN: Final = Path(__file__).parent / "templates"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_MODELINE: Final = "# yaml-language-server: $schema={}\n"
 _PACK_HEAD: Final = """\
 # {name}, begun from the template {template}. In the shadow it is computed and shown, and neither tells nor blocks.
 #   guard rules check {pack}      every mistake, with its line
@@ -164,31 +164,19 @@ def _texts(template: Template, name: str, pack: Path, tests: Path, config: Path)
     pad = " " * (len(f"rules check {pack}") - len("why MARKET") + 3)
     head = _PACK_HEAD.format(name=name, template=template.name, pack=pack, tests=tests, pad=pad)
     schemas = _schemas(config)
-    lines = ["" if schema is None else _MODELINE.format(os.path.relpath(schema, pack.parent)) for schema in schemas]
+    lines = ["" if schema is None else f"{MODELINE.format(os.path.relpath(schema, pack.parent))}\n" for schema in schemas]
     return lines[0] + head + rule, lines[1] + _TEST_HEAD.format(name=name) + cases
 
 
 def _schemas(config: Path) -> tuple[Path | None, Path | None]:
-    """Return where editors find the schemas of packs and tests, made where guard.yaml is and they are not; None without one."""
-    from guard.dsl.describe import json_schema
-    from guard.runtime.rehearsal.script import CaseFile
-
+    """Return where editors find the schemas of packs and tests, written where guard.yaml is and they are not; None without one."""
     folder = config.parent / ".guard"
-    made: tuple[tuple[Path, Any], ...] = (
-        (folder / "rules.schema.json", json_schema),
-        (folder / "tests.schema.json", lambda: CaseFile.model_json_schema(by_alias=True)),
-    )
-    found: list[Path | None] = []
-    for path, schema in made:
-        try:
-            if not path.exists() and config.is_file():
-                folder.mkdir(mode=0o700, exist_ok=True)
-                path.write_text(json.dumps(schema(), indent=1) + "\n", encoding="utf-8")
-            found.append(path if path.exists() else None)
-        except OSError:
-            # The state folder of a guard of another user: editors then go without, and the rule is what was asked for.
-            found.append(None)
-    return found[0], found[1]
+    found = (folder / "rules.schema.json", folder / "tests.schema.json")
+    if config.is_file() and not all(path.exists() for path in found):
+        # The state folder may be that of a guard of another user: editors go without, and the rule is what was asked for.
+        with suppress(OSError):
+            write_schemas(folder)
+    return (found[0] if found[0].exists() else None, found[1] if found[1].exists() else None)
 
 
 def _write(pack: Path, tests: Path, texts: tuple[str, str]) -> None:

@@ -125,7 +125,7 @@ class _FileNames:
 
 def _fact(graph: Graph, name: str) -> Callable[[], Term]:
     choices = tuple(map(str, MarketClass)) if name == "class" else ()
-    kind = Type.LIST if name == "tags" else Type.TEXT
+    kind = {"tags": Type.LIST, "listing_risk": Type.NUMBER}.get(name, Type.TEXT)
     return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)
 
 

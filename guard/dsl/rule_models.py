@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
-from guard.dsl.values import Duration, Model, Ratio, RuleId, Weight, Words, Written
+from guard.dsl.values import Duration, Model, OrOne, Ratio, RuleId, Weight, Words, Written
 from guard.model import Block, Level, MarketClass, RuleMode, TargetKind
 
 __all__ = [
@@ -42,7 +42,10 @@ class ScopeSpec(Model):
     quote: Words = ()
     """Assets that are paid: USDT, USDC."""
     market_class: Annotated[
-        tuple[MarketClass, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(alias="class")
+        tuple[MarketClass, ...],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        OrOne(),
+        Field(alias="class"),
     ] = ()
     """Kinds of market; none means all."""
     tags: Words = ()
@@ -75,8 +78,11 @@ class Levels(Model):
     """From which score on a level holds."""
 
     warning: Ratio = 0.6
+    """From this score on: people may be told."""
     danger: Ratio = 0.8
+    """From this score on: entries may be refused."""
     critical: Ratio = 0.9
+    """From this score on: the worst."""
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -100,8 +106,11 @@ class Escalate(Model):
     """How the time grows when the same rule holds the same target again."""
 
     factor: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
+    """What the time is multiplied with at each repetition."""
     max_us: Annotated[Duration, Field(alias="max")] = 86_400_000_000
+    """The longest time, whatever the repetitions."""
     forget_us: Annotated[Duration, Field(alias="forget")] = 604_800_000_000
+    """After so long without a quarantine the count begins anew."""
 
 
 class Release(Model):
@@ -119,11 +128,15 @@ class QuarantineAction(Model):
     """Hold a target back."""
 
     target: TargetKind = TargetKind.MARKET
+    """What is held back: this market, its symbol on all exchanges, its base asset, or the whole exchange."""
     block: Block = Block.ENTRIES
+    """What is refused meanwhile; reducing and closing always pass."""
     for_us: Annotated[Duration, Field(alias="for", gt=0)] = 1_800_000_000
     """The least time."""
     escalate: Escalate = Escalate()
+    """How the time grows with repetitions."""
     release: Release = Release()
+    """What must be seen before the target is let go."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -142,7 +155,9 @@ class Step(Model):
     """One action: `alert`, or `quarantine:` with its keys."""
 
     alert: bool = False
+    """Tell people, over the channels of guard.yaml."""
     quarantine: QuarantineAction | None = None
+    """Hold the market, or more, back."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -176,7 +191,9 @@ class RuleSpec(Model):
     mode: RuleMode = RuleMode.SHADOW
     """How far it may go: disabled, shadow (computed and shown only), alert, enforce."""
     tags: Words = ()
+    """Words to find the rule by."""
     scope: ScopeSpec = ScopeSpec()
+    """Which markets the rule looks at."""
     use: dict[RuleId, Use] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Detectors, by the name that expressions use: pump.score."""
     let: dict[RuleId, Written] = Field(default_factory=dict, max_length=ENTRIES_MAX)
@@ -188,11 +205,13 @@ class RuleSpec(Model):
     risk: dict[RuleId, FactorSpec] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Factors of the score."""
     levels: Levels = Levels()
+    """From which score on a level holds."""
     level: LevelName | None = None
     """The level of a rule without risk."""
     for_us: Annotated[Duration, Field(alias="for")] = 0
     """How long the condition must hold before a level begins."""
     clear: Clear = Clear()
+    """When an episode is over."""
     actions: dict[LevelName, tuple[Action, ...]] = Field(default_factory=lambda: dict(_DEFAULT_ACTIONS))
     """What happens at a level and at the ones above it, until one of them has actions of its own."""
 
@@ -218,6 +237,7 @@ class Pack(Model):
     """A file of rules."""
 
     version: Literal[1] = 1
+    """The version of the language."""
     include: Words = ()
     """Packs that belong to this one: paths or globs, relative to this file."""
     lists: dict[RuleId, tuple[str, ...]] = Field(default_factory=dict)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
 from guard.dsl.tokens import quantity, written_quantity
 from guard.features.tables import Unit
 
-__all__ = ["Duration", "Model", "Moment", "Ratio", "RuleId", "Weight", "Words", "Written", "duration_us"]
+__all__ = ["Duration", "Model", "Moment", "OrOne", "OrText", "Ratio", "RuleId", "Weight", "Words", "Written", "duration_us"]
 
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 _DURATION_MAX_US = 3660 * 86_400_000_000
@@ -28,6 +29,27 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
+
+
+class OrText:
+    """Marks a type that may be written as one text as well, for the JSON schema; `pattern` says which."""
+
+    def __init__(self, pattern: str | None = None) -> None:
+        self.pattern = pattern
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
+        """Return the schema of either."""
+        text = {"type": "string"} if self.pattern is None else {"type": "string", "pattern": self.pattern}
+        return {"anyOf": [text, handler(core_schema)]}
+
+
+class OrOne:
+    """Marks a list that may be written as its only item as well, for the JSON schema."""
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
+        """Return the schema of either."""
+        found = handler(core_schema)
+        return {"anyOf": [found["items"], found]}
 
 
 def duration_us(text: Any) -> int:  # noqa: ANN401 - what stands in the file may be anything

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.dsl.signature import signature
+from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
 from guard.engine.handover import Handover
 from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
@@ -96,6 +96,7 @@ class Engine:
 
     def ask(self, row: int) -> None:
         """Let the next evaluation of a market be done here, whatever its rules say."""
+        self.sync(row)
         self.kernel.sign(row, [_ANEW] * len(self.watched[row].binding.rules))
 
     @property
@@ -183,13 +184,14 @@ class Engine:
         """Run the rules of one market on what is known now and return the levels that changed."""
         watched = self.watched[row]
         watched.is_judged = True
+        self.sync(row)
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
         signatures: list[int] = []
         is_held = watched.is_held
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
             if episode.is_idle and outcome.fires is False:
-                signatures.append(signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=is_held))
+                signatures.append(FREE | signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=is_held))
                 continue
             rule = self.program.rules[outcome.rule]
             before = episode.level
@@ -201,14 +203,23 @@ class Engine:
                 signatures.append(_ANEW)
                 continue
             is_open = episode.level is not Level.NORMAL
-            signatures.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_open, is_held=is_held))
+            told = signature(candidate, outcome.clears, outcome.releases, is_open=is_open, is_held=is_held)
+            signatures.append(freed(told, episode.unknown_since_us) if not candidate and episode.is_free else told)
         is_open = watched.is_open
         self.kernel.sign(row, signatures)
         self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 
+    def sync(self, row: int) -> None:
+        """Let the episodes of a market know which rules turned unknown, or known, while the kernel settled its evaluations."""
+        # Signatures of markets that were not looked at yet may be more than its rules.
+        for told, episode in zip(self.kernel.signatures(row), self.watched[row].episodes, strict=False):
+            if told >= 0 and told & TURNED:
+                episode.turn(unknown_since(told))
+
     def look(self, row: int, now_us: int) -> None:
-        """Bring `values` and `outcomes` of a market up to date; nothing else changes."""
+        """Bring `values`, `outcomes` and episodes of a market up to date; nothing else changes."""
+        self.sync(row)
         watched = self.watched[row]
         version = self.kernel.version(row)
         if version and (version != watched.version or watched.looks_at_age):
@@ -237,6 +248,7 @@ class Engine:
 
     def data_state(self, row: int, now_us: int) -> DataState:
         """Return how good the data of a market is."""
+        self.sync(row)
         watched = self.watched[row]
         return watched.health.state(
             now_us,
@@ -253,6 +265,8 @@ class Engine:
 
         A plain detector that is switched off stays so while its class is the same.
         """
+        for row in self.kernel.turned():
+            self.sync(row)
         if program.leaves != self.kernel.leaves:
             self.kernel.adopt(program.leaves)
         old, self.program = self.program, program
@@ -291,6 +305,8 @@ class Engine:
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values; `restore` takes it back into an engine with the same markets."""
+        for row in self.kernel.turned():
+            self.sync(row)
         return {
             "kernel": self.kernel.save(),
             "demoted": list(self.demoted),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from engine.streams import batches
@@ -111,6 +111,10 @@ def always_asked(pipeline: Pipeline) -> None:
         pipeline.engine.kernel.bind(row, 0, None, looks=watched.looks_at_age)
 
 
+def episodes(state: dict[str, Any]) -> str:
+    return json.dumps([market["episodes"] for market in state["engine"]["markets"]], sort_keys=True)
+
+
 def decided(seed: int, prepare: Callable[[Pipeline], None], *, jit: bool) -> list[str]:
     choices = Choices(seed)
     first, second, rows = choices.program(), choices.program(), choices.rows(300)
@@ -133,11 +137,14 @@ def decided(seed: int, prepare: Callable[[Pipeline], None], *, jit: bool) -> lis
             decisions.append(pipeline.load(program, now_us))
         elif 0.25 < chance < 0.3:
             state = json.loads(json.dumps(pipeline.save()))
+            told.append(episodes(state))
             pipeline = fresh(program, jit=jit)
             pipeline.restore(state)
         if 0.2 < chance < 0.3:
             prepare(pipeline)
         told += [json.dumps(line, sort_keys=True) for decision in decisions for line in lines_of(decision)]
+        told += [f"{at} {row} {pipeline.view(row)._replace(score=None)}" for row in range(len(MARKETS))]
+    told.append(episodes(pipeline.save()))
     last = pipeline.advance(pipeline.now_us + 60 * S)
     # Sorted: what falls due at the very time of an evaluation comes before or after its verdicts.
     return sorted([*told, *(json.dumps(line, sort_keys=True) for line in lines_of(last))])
