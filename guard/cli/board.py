@@ -118,9 +118,20 @@ def _age(milliseconds: float) -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
+def _upgrade(upgrade: Mapping[str, Any]) -> list[str]:
+    """Return one line for what an upgrade changed in the shipped rules and nobody has accepted."""
+    lines = [f"[bold red]upgrade:[/] {escape(upgrade['problem'])}"] if upgrade.get("problem") else []
+    if upgrade.get("pending"):
+        first, more = upgrade["changes"][0], upgrade["pending"] - 1
+        rest = f" and {more} more" if more else ""
+        lines.append(f"[yellow]an upgrade changed shipped rules:[/] {escape(first['text'])}{rest}  [dim]guard rules diff[/]")
+    return lines
+
+
 def _notes(status: Mapping[str, Any]) -> list[str]:
     parts = (("rules", "[bold red]rules:[/]"), ("engine", "[yellow]compiled code failed, the engine runs plain:[/]"))
     lines = [f"{title} {escape(status[part]['problem'])}" for part, title in parts if status[part]["problem"]]
+    lines += _upgrade(status.get("upgrade") or {})
     for feed in status["feeds"]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")

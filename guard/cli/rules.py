@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit
+from guard.cli.rules_diff import diff, upgrade_of
+from guard.cli.rules_new import new
+from guard.cli.rules_promote import promote
 from guard.cli.rules_schema import language, schema
 from guard.cli.rules_test import test
 
@@ -33,6 +36,9 @@ def rules() -> None:
 rules.add_command(language)
 rules.add_command(schema)
 rules.add_command(test)
+rules.add_command(diff)
+rules.add_command(new)
+rules.add_command(promote)
 
 
 def guard_file() -> Path:
@@ -77,6 +83,14 @@ def _rule_set(paths: Sequence[Path]) -> RuleSet:
     return load_rules(paths or load_guard(guard_file(), os.environ))
 
 
+def _running_set() -> RuleSet:
+    """Return the rules of guard.yaml as guard runs them: what an upgrade raised is held down."""
+    from guard.dsl import load_guard, load_rules
+
+    config = load_guard(guard_file(), os.environ)
+    return upgrade_of(config, None).take(config, load_rules(config))
+
+
 @rules.command("list")
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.pass_obj
@@ -85,7 +99,7 @@ def list_rules(output: Output, paths: Sequence[Path]) -> None:
 
     Shadow rules never alert nor block.
     """
-    found = [_row(rule) for rule in _rule_set(paths).rules]
+    found = [_row(rule) for rule in (_rule_set(paths) if paths else _running_set()).rules]
     if output.is_json:
         output.document({"rules": found})
         return

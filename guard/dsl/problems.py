@@ -54,6 +54,7 @@ NAMES = {
     "E051": "detector-parameter",
     "E052": "broken-detector",
     "E053": "broken-feature",
+    "E060": "include-outside",
     "E065": "target-misses-group",
     "E066": "quorum-without-group",
     "E070": "unknown-webhook",

@@ -262,6 +262,8 @@ class Pack(Model):
 
     version: Literal[1] = 1
     """The version of the language."""
+    include: Words = ()
+    """Packs that belong to this one: paths or globs, relative to this file."""
     lists: dict[RuleId, tuple[str, ...]] = Field(default_factory=dict)
     """Named lists of texts: $majors."""
     macros: dict[RuleId, Written] = Field(default_factory=dict)

@@ -9,16 +9,18 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from guard.dsl.document import Entry, Node, Scalar, Table, merged, plain
+from guard.dsl.includes import gathered
 from guard.dsl.problems import Place, Report, Source, did_you_mean
-from guard.dsl.reading import read_file, read_text
+from guard.dsl.reading import read_text
 from guard.dsl.rule_models import Pack, RuleSpec
 from guard.dsl.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
+    from guard.dsl.includes import Include, PackFile
+
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hash", "rules_from_text", "set_hash"]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -69,20 +71,27 @@ class _Shell:
 
 
 def read_rules(
-    paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None, webhooks: Iterable[str] | None = None
+    files: Iterable[PackFile],
+    report: Report,
+    *,
+    override: Node | None = None,
+    webhooks: Iterable[str] | None = None,
+    seen: set[Include] | None = None,
 ) -> RuleSet:
-    """Read pack files (path and the name to show). Every mistake goes to the report; the set holds the sound rules."""
-    files = []
-    for path, shown in paths:
-        root = read_file(path, report, shown=shown)
-        files.append((shown, root))
-    joined = _join(files, report, override)
+    """Read packs and what they include. Every mistake goes to the report; the set holds the sound rules.
+
+    `webhooks` are the names that guard.yaml knows. What the packs include, mistaken or not, is added to `seen`.
+    """
+    joined = _join(gathered(files, report, seen=seen), report, override)
     return joined if webhooks is None else replace(joined, webhooks=frozenset(webhooks))
 
 
 def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> RuleSet:
-    """Read one pack from a text."""
-    return _join([(file, read_text(file, text, report))], report, None)
+    """Read one pack from a text, which has no folder and so can include nothing."""
+    root = read_text(file, text, report)
+    if isinstance(root, Table) and "include" in root.entries:
+        report.add("E060", root.entries["include"].key, "a text that is no file includes nothing", "")
+    return _join([(file, root)], report, None)
 
 
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
@@ -113,8 +122,18 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
     rules = tuple(
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
-    digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()
-    return RuleSet(rules, digest[:12], report)
+    return RuleSet(rules, set_hash(rules), report)
+
+
+def set_hash(rules: Iterable[RuleSource]) -> str:
+    """Return the name of a whole set: another one for any rule that means something else."""
+    return sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()[:12]
+
+
+def rule_hash(rule_id: str, node: Node, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
+    """Return the name of all that a rule means."""
+    meaning = [rule_id, plain(node), lists, {name: macro.text for name, macro in macros.items()}]
+    return sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _is_rule_id(text: str) -> bool:
@@ -171,6 +190,5 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
     spec = validate(RuleSpec, Table(node.entries, entry.key), report)
-    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
-    digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])
+    digest = rule_hash(rule_id, node, shell.lists, shell.macros)
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest)

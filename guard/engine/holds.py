@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from guard.dsl import Program
     from guard.model import Verdict
 
-__all__ = ["hold_of"]
+__all__ = ["hold_of", "target_of"]
 
 _FACTORS_SHOWN = 2
 
@@ -26,7 +26,7 @@ def hold_of(program: Program, verdict: Verdict) -> Hold | None:
     return Hold(
         rule=rule.id,
         market=verdict.market,
-        target=_target(order.target or rule.per.target, verdict.market),
+        target=target_of(order.target or rule.per.target, verdict.market),
         level=verdict.level,
         reason=_reason(rule.title, verdict),
         for_us=order.for_us,
@@ -39,7 +39,8 @@ def hold_of(program: Program, verdict: Verdict) -> Hold | None:
     )
 
 
-def _target(kind: TargetKind, market: Market) -> Target:
+def target_of(kind: TargetKind, market: Market) -> Target:
+    """Return what a quarantine of this kind holds when a verdict falls on `market`."""
     names = {
         TargetKind.MARKET: str(market),
         TargetKind.SYMBOL: market.symbol,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from guard.dsl.document import plain
 from guard.errors import ConfigurationError, Problem, RuleError
 from guard.features.kernel import Kernel
 from guard.model import ActionKind
+from guard.runtime.upgrade import Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.dsl import GuardConfig, Program, RuleSet
+    from guard.dsl.includes import Include
     from guard.model import MarketFacts
     from guard.model.ports import Clock
 
@@ -59,6 +62,8 @@ class Rulebook:
         self.config: GuardConfig = load_guard(path, env)
         self._started_with = self._without_rules(self.config)
         self._webhooks = frozenset(self.config.webhooks)
+        self.upgrade = Upgrade(last_good.with_name("shipped-rules.json"))
+        self._includes: set[Include] = set()
         self._seen = self._fingerprint()
         self.program = self._first_program()
 
@@ -76,7 +81,7 @@ class Rulebook:
 
     def _first_program(self) -> Program:
         try:
-            rules = load_rules(self.config)
+            rules = self._load(self.config)
             program = compile_rules(rules)
         except ConfigurationError as error:
             program = self._last_good_program(error)
@@ -100,7 +105,8 @@ class Rulebook:
         raise broken
 
     def _keep(self, rules: RuleSet) -> None:
-        """Copy the rules, as resolved, into a new folder that then takes the place of the old one."""
+        """Copy the rules, as resolved, into a new folder that then takes the place of the old one; note the shipped ones."""
+        self.upgrade.keep()
         fresh = self._last_good.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -120,12 +126,25 @@ class Rulebook:
         fresh.rename(self._last_good)
         shutil.rmtree(self._replaced, ignore_errors=True)
 
+    def _load(self, config: GuardConfig) -> RuleSet:
+        """Read the packs; what they include is watched from then on, also where it is what is broken."""
+        seen: set[Include] = set()
+        with suppress(ConfigurationError):
+            rules = load_rules(config, seen=seen)
+            if seen == self._includes:
+                return self.upgrade.take(config, rules)
+        if seen != self._includes:
+            # Nobody looked at these files before they were read: read once more what is watched now.
+            self._includes, self._seen = seen, self._fingerprint()
+        return self.upgrade.take(config, load_rules(config))
+
     def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         names = [str(self.path)]
-        for pattern in self.config.rules:
+        wanted = [(self.config.folder, pattern) for pattern in self.config.rules]
+        for folder, pattern in [*wanted, *sorted(self._includes)]:
             # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
-            found = glob.glob(pattern, root_dir=self.config.folder, recursive=True)  # noqa: PTH207 - for that reason
-            names += [str(self.config.folder / name) for name in sorted(found)]
+            found = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 - for that reason
+            names += [str(folder / name) for name in sorted(found)]
         marks = []
         for name in names:
             try:
@@ -143,7 +162,7 @@ class Rulebook:
 
     def _read(self, facts: Iterable[MarketFacts]) -> tuple[GuardConfig, RuleSet, Program]:
         config = load_guard(self.path, self._env)
-        rules = load_rules(config)
+        rules = self._load(config)
         program = compile_rules(rules)
         _refuse_late_webhooks(program, self._webhooks, str(self.path))
         if program.hash != self.program.hash:

@@ -65,6 +65,7 @@ def status_document(
         "engine": {"form": "compiled" if live.pipeline.engine.kernel.is_jitted else "plain", "problem": live.engine_problem},
         "rules": {"active": rulebook.active, "problem": rulebook.problem},
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
+        "upgrade": rulebook.upgrade.record(),
         "detectors": live.detectors.records(),
         "inlet": inlet_record(live),
         "kept": keeper_record(live, now_us),

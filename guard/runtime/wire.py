@@ -173,6 +173,7 @@ class RunningGuard:
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.
         self._rules_changed(None, self.rulebook.problem)
+        self.rulebook.upgrade.tell(self.live.announce)
         self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         try:
             await self.live.run(stop, also=extra, before_close=before_close)
