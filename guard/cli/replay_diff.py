@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING
 from guard.cli.durations import say_duration
 from guard.cli.output import Exit
 from guard.cli.wording import safe
-from guard.runtime.comparison import counts
+from guard.runtime.comparison import counts, streams_in_words
 from guard.runtime.lines import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from guard.cli.output import Output
-    from guard.runtime.comparison import Comparison, RuleChange, Unseen
+    from guard.runtime.comparison import Comparison, RuleChange
     from guard.runtime.matching import Pair
     from guard.runtime.spans import Span
 
-__all__ = ["needed", "show_diff"]
+__all__ = ["show_diff"]
 
 ROWS_MAX = 200
 _KEYS_MAX = 8
 _TARGETS_MAX = 20
-_STREAMS = {"book": "an order book", "trades": "trades", "peers": "the prices of other exchanges"}
 
 
 def show_diff(output: Output, found: Comparison, names: tuple[str, str]) -> Exit:
@@ -51,7 +50,7 @@ def _lines(found: Comparison, names: tuple[str, str]) -> Iterator[str]:
             f"quarantines: {counted['quarantines']}, {counted['blocked_minutes']:g} minutes blocked"
         )
     for row in found.unseen:
-        yield f"{row.rule} says nothing here: it needs {needed(row)}, which no market of these recordings has"
+        yield f"{row.rule} says nothing here: it needs {streams_in_words(row.streams)}, which no market of these recordings has"
     yield from _rule_lines(found.rules)
     if found.is_same:
         same = found.old.replay.log.digest == found.new.replay.log.digest
@@ -72,11 +71,6 @@ def _lines(found: Comparison, names: tuple[str, str]) -> Iterator[str]:
         yield _row(what, pair)
     if len(rows) > ROWS_MAX:
         yield f"... and {len(rows) - ROWS_MAX:,} more; --json has them all, --only RULE has fewer"
-
-
-def needed(row: Unseen) -> str:
-    """Return for people which streams a rule needs."""
-    return " and ".join(_STREAMS.get(stream, stream) for stream in row.streams)
 
 
 def _rule_lines(rules: Iterable[RuleChange]) -> Iterator[str]:

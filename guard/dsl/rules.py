@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text", "with_node"]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -108,8 +108,7 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
     rules = tuple(
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
-    digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()
-    return RuleSet(rules, digest[:12], report)
+    return RuleSet(rules, _set_hash(rules), report)
 
 
 def _is_rule_id(text: str) -> bool:
@@ -165,7 +164,26 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    spec = validate(RuleSpec, Table(node.entries, entry.key), report)
-    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
+    return _source(rule_id, node, entry.key, lists=shell.lists, macros=shell.macros, report=report)
+
+
+def _source(
+    rule_id: str, node: Table, place: Place, *, lists: dict[str, tuple[str, ...]], macros: dict[str, Scalar], report: Report
+) -> RuleSource:
+    spec = validate(RuleSpec, Table(node.entries, place), report)
+    meaning = [rule_id, plain(node), lists, {name: macro.text for name, macro in macros.items()}]
     digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])
+    return RuleSource(rule_id, spec, node, place, lists, macros, digest[:12])
+
+
+def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
+    """Return the set with other keys for one of its rules; mistakes go to the report."""
+    found = tuple(
+        _source(rule.id, node, rule.place, lists=rule.lists, macros=rule.macros, report=report) if rule.id == rule_id else rule
+        for rule in rules.rules
+    )
+    return RuleSet(found, _set_hash(found), rules.report)
+
+
+def _set_hash(rules: Iterable[RuleSource]) -> str:
+    return sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()[:12]

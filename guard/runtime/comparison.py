@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from guard.runtime.matching import Pair
     from guard.runtime.spans import Span
 
-__all__ = ["Comparison", "KeyChange", "RuleChange", "Unseen", "compare", "rule_changes", "unseen"]
+__all__ = ["Comparison", "KeyChange", "RuleChange", "Unseen", "compare", "rule_changes", "streams_in_words", "unseen"]
+
+
+_STREAMS = {"book": "an order book", "trades": "trades", "peers": "the prices of other exchanges"}
 
 
 class KeyChange(NamedTuple):
@@ -220,6 +223,17 @@ def unseen(program: Program, markets: Collection[MarketFacts]) -> list[Unseen]:
         if covered and all(lacking):
             found.append(Unseen(rule.id, tuple(sorted(frozenset.union(*lacking)))))
     return found
+
+
+def streams_in_words(streams: Collection[str]) -> str:
+    """Return for people what a rule needs.
+
+    Examples
+    --------
+    >>> streams_in_words(["book", "peers"])
+    'an order book and the prices of other exchanges'
+    """
+    return " and ".join(_STREAMS.get(stream, stream) for stream in streams)
 
 
 def rule_changes(old: RuleSet, new: RuleSet) -> tuple[RuleChange, ...]:
