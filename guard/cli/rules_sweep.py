@@ -70,7 +70,8 @@ def sweep(
     Exits 1 where a value could not be tried.
     """
     from guard.cli.replay import REFERENCE, is_compiled, leave_quietly
-    from guard.dsl.trials import trials
+    from guard.dsl.trials import is_disabled, trials
+    from guard.errors import OperationRefused
     from guard.runtime.sweep import Sweep
     from guard.runtime.sweep import sweep as run_sweep
     from guard.runtime.truth import read_truth
@@ -84,6 +85,8 @@ def sweep(
         raise click.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
     name, rules = _rules(rules_name)
     parameters, settings = trials(rules, rule, params, steps=steps)
+    if all(is_disabled(rules, rule, setting) for setting in settings):
+        raise OperationRefused(f"{rule} is disabled in {name}, so no value makes a difference; --param mode=enforce tries it")
     asked = Sweep(
         files,
         exchange,

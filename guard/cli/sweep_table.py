@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.cli.wording import safe
+from guard.model import RuleMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["document", "in_sample", "show_table"]
 
 _WIDTH = 150
-_BAR = 24
+_WIDE = 100
+_BAR, _BAR_NARROW = 24, 8
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def in_sample(count: int) -> str:
     """Return what must stand beside the best of many."""
+    if count == 1:
+        return "in sample: 1 setting was tried on this tape"
     return (
         f"in sample: {count} settings were tried on this tape, and the best of them looks better than it is; "
         "judge it on recordings that were not used here"
@@ -77,9 +81,9 @@ def show_table(output: Output, asked: Sweep, parameters: Sequence[Parameter], me
     from rich.table import Table
 
     console = Console()
-    is_terminal = console.is_terminal
-    if not is_terminal:
+    if not console.is_terminal:
         console = Console(width=_WIDTH)
+    wide = _BAR if console.width >= _WIDE else _BAR_NARROW
     keys = [parameter.key.name for parameter in parameters]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for key in keys:
@@ -88,16 +92,18 @@ def show_table(output: Output, asked: Sweep, parameters: Sequence[Parameter], me
     heads = ["quarantines", *(("found", "others", "median delay") if asked.truths else ()), "minutes blocked", "verdicts w/d/c"]
     for head in heads:
         table.add_column(head, justify="right")
-    table.add_column("", no_wrap=True, min_width=_BAR)
+    table.add_column("", no_wrap=True, min_width=wide)
     most = max((row.tried.blocked_minutes for row in measured if row.tried is not None), default=0.0)
     for row in measured:
         setting = asked.settings[row.number]
         mark = "< in use" if setting.is_in_use else ""
         if row.tried is None:
-            table.add_row(*setting.texts, mark, f"failed: {safe(row.error or '')}", *[""] * len(heads))
+            table.add_row(*setting.texts, mark, "failed", style="red")
         else:
             share = row.tried.blocked_minutes / most if most else 0.0
-            table.add_row(*setting.texts, mark, *_cells(asked, row.tried), _bar(share), style="bold" if setting.is_in_use else None)
+            table.add_row(
+                *setting.texts, mark, *_cells(asked, row.tried), _bar(share, wide), style="bold" if setting.is_in_use else None
+            )
     for line in _heading(asked, measured, name):
         output.text(line)
     console.print(table, highlight=False)
@@ -127,18 +133,32 @@ def _cells(asked: Sweep, tried: Tried) -> list[str]:
     return [*cells, f"{tried.blocked_minutes:,.1f}", f"{levels['warning']}/{levels['danger']}/{levels['critical']}"]
 
 
-def _bar(share: float) -> str:
-    whole, rest = divmod(round(share * _BAR * 8), 8)
-    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(_BAR)
+def _bar(share: float, wide: int) -> str:
+    whole, rest = divmod(round(share * wide * 8), 8)
+    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(wide)
 
 
 def _footing(asked: Sweep, measured: Sequence[Measured]) -> Iterator[str]:
     from guard.runtime.comparison import streams_in_words
 
+    for row in measured:
+        if row.error is not None:
+            yield f"{' '.join(asked.settings[row.number].texts)} failed: {safe(row.error)}"
     tried = [row.tried for row in measured if row.tried is not None]
     if tried and tried[0].unseen:
         needs = streams_in_words(tried[0].unseen)
         yield f"{asked.rule} says nothing here: it needs {needs}, which no market of these recordings has"
     elif len(tried) > 1 and len({each.digest for each in tried}) == 1:
         yield "every value gives the same log: on these recordings it makes no difference"
+    yield from _why_none(asked)
     yield in_sample(len(measured))
+
+
+def _why_none(asked: Sweep) -> Iterator[str]:
+    """Say why the rule cannot quarantine, whatever the recordings hold."""
+    (spec,) = (rule.spec for rule in asked.rules.rules if rule.id == asked.rule)
+    modes = {value.text for setting in asked.settings for value in setting.values if value.path == ("mode",)}
+    if spec is not None and RuleMode.ENFORCE not in modes | {str(spec.mode)}:
+        yield f"{asked.rule} is in mode {spec.mode}, which never quarantines; --param mode=enforce tells what it would block"
+    if spec is not None and not any(step.quarantine for steps in spec.actions.values() for step in steps):
+        yield f"{asked.rule} has no quarantine among its actions: look at its verdicts"

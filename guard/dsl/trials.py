@@ -13,13 +13,14 @@ from guard.dsl.problems import Place, Report, Source, did_you_mean
 from guard.dsl.tokens import quantity, written_quantity
 from guard.errors import Problem, RuleError
 from guard.features.tables import Unit
+from guard.model import RuleMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from guard.dsl.rules import RuleSet
 
-__all__ = ["SETTINGS_MAX", "Parameter", "Setting", "trials"]
+__all__ = ["SETTINGS_MAX", "Parameter", "Setting", "is_disabled", "trials"]
 
 SETTINGS_MAX: Final = 1000
 _RANGE: Final = ".."
@@ -86,6 +87,12 @@ def trials(rules: RuleSet, rule_id: str, written: Sequence[str], *, steps: int) 
     settings = _settings(parameters)
     _refuse_broken(rules, rule_id, settings)
     return parameters, settings
+
+
+def is_disabled(rules: RuleSet, rule_id: str, setting: Setting) -> bool:
+    """Return whether a rule is switched off with a setting."""
+    (rule,) = (rule for rule in with_values(rules, rule_id, setting.values, Report()).rules if rule.id == rule_id)
+    return rule.spec is not None and rule.spec.mode is RuleMode.DISABLED
 
 
 def _settings(parameters: Sequence[Parameter]) -> list[Setting]:

@@ -22,6 +22,7 @@ class KeptTape:
     def __init__(self, batches: list[tuple[tuple[MarketFacts, ...], Batch]], tape: Any) -> None:  # noqa: ANN401 - guard imports no connector
         self.rejected: Mapping[str, int] = dict(tape.rejected)
         self.exchanges: set[str] = tape.exchanges
+        self.rows = sum(len(batch) for _, batch in batches)
         self._batches = batches
 
     def batches(self, rows_max: int) -> Iterator[tuple[tuple[MarketFacts, ...], Batch]]:

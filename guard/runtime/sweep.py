@@ -104,10 +104,15 @@ class Sweep:
     _is_too_long: bool = False
 
     def keep(self) -> bool:
-        """Read the recordings into memory; False where they are too long. Raises ConfigurationError for a file that is no tape."""
+        """Read the recordings into memory; False where they are too long.
+
+        Raises ConfigurationError for a file that is no tape, OperationRefused where there is no event.
+        """
         if self._kept is None and not self._is_too_long:
             self._kept = kept(opened_tape(self.files, exchange=self.exchange), rows_max=self.rows_max)
             self._is_too_long = self._kept is None
+        if self._kept is not None and not self._kept.rows:
+            raise OperationRefused("the recordings hold no event, so nothing can be tried on them")
         return self._kept is not None
 
     def warm(self) -> None:
@@ -136,8 +141,7 @@ class Sweep:
             from_us = int(batch.received_us[0]) if from_us is None else from_us
             markets += opened
             run.feed(opened, batch)
-        if from_us is None or not run.events:
-            raise OperationRefused("the recordings hold no event, so nothing can be tried on them")
+        assert from_us is not None
         now_us, stays = pipeline.now_us, spans.stays
         known = found(self.truths, stays, [facts.market for facts in markets], from_us=from_us, to_us=now_us)
         tried = Tried(
@@ -164,17 +168,16 @@ def sweep(asked: Sweep, *, jobs: int) -> Generator[Measured]:
     Notes
     -----
     Where the system allows it, the recordings are read once, compiled code is loaded once, and the processes begin as copies of
-    this one. A setting that fails says why and loses no other.
+    this one. A setting that fails says why and loses no other. Raises as `Sweep.keep` does, before anything is replayed.
     """
     count = len(asked.settings)
-    forks = False
-    if jobs > 1 and count > 1 and can_fork():
-        forks = asked.keep()
-        if forks:
-            asked.warm()
-            # What lives now lives on in all copies: collecting it there would copy its pages.
-            gc.collect()
-            gc.freeze()
+    # Wrong files are told of at once, and not by each process.
+    forks = asked.keep() and jobs > 1 and count > 1 and can_fork()
+    if forks:
+        asked.warm()
+        # What lives now lives on in all copies: collecting it there would copy its pages.
+        gc.collect()
+        gc.freeze()
     waiting: dict[int, Measured] = {}
     following = 0
     try:
