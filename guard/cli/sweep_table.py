@@ -18,7 +18,7 @@ __all__ = ["document", "in_sample", "show_table"]
 
 _WIDTH = 150
 _WIDE = 100
-_BAR, _BAR_NARROW = 24, 8
+_BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -83,30 +83,32 @@ def show_table(output: Output, asked: Sweep, parameters: Sequence[Parameter], me
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    wide = _BAR if console.width >= _WIDE else _BAR_NARROW
+    wide = _BAR if console.width >= _WIDE else 0
     keys = [parameter.key.name for parameter in parameters]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for key in keys:
         table.add_column(key, justify="right", no_wrap=True, overflow="fold")
     table.add_column("", no_wrap=True)
-    heads = ["quarantines", *(("found", "others", "median delay") if asked.truths else ()), "minutes blocked", "verdicts w/d/c"]
+    heads = ["quarantines", *(("found", "others", "median\ndelay") if asked.truths else ()), "minutes\nblocked", "verdicts\nw/d/c"]
     for head in heads:
         table.add_column(head, justify="right")
-    table.add_column("", no_wrap=True, min_width=wide)
+    if wide:
+        table.add_column("", no_wrap=True, min_width=wide)
     most = max((row.tried.blocked_minutes for row in measured if row.tried is not None), default=0.0)
     for row in measured:
         setting = asked.settings[row.number]
-        mark = "< in use" if setting.is_in_use else ""
+        mark = ("< in use" if wide else "<") if setting.is_in_use else ""
         if row.tried is None:
             table.add_row(*setting.texts, mark, "failed", style="red")
         else:
             share = row.tried.blocked_minutes / most if most else 0.0
-            table.add_row(
-                *setting.texts, mark, *_cells(asked, row.tried), _bar(share, wide), style="bold" if setting.is_in_use else None
-            )
+            bar = [_bar(share, wide)] if wide else []
+            table.add_row(*setting.texts, mark, *_cells(asked, row.tried), *bar, style="bold" if setting.is_in_use else None)
     for line in _heading(asked, measured, name):
         output.text(line)
     console.print(table, highlight=False)
+    if not wide:
+        output.text("< in use")
     for line in _footing(asked, measured):
         output.text(line)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from guard.dsl.rules import RuleSet
 
-__all__ = ["SETTINGS_MAX", "Parameter", "Setting", "is_disabled", "trials"]
+__all__ = ["SETTINGS_MAX", "Parameter", "Setting", "between", "is_disabled", "trials"]
 
 SETTINGS_MAX: Final = 1000
 _RANGE: Final = ".."
@@ -210,7 +210,7 @@ def _range(key: Key, spec: str, place: Place, report: Report, *, steps: int) -> 
                 "E077", here, f"expected a number at each end, found {word!r}", "0.6..0.9, 1%..4%, 10s..60s, or a list: a,b,c"
             )
             return
-    texts = _between(ends[0][0], ends[1][0], steps)
+    texts = between(ends[0][0], ends[1][0], steps)
     if texts is None:
         report.add("E077", ends[1][1], f"{ends[0][0]} and {ends[1][0]} have different units", "the same unit at both ends")
         return
@@ -226,12 +226,12 @@ def _is_number(text: str) -> bool:
     return found is not None and found[1] is Unit.NONE
 
 
-def _between(low: str, high: str, steps: int) -> list[str] | None:
+def between(low: str, high: str, steps: int) -> list[str] | None:
     """Return `steps` values, evenly from one end to the other, in the unit of both; None where the units differ.
 
     Examples
     --------
-    >>> _between("1%", "4%", 4), _between("500ms", "1s", 3), _between("0", "30bp", 3), _between("1%", "4s", 2)
+    >>> between("1%", "4%", 4), between("500ms", "1s", 3), between("0", "30bp", 3), between("1%", "4s", 2)
     (['1%', '2%', '3%', '4%'], ['500ms', '750ms', '1s'], ['0bp', '15bp', '30bp'], None)
     """
     first, last = _split(low), _split(high)
