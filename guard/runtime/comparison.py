@@ -74,7 +74,7 @@ class Side:
             "rules": len(self.rules.rules),
             "hash": self.program.hash,
             "verdicts": self.spans.verdicts,
-            "quarantines": len(self.spans.stays),
+            "quarantines": self.spans.quarantines,
             "blocked_minutes": round(blocked, 3),
             "digest": self.replay.log.digest,
         }

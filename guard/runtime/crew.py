@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,7 +98,8 @@ class _Crew:
         # A copy of this process has copies of the pipes of the others, too, which would keep them from seeing its end.
         inherited = (ours, *self._workers) if self._context.get_start_method() == "fork" else ()
         process = self._context.Process(target=_serve, args=(self._work, theirs, inherited), daemon=True, name="guard-worker")
-        process.start()
+        with _undisturbed():
+            process.start()
         theirs.close()
         self._workers[ours] = process
         return ours
@@ -130,11 +131,26 @@ class _Crew:
             process.join()
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait: what it raises amid a fork is lost, and what begins there must not see it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(work: Callable[[int], Any], pipe: Connection, inherited: Sequence[Connection]) -> None:
     """Do what is asked for until nobody asks any more."""
     # Ctrl-C goes to all processes of the terminal; the one that asks decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for other in inherited:
         other.close()
     while True:

@@ -48,7 +48,8 @@ class Pair(NamedTuple):
     @property
     def is_same(self) -> bool:
         """Whether both rule sets have it, with the same times and level."""
-        return self.old == self.new
+        one, two = self.old, self.new
+        return one is not None and two is not None and one._replace(quarantine="") == two._replace(quarantine="")
 
 
 def matched(old: Sequence[Span], new: Sequence[Span], *, within_us: int) -> list[Pair]:

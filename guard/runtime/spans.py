@@ -22,6 +22,7 @@ class Span(NamedTuple):
     """A time in which `rule` held `level` on `place`, a market or the target of a quarantine, or held that in quarantine.
 
     `level` is the highest one of an episode, and that which opened a quarantine. `end_us` is None where the recording ends first.
+    `quarantine` is the id of a quarantine; one that is held again in probation has several spans.
     """
 
     rule: str
@@ -29,6 +30,7 @@ class Span(NamedTuple):
     start_us: int
     end_us: int | None
     level: Level
+    quarantine: str = ""
 
     def lasted_us(self, now_us: int) -> int:
         """Return how long it lasted, up to `now_us` where it has no end."""
@@ -79,6 +81,11 @@ class Spans:
         """Stays in quarantine by their beginning; those that go on have no end."""
         return sorted([*self._stays, *self._open_stays.values()], key=_order)
 
+    @property
+    def quarantines(self) -> int:
+        """How many quarantines there were."""
+        return len({span.quarantine for span in (*self._stays, *self._open_stays.values())})
+
     def _judge(self, verdict: Verdict) -> None:
         name = (verdict.rule, str(verdict.market))
         span = self._open_episodes.pop(name, None)
@@ -97,7 +104,9 @@ class Spans:
         if quarantine.state is IsolationState.QUARANTINED:
             if span is None:
                 hold = quarantine.hold
-                self._open_stays[quarantine.id] = Span(hold.rule, str(quarantine.target), transition.at_us, None, hold.level)
+                self._open_stays[quarantine.id] = Span(
+                    hold.rule, str(quarantine.target), transition.at_us, None, hold.level, quarantine.id
+                )
         elif span is not None:
             self._stays.append(self._open_stays.pop(quarantine.id)._replace(end_us=transition.at_us))
 

@@ -146,7 +146,7 @@ class Sweep:
         known = found(self.truths, stays, [facts.market for facts in markets], from_us=from_us, to_us=now_us)
         tried = Tried(
             spans.verdicts,
-            len(stays),
+            spans.quarantines,
             round(spans.blocked.minutes(now_us), 3),
             run.blocked_minutes,
             run.log.digest,

@@ -37,9 +37,9 @@ class Truth(NamedTuple):
 class Found(NamedTuple):
     """What the stays in quarantine of one run found.
 
-    `events` are those that lie on the recording, `found` those during which their market was held, `detections` the stays that held
-    a market during one, `others` those that did not. `delays_us` has for each event that was found how long after its start its
-    market was held, 0 where it was held already.
+    `events` are those that lie on the recording, `found` those during which their market was held, `detections` the quarantines
+    that held a market during one, `others` those that did not. `delays_us` has for each event that was found how long after its
+    start its market was held, 0 where it was held already.
     """
 
     events: int
@@ -116,7 +116,7 @@ def found(truths: Sequence[Truth], stays: Sequence[Span], markets: Collection[Ma
     """Hold the stays of one run against what happened on its markets between two times."""
     events = 0
     times: list[int] = []
-    hits: set[int] = set()
+    hits: set[str] = set()
     for truth in truths:
         there = [market for market in markets if truth.is_on(market)]
         if not there or truth.start_us > to_us or truth.end_us < from_us:
@@ -128,10 +128,10 @@ def found(truths: Sequence[Truth], stays: Sequence[Span], markets: Collection[Ma
             for number, stay in enumerate(stays)
             if stay.place in names and stay.start_us < truth.end_us and (stay.end_us is None or stay.end_us > truth.start_us)
         ]
-        hits.update(held)
+        hits.update(stays[number].quarantine for number in held)
         if held:
             times.append(max(0, min(stays[number].start_us for number in held) - truth.start_us))
-    return Found(events, len(times), len(hits), len(stays) - len(hits), tuple(sorted(times)))
+    return Found(events, len(times), len(hits), len({stay.quarantine for stay in stays} - hits), tuple(sorted(times)))
 
 
 def _names(market: Market) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ MARKET, OTHER = Market("binance", "AST/BTC"), Market("binance", "BRD/BTC")
 
 
 def stay(start: int, end: int | None, place: str = "binance:AST/BTC") -> Span:
-    return Span("r", place, start * M, None if end is None else end * M, Level.DANGER)
+    return Span("r", place, start * M, None if end is None else end * M, Level.DANGER, f"{place}{start}")
 
 
 def held(*stays: Span, truths: tuple[Truth, ...] = (Truth("AST/BTC", 100 * M, 110 * M),)) -> tuple[int, int, int, int, list[int]]:
