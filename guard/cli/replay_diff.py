@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from guard.cli.durations import say_duration
 from guard.cli.output import Exit
-from guard.cli.wording import safe
+from guard.cli.wording import many, safe
 from guard.runtime.comparison import counts, streams_in_words
 from guard.runtime.lines import stamp
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from guard.cli.output import Output
     from guard.runtime.comparison import Comparison, RuleChange
-    from guard.runtime.matching import Pair
+    from guard.runtime.matching import Match
     from guard.runtime.spans import Span
 
 __all__ = ["show_diff"]
@@ -38,7 +38,7 @@ def show_diff(output: Output, found: Comparison, names: tuple[str, str]) -> Exit
 
 
 def _lines(found: Comparison, names: tuple[str, str]) -> Iterator[str]:
-    yield f"{found.new.replay.events:,} events of {found.new.replay.markets} markets"
+    yield f"{many(found.new.replay.events, 'event')} of {many(found.new.replay.markets, 'market')}"
     for reason, count in found.rejected.items():
         yield f"{count:,} rows were refused: {reason}"
     width = max(map(len, names))
@@ -46,8 +46,8 @@ def _lines(found: Comparison, names: tuple[str, str]) -> Iterator[str]:
         counted = side.document()
         levels = ", ".join(f"{count} {level}" for level, count in counted["verdicts"].items())
         yield (
-            f"{word}  {name:<{width}}  {counted['rules']} rules; verdicts: {levels}; "
-            f"quarantines: {counted['quarantines']}, {counted['blocked_minutes']:g} minutes blocked"
+            f"{word}  {name:<{width}}  {many(counted['rules'], 'rule')}; verdicts: {levels}; "
+            f"quarantines: {counted['quarantines']}, {counted['blocked_minutes']:,.1f} minutes blocked"
         )
     for row in found.unseen:
         yield f"{row.rule} says nothing here: it needs {streams_in_words(row.streams)}, which no market of these recordings has"
@@ -61,14 +61,14 @@ def _lines(found: Comparison, names: tuple[str, str]) -> Iterator[str]:
     yield from _blocked_lines(found)
     yield ""
     rows = [
-        (pair.either.start_us, what, pair)
-        for what, pairs in (("episode", found.episodes), ("quarantine", found.stays))
-        for pair in pairs
-        if not pair.is_same
+        (match.either.start_us, what, match)
+        for what, matches in (("episode", found.episodes), ("quarantine", found.stays))
+        for match in matches
+        if not match.is_same
     ]
     rows.sort(key=lambda row: row[0])
-    for _, what, pair in rows[:ROWS_MAX]:
-        yield _row(what, pair)
+    for _, what, match in rows[:ROWS_MAX]:
+        yield _row(what, match)
     if len(rows) > ROWS_MAX:
         yield f"... and {len(rows) - ROWS_MAX:,} more; --json has them all, --only RULE has fewer"
 
@@ -89,8 +89,8 @@ def _short(text: str | None, *, most: int = 60) -> str:
     return safe(text if len(text) <= most else f"{text[:most]}...")
 
 
-def _counted(pairs: Iterable[Pair]) -> str:
-    return ", ".join(f"{count} {'the same' if name == 'same' else name}" for name, count in counts(list(pairs)).items())
+def _counted(matches: Iterable[Match]) -> str:
+    return ", ".join(f"{count} {'the same' if name == 'same' else name}" for name, count in counts(list(matches)).items())
 
 
 def _blocked_lines(found: Comparison) -> Iterator[str]:
@@ -106,23 +106,23 @@ def _blocked_lines(found: Comparison) -> Iterator[str]:
         yield f"    ... and {len(rows) - _TARGETS_MAX - 1} more targets"
 
 
-def _row(what: str, pair: Pair) -> str:
-    span = pair.either
-    return f"{stamp(span.start_us)}  {what:<10} {span.rule:<16} {safe(span.place):<20} {_said(pair)}"
+def _row(what: str, match: Match) -> str:
+    span = match.either
+    return f"{stamp(span.start_us)}  {what:<10} {span.rule:<16} {safe(span.place):<20} {_said(match)}"
 
 
-def _said(pair: Pair) -> str:
-    old, new = pair.old, pair.new
+def _said(match: Match) -> str:
+    old, new = match.old, match.new
     if old is None or new is None:
         word = "GAINED" if old is None else "LOST"
         other = "the old rules have one with it" if old is None else "the new rules have one with it"
-        return f"{word}  {_whole(pair.either)}{f', {other}' if pair.is_part else ''}"
+        return f"{word}  {_whole(match.either)}{f', {other}' if match.is_part else ''}"
     told = []
     if old.level != new.level:
         told.append(f"{new.level} in place of {old.level}")
-    if pair.start_shift_us:
-        told.append(f"begins {_shift(pair.start_shift_us)}")
-    end_us = pair.end_shift_us
+    if match.start_shift_us:
+        told.append(f"begins {_shift(match.start_shift_us)}")
+    end_us = match.end_shift_us
     if end_us is None:
         told.append("does not end any more" if new.end_us is None else f"ends, at {stamp(new.end_us)}")
     elif end_us:

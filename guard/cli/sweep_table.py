@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.cli.wording import safe
+from guard.cli.wording import many, safe
 from guard.model import RuleMode
 
 if TYPE_CHECKING:
@@ -115,12 +115,13 @@ def show_table(output: Output, asked: Sweep, parameters: Sequence[Parameter], me
 
 def _heading(asked: Sweep, measured: Sequence[Measured], name: str) -> Iterator[str]:
     first = next((row.tried for row in measured if row.tried is not None), None)
-    what = f" over {first.events:,} events of {first.markets} markets" if first is not None else ""
+    what = f" over {many(first.events, 'event')} of {many(first.markets, 'market')}" if first is not None else ""
     yield f"{asked.rule} of {name}{what}"
     if first is not None and asked.truths:
         left_out = len(asked.truths) - (first.known or 0)
         more = f"; {left_out} more lie on no market or time of these recordings" if left_out else ""
-        yield f"{first.known} things are known to have happened{more}"
+        known = first.known or 0
+        yield f"{many(known, 'thing')} {'is' if known == 1 else 'are'} known to have happened{more}"
 
 
 def _cells(asked: Sweep, tried: Tried) -> list[str]:

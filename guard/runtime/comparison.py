@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from guard.dsl.rules import RuleSource
     from guard.model import MarketFacts
     from guard.pipeline import Settings
-    from guard.runtime.matching import Pair
+    from guard.runtime.matching import Match
     from guard.runtime.spans import Span
 
 __all__ = ["Comparison", "KeyChange", "RuleChange", "Unseen", "compare", "rule_changes", "streams_in_words", "unseen"]
@@ -86,8 +86,8 @@ class Comparison(NamedTuple):
     old: Side
     new: Side
     rules: tuple[RuleChange, ...]
-    episodes: tuple[Pair, ...]
-    stays: tuple[Pair, ...]
+    episodes: tuple[Match, ...]
+    stays: tuple[Match, ...]
     blocked: tuple[tuple[str, float, float], ...]
     unseen: tuple[Unseen, ...]
     rejected: Mapping[str, int]
@@ -95,15 +95,15 @@ class Comparison(NamedTuple):
     @property
     def is_same(self) -> bool:
         """Whether no level, time or quarantine differs."""
-        return all(pair.is_same for pair in (*self.episodes, *self.stays))
+        return all(match.is_same for match in (*self.episodes, *self.stays))
 
     def document(self) -> dict[str, Any]:
         """Return what `guard replay --diff --json` prints."""
         changes = [
-            {"what": what, **_pair_document(pair)}
-            for what, pairs in (("episode", self.episodes), ("quarantine", self.stays))
-            for pair in pairs
-            if not pair.is_same
+            {"what": what, **_match_document(match)}
+            for what, matches in (("episode", self.episodes), ("quarantine", self.stays))
+            for match in matches
+            if not match.is_same
         ]
         return {
             "same": self.is_same,
@@ -172,13 +172,13 @@ def compare(
     )
 
 
-def counts(pairs: Collection[Pair]) -> dict[str, int]:
+def counts(matches: Collection[Match]) -> dict[str, int]:
     """Return how many are the same, gained, lost, and moved or at another level."""
     return {
-        "same": sum(pair.is_same for pair in pairs),
-        "gained": sum(pair.old is None for pair in pairs),
-        "lost": sum(pair.new is None for pair in pairs),
-        "changed": sum(not pair.is_same and pair.old is not None and pair.new is not None for pair in pairs),
+        "same": sum(match.is_same for match in matches),
+        "gained": sum(match.old is None for match in matches),
+        "lost": sum(match.new is None for match in matches),
+        "changed": sum(not match.is_same and match.old is not None and match.new is not None for match in matches),
     }
 
 
@@ -199,18 +199,18 @@ def _span_document(span: Span | None) -> dict[str, Any] | None:
     }
 
 
-def _pair_document(pair: Pair) -> dict[str, Any]:
-    change = "gained" if pair.old is None else "lost" if pair.new is None else "changed"
-    shift_us = pair.end_shift_us
+def _match_document(match: Match) -> dict[str, Any]:
+    change = "gained" if match.old is None else "lost" if match.new is None else "changed"
+    shift_us = match.end_shift_us
     return {
         "change": change,
-        "rule": pair.either.rule,
-        "place": pair.either.place,
-        "old": _span_document(pair.old),
-        "new": _span_document(pair.new),
-        "start_shift_s": pair.start_shift_us / 1e6,
+        "rule": match.either.rule,
+        "place": match.either.place,
+        "old": _span_document(match.old),
+        "new": _span_document(match.new),
+        "start_shift_s": match.start_shift_us / 1e6,
         "end_shift_s": None if shift_us is None else shift_us / 1e6,
-        "part": pair.is_part,
+        "part": match.is_part,
     }
 
 

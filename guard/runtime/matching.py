@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from guard.runtime.spans import Span
 
-__all__ = ["Pair", "matched"]
+__all__ = ["Match", "matched"]
 
 _FOREVER_US = 1 << 62
 
 
-class Pair(NamedTuple):
+class Match(NamedTuple):
     """The same thing under both rule sets; None where only one has it.
 
     `is_part` says of such a single one that the other rule set has a span there too, which goes with another one: one episode
@@ -52,10 +52,10 @@ class Pair(NamedTuple):
         return one is not None and two is not None and one._replace(quarantine="") == two._replace(quarantine="")
 
 
-def matched(old: Sequence[Span], new: Sequence[Span], *, within_us: int) -> list[Pair]:
-    """Return all spans of both, paired, by time.
+def matched(old: Sequence[Span], new: Sequence[Span], *, within_us: int) -> list[Match]:
+    """Return all spans of both, matched, by time.
 
-    Two are the same where rule and place are the same and they overlap, or begin within `within_us` of each other. Pairs keep the
+    Two are the same where rule and place are the same and they overlap, or begin within `within_us` of each other. Matches keep the
     order; of several that fit, the one that begins nearest is taken.
 
     Examples
@@ -63,41 +63,41 @@ def matched(old: Sequence[Span], new: Sequence[Span], *, within_us: int) -> list
     >>> from guard.model import Level
     >>> from guard.runtime.spans import Span
     >>> before, after = Span("r", "m", 10, 20, Level.DANGER), Span("r", "m", 7, 20, Level.DANGER)
-    >>> [pair.start_shift_us for pair in matched([before], [after], within_us=0)]
+    >>> [match.start_shift_us for match in matched([before], [after], within_us=0)]
     [-3]
     """
     groups: dict[tuple[str, str], tuple[list[Span], list[Span]]] = defaultdict(lambda: ([], []))
     for side, spans in enumerate((old, new)):
         for span in spans:
             groups[span.rule, span.place][side].append(span)
-    pairs = [pair for before, after in groups.values() for pair in _paired(before, after, within_us)]
-    return sorted(pairs, key=lambda pair: (pair.either.start_us, pair.either.rule, pair.either.place))
+    matches = [match for before, after in groups.values() for match in _matches(before, after, within_us)]
+    return sorted(matches, key=lambda match: (match.either.start_us, match.either.rule, match.either.place))
 
 
-def _paired(old: Sequence[Span], new: Sequence[Span], within_us: int) -> Iterator[Pair]:
+def _matches(old: Sequence[Span], new: Sequence[Span], within_us: int) -> Iterator[Match]:
     at, to = 0, 0
     while at < len(old) and to < len(new):
         one, two = old[at], new[to]
         if not _fits(one, two, within_us):
             if one.start_us < two.start_us:
-                yield Pair(one, None, is_part=_is_part(one, new, to))
+                yield Match(one, None, is_part=_is_part(one, new, to))
                 at += 1
             else:
-                yield Pair(None, two, is_part=_is_part(two, old, at))
+                yield Match(None, two, is_part=_is_part(two, old, at))
                 to += 1
         elif to + 1 < len(new) and _is_nearer(one, new[to + 1], two, within_us):
-            yield Pair(None, two, is_part=_overlaps(one, two))
+            yield Match(None, two, is_part=_overlaps(one, two))
             to += 1
         elif at + 1 < len(old) and _is_nearer(two, old[at + 1], one, within_us):
-            yield Pair(one, None, is_part=_overlaps(one, two))
+            yield Match(one, None, is_part=_overlaps(one, two))
             at += 1
         else:
-            yield Pair(one, two)
+            yield Match(one, two)
             at, to = at + 1, to + 1
     for number in range(at, len(old)):
-        yield Pair(old[number], None, is_part=_is_part(old[number], new, len(new)))
+        yield Match(old[number], None, is_part=_is_part(old[number], new, len(new)))
     for number in range(to, len(new)):
-        yield Pair(None, new[number], is_part=_is_part(new[number], old, len(old)))
+        yield Match(None, new[number], is_part=_is_part(new[number], old, len(old)))
 
 
 def _end_us(span: Span) -> int:

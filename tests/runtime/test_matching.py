@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.model import Level
-from guard.runtime.matching import Pair, matched
+from guard.runtime.matching import Match, matched
 from guard.runtime.spans import Span
 
 S = 1_000_000
@@ -18,19 +18,19 @@ def span(start_s: float, end_s: float | None, *, level: Level = Level.DANGER, ru
 
 
 def told(old: list[Span], new: list[Span], *, within_s: int = 60) -> list[str]:
-    def word(pair: Pair) -> str:
-        if pair.is_same:
+    def word(match: Match) -> str:
+        if match.is_same:
             return "same"
-        if pair.old is None or pair.new is None:
-            return ("gained" if pair.old is None else "lost") + (" part" if pair.is_part else "")
-        return f"moved {pair.start_shift_us / S:g}"
+        if match.old is None or match.new is None:
+            return ("gained" if match.old is None else "lost") + (" part" if match.is_part else "")
+        return f"moved {match.start_shift_us / S:g}"
 
-    return [word(pair) for pair in matched(old, new, within_us=within_s * S)]
+    return [word(match) for match in matched(old, new, within_us=within_s * S)]
 
 
 def test_episode_that_begins_three_seconds_earlier_is_one_that_moved() -> None:
-    (pair,) = matched([span(100, 200)], [span(97, 200)], within_us=0)
-    assert (pair.start_shift_us, pair.end_shift_us, pair.is_same) == (-3 * S, 0, False)
+    (match,) = matched([span(100, 200)], [span(97, 200)], within_us=0)
+    assert (match.start_shift_us, match.end_shift_us, match.is_same) == (-3 * S, 0, False)
 
 
 def test_spans_of_other_rules_or_markets_are_never_the_same() -> None:
@@ -54,15 +54,15 @@ def test_episode_that_became_two_is_said_to_have_had_a_part_there() -> None:
 
 
 def test_end_that_only_one_has_is_no_shift() -> None:
-    (pair,) = matched([span(100, None)], [span(100, 200)], within_us=0)
-    assert pair.end_shift_us is None
-    (pair,) = matched([span(100, None)], [span(100, None)], within_us=0)
-    assert pair.is_same
+    (match,) = matched([span(100, None)], [span(100, 200)], within_us=0)
+    assert match.end_shift_us is None
+    (match,) = matched([span(100, None)], [span(100, None)], within_us=0)
+    assert match.is_same
 
 
 def test_other_level_is_a_difference() -> None:
-    (pair,) = matched([span(100, 200)], [span(100, 200, level=Level.WARNING)], within_us=0)
-    assert not pair.is_same
+    (match,) = matched([span(100, 200)], [span(100, 200, level=Level.WARNING)], within_us=0)
+    assert not match.is_same
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 80)), max_size=8).map(
@@ -71,25 +71,25 @@ SPANS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 80)), max_size=8)
 
 
 @given(SPANS, SPANS, st.integers(0, 60))
-def test_every_span_is_in_exactly_one_pair(old: list[Span], new: list[Span], within_s: int) -> None:
-    pairs = matched(old, new, within_us=within_s * S)
-    assert sorted(pair.old for pair in pairs if pair.old is not None) == sorted(old)
-    assert sorted(pair.new for pair in pairs if pair.new is not None) == sorted(new)
-    for pair in pairs:
-        if pair.old is not None and pair.new is not None and abs(pair.start_shift_us) > within_s * S:
-            assert pair.old.end_us is not None
-            assert pair.new.end_us is not None
-            assert pair.old.start_us < pair.new.end_us
-            assert pair.new.start_us < pair.old.end_us
+def test_every_span_is_in_exactly_one_match(old: list[Span], new: list[Span], within_s: int) -> None:
+    matches = matched(old, new, within_us=within_s * S)
+    assert sorted(match.old for match in matches if match.old is not None) == sorted(old)
+    assert sorted(match.new for match in matches if match.new is not None) == sorted(new)
+    for match in matches:
+        if match.old is not None and match.new is not None and abs(match.start_shift_us) > within_s * S:
+            assert match.old.end_us is not None
+            assert match.new.end_us is not None
+            assert match.old.start_us < match.new.end_us
+            assert match.new.start_us < match.old.end_us
 
 
 @given(SPANS)
 def test_a_run_against_itself_has_no_difference(spans: list[Span]) -> None:
-    assert all(pair.is_same for pair in matched(spans, spans, within_us=30 * S))
+    assert all(match.is_same for match in matched(spans, spans, within_us=30 * S))
 
 
 @pytest.mark.parametrize("count", [3000])
-def test_many_spans_are_paired_in_one_pass(count: int) -> None:
+def test_many_spans_are_matches_in_one_pass(count: int) -> None:
     old = [span(20 * number, 20 * number + 10) for number in range(count)]
     new = [span(20 * number + 2, 20 * number + 10) for number in range(count)]
     assert told(old, new) == ["moved 2"] * count
