@@ -13,6 +13,7 @@ from guard.cli.rules_diff import diff, upgrade_of
 from guard.cli.rules_new import new
 from guard.cli.rules_promote import promote
 from guard.cli.rules_schema import language, schema
+from guard.cli.rules_sweep import sweep
 from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ rules.add_command(test)
 rules.add_command(diff)
 rules.add_command(new)
 rules.add_command(promote)
+rules.add_command(sweep)
 
 
 def guard_file() -> Path:

@@ -9,7 +9,6 @@ __all__ = ["EXAMPLES"]
 EXAMPLES: Final[dict[str, tuple[Any, ...]]] = {
     # Packs.
     "Pack.include": (["parts/*.yaml", "../common.yaml"], "parts/*.yaml"),
-    "Pack.include": (["shared.yaml", "exchanges/*.yaml"],),
     "Pack.lists": ({"majors": ["BTC/USDT", "ETH/USDT"]},),
     "Pack.macros": ({"busy": "trades(60s) >= 20"},),
     "Pack.rules": ({"fast_fall": {"when": "ret(60s) < -3%", "level": "warning"}},),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl.compiler import Bound, compile_function, compile_screen
 from guard.dsl.machine_code import MachineCode
+from guard.dsl.needs import streams_needed
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
 from guard.dsl.screening import screen_text
@@ -224,6 +225,13 @@ class Program:
             if value is None or isinstance(value, bool | float)
         )
         return Bound(numbers, kept, tuple(self.rules[number].factor_absent(facts) for number in numbers))
+
+    def lacking(self, rule: int, facts: MarketFacts) -> frozenset[str]:
+        """Return the streams of which a market lacks one at least, so that a rule can never say anything of it."""
+        needed = streams_needed(self._graph, self._plans[rule].fires)
+        if not self.rules[rule].works_on(facts):
+            needed = needed.union(*(factor.streams for factor in self.rules[rule].factors if not factor.is_optional))
+        return needed - facts.streams
 
     def evidence(self, rule: int, values: Sequence[float], *, detector: int | None = None) -> dict[str, float | None]:
         """Return what a rule's detectors (or one, by its place in `Rule.detectors`) show: written form -> value, None = unknown."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from guard.dsl.includes import Include, PackFile
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hash", "rules_from_text", "set_hash"]
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hash", "rules_from_text", "set_hash", "with_node"]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -189,6 +189,20 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    spec = validate(RuleSpec, Table(node.entries, entry.key), report)
-    digest = rule_hash(rule_id, node, shell.lists, shell.macros)
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest)
+    return _source(rule_id, node, entry.key, lists=shell.lists, macros=shell.macros, report=report)
+
+
+def _source(
+    rule_id: str, node: Table, place: Place, *, lists: dict[str, tuple[str, ...]], macros: dict[str, Scalar], report: Report
+) -> RuleSource:
+    spec = validate(RuleSpec, Table(node.entries, place), report)
+    return RuleSource(rule_id, spec, node, place, lists, macros, rule_hash(rule_id, node, lists, macros))
+
+
+def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
+    """Return the set with other keys for one of its rules; mistakes go to the report."""
+    found = tuple(
+        _source(rule.id, node, rule.place, lists=rule.lists, macros=rule.macros, report=report) if rule.id == rule_id else rule
+        for rule in rules.rules
+    )
+    return replace(rules, rules=found, hash=set_hash(found))
