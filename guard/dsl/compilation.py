@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guard.detection.risk import RiskClassifier, RiskFactor
 from guard.dsl.checker import Checker
+from guard.dsl.collector import paused_collector
 from guard.dsl.detectors import Detectors
 from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
+from guard.dsl.memory import Memory
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Program
@@ -25,11 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from guard.detection.detector import Detector
-    from guard.dsl.rule_models import QuarantineAction, RuleSpec
+    from guard.dsl.rule_models import LevelName, QuarantineAction, RuleSpec
     from guard.dsl.rules import RuleSet, RuleSource
     from guard.features.tables import Feature, Field
 
 __all__ = ["compile_rules", "compiled"]
+
+_LEVELS: tuple[tuple[Level, LevelName], ...] = (
+    (Level.WARNING, "warning"),
+    (Level.DANGER, "danger"),
+    (Level.CRITICAL, "critical"),
+)
 
 
 def compile_rules(
@@ -44,7 +52,8 @@ def compile_rules(
     Without arguments the installed tables are used: the kernel's fields, the catalogue and the entry points.
     """
     report = Report()
-    program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+    with paused_collector():
+        program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
     if program is None:
         raise RuleError(*report.errors)
     return program
@@ -68,6 +77,7 @@ def compiled(
     found = Detectors(graph, checker, InstalledDetectors() if detectors is None else detectors)
     done: list[tuple[Rule, Plan]] = []
     files: dict[int, _FileNames] = {}
+    leaves = 0
     try:
         for source in rules.rules:
             names = files.get(id(source.macros))
@@ -77,7 +87,9 @@ def compiled(
             made = rule.run(len(done))
             if made is not None:
                 done.append(made)
-            _bound_windows(graph, source, report)
+            if len(graph.leaves) > leaves:
+                leaves = len(graph.leaves)
+                _bound_windows(graph, source, report)
     except TooLargeError:
         report.add("E010", Place(Source.of("rules", "")), "the rules together are too large", "fewer or simpler expressions")
     for names in files.values():
@@ -104,6 +116,7 @@ class _FileNames:
         self._macros = source.macros
         self._checker = checker
         self._report = report
+        self.memory = Memory()
         self._used_lists: set[str] = set()
         facts = {f"market.{name}": _fact(graph, name) for name in FACTS}
         self.names = Names({**facts, **{name: self._definition(node) for name, node in source.macros.items()}})
@@ -131,20 +144,31 @@ def _fact(graph: Graph, name: str) -> Callable[[], Term]:
 
 def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, report: Report, *, kind: Type | None = None) -> Term:
     """Check one expression of a file; problems get the place of the word that is wrong."""
+    text = node.text
+    known = file.memory.recall(text, kind, names)
+    if known is not None:
+        for name in known.lists:
+            file.use_list(name)
+        return known.term
+    is_sound = True
 
     def fail(code: str, start: int, message: str, hint: str) -> None:
+        nonlocal is_sound
+        is_sound = False
         report.add(code, place_in(node, start), message, hint)
 
-    text = node.text
-    scope = Scope(text, names, file.lists, fail, file.use_list)
+    parts: dict[str, Term] = {}
+    scope = Scope(text, names, file.lists, fail, file.use_list, kept=parts)
     try:
         tree = parse(text)
     except ExpressionError as error:
         fail(error.code, error.start, error.message, error.hint)
         return POISON
-    if kind is Type.BOOL:
-        return checker.condition(tree, scope)
-    return checker.number(tree, scope) if kind is Type.NUMBER else checker.check(tree, scope)
+    term = checker.wanted(checker.check(tree, scope), kind, tree, scope) if kind is not None else checker.check(tree, scope)
+    if is_sound and not term.is_poison:
+        checker.keep(parts)
+        file.memory.keep(tree, text, kind, names, term)
+    return term
 
 
 class _Conditions(NamedTuple):
@@ -322,8 +346,8 @@ def resolved_actions(spec: RuleSpec) -> dict[Level, Actions]:
     """Return what happens at each level: a level without actions of its own does what the one below does."""
     found: dict[Level, Actions] = {}
     below = Actions()
-    for level in (Level.WARNING, Level.DANGER, Level.CRITICAL):
-        steps = next((steps for name, steps in spec.actions.items() if name == str(level)), None)
+    for level, name in _LEVELS:
+        steps = spec.actions.get(name)
         if steps is not None:
             held: list[QuarantineAction] = [step.quarantine for step in steps if step.quarantine is not None]
             below = Actions(any(step.alert for step in steps), held[-1] if held else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -58,12 +59,17 @@ class RuleSet:
     report: Report
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Shell:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
     rules: dict[str, Entry]
     override: dict[str, Entry]
+
+    @cached_property
+    def meaning(self) -> str:
+        """What its rules share, as JSON for their hashes."""
+        return f"{_json(self.lists)}, {_json({name: macro.text for name, macro in self.macros.items()})}"
 
 
 def read_rules(paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None) -> RuleSet:
@@ -116,6 +122,10 @@ def _is_rule_id(text: str) -> bool:
     return _RULE_ID.match(text) is not None
 
 
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
 def _tables(node: Node | None) -> dict[str, Entry]:
     return node.entries if isinstance(node, Table) else {}
 
@@ -165,7 +175,7 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    spec = validate(RuleSpec, Table(node.entries, entry.key), report)
-    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
-    digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
+    values = plain(node)
+    spec = validate(RuleSpec, Table(node.entries, entry.key), report, values=values)
+    digest = sha256(f"[{_json(rule_id)}, {_json(values)}, {shell.meaning}]".encode()).hexdigest()
     return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])
