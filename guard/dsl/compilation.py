@@ -10,7 +10,7 @@ from guard.dsl.collector import paused_collector
 from guard.dsl.detectors import Detectors
 from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
-from guard.dsl.memory import Memory
+from guard.dsl.memory import DEPTH_MAX, Memory
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Program
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_rules", "compiled"]
 
+_MISTAKES_MAX = 20
 _LEVELS: tuple[tuple[Level, LevelName], ...] = (
     (Level.WARNING, "warning"),
     (Level.DANGER, "danger"),
@@ -80,6 +81,8 @@ def compiled(
     leaves = 0
     try:
         for source in rules.rules:
+            if report.is_full:
+                break
             names = files.get(id(source.macros))
             if names is None:
                 names = files[id(source.macros)] = _FileNames(source, graph, checker, report)
@@ -142,6 +145,10 @@ def _fact(graph: Graph, name: str) -> Callable[[], Term]:
     return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)
 
 
+class _EnoughError(Exception):
+    """One expression has so many mistakes that the rest of it tells nobody anything."""
+
+
 def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, report: Report, *, kind: Type | None = None) -> Term:
     """Check one expression of a file; problems get the place of the word that is wrong."""
     text = node.text
@@ -150,12 +157,14 @@ def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, repo
         for name in known.lists:
             file.use_list(name)
         return known.term
-    is_sound = True
+    mistakes = 0
 
     def fail(code: str, start: int, message: str, hint: str) -> None:
-        nonlocal is_sound
-        is_sound = False
+        nonlocal mistakes
+        mistakes += 1
         report.add(code, place_in(node, start), message, hint)
+        if mistakes >= _MISTAKES_MAX:
+            raise _EnoughError
 
     parts: dict[str, Term] = {}
     scope = Scope(text, names, file.lists, fail, file.use_list, kept=parts)
@@ -164,8 +173,16 @@ def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, repo
     except ExpressionError as error:
         fail(error.code, error.start, error.message, error.hint)
         return POISON
-    term = checker.wanted(checker.check(tree, scope), kind, tree, scope) if kind is not None else checker.check(tree, scope)
-    if is_sound and not term.is_poison:
+    try:
+        term = checker.check(tree, scope)
+        term = term if kind is None else checker.wanted(term, kind, tree, scope)
+    except _EnoughError:
+        return POISON
+    if not mistakes and not term.is_poison:
+        if file.memory.is_too_deep(term):
+            message = f"nested deeper than {DEPTH_MAX} levels, with what its names stand for"
+            fail("E041", 0, message, "names that stand for names that stand for names: write some of them out")
+            return POISON
         checker.keep(parts)
         file.memory.keep(tree, text, kind, names, term)
     return term

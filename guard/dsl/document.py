@@ -98,6 +98,8 @@ def place_in(scalar: Scalar, offset: int) -> Place:
     row, at = line - 1, column - 1
     if scalar.style in ("'", '"'):
         at += 1
+    if source.lines[row].startswith(scalar.text, at):
+        return scalar.place._replace(line=row + 1, column=at + offset + 1)
     wanted = scalar.text[: offset + 1]
     for position, char in enumerate(wanted):
         row, at = _advance(source.lines, row, at, char)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from guard.dsl.terms import Names, Term
     from guard.features.tables import Type
 
-__all__ = ["Known", "Memory", "words_of"]
+__all__ = ["DEPTH_MAX", "Known", "Memory", "words_of"]
+
+DEPTH_MAX = 100
+"""How deep an expression may be, with what its names stand for: all levels are shown where a verdict is explained."""
 
 _LEAVES = (Number, Text)
 _ONE = (Negative, Not)
@@ -41,6 +44,18 @@ class Memory:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int], _Seen] = {}
+        self._depths: dict[int, tuple[Term, int]] = {}
+
+    def is_too_deep(self, term: Term) -> bool:
+        """Whether a term is too deep: names that stand for names that stand for names grow without a limit of words."""
+        return self._depth(term) > DEPTH_MAX
+
+    def _depth(self, term: Term) -> int:
+        known = self._depths.get(id(term))
+        if known is None:
+            # The term is kept, so that no other takes its identity.
+            known = self._depths[id(term)] = (term, 1 + max(map(self._depth, term.children), default=0))
+        return known[1]
 
     def recall(self, text: str, kind: Type | None, names: Names) -> Known | None:
         """Return what `text` came to where its names stood for the same terms; its names count as used."""

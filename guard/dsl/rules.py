@@ -159,6 +159,8 @@ def _overridden(found: dict[str, tuple[Entry, _Shell]], overrides: Sequence[dict
     nodes = {rule_id: entry.node for rule_id, (entry, _) in found.items()}
     for override in overrides:
         for rule_id, entry in override.items():
+            if report.is_full:
+                break
             if rule_id not in nodes:
                 report.add("E027", entry.key, f"there is no rule {rule_id!r} to override", did_you_mean(rule_id, nodes))
             elif not isinstance(entry.node, Table):
@@ -176,6 +178,7 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
     values = plain(node)
-    spec = validate(RuleSpec, Table(node.entries, entry.key), report, values=values)
+    # With a report full of errors the set is refused already.
+    spec = None if report.is_full else validate(RuleSpec, Table(node.entries, entry.key), report, values=values)
     digest = sha256(f"[{_json(rule_id)}, {_json(values)}, {shell.meaning}]".encode()).hexdigest()
     return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])

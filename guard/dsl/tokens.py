@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any, NamedTuple
 
 from guard.features.tables import Unit
@@ -183,7 +184,7 @@ def written_quantity(value: float, unit: Unit) -> str:
     """
     if unit is Unit.RATIO:
         return f"{value * 100:.10g}%"
-    if unit is not Unit.DURATION:
+    if unit is not Unit.DURATION or not isfinite(value):
         return f"{value:.12g}"
     for suffix in ("d", "h", "m", "s", "ms"):
         count = value / UNITS[suffix][1]

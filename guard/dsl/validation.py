@@ -75,6 +75,8 @@ def validate(
         return model.model_validate(plain(node) if values is None else values)
     except ValidationError as error:
         for details in error.errors(include_url=False, include_context=True):
+            if report.is_full:
+                break
             _report(model, node, details, report, is_hidden)
         return None
 
