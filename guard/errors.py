@@ -35,6 +35,20 @@ __all__ = [
 ]
 
 
+_SHOWN_MAX = 240
+_BEFORE = 120
+
+
+def _around(line: str, column: int) -> tuple[str, int]:
+    """Return the part of a long line around a column, and the column in it."""
+    if len(line) <= _SHOWN_MAX:
+        return line, column
+    start = max(0, min(column - 1 - _BEFORE, len(line) - _SHOWN_MAX))
+    end = start + _SHOWN_MAX
+    head, tail = "... " if start else "", " ..." if end < len(line) else ""
+    return f"{head}{line[start:end]}{tail}", column - start + len(head)
+
+
 class Problem(NamedTuple):
     """One mistake in a file that a person wrote.
 
@@ -56,7 +70,8 @@ class Problem(NamedTuple):
         """Render as ``file:line:column: severity[id name]: message`` with the source line, a caret and the hint below."""
         text = f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.id} {self.name}]: {self.message}"
         if self.source:
-            text += f"\n    {self.source}\n    {' ' * (self.column - 1)}^"
+            line, column = _around(self.source, self.column)
+            text += f"\n    {line}\n    {' ' * (column - 1)}^"
         if self.hint:
             text += f"\n    hint: {self.hint}"
         return text

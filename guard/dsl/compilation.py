@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from guard.detection.risk import RiskClassifier, RiskFactor
 from guard.dsl.actions import InstalledActions, check_actions, orders_of
 from guard.dsl.checker import Checker
+from guard.dsl.collector import paused_collector
 from guard.dsl.detectors import Detectors
 from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
 from guard.dsl.grouping import check_grouping
+from guard.dsl.memory import DEPTH_MAX, Memory
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Program
@@ -27,11 +29,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from guard.detection.detector import Detector
-    from guard.dsl.rule_models import QuarantineAction, RuleSpec
+    from guard.dsl.rule_models import LevelName, QuarantineAction, RuleSpec
     from guard.dsl.rules import RuleSet, RuleSource
     from guard.features.tables import Feature, Field
 
 __all__ = ["compile_rules", "compiled"]
+
+_MISTAKES_MAX = 20
+_LEVELS: tuple[tuple[Level, LevelName], ...] = (
+    (Level.WARNING, "warning"),
+    (Level.DANGER, "danger"),
+    (Level.CRITICAL, "critical"),
+)
 
 
 def compile_rules(
@@ -46,7 +55,8 @@ def compile_rules(
     Without arguments the installed tables are used: the kernel's fields, the catalogue and the entry points.
     """
     report = Report()
-    program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+    with paused_collector():
+        program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
     if program is None:
         raise RuleError(*report.errors)
     return program
@@ -71,8 +81,11 @@ def compiled(
     actions = InstalledActions()
     done: list[tuple[Rule, Plan]] = []
     files: dict[int, _FileNames] = {}
+    leaves = 0
     try:
         for source in rules.rules:
+            if report.is_full:
+                break
             names = files.get(id(source.macros))
             if names is None:
                 names = files[id(source.macros)] = _FileNames(source, graph, checker, report)
@@ -80,7 +93,9 @@ def compiled(
             made = rule.run(len(done))
             if check_actions(source, rules.webhooks, actions, report) and made is not None:
                 done.append(made)
-            _bound_windows(graph, source, report)
+            if len(graph.leaves) > leaves:
+                leaves = len(graph.leaves)
+                _bound_windows(graph, source, report)
     except TooLargeError:
         report.add("E010", Place(Source.of("rules", "")), "the rules together are too large", "fewer or simpler expressions")
     for names in files.values():
@@ -107,6 +122,7 @@ class _FileNames:
         self._macros = source.macros
         self._checker = checker
         self._report = report
+        self.memory = Memory()
         self._used_lists: set[str] = set()
         facts = {f"market.{name}": _fact(graph, name) for name in FACTS}
         self.names = Names({**facts, **{name: self._definition(node) for name, node in source.macros.items()}})
@@ -132,22 +148,47 @@ def _fact(graph: Graph, name: str) -> Callable[[], Term]:
     return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)
 
 
+class _EnoughError(Exception):
+    """One expression has so many mistakes that the rest of it tells nobody anything."""
+
+
 def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, report: Report, *, kind: Type | None = None) -> Term:
     """Check one expression of a file; problems get the place of the word that is wrong."""
+    text = node.text
+    known = file.memory.recall(text, kind, names)
+    if known is not None:
+        for name in known.lists:
+            file.use_list(name)
+        return known.term
+    mistakes = 0
 
     def fail(code: str, start: int, message: str, hint: str) -> None:
+        nonlocal mistakes
+        mistakes += 1
         report.add(code, place_in(node, start), message, hint)
+        if mistakes >= _MISTAKES_MAX:
+            raise _EnoughError
 
-    text = node.text
-    scope = Scope(text, names, file.lists, fail, file.use_list)
+    parts: dict[str, Term] = {}
+    scope = Scope(text, names, file.lists, fail, file.use_list, kept=parts)
     try:
         tree = parse(text)
     except ExpressionError as error:
         fail(error.code, error.start, error.message, error.hint)
         return POISON
-    if kind is Type.BOOL:
-        return checker.condition(tree, scope)
-    return checker.number(tree, scope) if kind is Type.NUMBER else checker.check(tree, scope)
+    try:
+        term = checker.check(tree, scope)
+        term = term if kind is None else checker.wanted(term, kind, tree, scope)
+    except _EnoughError:
+        return POISON
+    if not mistakes and not term.is_poison:
+        if file.memory.is_too_deep(term):
+            message = f"nested deeper than {DEPTH_MAX} levels, with what its names stand for"
+            fail("E041", 0, message, "names that stand for names that stand for names: write some of them out")
+            return POISON
+        checker.keep(parts)
+        file.memory.keep(tree, text, kind, names, term)
+    return term
 
 
 class _Conditions(NamedTuple):
@@ -329,8 +370,8 @@ def resolved_actions(spec: RuleSpec) -> dict[Level, Actions]:
     """Return what happens at each level: a level without actions of its own does what the one below does."""
     found: dict[Level, Actions] = {}
     below = Actions()
-    for level in (Level.WARNING, Level.DANGER, Level.CRITICAL):
-        steps = next((steps for name, steps in spec.actions.items() if name == str(level)), None)
+    for level, name in _LEVELS:
+        steps = spec.actions.get(name)
         if steps is not None:
             held: list[QuarantineAction] = [step.quarantine for step in steps if step.quarantine is not None]
             below = Actions(any(step.alert for step in steps), held[-1] if held else None, orders_of(steps))

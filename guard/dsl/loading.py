@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import glob
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import guard
+from guard.dsl.collector import paused_collector
 from guard.dsl.compilation import compiled
 from guard.dsl.document import Items, Node, Scalar, Table
 from guard.dsl.environment import Secrets, overlay
 from guard.dsl.includes import CONFIG, SHIPPED, Include, PackFile, is_pack_name, shown_path
 from guard.dsl.problems import Place, Report, Source, did_you_mean
-from guard.dsl.reading import read_file
+from guard.dsl.reading import BYTES_MAX, read_file
 from guard.dsl.rules import RuleSet, read_rules
 from guard.dsl.settings import GuardConfig
 from guard.dsl.validation import keys_allowed, validate
@@ -29,6 +31,7 @@ __all__ = ["check", "includes_of", "load_guard", "load_rules", "pack_folder", "s
 
 _SUFFIXES = (".yaml", ".yml")
 _FILES_MAX = 500
+_EXCHANGES = re.compile(rb"exchanges[\"']?\s*:")
 INERT_KEYS = (
     ("on_market_wide",),
     ("alerts", "group"),
@@ -59,10 +62,11 @@ def load_rules(rules: GuardConfig | Iterable[Path | str], *, seen: set[Include] 
     by looking at the expressions is checked by `compile_rules`.
     """
     report = Report()
-    if isinstance(rules, GuardConfig):
-        found = _rules_of(rules, report, seen)
-    else:
-        found = read_rules(_pack_files([Path(path) for path in rules], report), report, seen=seen)
+    with paused_collector():
+        if isinstance(rules, GuardConfig):
+            found = _rules_of(rules, report, seen)
+        else:
+            found = read_rules(_pack_files([Path(path) for path in rules], report), report, seen=seen)
     if report.errors:
         raise RuleError(*report.errors)
     return found
@@ -98,26 +102,41 @@ def check(
     report = Report()
     packs: list[Path] = []
     sets: list[RuleSet] = []
-    for path in map(Path, paths):
-        if _is_config(path):
-            config = _read_guard(path, env or {}, report)
-            if config is not None:
-                sets.append(_rules_of(config, report))
-        else:
-            packs.append(path)
-    if packs:
-        sets.append(read_rules(_pack_files(packs, report), report))
-    for rules in sets:
-        compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+    with paused_collector():
+        for path in map(Path, paths):
+            if _is_config(path):
+                config = _read_guard(path, env or {}, report)
+                if config is not None:
+                    sets.append(_rules_of(config, report))
+            else:
+                packs.append(path)
+        if packs:
+            sets.append(read_rules(_pack_files(packs, report), report))
+        for rules in sets:
+            compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
     return report.problems
 
 
 def _is_config(path: Path) -> bool:
     """Whether a file is a configuration and no pack: by its name, or because it names exchanges."""
-    if path.is_dir():
+    if path.is_dir() or path.name == CONFIG:
+        return path.name == CONFIG and not path.is_dir()
+    if path.suffix not in _SUFFIXES or not _may_name_exchanges(path):
         return False
-    root = read_file(path, Report()) if path.name != CONFIG and path.suffix in _SUFFIXES else None
-    return path.name == CONFIG or (isinstance(root, Table) and "exchanges" in root.entries)
+    root = read_file(path, Report())
+    return isinstance(root, Table) and "exchanges" in root.entries
+
+
+def _may_name_exchanges(path: Path) -> bool:
+    """Whether the key is written anywhere: a large pack is not read twice to learn that it is none."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            raw = stream.read(BYTES_MAX + 1)
+            return b"exchanges" in raw and _EXCHANGES.search(raw) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConfig | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
+from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.errors import Problem
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "Place", "Report", "Source", "did_you_mean", "meant"]
 
 PROBLEMS_MAX = 200
+_WARNINGS_MAX = 100
 _SHOWN_MAX = 16
+_LETTERS_MAX = 64
+_NEAREST = 12
 
 NAMES = {
     "E001": "unreadable-file",
@@ -103,19 +108,29 @@ class Place(NamedTuple):
 
 
 class Report:
-    """Collects problems; keeps the first `PROBLEMS_MAX`, so that a hostile file cannot make an endless list."""
+    """Collects problems; keeps the first `PROBLEMS_MAX`, so that a hostile file cannot make an endless list.
+
+    Warnings take at most half of the places: no number of them hides an error.
+    """
 
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
+        self._warnings = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many problems that no more are kept; some of them are errors."""
+        return len(self._problems) >= PROBLEMS_MAX
 
     def add(self, code: str, place: Place, message: str, hint: str = "") -> None:
         """Note one problem; the same one twice counts once."""
-        if len(self._problems) >= PROBLEMS_MAX:
-            return
         severity = "warning" if code.startswith("W") else "error"
+        if self.is_full or (severity == "warning" and self._warnings >= _WARNINGS_MAX):
+            return
         row = Problem(
             place.source.file, place.line, place.column, code, NAMES[code], severity, message, hint, place.text.replace("\t", " ")
         )
+        self._warnings += severity == "warning" and row not in self._problems
         self._problems[row] = None
 
     @property
@@ -137,10 +152,18 @@ def meant(word: str, words: Iterable[str]) -> str | None:
     >>> meant("retn", ["ret", "rush"])
     'ret'
     """
-    known = sorted(set(words))
-    by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower()[:64], list(by_lower), n=1, cutoff=0.6)
+    lower = word.lower()[:_LETTERS_MAX]
+    letters = _letters(lower)
+    by_lower = {name.lower(): name for name in sorted(set(words))}
+    # Only those with many letters in common are looked at closely, or a file full of mistakes would take a second.
+    like = {name: 2 * len(letters & _letters(name)) / (len(letters) + len(_letters(name)) or 1) for name in by_lower}
+    close = get_close_matches(lower, nlargest(_NEAREST, like, key=like.__getitem__), n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
+
+
+@lru_cache(maxsize=4096)
+def _letters(word: str) -> frozenset[str]:
+    return frozenset(word)
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:

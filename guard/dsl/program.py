@@ -31,6 +31,7 @@ __all__ = ["Binding", "Explanation", "Program"]
 
 _BINDINGS_MAX = 512
 _MARKETS_MAX = 20_000
+_PARTS_MAX = 2_000
 
 
 class Binding:
@@ -246,9 +247,19 @@ class Program:
         facts = market_facts(binding.facts)
         scores = {rule: self._scorer(rule, self.rules[rule].factor_absent(binding.facts))}
 
+        nodes: dict[int, None] = {}
+        seen: set[int] = set()
+        for _, term in plan.terms:
+            _collect(term, nodes, seen)
+        known = dict(zip(nodes, self._graph.evaluate(list(nodes), leaves=values, facts=facts, scores=scores), strict=True))
+        left = _PARTS_MAX
+
         def explained(term: Term) -> Explanation:
-            value = self._graph.evaluate([term.node], leaves=values, facts=facts, scores=scores)[0]
-            return Explanation(term.text, _shown(value), tuple(map(explained, term.children)))
+            nonlocal left
+            left -= 1
+            # Names may stand for names twice over: what would grow without end is told by its value alone.
+            children = tuple(map(explained, term.children)) if left > 0 else ()
+            return Explanation(term.text, _shown(known[term.node]), children)
 
         trees = [(label, explained(term)) for label, term in plan.terms]
         return tuple(Explanation(label, tree.value, (tree,)) for label, tree in trees)
@@ -262,6 +273,15 @@ class Program:
             return float("nan") if found is None else found
 
         return score
+
+
+def _collect(term: Term, nodes: dict[int, None], seen: set[int]) -> None:
+    """Note the nodes of a term and of all that it is made of, each part once."""
+    if id(term) not in seen:
+        seen.add(id(term))
+        nodes[term.node] = None
+        for child in term.children:
+            _collect(child, nodes, seen)
 
 
 FACTS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -62,12 +63,17 @@ class RuleSet:
     webhooks: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Shell:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
     rules: dict[str, Entry]
     override: dict[str, Entry]
+
+    @cached_property
+    def meaning(self) -> str:
+        """What its rules share, as JSON for their hashes."""
+        return _shared(self.lists, self.macros)
 
 
 def read_rules(
@@ -132,12 +138,24 @@ def set_hash(rules: Iterable[RuleSource]) -> str:
 
 def rule_hash(rule_id: str, node: Node, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
     """Return the name of all that a rule means."""
-    meaning = [rule_id, plain(node), lists, {name: macro.text for name, macro in macros.items()}]
-    return sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return _digest(rule_id, plain(node), _shared(lists, macros))
+
+
+def _digest(rule_id: str, values: object, shared: str) -> str:
+    return sha256(f"[{_json(rule_id)}, {_json(values)}, {shared}]".encode()).hexdigest()[:12]
+
+
+def _shared(lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
+    """Return what the rules of a file share, as JSON for their hashes."""
+    return f"{_json(lists)}, {_json({name: macro.text for name, macro in macros.items()})}"
 
 
 def _is_rule_id(text: str) -> bool:
     return _RULE_ID.match(text) is not None
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _tables(node: Node | None) -> dict[str, Entry]:
@@ -173,6 +191,8 @@ def _overridden(found: dict[str, tuple[Entry, _Shell]], overrides: Sequence[dict
     nodes = {rule_id: entry.node for rule_id, (entry, _) in found.items()}
     for override in overrides:
         for rule_id, entry in override.items():
+            if report.is_full:
+                break
             if rule_id not in nodes:
                 report.add("E027", entry.key, f"there is no rule {rule_id!r} to override", did_you_mean(rule_id, nodes))
             elif not isinstance(entry.node, Table):
@@ -189,20 +209,21 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    return _source(rule_id, node, entry.key, lists=shell.lists, macros=shell.macros, report=report)
+    # With a report full of errors the set is refused already.
+    return _source(rule_id, node, entry.key, shell, report, is_read=not report.is_full)
 
 
 def _source(
-    rule_id: str, node: Table, place: Place, *, lists: dict[str, tuple[str, ...]], macros: dict[str, Scalar], report: Report
+    rule_id: str, node: Table, place: Place, shared: _Shell | RuleSource, report: Report, *, is_read: bool = True
 ) -> RuleSource:
-    spec = validate(RuleSpec, Table(node.entries, place), report)
-    return RuleSource(rule_id, spec, node, place, lists, macros, rule_hash(rule_id, node, lists, macros))
+    values = plain(node)
+    spec = validate(RuleSpec, Table(node.entries, place), report, values=values) if is_read else None
+    lists, macros = shared.lists, shared.macros
+    common = shared.meaning if isinstance(shared, _Shell) else _shared(lists, macros)
+    return RuleSource(rule_id, spec, node, place, lists, macros, _digest(rule_id, values, common))
 
 
 def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
     """Return the set with other keys for one of its rules; mistakes go to the report."""
-    found = tuple(
-        _source(rule.id, node, rule.place, lists=rule.lists, macros=rule.macros, report=report) if rule.id == rule_id else rule
-        for rule in rules.rules
-    )
+    found = tuple(_source(rule.id, node, rule.place, rule, report) if rule.id == rule_id else rule for rule in rules.rules)
     return replace(rules, rules=found, hash=set_hash(found))

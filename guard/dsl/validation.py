@@ -56,19 +56,27 @@ _EXPECTED = {
 
 
 def validate(
-    model: type[M], node: Node, report: Report, *, is_hidden: Callable[[Sequence[str | int]], bool] = lambda _path: False
+    model: type[M],
+    node: Node,
+    report: Report,
+    *,
+    is_hidden: Callable[[Sequence[str | int]], bool] = lambda _path: False,
+    values: Any = None,  # noqa: ANN401 - a tree of YAML is any tree
 ) -> M | None:
     """Return the model of a tree; None where it has mistakes, which are then in the report.
 
-    `is_hidden` tells for a path whether its value may be a secret, which is never repeated in a message.
+    `is_hidden` tells for a path whether its value may be a secret, which is never repeated in a message. `values` are the tree's
+    plain values, where the caller has them already.
     """
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", "key: value")
         return None
     try:
-        return model.model_validate(plain(node))
+        return model.model_validate(plain(node) if values is None else values)
     except ValidationError as error:
         for details in error.errors(include_url=False, include_context=True):
+            if report.is_full:
+                break
             _report(model, node, details, report, is_hidden)
         return None
 

@@ -196,7 +196,7 @@ def test_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
 
 def test_huge_and_binary_files_are_refused(tmp_path: Path) -> None:
     big, binary = tmp_path / "big.yaml", tmp_path / "binary.yaml"
-    big.write_text("a: b\n" * 100_000)
+    big.write_text("a: b\n" * 300_000)
     binary.write_bytes(b"a: 1\nb: \xff\n")
     report = Report()
     read_file(big, report)
