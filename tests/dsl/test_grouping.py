@@ -7,9 +7,10 @@ from dsl.small import facts, program
 from dsl.test_rules import found
 
 from guard.dsl import load_rules, rules_from_text
-from guard.dsl.describe import json_schema, shown
+from guard.dsl.describe import shown
 from guard.dsl.problems import Report
 from guard.dsl.rule_models import RuleSpec
+from guard.dsl.schema import pack_schema
 from guard.model import Level, Market, Per, Quorum, TargetKind
 
 
@@ -111,10 +112,10 @@ def test_a_resolved_rule_shows_what_follows_from_per() -> None:
 
 
 def test_the_schema_describes_the_keys() -> None:
-    keys = json_schema()["$defs"]["RuleSpec"]["properties"]
+    keys = pack_schema()["$defs"]["RuleSpec"]["properties"]
     assert "one alert and one quarantine" in keys["per"]["description"]
     assert "30%" in keys["quorum"]["description"]
-    assert json_schema()["$defs"]["Per"]["enum"] == ["market", "symbol", "exchange"]
+    assert pack_schema()["$defs"]["Per"]["enum"] == ["market", "symbol", "exchange"]
 
 
 def test_a_changed_per_or_quorum_is_another_rule() -> None:
