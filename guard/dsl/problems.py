@@ -62,6 +62,7 @@ NAMES = {
     "W003": "readable-secret",
     "W004": "no-effect-yet",
     "W070": "unchecked-webhook",
+    "W071": "cleartext-webhook",
 }
 
 
