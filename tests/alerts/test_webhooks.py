@@ -83,6 +83,13 @@ async def test_check_of_the_page_takes_what_guard_signs_and_nothing_else() -> No
     assert not check(KEY, "", post.body, now_s)
 
 
+async def test_owner_may_set_the_user_agent_once() -> None:
+    async with receiving() as receiver:
+        await posted(receiver, endpoint=receiver.endpoint()._replace(headers={"user-agent": "mine"}))
+        await posted(receiver)
+    assert [post.headers["User-Agent"].partition("/")[0] for post in receiver.posts] == ["mine", "guard"]
+
+
 async def test_nothing_is_signed_without_a_secret() -> None:
     async with receiving() as receiver:
         await posted(receiver, endpoint=receiver.endpoint(key=None))

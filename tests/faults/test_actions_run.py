@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from aiohttp import web
 from alerts.actions import call
 from alerts.endpoint import receiving
@@ -82,7 +81,6 @@ def told(receiver: Receiver) -> list[str]:
 
 
 async def test_guard_run_carries_out_what_a_dead_guard_ordered(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="building needs the extra dev")
     site = await asyncio.to_thread(install, tmp_path)
     await fill(tmp_path / ".guard")
     async with receiving() as receiver:
