@@ -44,7 +44,6 @@ GOOD = "call: {name: notebook.append, timeout: 3s, args: {folder: ., style: long
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("hatchling", reason="building needs the extra dev")
     return install(tmp_path_factory.mktemp("own_action"))
 
 

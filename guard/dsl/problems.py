@@ -74,6 +74,7 @@ NAMES = {
     "W004": "no-effect-yet",
     "W065": "one-market-blocks-exchange",
     "W070": "unchecked-webhook",
+    "W071": "cleartext-webhook",
 }
 
 
