@@ -80,7 +80,7 @@ def replayed(
 
     Raises ConfigurationError for a file that is no tape.
     """
-    raised = tuple(with_mode(rule, RuleMode.ENFORCE) for rule in rules.rules if rule.id == rule_id)
+    raised = tuple(with_mode(rule, RuleMode.ENFORCE, why="a replay") for rule in rules.rules if rule.id == rule_id)
     tape = opened_tape(paths, exchange=exchange)
     settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
     program = compile_rules(type(rules)(raised, set_hash(raised), rules.report))

@@ -171,6 +171,12 @@ def test_the_highest_mode_is_the_highest(capsys: pytest.CaptureFixture[str]) -> 
     assert (code, err) == (1, "busy is in mode enforce already, the highest\n")
 
 
+def test_a_disabled_rule_goes_into_the_shadow_first(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rules/own.yaml").write_text(RULES.replace("mode: shadow", "mode: disabled"))
+    assert run(capsys, "busy", "--yes")[0] == 0
+    assert modes()["busy"] == "shadow"
+
+
 def test_an_override_that_something_else_wins_over_is_refused_with_the_lines(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
