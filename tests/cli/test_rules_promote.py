@@ -122,9 +122,25 @@ def test_recordings_tell_what_it_would_have_blocked(tmp_path: Path, capsys: pyte
     code, out, _ = run(capsys, "busy", "--tape", *names, "--exchange", "binance")
     assert code == 2
     assert "recordings, 200 events on 1 market: enforced alone it would have opened 1 quarantine, 3.1 minutes blocked" in out
+    assert "it looks at" not in out
     document = json.loads(run(capsys, "busy", "--tape", names[0], "--json")[1])
-    assert document["tape"]["quarantines"] == 1
-    assert document["tape"]["digest"].startswith("sha256:")
+    assert document["tape"]["quarantines"] == document["tape"]["judged"] == 1
+    # The same as a replay of the rule as it would be.
+    Path("raised").mkdir()
+    Path("raised/own.yaml").write_text(RULES.splitlines()[0] + "\n" + RULES.splitlines()[1].replace("shadow", "enforce"))
+    with pytest.raises(SystemExit):
+        main(["--json", "replay", names[0], "--rules", "raised"])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["digest"] == document["tape"]["digest"]
+
+
+def test_recordings_without_the_streams_that_it_needs_prove_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rules/own.yaml").write_text(
+        "rules:\n  thin: {risk: {a: {weight: 1, value: 'ramp(spread(), 1%, 2%)'}}, actions: {danger: [quarantine]}}\n"
+    )
+    rows = [f"AST/BTC,{T0_MS + 1000 * at},buy,{1 + at % 3},1" for at in range(100)]
+    (tmp_path / "tape.csv").write_text("\n".join(["symbol,timestamp,side,price,amount", *rows]))
+    out = run(capsys, "thin", "--tape", str(tmp_path / "tape.csv"))[1]
+    assert "it looks at 0 of the 1 market only" in out
 
 
 @pytest.mark.parametrize(
