@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -231,6 +232,22 @@ def test_a_file_that_changed_meanwhile_is_left_alone(
     code, _, err = run(capsys, "busy", "--yes")
     assert (code, err) == (1, "guard.yaml was changed by somebody else meanwhile: look at it, and try again\n")
     assert config.read_text() == theirs
+
+
+def test_a_file_that_cannot_be_replaced_is_told_with_the_lines(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        # What a single file gives that is mounted into a container.
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr("pathlib.Path.replace", refuse)
+    code, _, err = run(capsys, "busy", "--yes")
+    assert code == 1
+    assert err.startswith("guard.yaml cannot be replaced: Device or resource busy. Change its line 6 by hand:")
+    assert "  busy: {mode: alert}\n" in err
+    assert config.read_text() == CONFIG
+    assert sorted(path.name for path in Path().iterdir()) == ["guard.yaml", "rules"]
 
 
 def test_broken_rules_are_told_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
