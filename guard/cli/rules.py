@@ -82,14 +82,10 @@ def _summary(problems: Sequence[Problem], paths: Sequence[Path]) -> str:
 def _rule_set(paths: Sequence[Path]) -> RuleSet:
     from guard.dsl import load_guard, load_rules
 
-    return load_rules(paths or load_guard(guard_file(), os.environ))
-
-
-def _running_set() -> RuleSet:
-    """Return the rules of guard.yaml as guard runs them: what an upgrade raised is held down."""
-    from guard.dsl import load_guard, load_rules
-
+    if paths:
+        return load_rules(paths)
     config = load_guard(guard_file(), os.environ)
+    # As guard runs them: a mode that an upgrade raised is held down.
     return upgrade_of(config, None).take(config, load_rules(config))
 
 
@@ -101,7 +97,7 @@ def list_rules(output: Output, paths: Sequence[Path]) -> None:
 
     Shadow rules never alert nor block.
     """
-    found = [_row(rule) for rule in (_rule_set(paths) if paths else _running_set()).rules]
+    found = [_row(rule) for rule in _rule_set(paths).rules]
     if output.is_json:
         output.document({"rules": found})
         return
