@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from guard.cli.durations import say_duration
 
-__all__ = ["moment", "safe"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["judged", "moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -20,6 +24,22 @@ def safe(text: str) -> str:
     'PEPE?[31m/USDT'
     """
     return "".join(sign if sign.isprintable() else "?" for sign in text[:_TEXT_MAX])
+
+
+def judged(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a verdict line is about, and how many markets of a group hold its level; the latter is empty for a market.
+
+    Examples
+    --------
+    >>> judged({"market": "okx:A/USDT"})
+    ('okx:A/USDT', '')
+    >>> judged({"market": "okx:A/USDT", "per": "exchange", "group": "okx", "quorum": {"held": 3, "needed": 2, "of": 9}})
+    ('exchange:okx', '3 of 9 markets, quorum 2')
+    """
+    if "group" not in verdict:
+        return verdict["market"], ""
+    quorum = verdict["quorum"]
+    return f"{verdict['per']}:{verdict['group']}", f"{quorum['held']} of {quorum['of']} markets, quorum {quorum['needed']}"
 
 
 def moment(at_us: int, *, now_us: int) -> str:

@@ -61,6 +61,7 @@ NAMES = {
     "W003": "readable-secret",
     "W004": "no-effect-yet",
     "W065": "one-market-blocks-exchange",
+    "W066": "quorum-out-of-reach",
 }
 
 

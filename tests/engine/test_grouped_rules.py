@@ -33,7 +33,7 @@ from guard.runtime.lines import lines_of
 
 if TYPE_CHECKING:
     from guard.dsl import Program
-    from guard.model import Decision
+    from guard.model import Decision, Transition, Verdict
 
 S = 1_000_000
 T0 = 1_700_000_000 * S
@@ -67,6 +67,7 @@ class Bench:
         self.pipeline = Pipeline(program(text), Settings(alerts=AlertPolicy((ChannelPolicy("push", frozenset(Level)),))), jit=jit)
         self.rows: dict[str, int] = {}
         self.lines: list[dict[str, Any]] = []
+        self.log: list[Verdict | Transition] = []
         self.titles: list[str] = []
         self.bodies: list[str] = []
         for name in markets:
@@ -95,6 +96,7 @@ class Bench:
         self._take(self.pipeline.process(batch))
 
     def _take(self, decision: Decision) -> None:
+        self.log += decision.log
         self.lines += lines_of(decision)
         self.titles += [each.title for each in decision.deliveries]
         self.bodies += [each.body for each in decision.deliveries]
