@@ -213,6 +213,17 @@ def test_a_release_asks_every_market_and_takes_silence_of_the_data_for_no_calm()
     assert lost.states("one:C/USDT") is IsolationState.NORMAL
 
 
+def test_a_thin_market_that_never_offended_does_not_keep_an_exchange() -> None:
+    # The return of a market that has never traded is unknown, though its stream is live.
+    text = EXCHANGE.replace("quorum: 2", "quorum: 1").replace("release: {", "release: {when: ret(10s) < 100%, ")
+    bench = Bench(text, MARKETS[:3])
+    bench.burst("one:A/USDT", 20)
+    bench.burst("one:B/USDT", 20.5)
+    bench.until(60)
+    assert bench.states("one:C/USDT") is IsolationState.NORMAL
+    assert [line["cause"] for line in bench.lines if line["type"] == "quarantine"][-1] == "calm"
+
+
 def test_one_dead_market_does_not_hold_an_exchange_whose_quorum_is_two() -> None:
     bench = Bench()
     bench.burst("one:A/USDT", 20)
