@@ -102,7 +102,8 @@ def list_rules(output: Output, paths: Sequence[Path]) -> None:
         output.document({"rules": found})
         return
     for row in found:
-        output.text(f"{row['rule']:<24} {row['mode'].upper():<9} {row['title']}  ({row['file']}:{row['line']})")
+        together = f"  [per {row['per']}, quorum {row['quorum']}]" if row["quorum"] else ""
+        output.text(f"{row['rule']:<24} {row['mode'].upper():<9} {row['title']}{together}  ({row['file']}:{row['line']})")
 
 
 def _row(rule: RuleSource) -> dict[str, Any]:
@@ -112,6 +113,8 @@ def _row(rule: RuleSource) -> dict[str, Any]:
         "rule": rule.id,
         "mode": str(spec.mode),
         "title": spec.title,
+        "per": str(spec.per),
+        "quorum": None if spec.quorum is None else str(spec.quorum),
         "detectors": [use.detector for use in spec.use.values()],
         "file": rule.file,
         "line": rule.place.line,

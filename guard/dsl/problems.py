@@ -75,6 +75,7 @@ NAMES = {
     "W065": "one-market-blocks-exchange",
     "W070": "unchecked-webhook",
     "W071": "cleartext-webhook",
+    "W066": "quorum-out-of-reach",
 }
 
 

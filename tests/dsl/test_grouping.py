@@ -95,6 +95,25 @@ def test_one_market_that_would_block_its_exchange_draws_a_warning() -> None:
     assert problems(f"    mode: disabled\n    per: exchange\n{quarantine()}") == []
 
 
+@pytest.mark.parametrize(
+    ("keys", "ids"),
+    [
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, kucoin]}", [("W066", 6, 5)]),
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, okx, okx]}", [("W066", 6, 5)]),
+        ("    per: symbol\n    quorum: 50%\n    scope: {exchange: okx}", [("W066", 6, 5)]),
+        ("    per: exchange\n    quorum: 2\n    scope: {symbol: BTC/USDT}", [("W066", 6, 5)]),
+        ("    per: symbol\n    quorum: 2\n    scope: {exchange: [okx, kucoin]}", []),
+        ("    per: symbol\n    quorum: 100%\n    scope: {exchange: [okx, kucoin]}", []),
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, kuc*]}", []),
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, kucoi?]}", []),
+        ("    per: symbol\n    quorum: 3", []),
+        ("    per: symbol\n    scope: {exchange: okx}", []),
+    ],
+)
+def test_a_quorum_that_no_group_can_reach_draws_a_warning(keys: str, ids: list[tuple[str, int, int]]) -> None:
+    assert problems(keys) == ids
+
+
 def test_a_quorum_without_a_group_is_refused() -> None:
     assert problems("    quorum: 2") == [("E066", 5, 5)]
     assert problems("    per: market\n    quorum: 30%") == [("E066", 6, 5)]
