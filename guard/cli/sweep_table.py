@@ -106,7 +106,11 @@ def show_table(output: Output, asked: Sweep, parameters: Sequence[Parameter], me
             table.add_row(*setting.texts, mark, *_cells(asked, row.tried), *bar, style="bold" if setting.is_in_use else None)
     for line in _heading(asked, measured, name):
         output.text(line)
-    console.print(table, highlight=False)
+    # rich ends the process where nobody reads any more; what prints the text tells the command instead.
+    with console.capture() as captured:
+        console.print(table, highlight=False)
+    output.text(captured.get().rstrip("\n"))
+    output.text("")
     if not wide:
         output.text("< in use")
     for line in _footing(asked, measured):
