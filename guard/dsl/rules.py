@@ -80,6 +80,20 @@ def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> R
     return _join([(file, read_text(file, text, report))], report, None)
 
 
+def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
+    """Return the set with other keys for one of its rules; mistakes go to the report."""
+    found = []
+    for rule in rules.rules:
+        if rule.id == rule_id:
+            made = _rule(rule_id, Entry(rule.place, node), node, _Shell(rule.lists, rule.macros, {}, {}), report)
+            assert made is not None, "the name was right, and the node is a table"
+            found.append(made)
+        else:
+            found.append(rule)
+    digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in found).encode()).hexdigest()
+    return RuleSet(tuple(found), digest[:12], rules.report)
+
+
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
     shells = []
     for file, root in files:
@@ -108,7 +122,8 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
     rules = tuple(
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
-    return RuleSet(rules, _set_hash(rules), report)
+    digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()
+    return RuleSet(rules, digest[:12], report)
 
 
 def _is_rule_id(text: str) -> bool:
@@ -164,26 +179,7 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    return _source(rule_id, node, entry.key, lists=shell.lists, macros=shell.macros, report=report)
-
-
-def _source(
-    rule_id: str, node: Table, place: Place, *, lists: dict[str, tuple[str, ...]], macros: dict[str, Scalar], report: Report
-) -> RuleSource:
-    spec = validate(RuleSpec, Table(node.entries, place), report)
-    meaning = [rule_id, plain(node), lists, {name: macro.text for name, macro in macros.items()}]
+    spec = validate(RuleSpec, Table(node.entries, entry.key), report)
+    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
     digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
-    return RuleSource(rule_id, spec, node, place, lists, macros, digest[:12])
-
-
-def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
-    """Return the set with other keys for one of its rules; mistakes go to the report."""
-    found = tuple(
-        _source(rule.id, node, rule.place, lists=rule.lists, macros=rule.macros, report=report) if rule.id == rule_id else rule
-        for rule in rules.rules
-    )
-    return RuleSet(found, _set_hash(found), rules.report)
-
-
-def _set_hash(rules: Iterable[RuleSource]) -> str:
-    return sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()[:12]
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])
