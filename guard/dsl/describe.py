@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from guard.dsl.document import Items, Table, plain
+from guard.dsl.field_docs import documented
 from guard.dsl.rule_models import Pack
 from guard.dsl.settings import GuardConfig
 from guard.dsl.tables import installed_tables
@@ -29,8 +30,7 @@ _MASK = "********"
 
 def json_schema(*, is_config: bool = False) -> dict[str, Any]:
     """Return the JSON schema (draft 7) of a pack, or of guard.yaml."""
-    schema = (GuardConfig if is_config else Pack).model_json_schema(by_alias=True)
-    return {"$schema": _DRAFT, **schema}
+    return {"$schema": _DRAFT, **documented(GuardConfig if is_config else Pack)}
 
 
 def described() -> list[dict[str, str]]:

@@ -7,7 +7,6 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl.compiler import Bound, compile_function, compile_screen
-from guard.dsl.machine_code import MachineCode
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
 from guard.dsl.screening import screen_text
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.dsl.graph import Graph
+    from guard.dsl.machine_code import MachineCode
     from guard.dsl.plain_detectors import DetectorFault, PlainCall
     from guard.dsl.rule import Plan, Rule
     from guard.dsl.terms import Term
@@ -133,7 +133,12 @@ class Program:
         self._bindings: dict[MarketFacts, Binding] = {}
         self._fixed: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._lookouts: dict[Bound, Lookout] = {}
-        self._machine = MachineCode()
+
+    @cached_property
+    def _machine(self) -> MachineCode:
+        from guard.dsl.machine_code import MachineCode  # noqa: PLC0415 - it brings the kernel, which no check of a file needs
+
+        return MachineCode()
 
     @cached_property
     def unknown(self) -> tuple[float, ...]:
