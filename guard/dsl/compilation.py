@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.detection.risk import RiskClassifier, RiskFactor
+from guard.dsl.actions import InstalledActions, check_actions, orders_of
 from guard.dsl.checker import Checker
 from guard.dsl.collector import paused_collector
 from guard.dsl.detectors import Detectors
 from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
+from guard.dsl.grouping import check_grouping
 from guard.dsl.memory import DEPTH_MAX, Memory
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
@@ -20,7 +22,7 @@ from guard.dsl.terms import POISON, Names, Scope, Term
 from guard.dsl.tokens import ExpressionError, written_quantity
 from guard.errors import RuleError
 from guard.features.tables import WINDOWS_MAX, Type, Unit
-from guard.model import Level, MarketClass
+from guard.model import Level, MarketClass, Per
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,6 +77,7 @@ def compiled(
     graph = Graph()
     checker = Checker(graph, Tables(fields, catalogue))
     found = Detectors(graph, checker, InstalledDetectors() if detectors is None else detectors)
+    actions = InstalledActions()
     done: list[tuple[Rule, Plan]] = []
     files: dict[int, _FileNames] = {}
     leaves = 0
@@ -87,7 +90,7 @@ def compiled(
                 names = files[id(source.macros)] = _FileNames(source, graph, checker, report)
             rule = _RuleCheck(source, names, graph=graph, checker=checker, detectors=found, report=report)
             made = rule.run(len(done))
-            if made is not None:
+            if check_actions(source, rules.webhooks, actions, report) and made is not None:
                 done.append(made)
             if len(graph.leaves) > leaves:
                 leaves = len(graph.leaves)
@@ -147,7 +150,7 @@ class _FileNames:
 
 def _fact(graph: Graph, name: str) -> Callable[[], Term]:
     choices = tuple(map(str, MarketClass)) if name == "class" else ()
-    kind = Type.LIST if name == "tags" else Type.TEXT
+    kind = {"tags": Type.LIST, "listing_risk": Type.NUMBER}.get(name, Type.TEXT)
     return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)
 
 
@@ -296,6 +299,8 @@ class _RuleCheck:
         releases = [
             term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
         ]
+        if spec is not None:
+            check_grouping(self._source, spec, self._report)
         if spec is None or not is_ready or not self._is_sound:
             return None
         warning = graph.const(spec.levels.warning if cut else 0.5)
@@ -352,6 +357,8 @@ class _RuleCheck:
             file=self._source.file,
             line=self._source.place.line,
             scope=spec.scope,
+            per=spec.per,
+            quorum=None if spec.per is Per.MARKET else spec.quorum,
             level=spec.fixed_level,
             for_us=spec.for_us,
             clear_for_us=spec.clear.for_us,
@@ -373,6 +380,6 @@ def resolved_actions(spec: RuleSpec) -> dict[Level, Actions]:
         steps = spec.actions.get(name)
         if steps is not None:
             held: list[QuarantineAction] = [step.quarantine for step in steps if step.quarantine is not None]
-            below = Actions(any(step.alert for step in steps), held[-1] if held else None)
+            below = Actions(any(step.alert for step in steps), held[-1] if held else None, orders_of(steps))
         found[level] = below
     return found

@@ -27,7 +27,7 @@ class Bound(NamedTuple):
     """What a function depends on: the rules, what is fixed for the market, and which factors of each rule are absent."""
 
     rules: tuple[int, ...]
-    fixed: tuple[tuple[int, bool | None], ...]
+    fixed: tuple[tuple[int, float | bool | None], ...]
     absent: tuple[tuple[bool, ...], ...]
 
 

@@ -6,25 +6,10 @@ import ast
 import inspect
 from itertools import pairwise
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any
 
 from guard.dsl.values import Model
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["documented", "field_docs"]
-
-
-def documented(model: type[Model]) -> dict[str, Any]:
-    """Return the JSON schema of a model, each key with its description."""
-    schema = model.model_json_schema(by_alias=True)
-    models = {kind.__name__: kind for kind in _kinds(Model)}
-    definitions: dict[str, Any] = {model.__name__: schema, **schema.get("$defs", {})}
-    for name, definition in definitions.items():
-        if name in models:
-            _describe(models[name], definition.get("properties", {}))
-    return schema
+__all__ = ["field_docs"]
 
 
 def field_docs(model: type[Model]) -> dict[str, str]:
@@ -34,20 +19,6 @@ def field_docs(model: type[Model]) -> dict[str, str]:
         if issubclass(kind, Model):
             found.update(_docs(kind))
     return found
-
-
-def _describe(model: type[Model], properties: dict[str, Any]) -> None:
-    docs = field_docs(model)
-    for name, field in model.model_fields.items():
-        key = field.alias or name
-        if name in docs and key in properties and "description" not in properties[key]:
-            properties[key] = dict(sorted({**properties[key], "description": docs[name]}.items()))
-
-
-def _kinds(model: type[Model]) -> Iterator[type[Model]]:
-    yield model
-    for kind in model.__subclasses__():
-        yield from _kinds(kind)
 
 
 def _docs(kind: type[Model]) -> dict[str, str]:

@@ -19,7 +19,7 @@ PROBLEMS_MAX = 200
 _WARNINGS_MAX = 100
 _SHOWN_MAX = 16
 _LETTERS_MAX = 64
-_NEAREST = 12
+_NEAREST = 6
 
 NAMES = {
     "E001": "unreadable-file",
@@ -59,10 +59,21 @@ NAMES = {
     "E051": "detector-parameter",
     "E052": "broken-detector",
     "E053": "broken-feature",
+    "E060": "include-outside",
+    "E065": "target-misses-group",
+    "E066": "quorum-without-group",
+    "E070": "unknown-webhook",
+    "E071": "unknown-action",
+    "E072": "broken-action",
+    "E075": "unknown-parameter",
+    "E076": "not-a-number",
+    "E077": "wrong-range",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
     "W004": "no-effect-yet",
+    "W065": "one-market-blocks-exchange",
+    "W070": "unchecked-webhook",
 }
 
 

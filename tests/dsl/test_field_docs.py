@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from guard.dsl.describe import json_schema
 from guard.dsl.field_docs import field_docs
 from guard.dsl.rule_models import FactorSpec, RuleSpec
+from guard.dsl.schema import pack_schema
 from guard.dsl.values import Model
 
 
@@ -28,8 +28,8 @@ def test_docstring_below_a_field_is_its_description() -> None:
 
 
 def test_schema_describes_keys_by_the_names_that_files_use() -> None:
-    definitions = json_schema()["$defs"]
+    definitions = pack_schema()["$defs"]
     rule = definitions[RuleSpec.__name__]["properties"]
     assert rule["for"]["description"] == "How long the condition must hold before a level begins."
     assert definitions[FactorSpec.__name__]["properties"]["weight"]["description"].startswith("Share in the score")
-    assert "description" in json_schema()["properties"]["rules"]
+    assert "description" in pack_schema()["properties"]["rules"]

@@ -198,6 +198,15 @@ def test_checkpoint_is_held_against_its_bar_in_either_form() -> None:
     assert plain.is_met is (plain.value.median <= 1.0)
 
 
+def test_sweep_is_held_against_as_many_replays() -> None:
+    (row,) = run_bench(TINY, ["l"])
+    assert row.compared is not None, row.note
+    assert row.reference is not None
+    assert row.reference.median > 0.0
+    assert row.is_met is None
+    assert "--plain" in row.note
+
+
 def test_expression_is_told_and_not_judged_without_its_peers() -> None:
     cel, simple, whole = run_bench(TINY, ["m"])
     for row in (cel, simple, whole):
