@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from guard.cli.durations import say_duration
 
-__all__ = ["many", "moment", "safe"]
+__all__ = ["moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -20,17 +20,6 @@ def safe(text: str) -> str:
     'PEPE?[31m/USDT'
     """
     return "".join(sign if sign.isprintable() else "?" for sign in text[:_TEXT_MAX])
-
-
-def many(count: int, word: str) -> str:
-    """Return a number of things.
-
-    Examples
-    --------
-    >>> many(1, "market"), many(2000, "market")
-    ('1 market', '2,000 markets')
-    """
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def moment(at_us: int, *, now_us: int) -> str:
