@@ -260,6 +260,22 @@ def test_after_a_restart_an_exchange_waits_for_the_market_that_tipped_it() -> No
         assert later.states("one:A/USDT") is state
 
 
+def test_after_a_restart_nothing_is_calm_before_every_market_can_tell() -> None:
+    bench = Bench()
+    bench.burst("one:A/USDT", 20)
+    bench.burst("one:B/USDT", 21)
+    later = Bench(EXCHANGE.replace("release: {for: 5s", "release: {when: ret(10s) < 100%, for: 5s"), ())
+    later.pipeline.recall(LedgerState(1, 0, bench.pipeline.isolation.active(), ()), T0 + 30 * S)
+    for name in MARKETS[:3]:
+        later.open(name, 30)
+    later.until(100)
+    assert later.states("one:A/USDT") is IsolationState.QUARANTINED
+    for name in MARKETS[:2]:
+        later.trade(name, 101)
+    later.until(140)
+    assert later.states("one:A/USDT") is IsolationState.NORMAL
+
+
 def test_members_that_go_on_keep_the_exchange_until_fewer_than_the_quorum_do() -> None:
     bench = Bench()
     for second in range(20, 120):
