@@ -266,6 +266,25 @@ def test_a_share_is_exact_where_floats_are_not(percent: int) -> None:
         assert Quorum(ratio=percent / 100).needed(members) == max(2, -(-percent * members // 100))
 
 
+def test_a_member_that_cannot_tell_may_be_anything_until_it_was_asked_and_after_it_offended() -> None:
+    group = group_of(Quorum(1), 2)
+    group.hear(0, is_calm=True)
+    group.hear(1, is_calm=None)
+    assert group.calm(0) is None
+    group.ask()
+    assert group.calm(0) is None
+    group.hear(0, is_calm=True)
+    group.hear(1, is_calm=None)
+    assert group.calm(0) is True
+    group.hear(1, is_calm=False)
+    assert group.calm(0) is False
+    group.hear(1, is_calm=None)
+    assert group.calm(0) is None
+    group.hear(1, is_calm=None, is_ready=False)
+    group.hear(1, is_calm=True)
+    assert group.calm(0) is True
+
+
 def test_a_group_comes_back_after_a_restart_and_waits_for_its_markets() -> None:
     before = group_of(Quorum(2), 3)
     for row in (0, 1):
