@@ -268,6 +268,7 @@ class Pipeline:
             "data": str(self.engine.data_state(row, self.now_us)),
             "holds": self.isolation.covering(market),
             "rules": self.engine.why(row, self.now_us),
+            "outside": self.engine.outside(row, self.now_us),
         }
 
     def save(self) -> dict[str, Any]:

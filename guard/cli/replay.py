@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
 
-__all__ = ["replay"]
+__all__ = ["is_compiled", "replay"]
 
 # The market leader, where the tape has it: returns are then judged net of what it explains.
 _REFERENCE = "BTC/USDT"
@@ -44,7 +44,7 @@ def replay(
     write = output.line if output.is_json else _printer(output)
     tape = opened_tape(files, exchange=exchange)
     settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
-    is_jitted = _is_compiled(output) if jit is None else jit
+    is_jitted = is_compiled(output) if jit is None else jit
     pipeline = Pipeline(_program(rules_folder), settings, jit=is_jitted)
     run = Replay(pipeline, batch_rows=batch_rows, write=write, takes_arrays=is_jitted, compiles_first=bool(jit))
     try:
@@ -60,7 +60,7 @@ def replay(
     return Exit.OK
 
 
-def _is_compiled(output: Output) -> bool:
+def is_compiled(output: Output) -> bool:
     """Whether compiled code is there; where it could be but is not, tell a person so."""
     from guard.runtime.acceleration import is_ready, wanted
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit
+from guard.cli.rules_explain import explain
 from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def rules() -> None:
 
 
 rules.add_command(test)
+rules.add_command(explain)
 
 
 def guard_file() -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import isnan
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from guard.dsl.compiler import Bound, compile_function, compile_screen
 from guard.dsl.machine_code import MachineCode
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
 from guard.dsl.screening import screen_text
+from guard.dsl.tracing import Explanation, Tracer, untold
 
 if TYPE_CHECKING:
     from array import array
@@ -106,14 +107,6 @@ class Lookout:
         absent = dict(zip(bound.rules, bound.absent, strict=True))
         factors = {number: [(factor.weight, factor.is_optional) for factor in rules[number].factors] for number in bound.rules}
         return Questions(self._of._graph, dict(bound.fixed), absent, factors)  # noqa: SLF001 - likewise
-
-
-class Explanation(NamedTuple):
-    """One part of an expression with its value: a number, True, False, a text, or None where unknown."""
-
-    text: str
-    value: float | bool | str | None
-    children: tuple[Explanation, ...] = ()
 
 
 class Program:
@@ -226,15 +219,32 @@ class Program:
     def explain(self, binding: Binding, rule: int, values: Sequence[float]) -> tuple[Explanation, ...]:
         """Return every written condition and factor of a rule as a tree of its parts with their values."""
         plan = self._plans[rule]
-        facts = market_facts(binding.facts)
-        scores = {rule: self._scorer(rule, self.rules[rule].factor_absent(binding.facts))}
+        trees = self.tracer(rule, binding.facts, values).explain(term for _, term in plan.terms)
+        return tuple(Explanation(label, tree.value, (tree,)) for (label, _), tree in zip(plan.terms, trees, strict=True))
 
-        def explained(term: Term) -> Explanation:
-            value = self._graph.evaluate([term.node], leaves=values, facts=facts, scores=scores)[0]
-            return Explanation(term.text, _shown(value), tuple(map(explained, term.children)))
+    def detectors(self, tracer: Tracer, rule: int) -> tuple[tuple[tuple[str, Explanation], ...], ...]:
+        """Return for each detector of a rule its score and then its other named parts, as trees."""
+        return tuple(
+            tuple(zip((name for name, _ in parts), tracer.explain(term for _, term in parts), strict=True))
+            for parts in self._plans[rule].parts
+        )
 
-        trees = [(label, explained(term)) for label, term in plan.terms]
-        return tuple(Explanation(label, tree.value, (tree,)) for label, tree in trees)
+    def terms(self, rule: int) -> tuple[tuple[str, Term], ...]:
+        """Return every written condition and factor of a rule, each with where it stands: ``when``, ``risk.order_book``."""
+        return self._plans[rule].terms
+
+    def tracer(self, rule: int, facts: MarketFacts, values: Sequence[float], why_leaf: Callable[[int], str] = untold) -> Tracer:
+        """Return what explains a rule's expressions on a market by the values of `leaves`."""
+        absent = self.rules[rule].factor_absent(facts)
+        factors = zip(self.rules[rule].factors, absent, strict=True)
+        return Tracer(
+            self._graph,
+            leaves=values,
+            facts=market_facts(facts),
+            scores={rule: self._scorer(rule, absent)},
+            needed={rule: [not (factor.is_optional or is_absent) for factor, is_absent in factors]},
+            why_leaf=why_leaf,
+        )
 
     def _scorer(self, rule: int, absent: Sequence[bool]) -> Callable[[Sequence[float]], float]:
         classifier = self.rules[rule].classifier
@@ -265,9 +275,3 @@ def market_facts(facts: MarketFacts) -> dict[str, str | tuple[str, ...]]:
 
 def _number(value: float | bool | None) -> float | None:  # noqa: FBT001 - evidence may be a condition
     return None if value is None or isnan(value) else float(value)
-
-
-def _shown(value: Any) -> float | bool | str | None:  # noqa: ANN401 - a value of any type of the language
-    if isinstance(value, float) and isnan(value):
-        return None
-    return value if isinstance(value, float | int | str) or value is None else ", ".join(map(str, value))

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
     from guard.dsl.syntax import Expression
 
-__all__ = ["POISON", "Cycle", "Names", "Scope", "Term", "fixed", "joined_unit", "kind_of", "product_unit", "quotient_unit"]
+__all__ = ["POISON", "Cycle", "Names", "Scope", "Term", "fixed", "joined_unit", "kind_of", "named", "product_unit", "quotient_unit"]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
     """A checked expression: its node in the graph, its type (number, bool, text or list) and unit.
 
-    `choices` are the only values a text can take, where that is known. A poisoned term (`node` < 0) already has its problem.
+    `choices` are the only values a text can take, where that is known. A poisoned term (`node` < 0) already has its problem. Of a
+    name the only child is what it stands for.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Term:
     unit: Unit = Unit.NONE
     children: tuple[Term, ...] = ()
     choices: tuple[str, ...] = ()
+    is_named: bool = False
 
     @property
     def is_poison(self) -> bool:
@@ -38,6 +40,13 @@ class Term:
 
 
 POISON = Term("", -1, Type.NUMBER)
+
+
+def named(term: Term, name: str) -> Term:
+    """Return a definition as the name that stands for it."""
+    if term.is_poison or term.text == name:
+        return term
+    return Term(name, term.node, term.type, term.unit, (term,), term.choices, is_named=True)
 
 
 def fixed(term: Term) -> Callable[[], Term]:

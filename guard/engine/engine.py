@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from guard.dsl.signature import signature
 from guard.engine.handover import Handover
 from guard.engine.verdicts import candidate_level, verdict_of
 from guard.engine.watched import Watched
-from guard.engine.why import why_rule
+from guard.engine.why import outside_rule, why_rule
 from guard.features.kernel import DONE, TOLD, Bound, Kernel
+from guard.features.lacking import lacking
 from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
 
 if TYPE_CHECKING:
@@ -281,13 +283,19 @@ class Engine:
         self.kernel.wake(row, is_open=self.watched[row].is_open, deadline_us=None if now_us is None else now_us + _BIN_US)
 
     def why(self, row: int, now_us: int) -> list[dict[str, Any]]:
-        """Return what every rule makes of a market now."""
+        """Return what every rule that looks at a market makes of it now."""
         self.look(row, now_us)
         watched = self.watched[row]
-        return [
-            why_rule(self.program, watched, self.program.rules[outcome.rule], outcome, episode)
-            for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
-        ]
+        lacks = partial(lacking, self.kernel, row, now_us)
+        return [why_rule(self.program, watched, place, now_us, lacks) for place in range(len(watched.outcomes))]
+
+    def outside(self, row: int, now_us: int) -> list[dict[str, Any]]:
+        """Return why the other rules do not look at a market."""
+        watched = self.watched[row]
+        inside = set(watched.binding.rules)
+        others = (rule for rule in self.program.rules if rule.number not in inside)
+        lacks = partial(lacking, self.kernel, row, now_us)
+        return [outside_rule(self.program, watched, rule, lacks) for rule in others]
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values; `restore` takes it back into an engine with the same markets."""

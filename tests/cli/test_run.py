@@ -136,7 +136,7 @@ def test_why_explains_one_rule_and_refuses_one_that_is_not_there(running: Runnin
     assert [told["rule"] for told in json.loads(out)["rules"]] == ["busy"]
     assert "holds" not in json.loads(out)
     code, _, err = guard(running.folder, "why", "sim:BTC/USDT", "--rule", "bussy")
-    assert (code, err) == (1, "no rule 'bussy' looks at sim:BTC/USDT; these do: busy\n")
+    assert (code, err) == (1, "there is no rule 'bussy'; did you mean busy?\n")
 
 
 def test_rules_reloaded_by_an_operator_are_the_ones_that_run(running: Running) -> None:

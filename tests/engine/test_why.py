@@ -44,8 +44,8 @@ def test_what_is_unknown_and_what_is_too_low_is_named_with_its_value() -> None:
     (told,) = made.why(row, T0 + 21 * S)
     assert told["missing"] == [
         "trades(10s) >= 3 (trades(10s) is 2)",
-        "vol_z(10s, baseline=6h) > 2 (vol_z(10s, baseline=6h) is unknown)",
         "score >= 0.6 (is 0.20)",
+        "vol_z(10s, baseline=6h) > 2 (vol_z(10s, baseline=6h) is unknown: its baseline has seen 0 of 30 minutes with trades)",
     ]
     assert (told["fires"], told["unless"], told["level"]) == (False, None, "normal")
 
