@@ -233,6 +233,10 @@ class Program:
         """Return every written condition and factor of a rule, each with where it stands: ``when``, ``risk.order_book``."""
         return self._plans[rule].terms
 
+    def is_constant(self, node: int) -> bool:
+        """Whether a node is the same on every market, whatever happens."""
+        return self._graph.nodes[node].operation == "const"
+
     def tracer(self, rule: int, facts: MarketFacts, values: Sequence[float], why_leaf: Callable[[int], str] = untold) -> Tracer:
         """Return what explains a rule's expressions on a market by the values of `leaves`."""
         absent = self.rules[rule].factor_absent(facts)

@@ -89,6 +89,10 @@ class Tracer:
         self._values.update(zip(numbers, found, strict=True))
         return tuple(self._explained(term) for term in wanted)
 
+    def values(self, nodes: Sequence[int]) -> list[Any]:
+        """Return the values of some nodes."""
+        return self._graph.evaluate(nodes, leaves=self._leaves, facts=self._facts, scores=self._scores)
+
     def _explained(self, term: Term) -> Explanation:
         value = _shown(self._values[term.node])
         is_fixed = self._graph.nodes[term.node].operation == "const"

@@ -9,6 +9,7 @@ from guard.engine.verdicts import candidate_level, risk_of
 from guard.model import Batch, Flag, IsolationState, Level, Market, Mode
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.lines import lines_of
+from guard.runtime.rehearsal.clauses import Witness
 from guard.runtime.settings import PEERS_MIN
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Outcome, Program
     from guard.model import Decision, MarketFacts, Quarantine
+    from guard.runtime.rehearsal.clauses import Counts
     from guard.runtime.rehearsal.market import Row
     from guard.runtime.rehearsal.scene import Scene
 
@@ -46,7 +48,7 @@ class Play:
 
     `stands` maps each market to the moments at which level or block changed, `glances` to one look a second since the
     beginning; `lines` are the records of the decision log with the time since the beginning, and `others` the quarantines that
-    other rules ordered.
+    other rules ordered. `counts` tell how often each clause of the rule held since the beginning.
     """
 
     def __init__(self, program: Program, rule: str, markets: tuple[MarketFacts, ...]) -> None:
@@ -58,6 +60,7 @@ class Play:
         self.lines: list[tuple[int, dict[str, Any]]] = []
         self.others: list[tuple[int, str, str]] = []
         self.events = 0
+        self.counts: Counts = []
         self._holds: dict[str, Quarantine] = {}
 
     def take(self, decision: Decision, begin_us: int) -> None:
@@ -109,6 +112,7 @@ def play(scene: Scene, program: Program, rule: str) -> Play:
     """Play a scene through a fresh pipeline, on virtual time."""
     pipeline = Pipeline(program, Settings(mode=Mode.ENFORCE, references=scene.references, has_peers=_has_peers(scene)))
     found = Play(program, rule, scene.markets)
+    witness = pipeline.engine = Witness(program, found.rule.number, scene.begin_us)
     rows = {facts.market: pipeline.open(facts) for facts in scene.markets}
     at = 0
     live_us = next((row.at_us for _, row in scene.rows if not row.flags & Flag.BACKFILL), 0)
@@ -118,8 +122,10 @@ def play(scene: Scene, program: Program, rule: str) -> Play:
         found.take(pipeline.advance(scene.begin_us + mark_us), scene.begin_us)
         if mark_us >= 0:
             _look(pipeline, found, rows, mark_us)
+            for row in rows.values():
+                witness.note(row)
         mark_us = min(0, mark_us + _WARM_MARK_US) if mark_us < 0 else mark_us + SECOND_US
-    found.events = at
+    found.events, found.counts = at, witness.counts
     return found
 
 
