@@ -59,6 +59,8 @@ class Pipeline:
         What guard.yaml says about decisions.
     jit
         Whether the kernel runs compiled, which needs numba; the decisions are the same.
+    engine
+        A fresh engine of the program that watches more than others do.
 
     Notes
     -----
@@ -66,9 +68,11 @@ class Pipeline:
     depend on how it is cut into batches.
     """
 
-    def __init__(self, program: Program, settings: Settings | None = None, *, jit: bool = False) -> None:
+    def __init__(
+        self, program: Program, settings: Settings | None = None, *, jit: bool = False, engine: Engine | None = None
+    ) -> None:
         self.settings = settings or Settings()
-        self.engine = Engine(program, jit=jit)
+        self.engine = Engine(program, jit=jit) if engine is None else engine
         self.isolation = IsolationManager()
         self.isolation.allow(self.settings.allow)
         self.alerts = AlertManager(self.settings.alerts)

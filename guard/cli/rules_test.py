@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["test"]
 
 _CLAUSES_MAX: Final = 20
+_NAMES_MAX: Final = 6
 
 
 @click.command
@@ -64,11 +65,21 @@ def _tell(output: Output, found: Findings, *, is_strict: bool) -> None:
         return
     for problem in found.problems:
         output.text(f"{problem}\n")
+    for record in found.records:
+        if record.get("not_given"):
+            output.text(
+                f"{record['file']}:{record['line']}: {record['test']}: not given, so unknown: {_names(record['not_given'])}"
+            )
     for rule in found.lacking:
         output.text(f"{rule.place}: the rule {rule.rule} {found.lack_of(rule)}")
     output.text(found.summary())
     for line in _clauses(found.one_sided, is_strict=is_strict):
         output.text(line)
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
+    return ", ".join(names[:_NAMES_MAX]) + more
 
 
 def _clauses(clauses: Sequence[ClauseCoverage], *, is_strict: bool) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Clause(NamedTuple):
 
 def clauses_of(program: Program, rule: int) -> tuple[Clause, ...]:
     """Return the clauses of a rule in the order in which they are written; what is fixed in the text is none."""
-    found: dict[tuple[str, int], Clause] = {}
+    found: dict[tuple[str, str], Clause] = {}
     for where, term in program.terms(rule):
         if where.startswith("risk."):
             clauses: Iterator[Clause] = iter((Clause(where, term.text, term.node, is_factor=True),))
@@ -49,7 +49,7 @@ def clauses_of(program: Program, rule: int) -> tuple[Clause, ...]:
             clauses = (Clause(where, part.text, part.node, is_factor=False) for part in _atoms(term))
         for clause in clauses:
             if not program.is_constant(clause.node):
-                found.setdefault((clause.where, clause.node), clause)
+                found.setdefault((clause.where, clause.text), clause)
     return tuple(found.values())
 
 

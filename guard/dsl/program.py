@@ -11,7 +11,9 @@ from guard.dsl.machine_code import MachineCode
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
 from guard.dsl.screening import screen_text
+from guard.dsl.terms import all_of
 from guard.dsl.tracing import Explanation, Tracer, untold
+from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
     from array import array
@@ -228,6 +230,26 @@ class Program:
             tuple(zip((name for name, _ in parts), tracer.explain(term for _, term in parts), strict=True))
             for parts in self._plans[rule].parts
         )
+
+    def leaves_of(self, rule: int) -> dict[Leaf, str]:
+        """Return the leaves on which a rule's level rests, each as it is written where a term is no more than that."""
+        plan, nodes = self._plans[rule], self._graph.nodes
+        parts = [term for _, whole in plan.terms for term in all_of(whole) if not term.is_named]
+        written = {nodes[term.node].value: term.text for term in parts if nodes[term.node].operation == "leaf"}
+        level = (plan.where, plan.fires, plan.score, plan.clears, plan.releases)
+        needed = (nodes[number] for number in self._graph.needed(level))
+        read = {node.value for node in needed if node.operation == "leaf"}
+        return {leaf: written.get(number, "") for number, leaf in enumerate(self.leaves) if number in read}
+
+    def parts(self, rule: int) -> dict[str, dict[str, Unit]]:
+        """Return for each detector of a rule, by the rule's name for it, the units of its score and its other named parts."""
+        used = zip(self.rules[rule].detectors, self._plans[rule].parts, strict=True)
+        return {
+            detector.alias: {
+                name: Unit.NONE if name == "score" else Unit.BOOL if term.type is Type.BOOL else term.unit for name, term in parts
+            }
+            for detector, parts in used
+        }
 
     def terms(self, rule: int) -> tuple[tuple[str, Term], ...]:
         """Return every written condition and factor of a rule, each with where it stands: ``when``, ``risk.order_book``."""

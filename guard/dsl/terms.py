@@ -10,11 +10,24 @@ from guard.dsl.tokens import written_quantity
 from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from guard.dsl.syntax import Expression
 
-__all__ = ["POISON", "Cycle", "Names", "Scope", "Term", "fixed", "joined_unit", "kind_of", "named", "product_unit", "quotient_unit"]
+__all__ = [
+    "POISON",
+    "Cycle",
+    "Names",
+    "Scope",
+    "Term",
+    "all_of",
+    "fixed",
+    "joined_unit",
+    "kind_of",
+    "named",
+    "product_unit",
+    "quotient_unit",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,13 @@ def named(term: Term, name: str) -> Term:
     if term.is_poison or term.text == name:
         return term
     return Term(name, term.node, term.type, term.unit, (term,), term.choices, is_named=True)
+
+
+def all_of(term: Term) -> Iterator[Term]:
+    """Yield a term and all its parts."""
+    yield term
+    for child in term.children:
+        yield from all_of(child)
 
 
 def fixed(term: Term) -> Callable[[], Term]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guard.dsl.terms import all_of
 from guard.dsl.tokens import written_quantity
 from guard.features.tables import Type, Unit
 
@@ -84,7 +85,7 @@ class Tracer:
     def explain(self, terms: Iterable[Term]) -> tuple[Explanation, ...]:
         """Return the trees of some terms; what they share is computed once."""
         wanted = tuple(terms)
-        numbers = self._graph.needed(tuple(dict.fromkeys(node for term in wanted for node in _nodes(term))))
+        numbers = self._graph.needed(tuple(dict.fromkeys(part.node for term in wanted for part in all_of(term))))
         found = self._graph.evaluate(numbers, leaves=self._leaves, facts=self._facts, scores=self._scores)
         self._values.update(zip(numbers, found, strict=True))
         return tuple(self._explained(term) for term in wanted)
@@ -173,12 +174,6 @@ def _balanced(text: str) -> str:
         depth += (letter == "(") - (letter == ")")
         lowest = min(lowest, depth)
     return "(" * -lowest + text + ")" * (depth - lowest)
-
-
-def _nodes(term: Term) -> Iterator[int]:
-    yield term.node
-    for child in term.children:
-        yield from _nodes(child)
 
 
 def _is_known(value: Any) -> bool:  # noqa: ANN401 - a value of any type of the language

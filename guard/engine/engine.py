@@ -37,6 +37,8 @@ class Engine:
         The compiled rules.
     jit
         Whether the kernel runs compiled, which needs numba; the verdicts are the same.
+    kernel
+        Another kernel than one of the program's leaves.
 
     Notes
     -----
@@ -46,9 +48,9 @@ class Engine:
     Calls of plain detectors, and whether they are switched off, belong to the program: one that has some serves one engine.
     """
 
-    def __init__(self, program: Program, *, jit: bool = False) -> None:
+    def __init__(self, program: Program, *, jit: bool = False, kernel: Kernel | None = None) -> None:
         self.program = program
-        self.kernel = Kernel(program.leaves, jit=jit)
+        self.kernel = Kernel(program.leaves, jit=jit) if kernel is None else kernel
         self.markets: dict[Market, int] = {}
         self.watched: list[Watched] = []
         self._references: dict[str, str] = {}

@@ -98,7 +98,8 @@ def explained_on_tape(
     settings = Settings(mode=mode, references=dict.fromkeys(tape.exchanges, _REFERENCE))
     which = ""
     if at is None:
-        at, which = _highest(_Run(tape, Pipeline(program, settings, jit=is_jitted)), rule, market)
+        scout = _Scout(program, rule, market, jit=is_jitted)
+        at, which = _highest(_Run(tape, Pipeline(program, settings, engine=scout)), scout, market)
     run = _Run(tape, Pipeline(program, settings, jit=is_jitted))
     run.play(at)
     row = run.row_of(market)
@@ -182,11 +183,8 @@ def _first(batch: Batch, stop: int) -> Batch:
     )
 
 
-def _highest(run: _Run, rule: str, market: str) -> tuple[At, str]:
+def _highest(run: _Run, scout: _Scout, market: str) -> tuple[At, str]:
     """Return when a rule's score was highest on a market, in words too; the end of the tape where it was never known."""
-    pipeline = run.pipeline
-    scout = _Scout(pipeline.engine.program, rule, market, jit=pipeline.engine.kernel.is_jitted)
-    pipeline.engine = scout
     run.play(None)
     run.row_of(market)
     if scout.at_us is None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.dsl.clauses import clauses_of, held
 from guard.engine import Engine
 from guard.model import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from guard.dsl import Program
     from guard.dsl.clauses import Clause
     from guard.engine.watched import Watched
+    from guard.features.kernel import Kernel
     from guard.model import Verdict
 
 __all__ = ["ClauseCoverage", "Counts", "Witness", "clause_coverage"]
 
-Counts = list[list[int]]
-"""For each clause of a rule how many looks saw it true, false and unknown."""
+Counts = dict[tuple[str, str], list[int]]
+"""For each clause of a rule, by where it stands and its text, how many looks saw it true, false and unknown."""
 
 
 class ClauseCoverage(NamedTuple):
@@ -57,14 +58,16 @@ class Witness(Engine):
         The rules, and the one that is tested.
     begin_us
         What happens before is not noted.
+    kernel
+        Another kernel than one of the program's leaves.
     """
 
-    def __init__(self, program: Program, rule: int, begin_us: int) -> None:
-        super().__init__(program)
+    def __init__(self, program: Program, rule: int, begin_us: int, kernel: Kernel | None = None) -> None:
+        super().__init__(program, kernel=kernel)
         self._rule = rule
         self._begin_us = begin_us
         self._clauses = clauses_of(program, rule)
-        self.counts: Counts = [[0, 0, 0] for _ in self._clauses]
+        self.counts: Counts = {(clause.where, clause.text): [0, 0, 0] for clause in self._clauses}
 
     def evaluate(self, row: int, now_us: int) -> tuple[Verdict, ...]:
         """Run the rules of one market."""
@@ -77,9 +80,9 @@ class Witness(Engine):
         """Note which clauses hold by the market's last values."""
         watched = self.watched[row]
         found = held(self.program, self._rule, self._clauses, watched.facts, watched.values)
-        for clause, truth, count in zip(self._clauses, found, self.counts, strict=True):
+        for clause, truth in zip(self._clauses, found, strict=True):
             if self._matters(clause, watched):
-                count[2 if truth is None else int(not truth)] += 1
+                self.counts[clause.where, clause.text][2 if truth is None else int(not truth)] += 1
 
     def _matters(self, clause: Clause, watched: Watched) -> bool:
         """Whether a clause decides something now."""
@@ -93,18 +96,15 @@ class Witness(Engine):
 
 def clause_coverage(program: Program, rules: Sequence[str], counted: Iterable[tuple[str, Counts]]) -> tuple[ClauseCoverage, ...]:
     """Return what tests, each with its rule and counts, saw of every clause of some rules."""
-    totals: dict[str, Counts] = {}
+    totals: dict[tuple[str, str, str], list[int]] = {}
     for rule, counts in counted:
-        total = totals.setdefault(rule, [[0, 0, 0] for _ in counts])
-        for sums, more in zip(total, counts, strict=True):
-            sums[:] = [have + seen for have, seen in zip(sums, more, strict=True)]
-    numbers: Mapping[str, Any] = {rule.id: rule.number for rule in program.rules}
+        for (where, text), seen in counts.items():
+            total = totals.setdefault((rule, where, text), [0, 0, 0])
+            total[:] = [have + more for have, more in zip(total, seen, strict=True)]
+    numbers = {rule.id: rule.number for rule in program.rules}
     found: list[ClauseCoverage] = []
     for rule in rules:
-        clauses = clauses_of(program, numbers[rule])
-        total = totals.get(rule, [[0, 0, 0] for _ in clauses])
-        found += [
-            ClauseCoverage(rule, clause.where, clause.text, count[0], count[1], count[2], clause.is_factor)
-            for clause, count in zip(clauses, total, strict=True)
-        ]
+        for clause in clauses_of(program, numbers[rule]):
+            seen = totals.get((rule, clause.where, clause.text), [0, 0, 0])
+            found.append(ClauseCoverage(rule, clause.where, clause.text, seen[0], seen[1], seen[2], clause.is_factor))
     return tuple(found)

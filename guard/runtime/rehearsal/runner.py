@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.dsl import compile_rules
+from guard.dsl.document import Scalar, find, place_in
 from guard.model import RuleMode
 from guard.runtime.clock import SystemClock
 from guard.runtime.rehearsal.clauses import clause_coverage
 from guard.runtime.rehearsal.collection import place_of
+from guard.runtime.rehearsal.featured import featured
 from guard.runtime.rehearsal.judge import around, misses
 from guard.runtime.rehearsal.scene import recorded, scripted
 from guard.runtime.rehearsal.script import Unplayable
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from guard.dsl import RuleSet
-    from guard.dsl.problems import Report
+    from guard.dsl.problems import Place, Report
     from guard.runtime.rehearsal.clauses import ClauseCoverage, Counts
     from guard.runtime.rehearsal.collection import Collection, FoundCase
     from guard.runtime.rehearsal.scene import Scene
@@ -57,12 +59,22 @@ def coverage(collection: Collection, cases: Sequence[FoundCase]) -> tuple[Covera
     return tuple(found)
 
 
+class Mistake(NamedTuple):
+    """Why a test cannot be played, see `Unplayable`, as it is sent from one process to another."""
+
+    message: str
+    path: tuple[str | int, ...]
+    code: str
+    start: int
+    is_key: bool
+
+
 class _Result(NamedTuple):
     """What came of one test: its record and counts of clauses, or the mistake for which it cannot be played."""
 
     record: dict[str, Any] | None = None
     counts: Counts | None = None
-    mistake: tuple[str, tuple[str | int, ...]] = ("", ())
+    mistake: Mistake | None = None
 
 
 class Rehearsal:
@@ -77,6 +89,7 @@ class Rehearsal:
     """
 
     def __init__(self, rules: RuleSet, cases: Sequence[FoundCase], *, jobs: int = 1) -> None:
+        self._rules = rules
         self._program = compile_rules(rules)
         self._cases = cases
         self._jobs = jobs if len(cases) >= _PARALLEL_MIN else 1
@@ -87,10 +100,10 @@ class Rehearsal:
         results = in_order(self._rehearsed, len(self._cases), jobs=self._jobs)
         for test, result in zip(self._cases, results, strict=True):
             if result.record is None:
-                message, path = result.mistake
-                report.add("E025", place_of(test.entry, path), message)
+                assert result.mistake is not None
+                report.add(result.mistake.code, _place(test, result.mistake), result.mistake.message)
                 continue
-            self._counts.append((test.case.rule, result.counts or []))
+            self._counts.append((test.case.rule, result.counts or {}))
             yield result.record
 
     def clauses(self, rules: Sequence[str]) -> tuple[ClauseCoverage, ...]:
@@ -104,14 +117,18 @@ class Rehearsal:
         try:
             record, counts = self._played(test)
         except Unplayable as error:
-            return _Result(mistake=(str(error), error.path))
+            return _Result(mistake=Mistake(str(error), error.path, error.code, error.start, error.is_key))
         return _Result({**record, "took_s": round((clock.monotonic_us() - began_us) / 1e6, 3)}, counts)
 
     def _played(self, test: FoundCase) -> tuple[dict[str, Any], Counts]:
         case = test.case
-        scene = recorded(case, test.folder) if case.recording else scripted(case)
+        if case.features:
+            scene, program, kernel, unknown = featured(case, self._rules, self._program)
+        else:
+            scene = recorded(case, test.folder) if case.recording else scripted(case)
+            program, kernel, unknown = self._program, None, ()
         _check_moments(case, scene)
-        played = play(scene, self._program, case.rule)
+        played = play(scene, program, case.rule, kernel=kernel)
         found = [
             {
                 "line": place_of(test.entry, miss.path).line,
@@ -137,7 +154,20 @@ class Rehearsal:
             "seconds": scene.end_us / 1e6,
             "misses": found,
         }
+        if case.features:
+            record["not_given"] = list(unknown)
         return record, played.counts
+
+
+def _place(test: FoundCase, mistake: Mistake) -> Place:
+    """Return where a mistake stands."""
+    inner, _ = find(test.entry.node, mistake.path)
+    if mistake.is_key:
+        first = inner.key.text[inner.key.column - 1 : inner.key.column]
+        return place_in(Scalar(None, str(mistake.path[-1]), inner.key, first if first in ("'", '"') else ""), mistake.start)
+    if isinstance(inner.node, Scalar) and mistake.start:
+        return place_in(inner.node, mistake.start)
+    return inner.node.place
 
 
 def _check_moments(case: Case, scene: Scene) -> None:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.engine.verdicts import candidate_level, risk_of
-from guard.model import Batch, Flag, IsolationState, Level, Market, Mode
+from guard.model import Batch, Channel, Flag, IsolationState, Level, Market, Mode, Status
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.lines import lines_of
 from guard.runtime.rehearsal.clauses import Witness
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guard.dsl import Outcome, Program
+    from guard.features.kernel import Kernel
     from guard.model import Decision, MarketFacts, Quarantine
     from guard.runtime.rehearsal.clauses import Counts
     from guard.runtime.rehearsal.market import Row
@@ -60,7 +61,7 @@ class Play:
         self.lines: list[tuple[int, dict[str, Any]]] = []
         self.others: list[tuple[int, str, str]] = []
         self.events = 0
-        self.counts: Counts = []
+        self.counts: Counts = {}
         self._holds: dict[str, Quarantine] = {}
 
     def take(self, decision: Decision, begin_us: int) -> None:
@@ -108,12 +109,17 @@ class Play:
         return {part.factor: part.value for part in risk_of(self.rule, outcome, self.facts[market]).contributions}
 
 
-def play(scene: Scene, program: Program, rule: str) -> Play:
-    """Play a scene through a fresh pipeline, on virtual time."""
-    pipeline = Pipeline(program, Settings(mode=Mode.ENFORCE, references=scene.references, has_peers=_has_peers(scene)))
+def play(scene: Scene, program: Program, rule: str, *, kernel: Kernel | None = None) -> Play:
+    """Play a scene through a fresh pipeline, on virtual time; `kernel` gives the values where no events are folded in."""
     found = Play(program, rule, scene.markets)
-    witness = pipeline.engine = Witness(program, found.rule.number, scene.begin_us)
+    witness = Witness(program, found.rule.number, scene.begin_us, kernel)
+    settings = Settings(mode=Mode.ENFORCE, references=scene.references, has_peers=_has_peers(scene))
+    pipeline = Pipeline(program, settings, engine=witness)
     rows = {facts.market: pipeline.open(facts) for facts in scene.markets}
+    if kernel is not None:
+        # No event says so.
+        for watched in witness.watched:
+            watched.health.tell(Channel.ALL, Status.LIVE)
     at = 0
     live_us = next((row.at_us for _, row in scene.rows if not row.flags & Flag.BACKFILL), 0)
     mark_us = live_us
