@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from guard.cli.output import Output
+
     Told = set[str | tuple[str, ...]]
 
-__all__ = ["Tree", "page_width", "tree_lines", "trees_of"]
+__all__ = ["Tree", "page", "page_width", "tree_lines", "trees_of"]
 
 _WIDTH, _WIDTH_MAX, _TEXT_MIN = 80, 110, 20
 _GUIDES = ("├─ ", "└─ ", "│  ")
@@ -26,6 +29,17 @@ class Tree(NamedTuple):
     value: str = ""
     notes: tuple[str, ...] = ()
     branches: tuple[Tree, ...] = ()
+
+
+def page(output: Output, lines: Iterable[str]) -> None:
+    """Print lines; whoever reads may stop before the end (head)."""
+    try:
+        for line in lines:
+            output.text(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Otherwise Python would complain of the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def page_width() -> int:

@@ -46,7 +46,7 @@ def explain(  # noqa: PLR0917 - what the command line gives
 
     With --tape: at a moment of recordings, which are replayed up to it. Without: now, in the running guard.
     """
-    from guard.cli.explanation import page_width
+    from guard.cli.explanation import page, page_width
     from guard.cli.why_page import why_lines
 
     found: Mapping[str, Any]
@@ -62,7 +62,7 @@ def explain(  # noqa: PLR0917 - what the command line gives
     if output.is_json:
         output.document(found)
         return Exit.OK
-    output.text("\n".join(why_lines(found, width=page_width(), is_full=True)))
+    page(output, why_lines(found, width=page_width(), is_full=True))
     return Exit.OK
 
 

@@ -52,12 +52,12 @@ def why(output: Output, market: str, rule: str | None, state: str | None, *, is_
 
     What holds it and what releases it, what is missing to fire, and every condition of the leading rule with its value.
     """
-    from guard.cli.explanation import page_width
+    from guard.cli.explanation import page, page_width
     from guard.cli.why_page import why_lines
 
     found = call(locate(state).socket, "why", market=market, rule=rule or "")
     if output.is_json:
         output.document(found)
         return Exit.OK
-    output.text("\n".join(why_lines(found, width=page_width(), is_full=is_full or rule is not None)))
+    page(output, why_lines(found, width=page_width(), is_full=is_full or rule is not None))
     return Exit.OK

@@ -16,6 +16,8 @@ __all__ = ["why_lines"]
 
 _TRUTHS: Final = {True: "true", False: "false", None: "unknown"}
 _INDENT: Final = "  "
+# From what does least to what does most; those of a rule and of guard.yaml.
+_MODES: Final = ("disabled", "shadow", "observe", "alert", "enforce")
 _LEVELS: Final = ("normal", "warning", "danger", "critical")
 
 
@@ -84,7 +86,8 @@ def _time(seconds: float) -> str:
 def _rule(told: Mapping[str, Any], found: Mapping[str, Any], width: int, *, is_full: bool) -> Iterator[str]:
     score = "" if told["score"] is None else f", score {told['score']:.2f}"
     score = ", score unknown" if told["score"] is None and told["factors"] else score
-    mode = told["mode"] if told["mode"] == found["mode"] else f"{told['mode']}, guard.yaml says {found['mode']}"
+    is_held_back = _MODES.index(told["mode"]) > _MODES.index(found["mode"])
+    mode = f"{told['mode']}, held to {found['mode']} by guard.yaml" if is_held_back else told["mode"]
     yield from _plain(f"{told['rule']}: {told['level']}{score}  ({mode})  {told['title']}", width)
     for line in _state(told):
         yield from _plain(line, width, _INDENT)

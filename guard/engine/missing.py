@@ -105,7 +105,8 @@ def _because(tree: Explanation) -> str:
         return ""
     while not tree.why and (inner := next((child for child in tree.children if child.value is None), None)) is not None:
         tree = inner
-    return f": {tree.why[0]}" if tree.why else ""
+    more = f" (and {len(tree.why) - 1} more)" if len(tree.why) > 1 else ""
+    return f": {tree.why[0]}{more}" if tree.why else ""
 
 
 def is_literal(tree: Explanation) -> bool:
