@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import TYPE_CHECKING, Final
 
 from guard.features.fields import FIELDS_BY_NAME
@@ -25,6 +26,8 @@ _SECOND: Final = 1_000_000
 _MINUTE: Final = 60 * _SECOND
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+_TENTH: Final = 100_000
+_UNITS: Final = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "m"), (_MINUTE, "m", _SECOND, "s"))
 _NO_STREAM: Final = {
     "trades": "absent: there is no stream of trades",
     "book": "absent: there is no stream of the book",
@@ -37,21 +40,24 @@ _NOT_KNOWN: Final = {
 }
 
 
-def lasting(us: float) -> str:
-    """Return a stretch of time in words, rounded up to whole units: two of them at most.
+def lasting(us: float, *, is_up: bool = False) -> str:
+    """Return a stretch of time in words, two units at most, rounded down or (`is_up`, of what is still to come) up.
 
     Examples
     --------
-    >>> [lasting(us) for us in (400_000, 41_000_000, 190_000_000, 7_200_000_000)]
-    ['0.4 s', '41 s', '3 m 10 s', '2 h']
+    >>> [lasting(us) for us in (400_000, 41_900_000, 190_000_000, 7_200_000_000)], lasting(59_200_000, is_up=True)
+    (['0.4 s', '41 s', '3 m 10 s', '2 h'], '1 m')
     """
-    if us < 10 * _SECOND:
-        return f"{max(us, 0) / _SECOND:.1f}".removesuffix(".0") + " s"
-    for unit, name, below, lower in ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "m"), (_MINUTE, "m", _SECOND, "s")):
-        if us >= unit:
-            count, rest = divmod(-(-int(us) // below) * below, unit)
+    whole = max(0, ceil(us) if is_up else floor(us))
+    if whole < 10 * _SECOND:
+        tenths = -(-whole // _TENTH) if is_up else whole // _TENTH
+        return f"{tenths / 10:.1f}".removesuffix(".0") + " s"
+    for unit, name, below, lower in _UNITS:
+        rounded = -(-whole // below) * below if is_up else whole // below * below
+        if rounded >= unit:
+            count, rest = divmod(rounded, unit)
             return f"{count} {name}" + (f" {rest // below} {lower}" if rest else "")
-    return f"{-(-int(us) // _SECOND)} s"
+    return f"{(-(-whole // _SECOND) if is_up else whole // _SECOND)} s"
 
 
 def lacking(kernel: Kernel, row: int, now_us: int, number: int) -> str:
@@ -111,14 +117,15 @@ class _Market:
             gap = f" since a gap {lasting(now - i[since])} ago" if began and i[began] < i[since] and has < us else ""
             if has >= us:
                 return _NEXT if now > i[s.AT] and min(i[s.AT] - i[since], i[s.AT] - kept) < us else ""
-            return f"only {lasting(has)} of {lasting(us)} covered{gap}: ready in {lasting(us - has)}"
-        covered = share(self._x, i, plan, window, since, began, plan[record + s.L_DOWN])
+            return f"only {lasting(has)} of {lasting(us)} covered{gap}: ready in {lasting(us - has, is_up=True)}"
+        # The share is that of the last event; a stream that is not lost has covered what came after it.
+        covered = min(1.0, share(self._x, i, plan, window, since, began, plan[record + s.L_DOWN]) + (now - i[s.AT]) / us)
         if covered >= _LONG_SHARE:
-            return ""
+            return _NEXT if now > i[s.AT] else ""
         lasted = min(now - i[began], now - kept)
         need = _LONG_SHARE * us - covered * us
         if lasted < us:
-            return f"only {lasting(covered * us)} of {lasting(us)} covered: ready in {lasting(need)} (90 % are enough)"
+            return f"only {lasting(covered * us)} of {lasting(us)} covered: ready in {lasting(need, is_up=True)} (90 % are enough)"
         return f"gaps: {covered:.0%} of the last {lasting(us)} covered, 90 % are needed"
 
     def _average(self, us: int, number: int) -> str:
@@ -129,7 +136,7 @@ class _Market:
         has = self._now - began
         if has >= us:
             return _NEXT if i[s.AT] - began < us else ""
-        return f"{lasting(has)} of {lasting(us)} of prices: ready in {lasting(us - has)}"
+        return f"{lasting(has)} of {lasting(us)} of prices: ready in {lasting(us - has, is_up=True)}"
 
     def _baseline(self, leaf: Leaf) -> str:
         key = baseline_key(leaf)
