@@ -97,6 +97,9 @@ def _show(output: Output, record: dict[str, Any]) -> None:
         place = f"{miss['line']}:{miss['column']}"
         output.text(f"  {place}: expected {miss['expected']}")
         output.text(f"  {' ' * len(place)}  found    {miss['found']}, on {miss['market']}")
+        if miss["nearest"] is not None:
+            near = miss["nearest"]
+            output.text(f"  {' ' * len(place)}  missing  {'; '.join(near['missing'])} (nearest, at {near['at_s']:g}s)")
         for row in miss["around"]:
             output.text(f"    {_event(row) if 'event' in row else _glance(row)}")
     output.text("")

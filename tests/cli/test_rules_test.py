@@ -272,3 +272,38 @@ def test_results_are_written_as_junit(capsys: pytest.CaptureFixture[str]) -> Non
     code, out = run(capsys, "rules", "--junit", "no/such/folder/out.xml")
     assert code == 2
     assert "cannot be written: No such file or directory" in out
+
+
+NEAR = """version: 1
+rules:
+  jump:
+    mode: enforce
+    when: ret(10s) > 3% and trades(10s) >= 30
+    risk: {price_volatility: {weight: 1, value: "ramp(ret(10s), 0, 10%)"}}
+    for: 3s
+    actions: {danger: [quarantine]}
+tests:
+  one:
+    rule: jump
+    features: {ret(10s): "0x5 SERIES 0", trades(10s): COUNT}
+    expect: [{by: 12s, level: danger}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("series", "count", "missing"),
+    [
+        ("5%x4", "29", "trades(10s) >= 30 (trades(10s) is 29); score >= 0.6 (is 0.50) (nearest, at 6s)"),
+        ("2%x4", "40", "ret(10s) > 3% (ret(10s) is 2%); score >= 0.6 (is 0.20) (nearest, at 6s)"),
+        ("7%x4", "40", "score >= 0.8 (is 0.70) (nearest, at 6s)"),
+        ("8.5% 8.5%", "40", "danger has to hold for 3 s (nearest, at 6s)"),
+        ("7%x4", "_", "trades(10s) >= 30 (trades(10s) is unknown: its data is missing) (nearest, at 6s)"),
+    ],
+)
+def test_a_level_that_was_missed_tells_what_lacked_when_it_was_nearest(
+    series: str, count: str, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(NEAR.replace("SERIES", series).replace("COUNT", count), "")
+    code, out = run(capsys, "rules")
+    assert code == 1
+    assert f"missing  {missing}" in out, out

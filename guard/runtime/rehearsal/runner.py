@@ -11,7 +11,7 @@ from guard.runtime.clock import SystemClock
 from guard.runtime.rehearsal.clauses import clause_coverage
 from guard.runtime.rehearsal.collection import place_of
 from guard.runtime.rehearsal.featured import featured
-from guard.runtime.rehearsal.judge import around, misses
+from guard.runtime.rehearsal.judge import around, misses, nearest
 from guard.runtime.rehearsal.scene import recorded, scripted
 from guard.runtime.rehearsal.script import Unplayable
 from guard.runtime.rehearsal.stage import play
@@ -137,6 +137,7 @@ class Rehearsal:
                 "at_s": miss.at_us / 1e6,
                 "expected": miss.expected,
                 "found": miss.found,
+                "nearest": nearest(played, miss),
                 "around": around(played, miss),
             }
             for miss in misses(case, scene, played)

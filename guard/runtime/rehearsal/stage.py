@@ -13,6 +13,7 @@ from guard.runtime.rehearsal.clauses import Witness
 from guard.runtime.settings import PEERS_MIN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from guard.dsl import Outcome, Program
@@ -38,10 +39,11 @@ class Stand(NamedTuple):
 
 
 class Glance(NamedTuple):
-    """What the rule made of a market when it was last evaluated before `at_us`; None where it does not look at it."""
+    """What the rule made of a market, and of which values of the leaves, at `at_us`; None where it does not look at it."""
 
     at_us: int
     outcome: Outcome | None
+    values: Sequence[float] = ()
 
 
 class Play:
@@ -173,4 +175,4 @@ def _look(pipeline: Pipeline, found: Play, rows: dict[Market, int], at_us: int) 
         pipeline.engine.look(row, pipeline.now_us)
         outcomes = pipeline.engine.watched[row].outcomes
         outcome = next((outcome for outcome in outcomes if outcome.rule == found.rule.number), None)
-        found.glances[market].append(Glance(at_us, outcome))
+        found.glances[market].append(Glance(at_us, outcome, pipeline.engine.watched[row].values))
