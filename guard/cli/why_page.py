@@ -84,8 +84,8 @@ def _time(seconds: float) -> str:
 
 
 def _rule(told: Mapping[str, Any], found: Mapping[str, Any], width: int, *, is_full: bool) -> Iterator[str]:
-    score = "" if told["score"] is None else f", score {told['score']:.2f}"
-    score = ", score unknown" if told["score"] is None and told["factors"] else score
+    score = "unknown" if told["score"] is None else f"{told['score']:.2f}"
+    score = f", score {score}" if told["factors"] else ""
     is_held_back = _MODES.index(told["mode"]) > _MODES.index(found["mode"])
     mode = f"{told['mode']}, held to {found['mode']} by guard.yaml" if is_held_back else told["mode"]
     yield from _plain(f"{told['rule']}: {told['level']}{score}  ({mode})  {told['title']}", width)
@@ -120,7 +120,7 @@ def _state(told: Mapping[str, Any]) -> Iterator[str]:
         doing.setdefault("; ".join(actions), []).append(level)
     for actions, levels in doing.items():
         if actions:
-            yield f"at {' and '.join(levels)}: {actions}"
+            yield f"at {', '.join(levels[:-1]) + ' and ' if levels[1:] else ''}{levels[-1]}: {actions}"
 
 
 def _labelled(told: Mapping[str, Any], label: str) -> Mapping[str, Any] | None:

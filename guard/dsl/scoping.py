@@ -27,7 +27,11 @@ class ScopeKey(NamedTuple):
 def scope_keys(rule: Rule, facts: MarketFacts) -> tuple[ScopeKey, ...]:
     """Return the keys that a rule's scope writes, in the order of the reference; all hold where `Rule.covers` says so."""
     scope, market = rule.scope, facts.market
-    found = [ScopeKey("mode", str(rule.mode) != "disabled", str(rule.mode), "not disabled")] if str(rule.mode) == "disabled" else []
+    found = (
+        [ScopeKey("mode", str(rule.mode) != "disabled", str(rule.mode), "shadow, alert, enforce")]
+        if str(rule.mode) == "disabled"
+        else []
+    )
     if scope.exchange:
         found.append(_key("exchange", matches_any(scope.exchange, market.exchange), market.exchange, scope.exchange))
     found.append(_key("symbol", matches_any(scope.symbol, market.symbol), market.symbol, scope.symbol))

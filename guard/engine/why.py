@@ -150,6 +150,8 @@ def _held(rule: Rule, episode: Episode, now_us: int) -> dict[str, Any]:
 def _clear(episode: Episode, outcome: Outcome, now_us: int, tree: Explanation | None) -> dict[str, Any]:
     held_us = episode.clear_us(now_us) if episode.level is not Level.NORMAL else 0
     missing = unmet((tree,)) if tree is not None else []
+    if tree is None and outcome.clears is not True:
+        missing = ["nobody can tell"] if outcome.clears is None else ["it still fires"]
     return {"needs_s": episode.clear_for_us / 1e6, "held_s": held_us / 1e6, "holds": outcome.clears, "missing": missing}
 
 
@@ -191,6 +193,8 @@ def _lifting(rule: Rule, outcome: Outcome, places: Sequence[int]) -> str:
 def _actions(rule: Rule) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for level, actions in rule.actions.items():
+        if rule.level not in (None, level):
+            continue
         words = ["alert"] if actions.alert else []
         if (order := actions.quarantine) is not None:
             block = "entries" if str(order.block) == "entries" else "all but small entries"

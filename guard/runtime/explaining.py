@@ -188,8 +188,9 @@ def _highest(run: _Run, scout: _Scout, market: str) -> tuple[At, str]:
     run.play(None)
     run.row_of(market)
     if scout.at_us is None:
-        return At(run.last_us, is_since_start=False), "the end of the tape: its score was never known"
-    return At(scout.at_us, is_since_start=False), "its highest score"
+        lack = "its score was never known" if scout.has_score else "it never fires"
+        return At(run.last_us, is_since_start=False), f"the end of the tape: {lack}"
+    return At(scout.at_us, is_since_start=False), "its highest score" if scout.has_score else "it fires for the first time"
 
 
 class _Scout(Engine):
@@ -198,8 +199,11 @@ class _Scout(Engine):
     def __init__(self, program: Program, rule: str, market: str, *, jit: bool) -> None:
         super().__init__(program, jit=jit)
         self.at_us: int | None = None
-        self._score = -1.0
-        self._rule = next(each.number for each in program.rules if each.id == rule)
+        found = next(each for each in program.rules if each.id == rule)
+        self.has_score = found.classifier is not None
+        # A rule without factors scores 1 where it fires, else 0.
+        self._score = -1.0 if self.has_score else 0.0
+        self._rule = found.number
         self._market = market
         self._rows: set[int] = set()
 

@@ -185,6 +185,31 @@ def test_what_is_not_there_is_named_with_what_is(ours: Program, rule: str, marke
         explained_on_tape(opened_tape([TAPE], exchange="tape"), ours, rule=rule, market=market, at=at)
 
 
+@pytest.mark.parametrize(
+    ("rule", "which"),
+    [
+        ("many_clauses", "its highest score"),
+        ("fixed", "it fires for the first time"),
+        ("elsewhere", "the end of the tape: it never fires"),
+    ],
+)
+def test_the_moment_is_chosen_by_what_the_rule_has(own: Program, short: Path, rule: str, which: str) -> None:
+    found = explained_on_tape(opened_tape([short], exchange="tape"), own, rule=rule, market="AST/BTC")
+    assert found["tape"]["which"] == which
+    if rule == "fixed":
+        (told,) = found["rules"]
+        assert (told["fires"], told["level"], told["actions"]) == (
+            True, "danger", {"danger": ["alert", "quarantine the market for 5 m, no entries"]},
+        )  # fmt: skip
+        assert told["clear"]["missing"] == ["it still fires"]
+    if rule == "many_clauses":
+        best = found["rules"][0]["score"]
+        for after_us in range(0, 600_000_000, 60_000_000):
+            at = At(PUMP_US + after_us, is_since_start=False)
+            other = explained_on_tape(opened_tape([short], exchange="tape"), own, rule=rule, market="AST/BTC", at=at)
+            assert (other["rules"][0]["score"] or 0.0) <= best
+
+
 def test_a_rule_out_of_scope_names_the_key(own: Program, short: Path) -> None:
     at = At(3_600_000_000, is_since_start=True)
     found = explained_on_tape(opened_tape([short], exchange="tape"), own, rule="elsewhere", market="AST/BTC", at=at)
