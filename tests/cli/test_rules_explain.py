@@ -69,6 +69,10 @@ def test_json_is_one_document_with_the_same_tree(capsys: pytest.CaptureFixture[s
     assert sum(part["share"] for part in told["factors"]) == pytest.approx(told["score"], abs=1e-12)
     text = guard(capsys, *words)[1]
     assert "\n".join(why_lines(document, width=80, is_full=True)) + "\n" == text
+    assert "score 0.00  (enforce)  Pump & dump" in text
+    for ceiling, mode in (("observe", "enforce, held to observe by guard.yaml"), ("enforce", "enforce")):
+        lines = why_lines({**document, "mode": ceiling}, width=110, is_full=True)
+        assert any(f"({mode})  Pump & dump" in line for line in lines)
 
 
 @pytest.mark.parametrize(
