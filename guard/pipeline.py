@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from guard.alerts.manager import AlertManager
 from guard.alerts.orders import OrderDesk
 from guard.alerts.policy import AlertPolicy
-from guard.engine import Engine, hold_of
+from guard.engine import Engine, hold_of, outside, why
 from guard.model import (
     AddQuarantine,
     Decision,
@@ -60,6 +60,8 @@ class Pipeline:
         What guard.yaml says about decisions.
     jit
         Whether the kernel runs compiled, which needs numba; the decisions are the same.
+    engine
+        A fresh engine of the program that watches more than others do.
 
     Notes
     -----
@@ -67,9 +69,11 @@ class Pipeline:
     depend on how it is cut into batches.
     """
 
-    def __init__(self, program: Program, settings: Settings | None = None, *, jit: bool = False) -> None:
+    def __init__(
+        self, program: Program, settings: Settings | None = None, *, jit: bool = False, engine: Engine | None = None
+    ) -> None:
         self.settings = settings or Settings()
-        self.engine = Engine(program, jit=jit)
+        self.engine = Engine(program, jit=jit) if engine is None else engine
         self.isolation = IsolationManager()
         self.isolation.allow(self.settings.allow)
         self.alerts = AlertManager(self.settings.alerts)
@@ -297,7 +301,8 @@ class Pipeline:
             "state": str(self.isolation.state_of(market)),
             "data": str(self.engine.data_state(row, self.now_us)),
             "holds": self.isolation.covering(market),
-            "rules": self.engine.why(row, self.now_us),
+            "rules": why(self.engine, row, self.now_us),
+            "outside": outside(self.engine, row, self.now_us),
         }
 
     def save(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 
 from guard.cli.output import Exit
 from guard.cli.rules_diff import diff, upgrade_of
+from guard.cli.rules_explain import explain
 from guard.cli.rules_new import new
 from guard.cli.rules_promote import promote
 from guard.cli.rules_schema import language, schema
@@ -41,6 +42,7 @@ rules.add_command(diff)
 rules.add_command(new)
 rules.add_command(promote)
 rules.add_command(sweep)
+rules.add_command(explain)
 
 
 def guard_file() -> Path:

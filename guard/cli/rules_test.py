@@ -3,76 +3,92 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from guard.cli.output import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from guard.cli.output import Output
-    from guard.errors import Problem
-    from guard.runtime.rehearsal.runner import Coverage
+    from guard.runtime.rehearsal.clauses import ClauseCoverage
+    from guard.runtime.rehearsal.findings import Findings
 
 __all__ = ["test"]
+
+_CLAUSES_MAX: Final = 20
+_NAMES_MAX: Final = 6
 
 
 @click.command
 @click.argument("paths", nargs=-1)
+@click.option("-k", "--only", multiple=True, metavar="TEST", help="Only tests with this in their name, or like it (*).")
+@click.option("--strict", is_flag=True, help="Fail where a clause was never seen true, or never false.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes that share the work; default: one a core.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the results as JUnit XML, for CI.")
 @click.pass_obj
-def test(output: Output, paths: Sequence[str]) -> int:
+def test(output: Output, paths: Sequence[str], only: Sequence[str], junit: Path | None, *, strict: bool, jobs: int | None) -> int:
     """Play the tests of rule packs and show what differs.
 
     They run on virtual time. PATHS are packs, test files, folders or globs; the default are the packs of guard.yaml, without
     one the shipped packs. Tests stand in their pack (tests:) or lie beside it (PACK.test.yaml). A rule that no test makes fire,
-    or that none keeps silent, fails.
+    or that none keeps silent, fails. Clauses that the tests never saw true, or never saw false, are listed.
     """
     from guard.cli.rules import guard_file
-    from guard.dsl.problems import Report
-    from guard.errors import RuleError
-    from guard.runtime.rehearsal.collection import collect, read_cases
-    from guard.runtime.rehearsal.runner import coverage, rehearse
+    from guard.runtime.rehearsal.findings import rehearsed
+    from guard.runtime.rehearsal.junit import written
+    from guard.runtime.rehearsal.workers import cores
 
-    report = Report()
-    records: list[dict[str, Any]] = []
-    covered: tuple[Coverage, ...] = ()
+    found = rehearsed(paths, guard_file(), os.environ, only=only, jobs=jobs or cores())
+    for record in found.run():
+        if not output.is_json and not record["passed"]:
+            _show(output, record)
+    _tell(output, found, is_strict=strict)
+    if junit is not None:
+        _write(junit, written(found, is_strict=strict))
+    return Exit.OK if found.is_sound(is_strict=strict) else Exit.FINDINGS
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        collection = collect(paths, guard_file(), os.environ)
-        cases = read_cases(collection.files, collection.rules, report)
-        for record in rehearse(collection.rules, cases, report):
-            records.append(record)
-            if not output.is_json and not record["passed"]:
-                _show(output, record)
-        covered = coverage(collection, cases)
-        problems = report.errors
-    except RuleError as error:
-        problems = error.problems
-    _tell(output, records, covered, problems)
-    is_sound = not problems and all(record["passed"] for record in records) and all(rule.is_complete for rule in covered)
-    return Exit.OK if is_sound else Exit.FINDINGS
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--junit") from error
 
 
-def _tell(output: Output, records: list[dict[str, Any]], covered: Sequence[Coverage], problems: Sequence[Problem]) -> None:
-    passed = sum(record["passed"] for record in records)
+def _tell(output: Output, found: Findings, *, is_strict: bool) -> None:
     if output.is_json:
-        rows = [{**rule._asdict(), "complete": rule.is_complete} for rule in covered]
-        counts = {"passed": passed, "failed": len(records) - passed}
-        output.document({"tests": records, "coverage": rows, **counts, "errors": [problem._asdict() for problem in problems]})
+        output.document(found.document())
         return
-    for problem in problems:
+    for problem in found.problems:
         output.text(f"{problem}\n")
-    lacking = [rule for rule in covered if not rule.is_complete]
-    for rule in lacking:
-        kinds = [kind for kind, count in (("that makes it fire", rule.firing), ("that keeps it silent", rule.calm)) if not count]
-        output.text(f"{rule.place}: the rule {rule.rule} has no test {' and none '.join(kinds)}")
-    failed = f", {len(records) - passed} failed" if passed < len(records) else ""
-    broken = f", {len(problems)} mistakes in files" if problems else ""
-    output.text(
-        f"{len(records)} tests: {passed} passed{failed}{broken}; "
-        f"{len(covered) - len(lacking)} of {len(covered)} rules have a test that fires and one that stays silent"
-    )
+    for record in found.records:
+        if record.get("not_given"):
+            output.text(
+                f"{record['file']}:{record['line']}: {record['test']}: not given, so unknown: {_names(record['not_given'])}"
+            )
+    for rule in found.lacking:
+        output.text(f"{rule.place}: the rule {rule.rule} {found.lack_of(rule)}")
+    output.text(found.summary())
+    for line in _clauses(found.one_sided, is_strict=is_strict):
+        output.text(line)
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
+    return ", ".join(names[:_NAMES_MAX]) + more
+
+
+def _clauses(clauses: Sequence[ClauseCoverage], *, is_strict: bool) -> Iterator[str]:
+    if clauses:
+        yield "clauses that the tests did not see both ways" + ("" if is_strict else " (--strict makes them fail)") + ":"
+    for clause in clauses[:_CLAUSES_MAX]:
+        yield f"  {clause.rule}: {clause.name} {clause.lack}"
+    if len(clauses) > _CLAUSES_MAX:
+        yield f"  and {len(clauses) - _CLAUSES_MAX} more; --json has all"
 
 
 def _show(output: Output, record: dict[str, Any]) -> None:
@@ -81,6 +97,9 @@ def _show(output: Output, record: dict[str, Any]) -> None:
         place = f"{miss['line']}:{miss['column']}"
         output.text(f"  {place}: expected {miss['expected']}")
         output.text(f"  {' ' * len(place)}  found    {miss['found']}, on {_subject(miss)}")
+        if miss["nearest"] is not None:
+            near = miss["nearest"]
+            output.text(f"  {' ' * len(place)}  missing  {'; '.join(near['missing'])} (nearest, at {near['at_s']:g}s)")
         for row in miss["around"]:
             output.text(f"    {_event(row) if 'event' in row else _glance(row)}")
     output.text("")

@@ -23,7 +23,7 @@ from guard.dsl.syntax import (
     Number,
     Text,
 )
-from guard.dsl.terms import POISON, Cycle, Scope, Term, joined_unit, kind_of, product_unit, quotient_unit
+from guard.dsl.terms import POISON, Cycle, Scope, Term, joined_unit, kind_of, named, product_unit, quotient_unit
 from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Checker:
     def _name(self, expression: Name, scope: Scope) -> Term:
         term = self._resolve(expression, scope)
         if term is not None:
-            return term
+            return named(term, expression.text)
         if expression.text in ("true", "false"):
             return Term(expression.text, self._graph.const(expression.text == "true"), Type.BOOL)
         if self._tables.is_callable(expression.text):

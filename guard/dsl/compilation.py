@@ -317,6 +317,7 @@ class _RuleCheck:
             tuple(self._cut(node) for node in self._uses.scores),
             self._uses.evidence,
             tuple(self._terms),
+            self._uses.parts,
         )
         return self._rule(number, spec, plan), plan
 

@@ -33,13 +33,17 @@ __all__ = ["Detectors", "Uses"]
 
 
 class Uses(NamedTuple):
-    """The detectors of one rule: names for its expressions, score nodes, evidence, and the broken ones."""
+    """The detectors of one rule: names for its expressions, score nodes, evidence, and the broken ones.
+
+    `parts` are for each detector its score and its other named parts, as written in its class.
+    """
 
     names: dict[str, Callable[[], Term]]
     scores: tuple[int, ...]
     evidence: tuple[tuple[tuple[str, int], ...], ...]
     detectors: tuple[UsedDetector, ...]
     broken: tuple[str, ...]
+    parts: tuple[tuple[tuple[str, Term], ...], ...] = ()
 
 
 class Detectors:
@@ -59,6 +63,7 @@ class Detectors:
         evidence: list[tuple[tuple[str, int], ...]] = []
         used: list[UsedDetector] = []
         broken: list[str] = []
+        parts: list[tuple[tuple[str, Term], ...]] = []
         for alias, entry in table.items():
             made = self._use(alias, entry, report)
             if made is None:
@@ -68,7 +73,8 @@ class Detectors:
             scores.append(made.terms[f"{alias}.score"]().node)
             evidence.append(made.evidence)
             used.append(made.used)
-        return Uses(names, tuple(scores), tuple(evidence), tuple(used), tuple(broken))
+            parts.append(made.parts)
+        return Uses(names, tuple(scores), tuple(evidence), tuple(used), tuple(broken), tuple(parts))
 
     def _use(self, alias: str, entry: Entry, report: Report) -> _Made | None:
         keys = entry.node.entries if isinstance(entry.node, Table) else {}
@@ -128,10 +134,12 @@ class Detectors:
         else:
             score = self._plain_score(detector, model, lets, broken)
         terms: dict[str, Term] = {f"{alias}.score": Term(f"{alias}.score", score.node, Type.NUMBER)}
+        parts = [("score", score)]
         for name in named:
             term = lets.resolve(name)
             assert term is not None
             terms[f"{alias}.{name}"] = Term(f"{alias}.{name}", term.node, term.type, term.unit)
+            parts.append((name, term))
         shown = []
         for text in detector.evidence:
             term = check("evidence", text, lets)
@@ -141,7 +149,7 @@ class Detectors:
         if broken:
             return None
         used = UsedDetector(alias, detector.name, detector.title, detector.family, detector.is_hard)
-        return _Made({name: fixed(term) for name, term in terms.items()}, tuple(shown), used)
+        return _Made({name: fixed(term) for name, term in terms.items()}, tuple(shown), used, tuple(parts))
 
     def _plain_score(self, detector: type[PlainDetector], model: BaseModel, lets: Names, broken: list[str]) -> Term:
         """Return the score of a detector in plain Python; equal uses share one call."""
@@ -155,7 +163,8 @@ class Detectors:
             except Exception as error:  # noqa: BLE001 - somebody's detector may fail in any way; it is reported at its line
                 broken.append(f"{type(error).__name__}: {error}")
                 return POISON
-        return Term("score", self._graph.python(self._calls[key], [term.node for term in terms]), Type.NUMBER)
+        node = self._graph.python(self._calls[key], [term.node for term in terms])
+        return Term("score", node, Type.NUMBER, children=tuple(terms))
 
     def _constant(self, value: _Value) -> Callable[[], Term]:
         return lambda: Term(value.text, self._graph.const(value.value), value.type, value.unit)
@@ -165,6 +174,7 @@ class _Made(NamedTuple):
     terms: dict[str, Callable[[], Term]]
     evidence: tuple[tuple[str, int], ...]
     used: UsedDetector
+    parts: tuple[tuple[str, Term], ...]
 
 
 class _Value(NamedTuple):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from guard.dsl.compiler import Bound, compile_function, compile_screen
 from guard.dsl.needs import streams_needed
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
+from guard.dsl.terms import all_of
+from guard.dsl.tracing import Explanation, Tracer, untold
+from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
     from array import array
@@ -30,7 +33,6 @@ __all__ = ["Binding", "Explanation", "Program"]
 
 _BINDINGS_MAX = 512
 _MARKETS_MAX = 20_000
-_PARTS_MAX = 2_000
 
 
 class Binding:
@@ -109,14 +111,6 @@ class Lookout:
         absent = dict(zip(bound.rules, bound.absent, strict=True))
         factors = {number: [(factor.weight, factor.is_optional) for factor in rules[number].factors] for number in bound.rules}
         return Questions(self._of._graph, dict(bound.fixed), absent, factors)  # noqa: SLF001 - likewise
-
-
-class Explanation(NamedTuple):
-    """One part of an expression with its value: a number, True, False, a text, or None where unknown."""
-
-    text: str
-    value: float | bool | str | None
-    children: tuple[Explanation, ...] = ()
 
 
 class Program:
@@ -250,25 +244,56 @@ class Program:
     def explain(self, binding: Binding, rule: int, values: Sequence[float]) -> tuple[Explanation, ...]:
         """Return every written condition and factor of a rule as a tree of its parts with their values."""
         plan = self._plans[rule]
-        facts = market_facts(binding.facts)
-        scores = {rule: self._scorer(rule, self.rules[rule].factor_absent(binding.facts))}
+        trees = self.tracer(rule, binding.facts, values).explain(term for _, term in plan.terms)
+        return tuple(Explanation(label, tree.value, (tree,)) for (label, _), tree in zip(plan.terms, trees, strict=True))
 
-        nodes: dict[int, None] = {}
-        seen: set[int] = set()
-        for _, term in plan.terms:
-            _collect(term, nodes, seen)
-        known = dict(zip(nodes, self._graph.evaluate(list(nodes), leaves=values, facts=facts, scores=scores), strict=True))
-        left = _PARTS_MAX
+    def detectors(self, tracer: Tracer, rule: int) -> tuple[tuple[tuple[str, Explanation], ...], ...]:
+        """Return for each detector of a rule its score and then its other named parts, as trees."""
+        return tuple(
+            tuple(zip((name for name, _ in parts), tracer.explain(term for _, term in parts), strict=True))
+            for parts in self._plans[rule].parts
+        )
 
-        def explained(term: Term) -> Explanation:
-            nonlocal left
-            left -= 1
-            # Names may stand for names twice over: what would grow without end is told by its value alone.
-            children = tuple(map(explained, term.children)) if left > 0 else ()
-            return Explanation(term.text, _shown(known[term.node]), children)
+    def leaves_of(self, rule: int) -> dict[Leaf, str]:
+        """Return the leaves on which a rule's level rests, each as it is written where a term is no more than that."""
+        plan, nodes = self._plans[rule], self._graph.nodes
+        parts = [term for _, whole in plan.terms for term in all_of(whole) if not term.is_named]
+        written = {nodes[term.node].value: term.text for term in parts if nodes[term.node].operation == "leaf"}
+        level = (plan.where, plan.fires, plan.score, plan.clears, plan.releases)
+        needed = (nodes[number] for number in self._graph.needed(level))
+        read = {node.value for node in needed if node.operation == "leaf"}
+        return {leaf: written.get(number, "") for number, leaf in enumerate(self.leaves) if number in read}
 
-        trees = [(label, explained(term)) for label, term in plan.terms]
-        return tuple(Explanation(label, tree.value, (tree,)) for label, tree in trees)
+    def parts(self, rule: int) -> dict[str, dict[str, Unit]]:
+        """Return for each detector of a rule, by the rule's name for it, the units of its score and its other named parts."""
+        used = zip(self.rules[rule].detectors, self._plans[rule].parts, strict=True)
+        return {
+            detector.alias: {
+                name: Unit.NONE if name == "score" else Unit.BOOL if term.type is Type.BOOL else term.unit for name, term in parts
+            }
+            for detector, parts in used
+        }
+
+    def terms(self, rule: int) -> tuple[tuple[str, Term], ...]:
+        """Return every written condition and factor of a rule, each with where it stands: ``when``, ``risk.order_book``."""
+        return self._plans[rule].terms
+
+    def is_constant(self, node: int) -> bool:
+        """Whether a node is the same on every market, whatever happens."""
+        return self._graph.nodes[node].operation == "const"
+
+    def tracer(self, rule: int, facts: MarketFacts, values: Sequence[float], why_leaf: Callable[[int], str] = untold) -> Tracer:
+        """Return what explains a rule's expressions on a market by the values of `leaves`."""
+        absent = self.rules[rule].factor_absent(facts)
+        factors = zip(self.rules[rule].factors, absent, strict=True)
+        return Tracer(
+            self._graph,
+            leaves=values,
+            facts=market_facts(facts),
+            scores={rule: self._scorer(rule, absent)},
+            needed={rule: [not (factor.is_optional or is_absent) for factor, is_absent in factors]},
+            why_leaf=why_leaf,
+        )
 
     def _scorer(self, rule: int, absent: Sequence[bool]) -> Callable[[Sequence[float]], float]:
         classifier = self.rules[rule].classifier
@@ -279,15 +304,6 @@ class Program:
             return float("nan") if found is None else found
 
         return score
-
-
-def _collect(term: Term, nodes: dict[int, None], seen: set[int]) -> None:
-    """Note the nodes of a term and of all that it is made of, each part once."""
-    if id(term) not in seen:
-        seen.add(id(term))
-        nodes[term.node] = None
-        for child in term.children:
-            _collect(child, nodes, seen)
 
 
 FACTS = {
@@ -326,9 +342,3 @@ def _one_nan(value: float | bool | None) -> float | bool | None:  # noqa: FBT001
 
 def _number(value: float | bool | None) -> float | None:  # noqa: FBT001 - evidence may be a condition
     return None if value is None or isnan(value) else float(value)
-
-
-def _shown(value: Any) -> float | bool | str | None:  # noqa: ANN401 - a value of any type of the language
-    if isinstance(value, float) and isnan(value):
-        return None
-    return value if isinstance(value, float | int | str) or value is None else ", ".join(map(str, value))

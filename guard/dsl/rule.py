@@ -143,7 +143,10 @@ class Rule:
 
 
 class Plan(NamedTuple):
-    """The nodes of one rule in the graph, and its checked expressions for explanations."""
+    """The nodes of one rule in the graph, and its checked expressions for explanations.
+
+    `parts` are for each detector its score and its other named parts.
+    """
 
     where: int
     fires: int
@@ -155,6 +158,7 @@ class Plan(NamedTuple):
     detectors: tuple[int, ...]
     evidence: tuple[tuple[tuple[str, int], ...], ...]
     terms: tuple[tuple[str, Term], ...]
+    parts: tuple[tuple[tuple[str, Term], ...], ...] = ()
 
     @property
     def outputs(self) -> tuple[int, ...]:

@@ -9,17 +9,31 @@ from guard.dsl.tokens import written_quantity
 from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from guard.dsl.syntax import Expression
 
-__all__ = ["POISON", "Cycle", "Names", "Scope", "Term", "fixed", "joined_unit", "kind_of", "product_unit", "quotient_unit"]
+__all__ = [
+    "POISON",
+    "Cycle",
+    "Names",
+    "Scope",
+    "Term",
+    "all_of",
+    "fixed",
+    "joined_unit",
+    "kind_of",
+    "named",
+    "product_unit",
+    "quotient_unit",
+]
 
 
 class Term(NamedTuple):
     """A checked expression: its node in the graph, its type (number, bool, text or list) and unit.
 
-    `choices` are the only values a text can take, where that is known. A poisoned term (`node` < 0) already has its problem.
+    `choices` are the only values a text can take, where that is known. A poisoned term (`node` < 0) already has its problem. Of a
+    name the only child is what it stands for.
     """
 
     text: str
@@ -28,6 +42,7 @@ class Term(NamedTuple):
     unit: Unit = Unit.NONE
     children: tuple[Term, ...] = ()
     choices: tuple[str, ...] = ()
+    is_named: bool = False
 
     @property
     def is_poison(self) -> bool:
@@ -36,6 +51,25 @@ class Term(NamedTuple):
 
 
 POISON = Term("", -1, Type.NUMBER)
+
+
+def named(term: Term, name: str) -> Term:
+    """Return a definition as the name that stands for it."""
+    if term.is_poison or term.text == name:
+        return term
+    return Term(name, term.node, term.type, term.unit, (term,), term.choices, is_named=True)
+
+
+def all_of(term: Term) -> Iterator[Term]:
+    """Yield a term and all its parts, each once: names may stand for names twice over."""
+    seen: set[int] = set()
+    waiting = [term]
+    while waiting:
+        part = waiting.pop()
+        if id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            waiting += reversed(part.children)
 
 
 def fixed(term: Term) -> Callable[[], Term]:

@@ -2,7 +2,8 @@
 
 from guard.engine.engine import Engine
 from guard.engine.holds import hold_of
+from guard.engine.missing import missing_to_fire
 from guard.engine.verdicts import risk_of
-from guard.engine.why import missing_in_group, missing_to_fire
+from guard.engine.why import missing_in_group, outside, why
 
-__all__ = ["Engine", "hold_of", "missing_in_group", "missing_to_fire", "risk_of"]
+__all__ = ["Engine", "hold_of", "missing_in_group", "missing_to_fire", "outside", "risk_of", "why"]

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
 from guard.engine.groups import Groups
 from guard.engine.handover import Handover
-from guard.engine.verdicts import candidate_level, group_stand, of_group, verdict_of
+from guard.engine.verdicts import candidate_level, of_group, verdict_of
 from guard.engine.watched import Watched
-from guard.engine.why import missing_in_group, why_group, why_rule
 from guard.features.kernel import DONE, TOLD, Bound, Kernel
 from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
 
@@ -37,6 +36,8 @@ class Engine:
         The compiled rules.
     jit
         Whether the kernel runs compiled, which needs numba; the verdicts are the same.
+    kernel
+        Another kernel than one of the program's leaves.
 
     Notes
     -----
@@ -46,9 +47,9 @@ class Engine:
     Calls of plain detectors, and whether they are switched off, belong to the program: one that has some serves one engine.
     """
 
-    def __init__(self, program: Program, *, jit: bool = False) -> None:
+    def __init__(self, program: Program, *, jit: bool = False, kernel: Kernel | None = None) -> None:
         self.program = program
-        self.kernel = Kernel(program.leaves, jit=jit)
+        self.kernel = Kernel(program.leaves, jit=jit) if kernel is None else kernel
         self.markets: dict[Market, int] = {}
         self.watched: list[Watched] = []
         self.groups = Groups()
@@ -338,21 +339,6 @@ class Engine:
         """Run the rules of a market soon, whatever they say; None where time alone no longer changes anything."""
         self.ask(row)
         self.kernel.wake(row, is_open=self.watched[row].is_open, deadline_us=None if now_us is None else now_us + _BIN_US)
-
-    def why(self, row: int, now_us: int) -> list[dict[str, Any]]:
-        """Return what every rule makes of a market now."""
-        self.look(row, now_us)
-        watched = self.watched[row]
-        found = []
-        for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False):
-            rule = self.program.rules[outcome.rule]
-            told = why_rule(self.program, watched, rule, outcome, episode)
-            if rule.quorum is not None:
-                group = self.groups.of(rule, watched.facts.market)
-                told["group"] = why_group(rule, group, group_stand(rule, group, self.watched, watched.facts.market), now_us)
-                told["missing"] += missing_in_group(rule, group, watched.facts.market)
-            found.append(told)
-        return found
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values; `restore` takes it back into an engine with the same markets."""

@@ -140,6 +140,14 @@ class Episode:
             entries.append(clearing.due_us(self.clear_for_us))
         return min((due for due in entries if due is not None), default=None)
 
+    def held_us(self, at_us: int) -> dict[Level, int]:
+        """Return for how long each level has been reached at `at_us`."""
+        return {level: watch.held_us(at_us) for level, watch in (self._watches or _UNTOLD)[0].items()}
+
+    def clear_us(self, at_us: int) -> int:
+        """Return for how long the clear condition has held at `at_us`."""
+        return (self._watches or _UNTOLD)[1].held_us(at_us)
+
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""
         rising, clearing = self._watches or _UNTOLD

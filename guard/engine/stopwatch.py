@@ -37,6 +37,10 @@ class Stopwatch:
         """Whether the condition is true now and has held for `for_us`."""
         return self.truth is True and self.elapsed_us >= for_us
 
+    def held_us(self, at_us: int) -> int:
+        """Return for how long it has held at `at_us`, if nothing changed since the last word."""
+        return self.elapsed_us + (max(0, at_us - self.updated_us) if self.truth is True else 0)
+
     def due_us(self, for_us: int) -> int | None:
         """Return when it will have held for `for_us` if nothing changes; None where it does not run."""
         return self.updated_us + for_us - self.elapsed_us if self.truth is True else None

@@ -128,6 +128,14 @@ class IsolationManager:
         found = [case.quarantine for case in self._cases.over(market)]
         return tuple(sorted(found, key=lambda each: (each.block is not Block.ENTRIES, -each.until_us, each.id)))
 
+    def calm_of(self, held: Quarantine, at_us: int) -> tuple[int, int | None]:
+        """Return how much calm has counted for a quarantine at `at_us`, and when it will be enough; None while it is not calm."""
+        case = self._cases.get(held.hold.rule, held.target)
+        if case is None or held.hold.release_for_us is None:
+            return 0, None
+        due_us = case.calm.due_us(need_us=held.hold.release_for_us, floor_us=held.floor_us)
+        return case.calm.held_us(at_us=at_us, floor_us=held.floor_us), due_us
+
     def state_of(self, market: Market) -> IsolationState:
         """Return the strongest state over all targets that cover `market`."""
         states = (case.quarantine.state for case in self._cases.over(market))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from guard.dsl.problems import did_you_mean
 from guard.errors import OperationRefused, Unavailable
 from guard.model import AddQuarantine, IsolationState, Market, ReleaseQuarantine, Target, TargetKind
+from guard.runtime.explaining import explained, of_rule
 from guard.runtime.lines import action_record, transition_line
 from guard.runtime.status import quarantine_record, status_document
 
@@ -62,16 +64,16 @@ class Operators:
         )
 
     async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Explain what every rule makes of a market now."""
+        """Explain what every rule, or one, makes of a market now."""
         market = _market(arguments)
         pipeline = self._live.pipeline
         row = pipeline.engine.markets.get(market)
         if row is None:
-            known = ", ".join(map(str, list(pipeline.engine.markets)[:8])) or "none"
-            raise OperationRefused(f"{market} is not watched; watched are {known}")
-        found = pipeline.why(row)
-        holds = found.pop("holds")
-        return {**found, "quarantines": [quarantine_record(held) for held in holds]}
+            known = [str(each) for each in pipeline.engine.markets]
+            hint = did_you_mean(str(market), known) or f"watched are {', '.join(known[:8]) or 'none'}"
+            raise OperationRefused(f"{market} is not watched; {hint}")
+        found = explained(pipeline, row)
+        return of_rule(found, _text(arguments, "rule")) if arguments.get("rule") else found
 
     async def quarantines(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """List what is held."""

@@ -12,40 +12,39 @@ from rich.console import Console
 
 from guard.cli.console import LogConsole
 from guard.cli.main import main
-from guard.cli.output import Output
-from guard.cli.status import _print_why
+from guard.cli.why_page import why_lines
 from guard.model import Decision, Verdict
+from guard.runtime.explaining import explained
 from guard.runtime.printer import Printer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def why(bench: Bench, name: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    found = json.loads(json.dumps({**bench.pipeline.why(bench.rows[name]), "quarantines": [], "holds": []}))
-    _print_why(Output(), found)
-    return [line.strip() for line in capsys.readouterr().out.splitlines()]
+def why(bench: Bench, name: str) -> list[str]:
+    found = json.loads(json.dumps(explained(bench.pipeline, bench.rows[name])))
+    return [line.strip() for line in why_lines(found, width=200, is_full=True)]
 
 
-def test_why_tells_the_group_and_how_many_markets_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_why_tells_the_group_and_how_many_markets_are_missing() -> None:
     bench = Bench()
     bench.burst("one:A/USDT", 20)
-    lines = why(bench, "one:A/USDT", capsys)
-    assert "storm (enforce): danger, score 1.00" in lines
+    lines = why(bench, "one:A/USDT")
+    assert any(line.startswith("storm: danger  (enforce)") for line in lines)
     assert "exchange one: normal; 1 of 3 markets in scope holds warning or above, 2 needed" in lines
     assert "held by one:A/USDT" in lines
     assert "missing to fire: 2 markets of one at warning or above (there are 1)" in lines
     bench.burst("one:B/USDT", 21)
-    lines = why(bench, "one:C/USDT", capsys)
-    assert "storm (enforce): normal, score 0.00" in lines
+    lines = why(bench, "one:C/USDT")
+    assert any(line.startswith("storm: normal  (enforce)") for line in lines)
     assert "exchange one: danger; 2 of 3 markets in scope hold danger or above, 2 needed" in lines
 
 
-def test_why_tells_of_a_quorum_that_is_out_of_reach(capsys: pytest.CaptureFixture[str]) -> None:
+def test_why_tells_of_a_quorum_that_is_out_of_reach() -> None:
     bench = Bench(EXCHANGE.replace("quorum: 2", "quorum: 9"))
     bench.until(1)
     bench.trade("one:A/USDT", 2)
-    lines = why(bench, "one:A/USDT", capsys)
+    lines = why(bench, "one:A/USDT")
     assert "exchange one: normal; 0 of 3 markets in scope hold warning or above, 9 needed; it can never be reached here" in lines
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -201,3 +202,131 @@ def test_a_pack_of_nothing_but_includes_has_its_own_tests_played(capsys: pytest.
     for words in ([], ["rules/main.yaml"]):
         code, out = run(capsys, *words)
         assert (code, out.partition(";")[0]) == (0, "2 tests: 2 passed")
+
+
+CLAUSES = """version: 1
+rules:
+  jump:
+    mode: enforce
+    let: {up: ret(10s)}
+    when: up > 2% and trades(10s) >= 0
+    unless: {majors: "market.symbol in [BTC/USDT]"}
+    risk:
+      price_volatility: {weight: 1, value: "ramp(up, 1%, 2%)"}
+      volume_anomaly: {weight: 1, value: "0 * up", optional: true}
+    clear: {when: score < 0.5, for: 1h}
+    actions: {danger: [{quarantine: {for: 5m, release: {when: known(up), for: 1m}}}]}
+"""
+UNSEEN = [
+    "jump: when: trades(10s) >= 0 was never false",
+    "jump: unless.majors: market.symbol in [BTC/USDT] was never true",
+    "jump: risk.volume_anomaly: 0 * up was never above 0",
+    "jump: actions.danger.release.when: known(up) was never false",
+]
+
+
+def test_clauses_that_were_seen_one_way_only_are_listed_and_fail_where_that_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    written(CLAUSES, TESTS.replace("by: 12s", "by: 12s, after: 5s"))
+    code, out = run(capsys, "rules")
+    assert code == 0
+    told = [line.strip() for line in out.splitlines()]
+    assert told[1] == "clauses that the tests did not see both ways (--strict makes them fail):"
+    assert told[2:] == UNSEEN
+    assert run(capsys, "rules", "--strict")[0] == 1
+    code, out = run(capsys, "rules", "--json")
+    document = json.loads(out)
+    rows = {row["where"]: row for row in document["clauses"] if row["where"] != "when"}
+    assert (rows["unless.majors"]["times_true"], rows["unless.majors"]["lack"]) == (0, "was never true")
+    assert rows["risk.price_volatility"]["lack"] is None
+    assert rows["unless.majors"]["times_false"] > 60
+
+
+def test_a_clause_of_a_rule_without_tests_was_never_decided(capsys: pytest.CaptureFixture[str]) -> None:
+    written(PACK + "  other: {level: warning, when: ret(10s) > 9%}\n")
+    code, out = run(capsys, "rules")
+    assert code == 1
+    assert "  other: when: ret(10s) > 9% was never decided\n" in out
+
+
+def test_chosen_tests_run_alone_and_nothing_is_said_of_what_is_not_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    written(CLAUSES)
+    code, out = run(capsys, "rules", "-k", "cal")
+    assert (code, out) == (0, "1 tests: 1 passed; chosen by cal, so nothing is said of what is not tested\n")
+    assert run(capsys, "rules", "--only", "r*s", "--only", "calm")[1].startswith("2 tests: 2 passed; chosen by r*s, calm")
+    code, out = run(capsys, "rules", "-k", "risess")
+    assert (code, out) == (1, "no test is named like 'risess'; did you mean rises?\n")
+
+
+def test_results_do_not_depend_on_how_many_processes_share_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    more = "".join(
+        f"  calm{number}: {{rule: jump, warm: {{live: 60s, history: 0s}}, expect: [{{never: warning}}]}}\n" for number in range(4)
+    )
+    broken = TESTS.replace("danger, blocked: true", "critical").replace("100 -> 105", "90 -> 105") + more
+    written(
+        tests=broken
+        + '  unplayable: {rule: jump, feed: [{at: 1s, price: "5 -> 6"}, {at: 2s, price: "9 -> 1"}], expect: [{never: warning}]}\n'
+    )
+    told = []
+    for jobs in ("1", "3"):
+        code, out = run(capsys, "rules", "--jobs", jobs, "--json")
+        document = json.loads(out)
+        for record in document["tests"]:
+            assert record.pop("took_s") >= 0.0
+        told.append((code, document))
+    assert told[0] == told[1]
+    assert (told[0][0], told[0][1]["passed"], told[0][1]["failed"], len(told[0][1]["errors"])) == (1, 5, 1, 1)
+
+
+def test_results_are_written_as_junit(capsys: pytest.CaptureFixture[str]) -> None:
+    written(
+        PACK + "  other: {level: warning, when: 'ret(10s) > 9%'}\n",
+        TESTS.replace("level: danger, blocked: true", "level: critical"),
+    )
+    assert run(capsys, "rules", "--junit", "out.xml")[0] == 1
+    # Made by guard itself a moment ago.
+    root = ET.parse("out.xml").getroot()  # noqa: S314 - see above
+    cases = {(case.get("classname"), case.get("name")): case for case in root.iter("testcase")}
+    assert set(cases) == {("jump", "rises"), ("jump", "calm"), ("other", "tests")}
+    failure = cases["jump", "rises"].find("failure")
+    assert failure is not None
+    assert "expected critical by 12s" in str(failure.get("message"))
+    assert cases["jump", "calm"].find("failure") is None
+    assert [suite.get("failures") for suite in root.iter("testsuite")] == ["1", "1"]
+    code, out = run(capsys, "rules", "--junit", "no/such/folder/out.xml")
+    assert code == 2
+    assert "cannot be written: No such file or directory" in out
+
+
+NEAR = """version: 1
+rules:
+  jump:
+    mode: enforce
+    when: ret(10s) > 3% and trades(10s) >= 30
+    risk: {price_volatility: {weight: 1, value: "ramp(ret(10s), 0, 10%)"}}
+    for: 3s
+    actions: {danger: [quarantine]}
+tests:
+  one:
+    rule: jump
+    features: {ret(10s): "0x5 SERIES 0", trades(10s): COUNT}
+    expect: [{by: 12s, level: danger}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("series", "count", "missing"),
+    [
+        ("5%x4", "29", "trades(10s) >= 30 (trades(10s) is 29); score >= 0.6 (is 0.50) (nearest, at 6s)"),
+        ("2%x4", "40", "ret(10s) > 3% (ret(10s) is 2%); score >= 0.6 (is 0.20) (nearest, at 6s)"),
+        ("7%x4", "40", "score >= 0.8 (is 0.70) (nearest, at 6s)"),
+        ("8.5% 8.5%", "40", "danger has to hold for 3 s (nearest, at 6s)"),
+        ("7%x4", "_", "trades(10s) >= 30 (trades(10s) is unknown: its data is missing) (nearest, at 6s)"),
+    ],
+)
+def test_a_level_that_was_missed_tells_what_lacked_when_it_was_nearest(
+    series: str, count: str, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(NEAR.replace("SERIES", series).replace("COUNT", count), "")
+    code, out = run(capsys, "rules")
+    assert code == 1
+    assert f"missing  {missing}" in out, out

@@ -136,7 +136,22 @@ def test_why_explains_one_rule_and_refuses_one_that_is_not_there(running: Runnin
     assert [told["rule"] for told in json.loads(out)["rules"]] == ["busy"]
     assert "holds" not in json.loads(out)
     code, _, err = guard(running.folder, "why", "sim:BTC/USDT", "--rule", "bussy")
-    assert (code, err) == (1, "no rule 'bussy' looks at sim:BTC/USDT; these do: busy\n")
+    assert (code, err) == (1, "there is no rule 'bussy'; did you mean busy?\n")
+
+
+def test_rules_explain_without_a_recording_asks_the_running_guard(running: Running) -> None:
+    code, out, _ = guard(running.folder, "rules", "explain", "busy", "sim:BTC/USDT")
+    assert code == 0
+    assert out.startswith("sim:BTC/USDT: ")
+    assert "when: " in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert guard(running.folder, "why", "sim:BTC/USDT", "--rule", "busy")[1].partition("\n")[0] == out.partition("\n")[0]
+    code, out, _ = guard(running.folder, "--json", "rules", "explain", "busy", "sim:BTC/USDT")
+    document = json.loads(out)
+    assert (document["schema"], document["market"], [told["rule"] for told in document["rules"]]) == (1, "sim:BTC/USDT", ["busy"])
+    assert {"scope", "for", "clear", "factors", "detectors", "missing", "tree"} <= set(document["rules"][0])
+    code, _, err = guard(running.folder, "rules", "explain", "busy", "sim:BTCC/USDT")
+    assert (code, err) == (1, "sim:BTCC/USDT is not watched; did you mean sim:BTC/USDT?\n")
 
 
 def test_rules_reloaded_by_an_operator_are_the_ones_that_run(running: Running) -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from guard.dsl import Explanation
+from guard.engine import missing_to_fire
+from guard.engine.missing import below
+from guard.engine.verdicts import candidate_level
+from guard.features.lacking import lasting
 from guard.model import Level, Market
 from guard.runtime.lines import stamp
 from guard.runtime.rehearsal.values import is_absolute
@@ -11,11 +16,12 @@ from guard.runtime.rehearsal.values import is_absolute
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from guard.dsl import Rule
     from guard.runtime.rehearsal.scene import Scene
     from guard.runtime.rehearsal.script import Case, Expectation
-    from guard.runtime.rehearsal.stage import Play, Stand
+    from guard.runtime.rehearsal.stage import Glance, Play, Stand
 
-__all__ = ["Miss", "around", "misses"]
+__all__ = ["Miss", "around", "misses", "nearest"]
 
 _SECOND_US: Final = 1_000_000
 _AROUND_US: Final = 5 * _SECOND_US
@@ -35,6 +41,8 @@ class Miss(NamedTuple):
     expected: str
     found: str
     group: str = ""
+    floor: Level = Level.NORMAL
+    """The level that was expected and not reached."""
 
 
 def misses(case: Case, scene: Scene, play: Play) -> Iterator[Miss]:
@@ -87,7 +95,12 @@ def _at(expectation: Expectation, path: tuple[str | int, ...], market: Market, p
     stand = play.stand(market, at_us)
     if _meets(expectation, stand, is_passing=False):
         return None
-    return Miss(path, market, at_us, _expected(expectation), _shown(stand))
+    return Miss(path, market, at_us, _expected(expectation), _shown(stand), floor=_wanted(expectation))
+
+
+def _wanted(expectation: Expectation) -> Level:
+    """Return the level that an expectation waits for; a block alone waits for the first one."""
+    return expectation.floor or (Level.WARNING if expectation.blocked else Level.NORMAL)
 
 
 def _by(expectation: Expectation, path: tuple[str | int, ...], market: Market, play: Play, *, from_us: int, by_us: int) -> Miss:
@@ -96,7 +109,7 @@ def _by(expectation: Expectation, path: tuple[str | int, ...], market: Market, p
     found = _shown(max(within, key=lambda stand: (stand.level, stand.is_blocked)))
     if late is not None:
         found += f"; so only {(late - by_us) / 1e6:g} s later, at {late / 1e6:g}s"
-    return Miss(path, market, by_us, _expected(expectation), found)
+    return Miss(path, market, by_us, _expected(expectation), found, floor=_wanted(expectation))
 
 
 def _since_begin(stands: list[Stand]) -> list[Stand]:
@@ -142,6 +155,42 @@ def _expected(expectation: Expectation) -> str:
 
 def _shown(stand: Stand) -> str:
     return f"{stand.level}, {'blocked' if stand.is_blocked else 'not blocked'} (since {max(0, stand.at_us) / 1e6:g}s)"
+
+
+def nearest(play: Play, miss: Miss) -> dict[str, Any] | None:
+    """Return when the rule came nearest to the level that was missed, and what it lacked then; None where nothing was."""
+    looks = [glance for glance in play.glances[miss.market] if glance.outcome is not None and glance.at_us <= miss.at_us]
+    if miss.floor is Level.NORMAL or not looks:
+        return None
+    best = max(looks, key=lambda glance: _height(play.rule, glance))
+    outcome, rule = best.outcome, play.rule
+    assert outcome is not None
+    level = candidate_level(rule, outcome)
+    found = {"at_s": best.at_us / 1e6, "score": outcome.score}
+    if level is not None and level >= miss.floor:
+        held = f"{level} has to hold for {lasting(rule.for_us)}" if rule.for_us else ""
+        return {**found, "missing": [held]} if held else None
+    facts = play.facts[miss.market]
+    terms = play.program.terms(rule.number)
+    trees = play.program.tracer(rule.number, facts, best.values).explain(term for _, term in terms)
+    labelled = tuple(Explanation(label, tree.value, (tree,)) for (label, _), tree in zip(terms, trees, strict=True))
+    missing = missing_to_fire(rule, outcome, labelled)
+    if not missing and rule.classifier is not None and outcome.score is not None:
+        missing = [_above(rule, outcome.score, miss.floor)]
+    return {**found, "missing": missing}
+
+
+def _height(rule: Rule, glance: Glance) -> tuple[Level, bool, float]:
+    assert glance.outcome is not None
+    score = -1.0 if glance.outcome.score is None else glance.outcome.score
+    return candidate_level(rule, glance.outcome) or Level.NORMAL, glance.outcome.fires is True, score
+
+
+def _above(rule: Rule, score: float, floor: Level) -> str:
+    """Return what a rule that fires lacks to a level above its own."""
+    assert rule.classifier is not None
+    least = dict(zip((Level.WARNING, Level.DANGER, Level.CRITICAL), rule.classifier.thresholds, strict=True))[floor]
+    return f"score >= {least:g} (is {below(score, least)})" if score < least else "a factor of another kind that reaches 0.5"
 
 
 def around(play: Play, miss: Miss) -> list[dict[str, Any]]:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.dsl import compile_rules
+from guard.dsl.document import Scalar, find, place_in
 from guard.model import RuleMode
+from guard.runtime.clock import SystemClock
+from guard.runtime.rehearsal.clauses import clause_coverage
 from guard.runtime.rehearsal.collection import place_of
-from guard.runtime.rehearsal.judge import around, misses
+from guard.runtime.rehearsal.featured import featured
+from guard.runtime.rehearsal.judge import around, misses, nearest
 from guard.runtime.rehearsal.scene import recorded, scripted
 from guard.runtime.rehearsal.script import Unplayable
 from guard.runtime.rehearsal.stage import play
+from guard.runtime.rehearsal.workers import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from guard.dsl import Program, RuleSet
-    from guard.dsl.problems import Report
+    from guard.dsl import RuleSet
+    from guard.dsl.problems import Place, Report
+    from guard.runtime.rehearsal.clauses import ClauseCoverage, Counts
     from guard.runtime.rehearsal.collection import Collection, FoundCase
     from guard.runtime.rehearsal.scene import Scene
     from guard.runtime.rehearsal.script import Case
     from guard.runtime.rehearsal.stage import Play
 
-__all__ = ["Coverage", "coverage", "rehearse"]
+__all__ = ["Coverage", "Rehearsal", "coverage"]
+
+# Fewer tests than this are done before other processes have begun.
+_PARALLEL_MIN: Final = 4
 
 
 class Coverage(NamedTuple):
@@ -51,54 +60,119 @@ def coverage(collection: Collection, cases: Sequence[FoundCase]) -> tuple[Covera
     return tuple(found)
 
 
-def rehearse(rules: RuleSet, cases: Sequence[FoundCase], report: Report) -> Iterator[dict[str, Any]]:
-    """Run tests one by one and yield a JSON-able record of each; one that cannot be played goes to the report.
+class Mistake(NamedTuple):
+    """Why a test cannot be played, see `Unplayable`, as it is sent from one process to another."""
 
-    Raises RuleError where the rules do not compile.
+    message: str
+    path: tuple[str | int, ...]
+    code: str
+    start: int
+    is_key: bool
+
+
+class _Result(NamedTuple):
+    """What came of one test: its record and counts of clauses, or the mistake for which it cannot be played."""
+
+    record: dict[str, Any] | None = None
+    counts: Counts | None = None
+    mistake: Mistake | None = None
+
+
+class Rehearsal:
+    """One run of tests over one rule set. Raises RuleError where the rules do not compile.
+
+    Parameters
+    ----------
+    rules, cases
+        What is tested by what.
+    jobs
+        How many processes share the work, > 0; results do not depend on it.
     """
-    program = compile_rules(rules)
-    for test in cases:
+
+    def __init__(self, rules: RuleSet, cases: Sequence[FoundCase], *, jobs: int = 1) -> None:
+        self._rules = rules
+        self._program = compile_rules(rules)
+        self._cases = cases
+        self._jobs = jobs if len(cases) >= _PARALLEL_MIN else 1
+        self._counts: list[tuple[str, Counts]] = []
+
+    def run(self, report: Report) -> Iterator[dict[str, Any]]:
+        """Yield a JSON-able record of each test in order; one that cannot be played goes to the report."""
+        results = in_order(self._rehearsed, len(self._cases), jobs=self._jobs)
+        for test, result in zip(self._cases, results, strict=True):
+            if result.record is None:
+                assert result.mistake is not None
+                report.add(result.mistake.code, _place(test, result.mistake), result.mistake.message)
+                continue
+            self._counts.append((test.case.rule, result.counts or {}))
+            yield result.record
+
+    def clauses(self, rules: Sequence[str]) -> tuple[ClauseCoverage, ...]:
+        """Return what the tests that ran saw of every clause of some rules."""
+        return clause_coverage(self._program, rules, self._counts)
+
+    def _rehearsed(self, number: int) -> _Result:
+        test = self._cases[number]
+        clock = SystemClock()
+        began_us = clock.monotonic_us()
         try:
-            record = _rehearsed(test, program)
+            record, counts = self._played(test)
         except Unplayable as error:
-            report.add("E025", place_of(test.entry, error.path), str(error))
-            continue
-        yield record
+            return _Result(mistake=Mistake(str(error), error.path, error.code, error.start, error.is_key))
+        return _Result({**record, "took_s": round((clock.monotonic_us() - began_us) / 1e6, 3)}, counts)
 
-
-def _rehearsed(test: FoundCase, program: Program) -> dict[str, Any]:
-    case = test.case
-    scene = recorded(case, test.folder) if case.recording else scripted(case)
-    _check_moments(case, scene)
-    played = play(scene, program, case.rule)
-    _check_groups(case, played)
-    found = [
-        {
-            "line": place_of(test.entry, miss.path).line,
-            "column": place_of(test.entry, miss.path).column,
-            "market": str(miss.market),
-            **({"group": miss.group} if miss.group else {}),
-            "at_s": miss.at_us / 1e6,
-            "expected": miss.expected,
-            "found": miss.found,
-            "around": around(played, miss),
+    def _played(self, test: FoundCase) -> tuple[dict[str, Any], Counts]:
+        case = test.case
+        if case.features:
+            scene, program, kernel, unknown = featured(case, self._rules, self._program)
+        else:
+            scene = recorded(case, test.folder) if case.recording else scripted(case)
+            program, kernel, unknown = self._program, None, ()
+        _check_moments(case, scene)
+        played = play(scene, program, case.rule, kernel=kernel)
+        _check_groups(case, played)
+        found = [
+            {
+                "line": place_of(test.entry, miss.path).line,
+                "column": place_of(test.entry, miss.path).column,
+                "market": str(miss.market),
+                **({"group": miss.group} if miss.group else {}),
+                "at_s": miss.at_us / 1e6,
+                "expected": miss.expected,
+                "found": miss.found,
+                "nearest": nearest(played, miss),
+                "around": around(played, miss),
+            }
+            for miss in misses(case, scene, played)
+        ]
+        record = {
+            "test": test.name,
+            "rule": case.rule,
+            "file": test.place.source.file,
+            "line": test.place.line,
+            "column": test.place.column,
+            "passed": not found,
+            "firing": case.is_firing,
+            "calm": case.is_calm,
+            "events": played.events,
+            "seconds": scene.end_us / 1e6,
+            "misses": found,
+            **({"orders": played.orders} if played.orders else {}),
         }
-        for miss in misses(case, scene, played)
-    ]
-    return {
-        "test": test.name,
-        "rule": case.rule,
-        "file": test.place.source.file,
-        "line": test.place.line,
-        "column": test.place.column,
-        "passed": not found,
-        "firing": case.is_firing,
-        "calm": case.is_calm,
-        "events": played.events,
-        "seconds": scene.end_us / 1e6,
-        "misses": found,
-        **({"orders": played.orders} if played.orders else {}),
-    }
+        if case.features:
+            record["not_given"] = list(unknown)
+        return record, played.counts
+
+
+def _place(test: FoundCase, mistake: Mistake) -> Place:
+    """Return where a mistake stands."""
+    inner, _ = find(test.entry.node, mistake.path)
+    if mistake.is_key:
+        first = inner.key.text[inner.key.column - 1 : inner.key.column]
+        return place_in(Scalar(None, str(mistake.path[-1]), inner.key, first if first in ("'", '"') else ""), mistake.start)
+    if isinstance(inner.node, Scalar) and mistake.start:
+        return place_in(inner.node, mistake.start)
+    return inner.node.place
 
 
 def _check_groups(case: Case, played: Play) -> None:

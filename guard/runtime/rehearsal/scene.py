@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from guard.runtime.rehearsal.script import Case, MarketSpec, Step
 
-__all__ = ["EVENTS_MAX", "Scene", "recorded", "scripted"]
+__all__ = ["BEGIN_US", "EVENTS_MAX", "MARGIN_US", "Scene", "facts_of", "last_us", "recorded", "scripted"]
 
 # A Monday noon; rules that look at the calendar find an ordinary day.
-_BEGIN_US: Final = 1_767_614_400_000_000
+BEGIN_US: Final = 1_767_614_400_000_000
 _SECOND_US: Final = 1_000_000
-_MARGIN_US: Final = 5 * _SECOND_US
+MARGIN_US: Final = 5 * _SECOND_US
 _LENGTH_MIN_US: Final = 60 * _SECOND_US
 EVENTS_MAX: Final = 2_000_000
 
@@ -49,7 +49,7 @@ class Scene(NamedTuple):
 def scripted(case: Case) -> Scene:
     """Return the scene of a script. Raises Unplayable."""
     specs = {case.market: case.facts, **case.markets}
-    end_us = case.length_us or max(_LENGTH_MIN_US, _last_us(case) + _MARGIN_US)
+    end_us = case.length_us or max(_LENGTH_MIN_US, last_us(case) + MARGIN_US)
     live_us = case.warm.live_us
     found: list[tuple[int, Row]] = []
     for number, (name, spec) in enumerate(specs.items()):
@@ -66,9 +66,9 @@ def scripted(case: Case) -> Scene:
         found += [(number, row) for row in market.rows()]
     # History comes first: it arrives as a whole, before the market is live.
     found.sort(key=lambda item: (not item[1].flags & Flag.BACKFILL, item[1].at_us))
-    facts = tuple(_facts(name, spec) for name, spec in specs.items())
+    facts = tuple(facts_of(name, spec) for name, spec in specs.items())
     leader = Market.parse(case.reference) if case.reference else None
-    return Scene(facts, found, _BEGIN_US, end_us, {leader.exchange: leader.symbol} if leader else {})
+    return Scene(facts, found, BEGIN_US, end_us, {leader.exchange: leader.symbol} if leader else {})
 
 
 def _bounded(spec: MarketSpec, steps: Iterable[Step], lasts_us: int) -> None:
@@ -78,7 +78,8 @@ def _bounded(spec: MarketSpec, steps: Iterable[Step], lasts_us: int) -> None:
         raise Unplayable(f"about {events:,.0f} trades; a test has at most {EVENTS_MAX:,}", "feed")
 
 
-def _last_us(case: Case) -> int:
+def last_us(case: Case) -> int:
+    """Return the last moment of which a test speaks, since the beginning."""
     moments = [moment for e in case.expect for moment in (e.at, e.by, e.after) if moment is not None and not is_absolute(moment)]
     return max([0, *moments, *(step.end_us for step in case.feed)])
 
@@ -87,14 +88,15 @@ def _is_on(step: Step, name: str, default: str) -> bool:
     return "*" in step.market or name in (step.market or (default,))
 
 
-def _facts(name: str, spec: MarketSpec) -> MarketFacts:
+def facts_of(name: str, spec: MarketSpec) -> MarketFacts:
+    """Return the facts of a market that a test describes."""
     return MarketFacts(
         Market.parse(name),
         market_class=spec.market_class,
         tick=spec.tick,
         usd_rate=spec.usd_rate,
         volume_24h_usd=spec.volume_24h_usd,
-        listed_us=None if spec.age_us is None else _BEGIN_US - spec.age_us,
+        listed_us=None if spec.age_us is None else BEGIN_US - spec.age_us,
         tags=frozenset(spec.tags),
         streams=frozenset(spec.streams),
         listing_risk=spec.listing_risk,
@@ -148,7 +150,7 @@ def _scene_of(case: Case, trades: Iterable[Any], begin_us: int, end_us: int) -> 
         raise Unplayable(f"the recording has {', '.join(map(str, markets))}, not {case.market}", "market")
     said = case.facts.model_fields_set
     facts = tuple(
-        _facts(str(market), case.facts)._replace(
+        facts_of(str(market), case.facts)._replace(
             streams=frozenset({"trades"}),
             volume_24h_usd=case.facts.volume_24h_usd if "volume_24h_usd" in said else None,
             usd_rate=case.facts.usd_rate if "usd_rate" in said else None,

@@ -25,11 +25,18 @@ MarketName = Annotated[str, BeforeValidator(_market), Field(max_length=128)]
 
 
 class Unplayable(ValueError):
-    """A test that cannot be played; `path` leads from the test's keys to what is wrong."""
+    """A test that cannot be played.
 
-    def __init__(self, message: str, *path: str | int) -> None:
+    `path` leads from the test's keys to what is wrong, its value or (`is_key`) the key itself; `start` is the offset of the mistake
+    in it, `code` the stable id of the problem.
+    """
+
+    def __init__(self, message: str, *path: str | int, code: str = "E025", start: int = 0, is_key: bool = False) -> None:
         super().__init__(message)
         self.path = path
+        self.code = code
+        self.start = start
+        self.is_key = is_key
 
 
 class MarketSpec(Model):
@@ -250,6 +257,16 @@ class Expectation(Model):
         return None if word is None else Level[word.upper()]
 
 
+def _series(value: Any) -> Any:  # noqa: ANN401 - likewise
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.15g}" if isinstance(value, int | float) else value
+
+
+Series = Annotated[str, BeforeValidator(_series), Field(min_length=1, max_length=100_000)]
+"""Values one a step, in the shorthand of promtool: ``0x30 1%x6 1%+0.5%x10 _x5``."""
+
+
 class Case(Model):
     """One test: a market, what happens on it, what is expected of one rule."""
 
@@ -275,6 +292,10 @@ class Case(Model):
     """What happens; nothing: the market stays calm."""
     recording: Annotated[Recording | None, BeforeValidator(_recording), OrText()] = None
     """Recorded trades in place of `feed`: a path, or its keys."""
+    features: Annotated[dict[Annotated[str, Field(max_length=200)], Series], Field(max_length=100)] = Field(default_factory=dict)
+    """Values of features, instead of a market: name as in the rule -> series."""
+    step_us: Annotated[Duration, Field(alias="step", ge=10_000, le=3_600_000_000)] = 1_000_000
+    """How long each value of a series holds."""
     length_us: Annotated[Duration | None, Field(alias="length", gt=0, le=86_400_000_000)] = None
     """The default ends 5 s after the last step and expectation, at least a minute."""
     expect: tuple[Expectation, ...]
@@ -288,6 +309,10 @@ class Case(Model):
             raise ValueError("a test expects something: expect: [{never: warning}]")
         if self.recording is not None and (self.feed or self.markets or self.length_us):
             raise ValueError("recording: stands in place of feed:, markets: and length:")
+        if self.features and (self.feed or self.markets or self.recording is not None or self.reference):
+            raise ValueError("features: stand in place of feed:, recording:, markets: and reference:")
+        if "step_us" in self.model_fields_set and not self.features:
+            raise ValueError("step: belongs to features:")
         known = {self.market, *self.markets}
         asked = {expectation.market for expectation in self.expect} | {self.reference}
         if self.recording is None and (strange := sorted({*asked, *self._step_markets()} - known - {None, "*"}, key=str)):

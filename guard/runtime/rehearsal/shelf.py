@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,7 +32,13 @@ def on_tick(price: float, tick: float) -> float:
     >>> on_tick(0.3049, 0.1)
     0.3
     """
-    return round(max(1, round(price / tick)) * tick, max(0, 3 - floor(log10(tick))))
+    return round(max(1, round(price / tick)) * tick, _digits(tick))
+
+
+@lru_cache(maxsize=64)
+def _digits(tick: float) -> int:
+    """Return to how many digits a price is rounded; a test asks a million times, of a few ticks."""
+    return max(0, 3 - floor(log10(tick)))
 
 
 class Shelf(NamedTuple):

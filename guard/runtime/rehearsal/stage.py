@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.alerts.orders import ACTION_KINDS
 from guard.engine.verdicts import candidate_level, risk_of
-from guard.model import Batch, Flag, IsolationState, Level, Market, Mode
+from guard.model import Batch, Channel, Flag, IsolationState, Level, Market, Mode, Status
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.lines import lines_of
+from guard.runtime.rehearsal.clauses import Witness
 from guard.runtime.settings import PEERS_MIN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from guard.dsl import Outcome, Program
+    from guard.features.kernel import Kernel
     from guard.model import Decision, MarketFacts, Quarantine
+    from guard.runtime.rehearsal.clauses import Counts
     from guard.runtime.rehearsal.market import Row
     from guard.runtime.rehearsal.scene import Scene
 
@@ -36,13 +40,14 @@ class Stand(NamedTuple):
 
 
 class Glance(NamedTuple):
-    """What the rule made of a market when it was last evaluated before `at_us`; None where it does not look at it.
+    """What the rule made of a market, and of which values of the leaves, at `at_us`; None where it does not look at it.
 
     `quorum` is how many markets of its group hold warning or above (or the group's level), and how many are needed.
     """
 
     at_us: int
     outcome: Outcome | None
+    values: Sequence[float] = ()
     quorum: tuple[int, int] | None = None
 
 
@@ -51,7 +56,8 @@ class Play:
 
     `stands` maps each market to the moments at which level or block changed, `glances` to one look a second since the
     beginning; `lines` are the records of the decision log with the time since the beginning, and `others` the quarantines that
-    other rules ordered; `orders` counts what the rule would have posted and called, by lane.
+    other rules ordered; `orders` counts what the rule would have posted and called, by lane. `counts` tell how often each clause
+    of the rule held since the beginning.
     """
 
     def __init__(self, program: Program, rule: str, markets: tuple[MarketFacts, ...]) -> None:
@@ -64,6 +70,7 @@ class Play:
         self.others: list[tuple[int, str, str]] = []
         self.orders: dict[str, int] = {}
         self.events = 0
+        self.counts: Counts = {}
         self._holds: dict[str, Quarantine] = {}
 
     def take(self, decision: Decision, begin_us: int) -> None:
@@ -136,11 +143,17 @@ class Play:
         return {part.factor: part.value for part in risk_of(self.rule, outcome, self.facts[market]).contributions}
 
 
-def play(scene: Scene, program: Program, rule: str) -> Play:
-    """Play a scene through a fresh pipeline, on virtual time."""
-    pipeline = Pipeline(program, Settings(mode=Mode.ENFORCE, references=scene.references, has_peers=_has_peers(scene)))
+def play(scene: Scene, program: Program, rule: str, *, kernel: Kernel | None = None) -> Play:
+    """Play a scene through a fresh pipeline, on virtual time; `kernel` gives the values where no events are folded in."""
     found = Play(program, rule, scene.markets)
+    witness = Witness(program, found.rule.number, scene.begin_us, kernel)
+    settings = Settings(mode=Mode.ENFORCE, references=scene.references, has_peers=_has_peers(scene))
+    pipeline = Pipeline(program, settings, engine=witness)
     rows = {facts.market: pipeline.open(facts) for facts in scene.markets}
+    if kernel is not None:
+        # No event says so.
+        for watched in witness.watched:
+            watched.health.tell(Channel.ALL, Status.LIVE)
     at = 0
     live_us = next((row.at_us for _, row in scene.rows if not row.flags & Flag.BACKFILL), 0)
     mark_us = live_us
@@ -149,8 +162,10 @@ def play(scene: Scene, program: Program, rule: str) -> Play:
         found.take(pipeline.advance(scene.begin_us + mark_us), scene.begin_us)
         if mark_us >= 0:
             _look(pipeline, found, rows, mark_us)
+            for row in rows.values():
+                witness.note(row)
         mark_us = min(0, mark_us + _WARM_MARK_US) if mark_us < 0 else mark_us + SECOND_US
-    found.events = at
+    found.events, found.counts = at, witness.counts
     return found
 
 
@@ -196,4 +211,4 @@ def _look(pipeline: Pipeline, found: Play, rows: dict[Market, int], at_us: int) 
         if outcome is not None and found.rule.quorum is not None:
             group = pipeline.engine.groups.of(found.rule, market)
             quorum = (group.held(group.level), group.needed)
-        found.glances[market].append(Glance(at_us, outcome, quorum))
+        found.glances[market].append(Glance(at_us, outcome, pipeline.engine.watched[row].values, quorum))
