@@ -203,7 +203,9 @@ class Checker:
             return POISON
         if first.type is not second.type:
             message = f"{kind_of(first)} is compared with {kind_of(second)}: {first.text} {operator} {second.text}"
-            return _failed(scope, "E044", right, message)
+            truth = first if first.type is Type.BOOL else second if second.type is Type.BOOL else None
+            hint = f"a condition stands alone: {truth.text}, or not {truth.text}" if truth is not None else ""
+            return _failed(scope, "E044", right, message, hint)
         text = f"{first.text} {operator} {second.text}" if len(whole.operators) > 1 else scope.text[whole.start : whole.end]
         node = self._compared(first, second, operator, (left, right), scope)
         return POISON if node is None else Term(text, node, Type.BOOL, Unit.NONE, (first, second))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from guard.detection.risk import RiskClassifier, RiskFactor
 from guard.dsl.checker import Checker
 from guard.dsl.detectors import Detectors
-from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
+from guard.dsl.document import TORN, Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
@@ -101,10 +101,14 @@ class _FileNames:
 
     def __init__(self, source: RuleSource, graph: Graph, checker: Checker, report: Report) -> None:
         self.lists = source.lists
+        self._file = source.file
         self._macros = source.macros
+        self._list_places = source.list_places
         self._checker = checker
         self._report = report
         self._used_lists: set[str] = set()
+        # Where an expression cannot be read, nobody knows what it uses.
+        self.is_torn = False
         facts = {f"market.{name}": _fact(graph, name) for name in FACTS}
         self.names = Names({**facts, **{name: self._definition(node) for name, node in source.macros.items()}})
 
@@ -117,10 +121,17 @@ class _FileNames:
 
     def warn_unused(self) -> None:
         """Check the macros that no rule uses, and say so."""
-        for name, node in self._macros.items():
-            if name not in self.names.used:
-                self.names.resolve(name)
-                self._report.add("W001", node.place, f"no rule uses the macro {name!r}")
+        unused = [name for name in self._macros if name not in self.names.used]
+        for name in unused:
+            term = self.names.resolve(name)
+            self.is_torn |= term is None or term.is_poison
+        if self.is_torn or any(problem.file == self._file for problem in self._report.errors):
+            return
+        for name in unused:
+            self._report.add("W001", self._macros[name].place, f"no rule uses the macro {name!r}")
+        for name, place in self._list_places.items():
+            if name not in self._used_lists:
+                self._report.add("W001", place, f"no rule uses the list {name!r}")
 
 
 def _fact(graph: Graph, name: str) -> Callable[[], Term]:
@@ -135,12 +146,20 @@ def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, repo
     def fail(code: str, start: int, message: str, hint: str) -> None:
         report.add(code, place_in(node, start), message, hint)
 
+    if node.style == TORN:
+        file.is_torn = True
+        return POISON
     text = node.text
+    if node.style in ("|", ">") and not text.strip():
+        hint = 'a comparison needs its left side: "ret(60s) > 3%"'
+        report.add("E040", node.place, f"the expression is empty: {node.style} begins a text over several lines", hint)
+        return POISON
     scope = Scope(text, names, file.lists, fail, file.use_list)
     try:
         tree = parse(text)
     except ExpressionError as error:
         fail(error.code, error.start, error.message, error.hint)
+        file.is_torn = True
         return POISON
     if kind is Type.BOOL:
         return checker.condition(tree, scope)
@@ -219,17 +238,24 @@ class _RuleCheck:
             for name, entry in self._table("risk").items()
             if isinstance(entry.node, Table) and "value" in entry.node.entries
         }
-        for name in self._lets:
-            if name not in self._names.used:
-                place = self._table("let")[name].key
-                self._is_sound &= not self._resolved(name).is_poison
-                self._report.add("W001", place, f"nothing in the rule uses {name!r}")
         return self._after(number, _Conditions(where, when, unless, factors))
 
-    def _resolved(self, name: str) -> Term:
-        term = self._names.resolve(name)
-        assert term is not None
-        return term
+    def _check_unused(self) -> None:
+        """Check the named expressions that no other one uses, and say so where everything could be read."""
+        unused = [name for name in self._lets if name not in self._names.used]
+        terms = [self._names.resolve(name) for name in unused]
+        self._is_sound &= not any(term is None or term.is_poison for term in terms)
+        if not self._is_sound or self._uses.broken or self._source.spec is None:
+            self._file.is_torn = True
+            return
+        for name in unused:
+            self._report.add("W001", self._table("let")[name].key, f"nothing in the rule uses {name!r}")
+        used = {name.partition(".")[0] for name in self._names.used}
+        for name, entry in self._table("use").items():
+            if name not in used:
+                self._report.add(
+                    "W001", entry.key, f"nothing in the rule uses the detector {name!r}", f"for example: when: {name}.score > 0.5"
+                )
 
     def _after(self, number: int, found: _Conditions) -> tuple[Rule, Plan] | None:
         """Check what may use the score: clear and release."""
@@ -249,6 +275,7 @@ class _RuleCheck:
         releases = [
             term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
         ]
+        self._check_unused()
         if spec is None or not is_ready or not self._is_sound:
             return None
         warning = graph.const(spec.levels.warning if cut else 0.5)

@@ -10,9 +10,12 @@ if TYPE_CHECKING:
 
     from guard.dsl.problems import Place
 
-__all__ = ["Entry", "Items", "Node", "Scalar", "Table", "find", "merged", "place_in", "plain"]
+__all__ = ["TORN", "Entry", "Items", "Node", "Scalar", "Table", "find", "merged", "place_in", "plain"]
 
 Value = str | int | float | bool | None
+
+TORN = "?"
+"""Style of a scalar that stands for something with a mistake, which is already reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping, in the order of the file."""
+    """A mapping, in the order of the file. A torn one has lost an entry to a mistake, which is already reported."""
 
     entries: dict[str, Entry]
     place: Place
+    is_torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def merged(base: Node, over: Node) -> Node:
     for key, entry in over.entries.items():
         before = entries.get(key)
         entries[key] = entry if before is None else Entry(entry.key, merged(before.node, entry.node))
-    return Table(entries, base.place)
+    return Table(entries, base.place, base.is_torn or over.is_torn)
 
 
 def find(root: Node, path: Sequence[str | int]) -> tuple[Entry, tuple[str | int, ...]]:

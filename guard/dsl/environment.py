@@ -39,7 +39,7 @@ class Secrets:
         match node:
             case Table():
                 entries = {key: Entry(entry.key, self.replace(entry.node)) for key, entry in node.entries.items()}
-                return Table(entries, node.place)
+                return Table(entries, node.place, node.is_torn)
             case Items():
                 return Items(tuple(map(self.replace, node.items)), node.place)
             case Scalar(value=str() as text) if "${" in text:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guard.errors import Problem
     from guard.features.tables import Feature, Field
 
-__all__ = ["check", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
+__all__ = ["check", "examine", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
 
 CONFIG = "guard.yaml"
 SHIPPED = "guard:"
@@ -79,6 +79,20 @@ def check(
 ) -> tuple[Problem, ...]:
     """Return every problem, warnings too, of rule files, folders of them and guard.yaml files, from one run."""
     report = Report()
+    examine(paths, report, env=env, fields=fields, catalogue=catalogue, detectors=detectors)
+    return report.problems
+
+
+def examine(
+    paths: Iterable[Path | str],
+    report: Report,
+    *,
+    env: Mapping[str, str] | None = None,
+    fields: Iterable[Field] | None = None,
+    catalogue: Iterable[Feature] | None = None,
+    detectors: Mapping[str, type[Detector]] | None = None,
+) -> tuple[RuleSet, ...]:
+    """Like `check`, with the problems in `report`; returns the rules of each guard.yaml, and those of all packs together."""
     packs: list[Path] = []
     sets: list[RuleSet] = []
     for path in map(Path, paths):
@@ -92,7 +106,7 @@ def check(
         sets.append(read_rules(_pack_files(packs, report), report))
     for rules in sets:
         compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
-    return report.problems
+    return tuple(sets)
 
 
 def _is_config(path: Path) -> bool:

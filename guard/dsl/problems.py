@@ -54,10 +54,23 @@ NAMES = {
     "E051": "detector-parameter",
     "E052": "broken-detector",
     "E053": "broken-feature",
+    "E083": "invisible-character",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
     "W004": "no-effect-yet",
+    "W005": "clear-above-level",
+    "W006": "decided-comparison",
+    "W007": "contradiction",
+    "W008": "redundant-condition",
+    "W009": "exception-always-holds",
+    "W010": "hold-beyond-window",
+    "W011": "level-never-reached",
+    "W012": "enforce-without-quarantine",
+    "W013": "stream-not-watched",
+    "W014": "scope-matches-nothing",
+    "W015": "enforce-without-why",
+    "W016": "plain-secret",
 }
 
 
@@ -96,10 +109,15 @@ class Report:
 
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
+        self._muted: set[tuple[str, int]] = set()
+
+    def mute(self, place: Place) -> None:
+        """Take no more problems of a line: what is told of it from now on would follow from the one that was found."""
+        self._muted.add((place.source.file, place.line))
 
     def add(self, code: str, place: Place, message: str, hint: str = "") -> None:
         """Note one problem; the same one twice counts once."""
-        if len(self._problems) >= PROBLEMS_MAX:
+        if len(self._problems) >= PROBLEMS_MAX or (place.source.file, place.line) in self._muted:
             return
         severity = "warning" if code.startswith("W") else "error"
         row = Problem(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.reader import Reader
 
-from guard.dsl.document import Entry, Items, Node, Scalar, Table
+from guard.dsl.document import TORN, Entry, Items, Node, Scalar, Table
 from guard.dsl.problems import Place, Report, Source
+from guard.dsl.yaml_errors import QUOTE_EXPRESSION, QUOTE_PATTERN, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,10 @@ _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "false": False, "True": True, "False": False}
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_QUOTE_PATTERN = 'quote a pattern that starts with *, ! or &: symbol: "*/USDT"'
-_QUOTE_EXPRESSION = 'quote an expression inside { } or [ ]: {value: "ramp(x, 1%, 6%)"}'
+_RETRIES_MAX = 20
+_WRITE_OUT = "write the value out, or use lists: and macros:"
+_YAML_TAG = "tag:yaml.org,2002:"
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
 class _Stop(Exception):
@@ -75,10 +78,22 @@ def read_file(path: Path, report: Report, *, shown: str | None = None) -> Node |
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        report.add("E001", nowhere._replace(line=line), f"is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}")
+        _report_encoding(file, raw, error.start, report)
         return None
     return read_text(file, text, report)
+
+
+def _report_encoding(file: str, raw: bytes, at: int, report: Report) -> None:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        report.add("E001", Place(Source.of(file, "")), "is UTF-16, not UTF-8", "save it as UTF-8")
+        return
+    before = raw[:at].decode("utf-8-sig", errors="replace")
+    place = Place(
+        Source.of(file, raw.decode("utf-8-sig", errors="replace")), before.count("\n") + 1, at and len(before) - before.rfind("\n")
+    )
+    report.add(
+        "E001", place._replace(column=max(place.column, 1)), f"is not UTF-8: byte {at} is 0x{raw[at]:02x}", "save it as UTF-8"
+    )
 
 
 def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
@@ -91,47 +106,37 @@ def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> No
     if odd is not None:
         at = odd.start()
         place = Place(source, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
-        report.add("E003", place, f"character {odd.group()!r} is not allowed")
+        report.add("E003", place, f"character {odd.group()!r} is not allowed", "an invisible character: delete it")
         return None
-    try:
-        return _Composer(source, report).compose(yaml.parse(text, Loader=parser or _PARSER))
-    except _Stop:
+    hidden = _LINE_BREAKS.search(text)
+    if hidden is not None:
+        place = Place(source, text.count("\n", 0, hidden.start()) + 1, hidden.start() - text.rfind("\n", 0, hidden.start()))
+        report.add("E083", place, f"an invisible line break, U+{ord(hidden.group()):04X}", "delete it and write a line break")
         return None
-    except yaml.MarkedYAMLError as error:
-        _explain(error, source, report)
-        return None
-    except yaml.YAMLError as error:
-        report.add("E003", Place(source), f"is not YAML: {' '.join(str(error).split())}")
-        return None
+    return _parsed(source, text, report, parser or _PARSER)
 
 
-def _explain(error: yaml.MarkedYAMLError, source: Source, report: Report) -> None:
-    mark = error.problem_mark or error.context_mark
-    place = Place(source) if mark is None else Place(source, mark.line + 1, mark.column + 1)
-    if place.line > len(source.lines):
-        place = Place(source, len(source.lines), len(source.lines[-1]) + 1)
-    before = place.text[: place.column].rstrip()
-    found = place.text[place.column - 1 : place.column]
-    message = (error.problem or "cannot be read").replace("\t", "\\t")
-    last = before[-2:-1] if len(before) > 1 else before[-1:]
-    if found == "\t" or "\\t" in message or "'\t'" in message:
-        report.add("E007", place, "a tab cannot indent YAML", "use spaces")
-    elif "alias" in str(error.context) or "anchor" in str(error.context) or "tag" in str(error.context) or last in ("*", "!", "&"):
-        report.add("E008", place, f"{message}: *, ! and & have a meaning of their own in YAML", _QUOTE_PATTERN)
-    else:
-        report.add("E003", place, message, _hint(message, found))
-
-
-def _hint(message: str, found: str) -> str:
-    if "mapping values are not allowed" in message:
-        return 'a colon and a blank inside a text: quote the text, "a: b"'
-    if found in ("%", "@", "`"):
-        return f"a text cannot start with {found}: quote it"
-    if found in (">", "|") or "block scalar" in message:
-        return 'quote an expression that starts with > or |, for example "> 3" needs its left side too'
-    if "expected <block end>" in message or "could not find expected ':'" in message:
-        return "look at the indentation of this line and the one above, and for an unclosed quote or bracket"
-    return ""
+def _parsed(source: Source, text: str, report: Report, parser: Any) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
+    """Return the tree; where one character is the mistake, another one in its place lets the rest be read in the same run."""
+    for _ in range(_RETRIES_MAX):
+        try:
+            return _Composer(source, report).compose(yaml.parse(text, Loader=parser))
+        except _Stop:
+            return None
+        except yaml.MarkedYAMLError as error:
+            trouble = explained(error, source)
+            place = trouble.place
+            report.add(trouble.code, place, trouble.message, trouble.hint)
+            if not trouble.instead or not place.text[place.column - 1 :]:
+                return None
+            report.mute(place)
+            at = sum(len(line) + 1 for line in source.lines[: place.line - 1]) + place.column - 1
+            text = "\n".join(source.lines) if len(text) != len("\n".join(source.lines)) else text
+            text = text[:at] + trouble.instead + text[at + 1 :]
+        except yaml.YAMLError as error:
+            report.add("E003", Place(source), f"is not YAML: {' '.join(str(error).split())}")
+            return None
+    return None
 
 
 class _Composer:
@@ -141,6 +146,7 @@ class _Composer:
         self._source = source
         self._report = report
         self._nodes = 0
+        self._anchors: set[str] = set()
 
     def compose(self, events: Iterator[Any]) -> Node | None:
         """Return the tree of the only document."""
@@ -157,7 +163,7 @@ class _Composer:
                         raise _Stop
                     continue
                 case yaml.ScalarEvent() | yaml.AliasEvent():
-                    node: Node = self._scalar(event, place, is_flow=bool(stack) and stack[-1].is_flow)
+                    node: Node = self._scalar(event, place, stack[-1] if stack else None)
                 case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                     self._open(event, place, stack)
                     continue
@@ -185,33 +191,42 @@ class _Composer:
             self._report.add("E010", place, f"more than {NODES_MAX} values")
             raise _Stop
 
-    def _scalar(self, event: Any, place: Place, *, is_flow: bool) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
+    def _scalar(self, event: Any, place: Place, inside: _Open | None) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
         if isinstance(event, yaml.AliasEvent):
-            self._report.add("E008", place, f"*{event.anchor} is a YAML alias, which is not allowed", _QUOTE_PATTERN)
-            return Scalar(f"*{event.anchor}", f"*{event.anchor}", place)
+            return self._alias(event.anchor or "", place, inside)
         is_quoted = self._refuse_marks(event, place)
         text, style = event.value, event.style or ""
+        is_flow = inside is not None and inside.is_flow
         if is_flow and not style and text.count("(") != text.count(")"):
             if text.count("(") > text.count(")"):
-                self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", _QUOTE_EXPRESSION)
+                self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", QUOTE_EXPRESSION)
             # The one problem is reported; a harmless value keeps the torn expression from making more of them.
-            return Scalar(0, "0", place)
+            return Scalar("0", "0", place, TORN)
         return Scalar(text if style or is_quoted else resolve(text), text, place, style)
+
+    def _alias(self, name: str, place: Place, inside: _Open | None) -> Scalar:
+        if inside is not None and inside.is_merge:
+            return Scalar(None, "", place)
+        if name in self._anchors:
+            self._report.add("E005", place, f"*{name} is a YAML alias, which is not allowed", _WRITE_OUT)
+        else:
+            self._report.add("E008", place, f"*{name} is a YAML alias, which is not allowed", QUOTE_PATTERN)
+        return Scalar(f"*{name}", f"*{name}", place, TORN)
 
     def _refuse_marks(self, event: Any, place: Place) -> bool:  # noqa: ANN401 - PyYAML's events are untyped
         if event.anchor:
-            self._report.add(
-                "E005",
-                place,
-                f"&{event.anchor} is a YAML anchor, which is not allowed",
-                "write the value out, or use lists: and macros:",
-            )
+            self._anchors.add(event.anchor)
+            self._report.add("E005", place, f"&{event.anchor} is a YAML anchor, which is not allowed", _WRITE_OUT)
         if event.tag is None:
             return False
         if event.tag == "!":
-            self._report.add("E008", place, "! is a YAML tag, which is not allowed", _QUOTE_PATTERN)
+            self._report.add("E008", place, "! is a YAML tag, which is not allowed", f"to negate, write not; {QUOTE_PATTERN}")
+        elif event.tag.startswith(_YAML_TAG):
+            self._report.add(
+                "E006", place, f"!!{event.tag.removeprefix(_YAML_TAG)} is a YAML tag, which is not allowed", "remove it"
+            )
         else:
-            self._report.add("E006", place, f"{event.tag} is a YAML tag, which is not allowed", _QUOTE_PATTERN)
+            self._report.add("E006", place, f"{event.tag} is a YAML tag, which is not allowed", QUOTE_PATTERN)
         return True
 
 
@@ -226,6 +241,12 @@ class _Open:
         self._entries: dict[str, Entry] = {}
         self._key: Scalar | None = None
         self._is_key_next = True
+        self._is_torn = False
+
+    @property
+    def is_merge(self) -> bool:
+        """Whether the value of a merge key comes next."""
+        return self._is_table and not self._is_key_next and self._key is None
 
     def add(self, node: Node, report: Report) -> None:
         """Take the next key, value or item."""
@@ -240,19 +261,21 @@ class _Open:
 
     def close(self) -> Node:
         """Return what was collected."""
-        return Table(self._entries, self._place) if self._is_table else Items(tuple(self._items), self._place)
+        return Table(self._entries, self._place, self._is_torn) if self._is_table else Items(tuple(self._items), self._place)
 
     def _report_bare(self, key: Scalar, report: Report) -> None:
         is_rest = any(isinstance(entry.node, Scalar) and entry.node.text == "0" for entry in self._entries.values())
         if not is_rest:
-            report.add("E012", key.place, f"{key.text!r} became a key of its own", _QUOTE_EXPRESSION)
+            report.add("E012", key.place, f"{key.text!r} became a key of its own", QUOTE_EXPRESSION)
 
     def _checked_key(self, node: Node, report: Report) -> Scalar | None:
         if not isinstance(node, Scalar):
             report.add("E011", node.place, "a key must be a text")
+            self._is_torn = True
             return None
         if node.text == "<<" and not node.style:
             report.add("E005", node.place, "<< is a YAML merge key, which is not allowed", "write the keys out, or use override:")
+            self._is_torn = True
             return None
         return node
 

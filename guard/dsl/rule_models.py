@@ -146,7 +146,9 @@ class Step(Model):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if self.alert == (self.quarantine is not None):
+        if self.alert and self.quarantine is not None:
+            raise ValueError("these are two actions; write [alert, {quarantine: {for: 30m}}]")
+        if not self.alert and self.quarantine is None:
             raise ValueError("an action is alert, or {quarantine: {for: 30m}}")
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ class RuleSource:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
     hash: str
+    list_places: dict[str, Place] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -50,12 +51,13 @@ class RuleSource:
 class RuleSet:
     """All rules of one configuration, in the order of the files.
 
-    `hash` names the whole set. `warnings` of the files are kept in `report`.
+    `hash` names the whole set. `warnings` of the files are kept in `report`. `files` are all that were read, as they are shown.
     """
 
     rules: tuple[RuleSource, ...]
     hash: str
     report: Report
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class _Shell:
     macros: dict[str, Scalar]
     rules: dict[str, Entry]
     override: dict[str, Entry]
+    list_places: dict[str, Place]
 
 
 def read_rules(paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None) -> RuleSet:
@@ -109,7 +112,7 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
     digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()
-    return RuleSet(rules, digest[:12], report)
+    return RuleSet(rules, digest[:12], report, tuple(file for file, _ in files))
 
 
 def _is_rule_id(text: str) -> bool:
@@ -137,6 +140,7 @@ def _shell(root: Table, report: Report) -> _Shell:
         macros,
         parts.get("rules", {}),
         parts.get("override", {}),
+        {name: entry.key for name, entry in parts.get("lists", {}).items()},
     )
 
 
@@ -160,12 +164,16 @@ def _overridden(found: dict[str, tuple[Entry, _Shell]], overrides: Sequence[dict
 
 def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report) -> RuleSource | None:
     if not _is_rule_id(rule_id):
-        report.add("E025", entry.key, f"{rule_id[:80]!r} is not a name", "small letters, digits and underscores, first a letter")
+        slug = re.sub(r"[^a-z0-9]+", "_", rule_id[:60].lower()).strip("_")
+        hint = f", for example {slug}" if _is_rule_id(slug) else ""
+        report.add(
+            "E025", entry.key, f"{rule_id[:80]!r} is not a name", f"small letters, digits and underscores, first a letter{hint}"
+        )
         return None
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    spec = validate(RuleSpec, Table(node.entries, entry.key), report)
+    spec = validate(RuleSpec, Table(node.entries, entry.key, node.is_torn), report)
     meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
     digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12], shell.list_places)

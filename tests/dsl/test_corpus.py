@@ -1,0 +1,70 @@
+"""Every broken file of the corpus: each mistake is told in one run, at its place, by its id, with a hint that helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from dsl.corpus_cases import cases, found
+
+from guard.dsl import reading
+from guard.dsl.problems import NAMES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dsl.corpus_cases import Case
+
+CASES = cases()
+BROKEN = [case for case in CASES if not case.is_good]
+MENDED = [case for case in CASES if case.is_good]
+
+
+def named(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=named)
+def test_each_mistake_is_told_at_its_place(case: Case, tmp_path: Path) -> None:
+    problems = found(case, tmp_path)
+    assert case.expected, "the case expects nothing"
+    assert sorted(tuple(row[:4]) for row in case.expected) == sorted((row.file, row.line, row.column, row.id) for row in problems)
+    for row in case.expected:
+        told = [f"{one.message} {one.hint}" for one in problems if (one.file, one.line, one.column, one.id) == tuple(row[:4])]
+        assert any(row.says in text for text in told), (row, told)
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_parser_in_plain_python_tells_the_same(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [tuple(row) for row in found(case, tmp_path)]
+    monkeypatch.setattr(reading, "_PARSER", yaml.SafeLoader)
+    assert [tuple(row) for row in found(case, tmp_path)] == told
+
+
+@pytest.mark.parametrize("case", MENDED, ids=named)
+def test_mended_file_has_no_problem(case: Case, tmp_path: Path) -> None:
+    assert found(case, tmp_path) == ()
+
+
+@pytest.mark.parametrize("code", NAMES)
+def test_id_has_a_broken_and_a_mended_file(code: str) -> None:
+    assert {code, f"{code}.good"} <= {case.name for case in CASES}
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=named)
+def test_case_shows_the_id_of_its_name(case: Case) -> None:
+    assert case.id in {row.id for row in case.expected}
+
+
+def test_corpus_is_large() -> None:
+    assert len(BROKEN) >= 100
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=named)
+def test_source_line_stands_under_its_place(case: Case, tmp_path: Path) -> None:
+    for row in found(case, tmp_path):
+        text = case.files[row.file].decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        line = (text.split("\n") or [""])[row.line - 1] if row.line <= text.count("\n") + 1 else ""
+        assert row.source in ("", line.replace("\t", " "))
+        assert row.column <= len(line) + 1
