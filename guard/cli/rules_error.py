@@ -53,5 +53,18 @@ def tell(output: Output, wanted: str) -> int:
         facts = {"id": code, "name": NAMES[code], "severity": explanation.severity_of(code)}
         output.document({**facts, "meaning": explanation.meaning, "why": explanation.why, "page": page})
         return Exit.OK
-    output.text(page or f"{code} {NAMES[code]}\n\n{explanation.meaning}\n{explanation.why}")
+    output.text(_plain(page) if page else f"{code} {NAMES[code]}\n\n{explanation.meaning}\n{explanation.why}")
     return Exit.OK
+
+
+def _plain(page: str) -> str:
+    """Return a page without the signs of Markdown: code is indented, titles stand alone."""
+    lines, is_code = [], False
+    for line in page.split("\n"):
+        if line.startswith("```"):
+            is_code = not is_code
+        elif is_code:
+            lines.append(f"    {line}".rstrip())
+        else:
+            lines.append(line.lstrip("#").lstrip() if line.startswith("#") else line.replace("**", "").replace("`", ""))
+    return "\n".join(lines)

@@ -86,6 +86,8 @@ class Calls:
         if term.is_poison:
             return POISON
         text = scope.text[call.start : call.end] if call.end <= len(scope.text) else call.name
+        windows = [self._graph.nodes[one.node].value for one in terms if one.unit is Unit.DURATION and self._op(one) == "const"]
+        self._checker.advice.note(term.node, call.name, max(windows, default=0.0))
         return Term(text, term.node, term.type, term.unit, tuple(child for child in terms if self._op(child) != "const"))
 
     def _op(self, term: Term) -> str:
@@ -148,6 +150,8 @@ class Calls:
                 node = apply(call.name, node, other)
         else:
             node = apply(call.name, *nodes)
+        if call.name == "ramp":
+            self._checker.advice.of_ramp(terms[0], node, text, call.start, scope)
         return Term(text, node, Type.NUMBER, Unit.NONE if call.name == "ramp" else unit, children)
 
     def _arguments(self, call: Call, declared: Feature | Field, scope: Scope) -> list[Term] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from guard.dsl.advice import Advice
 from guard.dsl.calls import Calls
 from guard.dsl.problems import did_you_mean
 from guard.dsl.syntax import (
@@ -50,6 +52,7 @@ class Checker:
     def __init__(self, graph: Graph, tables: Tables) -> None:
         self._graph = graph
         self._tables = tables
+        self.advice = Advice(graph)
         self._calls = Calls(graph, tables, self)
         self._depth = 0
 
@@ -195,6 +198,7 @@ class Checker:
         if len(terms) == 1:
             return terms[0]
         node = self._graph.all_of([term.node for term in terms])
+        self.advice.of_parts(terms, [expression.start] * len(terms), "and", scope)
         return Term(scope.text[expression.start : expression.end], node, Type.BOOL, Unit.NONE, tuple(terms))
 
     def _compare(self, whole: Comparison, operator: str, left: Expression, right: Expression, scope: Scope) -> Term:
@@ -230,7 +234,12 @@ class Checker:
     ) -> int | None:
         apply = self._graph.apply
         if first.type is Type.NUMBER:
-            joined_unit(first, second, written, scope)
+            told: list[tuple[str, int, str, str]] = []
+            joined_unit(first, second, written, replace(scope, fail=lambda *words: told.append(words)))
+            for words in told:
+                scope.fail(*words)
+            if not told:
+                self.advice.of_comparison(first, second, operator, written[0].start, scope)
             equal = "equal"
         elif first.type is Type.TEXT:
             equal = "same"
@@ -264,6 +273,7 @@ class Checker:
         if any(term.is_poison for term in terms):
             return POISON
         nodes = [term.node for term in terms]
+        self.advice.of_parts(terms, [term.start for term in expression.terms], expression.operator, scope)
         node = self._graph.all_of(nodes) if expression.operator == "and" else self._graph.any_of(nodes)
         return Term(scope.text[expression.start : expression.end], node, Type.BOOL, Unit.NONE, tuple(terms))
 

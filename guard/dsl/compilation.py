@@ -9,6 +9,7 @@ from guard.dsl.checker import Checker
 from guard.dsl.detectors import Detectors
 from guard.dsl.document import TORN, Entry, Items, Node, Scalar, Table, place_in
 from guard.dsl.graph import Graph, TooLargeError
+from guard.dsl.lint import lint_rule
 from guard.dsl.parser import parse
 from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Program
@@ -77,6 +78,7 @@ def compiled(
             made = rule.run(len(done))
             if made is not None:
                 done.append(made)
+                lint_rule(source, made, graph, checker.advice, report)
             _bound_windows(graph, source, report)
     except TooLargeError:
         report.add("E010", Place(Source.of("rules", "")), "the rules together are too large", "fewer or simpler expressions")
@@ -221,7 +223,11 @@ class _RuleCheck:
         elif (
             self._is_constant(term) and kind is Type.BOOL and node.text not in ("true", "false") and not (names and self._is_hollow)
         ):
-            self._report.add("W002", node.place, f"{label} is always {self._graph.nodes[term.node].value}", "")
+            self._report.add("W002", node.place, f"{label} is always {str(self._graph.nodes[term.node].value).lower()}", "")
+        elif self._is_constant(term) and kind is Type.NUMBER:
+            self._report.add(
+                "W002", node.place, f"{label} is always {self._graph.nodes[term.node].value:g}", "a factor looks at the market"
+            )
         self._terms.append((label, term))
         return term
 
@@ -269,7 +275,7 @@ class _RuleCheck:
             [graph.apply("default_truth", where_node, true), when_node, *(graph.apply("not", node) for _, node in exceptions)]
         )
         cut = tuple(self._cut(term.node) for term in found.factors.values() if term is not None and is_ready)
-        score = graph.score(number, cut) if cut else graph.apply("number", fires)
+        score = graph.score(number, cut) if cut or not is_ready else graph.apply("number", fires)
         names = Names({"score": lambda: Term("score", score, Type.NUMBER)}, self._names)
         clear = self._check("clear.when", self._at("clear", "when"), Type.BOOL, names)
         releases = [

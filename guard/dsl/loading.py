@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import guard
 from guard.dsl.compilation import compiled
+from guard.dsl.config_lint import lint_config, lint_secrets
 from guard.dsl.document import Items, Node, Scalar, Table
 from guard.dsl.environment import Secrets, overlay
 from guard.dsl.problems import Place, Report, Source, did_you_mean
@@ -95,17 +96,21 @@ def examine(
     """Like `check`, with the problems in `report`; returns the rules of each guard.yaml, and those of all packs together."""
     packs: list[Path] = []
     sets: list[RuleSet] = []
+    configs: dict[int, GuardConfig] = {}
     for path in map(Path, paths):
         if _is_config(path):
             config = _read_guard(path, env or {}, report)
             if config is not None:
+                configs[len(sets)] = config
                 sets.append(_rules_of(config, report))
         else:
             packs.append(path)
     if packs:
         sets.append(read_rules(_pack_files(packs, report), report))
-    for rules in sets:
-        compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+    for number, rules in enumerate(sets):
+        program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+        if program is not None and number in configs:
+            lint_config(configs[number], rules, program, report)
     return tuple(sets)
 
 
@@ -123,6 +128,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
         if not report.errors:
             report.add("E011", Place(Source.of(shown_path(path), "")), "guard.yaml starts with keys", "version: 1")
         return None
+    lint_secrets(root, report)
     secrets = Secrets(env, path.parent, report)
     tree = secrets.replace(root)
     assert isinstance(tree, Table)

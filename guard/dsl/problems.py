@@ -115,9 +115,10 @@ class Report:
         """Take no more problems of a line: what is told of it from now on would follow from the one that was found."""
         self._muted.add((place.source.file, place.line))
 
-    def add(self, code: str, place: Place, message: str, hint: str = "") -> None:
-        """Note one problem; the same one twice counts once."""
-        if len(self._problems) >= PROBLEMS_MAX or (place.source.file, place.line) in self._muted:
+    def add(self, code: str, place: Place, message: str, hint: str = "", *, is_cause: bool = False) -> None:
+        """Note one problem; the same one twice counts once. A cause is taken on a muted line, too."""
+        is_muted = not is_cause and (place.source.file, place.line) in self._muted
+        if len(self._problems) >= PROBLEMS_MAX or is_muted:
             return
         severity = "warning" if code.startswith("W") else "error"
         row = Problem(

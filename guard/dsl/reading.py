@@ -126,7 +126,7 @@ def _parsed(source: Source, text: str, report: Report, parser: Any) -> Node | No
         except yaml.MarkedYAMLError as error:
             trouble = explained(error, source)
             place = trouble.place
-            report.add(trouble.code, place, trouble.message, trouble.hint)
+            report.add(trouble.code, place, trouble.message, trouble.hint, is_cause=True)
             if not trouble.instead or not place.text[place.column - 1 :]:
                 return None
             report.mute(place)

@@ -18,6 +18,7 @@ QUOTE_PATTERN = 'quote a pattern that starts with *, ! or &: symbol: "*/USDT"'
 QUOTE_EXPRESSION = 'quote an expression inside { } or [ ]: {value: "ramp(x, 1%, 6%)"}'
 _INDENTATION = "look at the blanks before this line and the ones above it"
 _KEY = re.compile(r"\s*(- +)*([^\s:#\"'\[\]{}]+|\"[^\"]*\"|'[^']*'):\s+\S")
+_TAG = re.compile(r"(?<=[\[{,\s])![^\s\"']*[\]},]")
 _MARKS = {"*": "an alias", "&": "an anchor", "!": "a tag"}
 
 
@@ -101,6 +102,10 @@ def _block(place: Place) -> Trouble:
 def _flow(found: str, place: Place, opened: Place) -> Trouble:
     """Explain what stands between { } or [ ] where a comma or the end belongs."""
     bracket = _at(opened)
+    # One of the parsers takes a bracket or comma for a part of a tag, and is at a loss later only.
+    tag = _TAG.search(opened.text, opened.column)
+    if tag is not None and (place.line > opened.line or tag.start() < place.column):
+        return _mark(opened._replace(column=tag.start() + 1))
     if place.line != opened.line:
         return Trouble(
             "E003", opened, f"{bracket} is opened here and never closed", f"close it with {'}' if bracket == '{' else ']'}"
