@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from guard.cli.output import Output
     from guard.errors import Problem
 
-__all__ = ["counted", "errors_of", "problem_rows", "problem_text", "problem_texts", "summary_of"]
+__all__ = ["counted", "errors_of", "problem_rows", "problem_text", "problem_texts", "show_problems", "summary_of"]
 
 _KEYS = ("file", "line", "column", "id", "name", "severity", "message", "hint", "doc")
 _INDENT = "    "
@@ -23,6 +24,16 @@ _STYLES = {"error": "bold red", "warning": "bold yellow"}
 def problem_rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     """Return problems as JSON-able rows; `doc` is the page that explains the id."""
     return [{key: getattr(problem, key) for key in _KEYS} for problem in problems]
+
+
+def show_problems(output: Output, problems: Sequence[Problem], paths: Sequence[Path]) -> None:
+    """Print what one check of `paths` found."""
+    if output.is_json:
+        output.document({"errors": problem_rows(problems)})
+        return
+    for text in problem_texts(problems):
+        output.text(text)
+    output.text(summary_of(problems, paths))
 
 
 def errors_of(problems: Iterable[Problem]) -> list[Problem]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit
-from guard.cli.problems import errors_of, problem_rows, problem_texts, summary_of
+from guard.cli.problems import errors_of, show_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from guard.cli.output import Output
     from guard.errors import Problem
 
-__all__ = ["check", "exit_of", "find_problems", "show"]
+__all__ = ["check", "exit_of", "find_problems"]
 
 _PATH = click.Path(path_type=Path)
 
@@ -46,7 +46,7 @@ def check(output: Output, paths: Sequence[Path], *, strict: bool, watch: bool, e
 
         return watch_files(output, wanted, is_strict=strict)
     problems = find_problems(wanted, os.environ)
-    show(output, problems, wanted)
+    show_problems(output, problems, wanted)
     return exit_of(problems, is_strict=strict)
 
 
@@ -74,16 +74,6 @@ def find_problems(paths: Sequence[Path], env: Mapping[str, str], **tables: Any) 
     for rules in examine(wanted, report, env=env, **tables):
         check_tests(rules, report)
     return report.problems
-
-
-def show(output: Output, problems: Sequence[Problem], paths: Sequence[Path]) -> None:
-    """Print what one check found."""
-    if output.is_json:
-        output.document({"errors": problem_rows(problems)})
-        return
-    for text in problem_texts(problems):
-        output.text(text)
-    output.text(summary_of(problems, paths))
 
 
 def exit_of(problems: Sequence[Problem], *, is_strict: bool) -> Exit:

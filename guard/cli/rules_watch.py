@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from guard.cli.output import Exit
-from guard.cli.problems import problem_rows
-from guard.cli.rules_check import exit_of, find_problems, show
+from guard.cli.problems import problem_rows, show_problems
+from guard.cli.rules_check import exit_of, find_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ def _report(
     if sys.stdout.isatty():
         print(_CLEAR, end="")
     output.text(f"{at.astimezone():%H:%M:%S}")
-    show(output, problems, paths)
+    show_problems(output, problems, paths)
     output.text("")
     sys.stdout.flush()
 

@@ -122,7 +122,7 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "An empty address would send alerts nowhere, silently. Set the variable or mend the path before guard starts.",
     ),
     "E031": Explanation(
-        "A variable GUARD_... is no key of guard.yaml, or its value cannot be read.",
+        "A variable that begins with GUARD_ is no key of guard.yaml, or its value cannot be read.",
         "A misspelt variable would leave the setting as it was, silently. Keys are written GUARD_A__B for a: {b: ...}.",
     ),
     "E040": Explanation(

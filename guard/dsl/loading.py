@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from guard.errors import Problem
     from guard.features.tables import Feature, Field
 
-__all__ = ["check", "examine", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
+__all__ = ["check", "check_guard", "examine", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
 
 CONFIG = "guard.yaml"
 SHIPPED = "guard:"
@@ -53,6 +53,13 @@ def load_guard(path: Path | str, env: Mapping[str, str]) -> GuardConfig:
         raise ConfigurationError(*report.errors)
     config._warnings = report.problems  # noqa: SLF001 - the loader is the only writer of this private attribute
     return config
+
+
+def check_guard(path: Path | str, env: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Return every problem of a guard.yaml, warnings too, but not of its rules."""
+    report = Report()
+    _read_guard(Path(path), env, report)
+    return report.problems
 
 
 def load_rules(rules: GuardConfig | Iterable[Path | str]) -> RuleSet:

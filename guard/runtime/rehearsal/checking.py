@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from guard.dsl import shipped_packs
-from guard.dsl.document import Table
+from guard.dsl.document import Scalar, Table
 from guard.dsl.loading import shown_path
-from guard.dsl.problems import Report
+from guard.dsl.problems import Report, did_you_mean
 from guard.dsl.reading import read_file
 from guard.runtime.rehearsal.collection import read_cases
 
 if TYPE_CHECKING:
     from guard.dsl import RuleSet
+    from guard.dsl.document import Node
 
 __all__ = ["TEST_SUFFIXES", "check_tests", "packs_of_test"]
 
@@ -26,7 +27,21 @@ def check_tests(rules: RuleSet, report: Report) -> None:
     own = [Path(file) for file in rules.files if file not in shipped]
     inline = [pack for pack in own if _has_tests(pack)]
     beside = [test for pack in own for suffix in TEST_SUFFIXES if (test := pack.with_name(pack.stem + suffix)).is_file()]
-    read_cases(dict.fromkeys([*inline, *beside]), rules, report)
+    files = dict.fromkeys([*inline, *beside])
+    read_cases(files, rules, report)
+    known = {rule.id for rule in rules.rules}
+    for file in files:
+        _check_names(read_file(file, Report(), shown=shown_path(file)), known, report)
+
+
+def _check_names(root: Node | None, known: set[str], report: Report) -> None:
+    """Report tests of rules that are not there, in files with other mistakes too."""
+    tests = root.entries.get("tests") if isinstance(root, Table) else None
+    for entry in tests.node.entries.values() if tests is not None and isinstance(tests.node, Table) else ():
+        rule = entry.node.entries.get("rule") if isinstance(entry.node, Table) else None
+        if rule is not None and isinstance(rule.node, Scalar) and rule.node.text not in known:
+            name = rule.node.text
+            report.add("E027", rule.node.place, f"there is no rule {name!r} in these packs", did_you_mean(name, known))
 
 
 def _has_tests(pack: Path) -> bool:
