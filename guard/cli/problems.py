@@ -65,7 +65,7 @@ def problem_texts(problems: Sequence[Problem]) -> Iterable[str]:
         yield from (f"{problem_text(problem)}\n" for problem in rows)
     ids = sorted({problem.id for problem in problems}, key=lambda name: (name[0] != "E", name))
     if ids:
-        more = f", and so {', '.join(ids[1:4])}{' ...' if len(ids) > 4 else ''}" if len(ids) > 1 else ""  # noqa: PLR2004 - the first and three more
+        more = f"; also {', '.join(ids[1:4])}{' ...' if len(ids) > 4 else ''}" if len(ids) > 1 else ""  # noqa: PLR2004 - the first and three more
         yield f"`guard rules error {ids[0]}` explains it with examples{more}"
 
 

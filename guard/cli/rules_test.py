@@ -59,7 +59,14 @@ def _tell(output: Output, records: list[dict[str, Any]], covered: Sequence[Cover
     if output.is_json:
         rows = [{**rule._asdict(), "complete": rule.is_complete} for rule in covered]
         counts = {"passed": passed, "failed": len(records) - passed}
-        output.document({"tests": records, "coverage": rows, **counts, "errors": [{**problem._asdict(), "doc": problem.doc} for problem in problems]})
+        output.document(
+            {
+                "tests": records,
+                "coverage": rows,
+                **counts,
+                "errors": [{**problem._asdict(), "doc": problem.doc} for problem in problems],
+            }
+        )
         return
     for problem in problems:
         output.text(f"{problem}\n")

@@ -38,6 +38,9 @@ def watch_files(output: Output, paths: Sequence[Path], *, is_strict: bool) -> Ex
         asyncio.run(follow(output, paths, SystemClock(), last, is_strict=is_strict, env=os.environ))
     except KeyboardInterrupt:
         print(file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read along has gone; what Python would still flush goes nowhere, and it must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return last[0]
 
 

@@ -105,11 +105,12 @@ class Place(NamedTuple):
 
 
 class Report:
-    """Collects problems; keeps the first `PROBLEMS_MAX`, so that a hostile file cannot make an endless list."""
+    """Collects problems; keeps the first `PROBLEMS_MAX` errors and as many warnings: a hostile file makes no endless list."""
 
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
         self._muted: set[tuple[str, int]] = set()
+        self._counts = {"error": 0, "warning": 0}
 
     def mute(self, place: Place) -> None:
         """Take no more problems of a line: what is told of it from now on would follow from the one that was found."""
@@ -118,12 +119,14 @@ class Report:
     def add(self, code: str, place: Place, message: str, hint: str = "", *, is_cause: bool = False) -> None:
         """Note one problem; the same one twice counts once. A cause is taken on a muted line, too."""
         is_muted = not is_cause and (place.source.file, place.line) in self._muted
-        if len(self._problems) >= PROBLEMS_MAX or is_muted:
-            return
         severity = "warning" if code.startswith("W") else "error"
+        # Counted apart: however many warnings there are, an error is never the one that finds no room.
+        if is_muted or self._counts[severity] >= PROBLEMS_MAX:
+            return
         row = Problem(
             place.source.file, place.line, place.column, code, NAMES[code], severity, message, hint, place.text.replace("\t", " ")
         )
+        self._counts[severity] += row not in self._problems
         self._problems[row] = None
 
     @property

@@ -11,7 +11,7 @@ from yaml.reader import Reader
 
 from guard.dsl.document import TORN, Entry, Items, Node, Scalar, Table
 from guard.dsl.problems import Place, Report, Source
-from guard.dsl.yaml_errors import QUOTE_EXPRESSION, QUOTE_PATTERN, explained
+from guard.dsl.yaml_errors import NO_BLANK, QUOTE_EXPRESSION, QUOTE_PATTERN, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +29,13 @@ _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "false": False, "True": True, "False": False}
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_QUESTION = re.compile(r"(?<=\S)\?")
+_ASKED = "\ue000"
+_GLUED = re.compile(r":[\[{,\]}]")
 _RETRIES_MAX = 20
 _WRITE_OUT = "write the value out, or use lists: and macros:"
 _YAML_TAG = "tag:yaml.org,2002:"
+_TAB_INDENT = re.compile(r"^ *\t(?=[ \t]*[^\s#])", re.MULTILINE)
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
@@ -113,7 +117,16 @@ def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> No
         place = Place(source, text.count("\n", 0, hidden.start()) + 1, hidden.start() - text.rfind("\n", 0, hidden.start()))
         report.add("E083", place, f"an invisible line break, U+{ord(hidden.group()):04X}", "delete it and write a line break")
         return None
-    return _parsed(source, text, report, parser or _PARSER)
+    tabs = list(_TAB_INDENT.finditer(text))
+    for tab in tabs:
+        place = Place(source, text.count("\n", 0, tab.start()) + 1, tab.end() - tab.start())
+        report.add("E007", place, "a tab cannot indent YAML", "use blanks")
+    # Elsewhere a tab parts words as a blank does; of the two parsers only one knows that everywhere.
+    if tabs:
+        return None
+    # Likewise one of them ends a word of a flow mapping or list at a question mark.
+    parsable = text.replace("\t", " ") if _ASKED in text else _QUESTION.sub(_ASKED, text.replace("\t", " "))
+    return _parsed(source, parsable, report, parser or _PARSER)
 
 
 def _parsed(source: Source, text: str, report: Report, parser: Any) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
@@ -195,7 +208,8 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event.anchor or "", place, inside)
         is_quoted = self._refuse_marks(event, place)
-        text, style = event.value, event.style or ""
+        self._refuse_glued(event, inside)
+        text, style = event.value.replace(_ASKED, "?"), event.style or ""
         is_flow = inside is not None and inside.is_flow
         if is_flow and not style and text.count("(") != text.count(")"):
             if text.count("(") > text.count(")"):
@@ -203,6 +217,14 @@ class _Composer:
             # The one problem is reported; a harmless value keeps the torn expression from making more of them.
             return Scalar("0", "0", place, TORN)
         return Scalar(text if style or is_quoted else resolve(text), text, place, style)
+
+    def _refuse_glued(self, event: Any, inside: _Open | None) -> None:  # noqa: ANN401 - PyYAML's events are untyped
+        """Refuse ``{key:[a]}``, which only one of the parsers takes for a key."""
+        end = event.end_mark
+        line = self._source.lines[end.line] if end.line < len(self._source.lines) else ""
+        if inside is not None and inside.is_flow and not event.style and _GLUED.match(line, end.column):
+            self._report.add("E003", Place(self._source, end.line + 1, end.column + 1), NO_BLANK, "key: value")
+            raise _Stop
 
     def _alias(self, name: str, place: Place, inside: _Open | None) -> Scalar:
         if inside is not None and inside.is_merge:

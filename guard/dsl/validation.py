@@ -21,6 +21,13 @@ __all__ = ["keys_allowed", "validate"]
 M = TypeVar("M", bound=BaseModel)
 _FOUND_MAX = 60
 _PERCENT_MAX = 100
+_EXAMPLES = {
+    "^([01][0-9]|2[0-3]):": "22:00-07:00",
+    r"^(\[": "127.0.0.1:8787",
+    "^[a-z][a-z0-9_]": "fast_move",
+    "^[A-Za-z0-9]": "my-bot_2",
+}
+_SECRET_KEYS = frozenset({"apikey", "api_key", "secret", "password", "passphrase", "token", "uid"})
 _CODES = {
     "extra_forbidden": "E020",
     "missing": "E021",
@@ -114,6 +121,8 @@ def _report(  # noqa: PLR0917 - all of it is about one mistake
         hint = _key_hint(str(walked[-1]) if walked else "", [word for word in known if word not in present] or known)
     elif is_key:
         code, message, hint = "E025", f"{path[-2]!r} is not a name", "small letters, digits and underscores, first a letter"
+        if str(details.get("ctx", {}).get("pattern", "")).startswith("^[A-Z"):
+            hint = "letters, digits, - and _, first a letter or digit"
         if kind in ("literal_error", "enum"):
             code, message = "E020", f"unknown key {path[-2]!r}"
             hint = did_you_mean(str(path[-2]), _choices(details))
@@ -128,6 +137,11 @@ def _report(  # noqa: PLR0917 - all of it is about one mistake
 def _is_misspelt(path: tuple[str | int, ...], unknown: Sequence[tuple[str | int, ...]]) -> bool:
     """Whether a missing key stands there in another spelling, which is told as an unknown key."""
     return any(other[:-1] == path[:-1] and meant(str(other[-1]), [str(path[-1])]) is not None for other in unknown)
+
+
+def _like(pattern: str) -> str:
+    """Return an example in place of a pattern of letters, which says little to most people."""
+    return next((example for beginning, example in _EXAMPLES.items() if pattern.startswith(beginning)), pattern)
 
 
 def _follows(node: Node, kind: str) -> bool:
@@ -149,6 +163,8 @@ def _key_hint(word: str, known: Sequence[str]) -> str:
     """Return the key that was probably meant, also where other programs call it something else."""
     if not word.isprintable() or word != word.strip():
         return "an invisible character in the key: delete it"
+    if word.lower() in _SECRET_KEYS:
+        return "guard needs no keys of an exchange, it reads public data only: remove it"
     other = _OTHER_WORDS.get(word.lower())
     return f"did you mean {other}?" if other in known else did_you_mean(word, known)
 
@@ -167,7 +183,7 @@ def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | in
         case "literal_error" | "enum":
             return f"expected {context.get('expected', 'another word')}{tail}", ""
         case "string_pattern_mismatch":
-            return f"expected a text like {context.get('pattern')}{tail}", ""
+            return f"expected a text like {_like(str(context.get('pattern')))}{tail}", ""
         case "string_too_short" | "too_short":
             return "must not be empty", ""
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
@@ -184,7 +200,7 @@ def _type_hint(kind: str, node: Node) -> str:
     if kind in ("string_type", "string_sub_type") and isinstance(node, Scalar) and node.text:
         return f'quote it: "{node.text[:_FOUND_MAX]}"'
     if _EXPECTED.get(kind) == "keys and values" and isinstance(node, Items):
-        return "write name: ... without a - before it"
+        return "write name: ..., without - or [ ]"
     if kind == "less_than_equal" and isinstance(node, Scalar) and isinstance(node.value, int) and 1 < node.value <= _PERCENT_MAX:
         return f"did you mean {node.value}%?"
     return ""

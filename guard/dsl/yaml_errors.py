@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
     from guard.dsl.problems import Source
 
-__all__ = ["QUOTE_EXPRESSION", "QUOTE_PATTERN", "Trouble", "explained"]
+__all__ = ["NO_BLANK", "QUOTE_EXPRESSION", "QUOTE_PATTERN", "Trouble", "explained"]
 
 QUOTE_PATTERN = 'quote a pattern that starts with *, ! or &: symbol: "*/USDT"'
 QUOTE_EXPRESSION = 'quote an expression inside { } or [ ]: {value: "ramp(x, 1%, 6%)"}'
+NO_BLANK = "a blank is missing after the colon"
 _INDENTATION = "look at the blanks before this line and the ones above it"
 _KEY = re.compile(r"\s*(- +)*([^\s:#\"'\[\]{}]+|\"[^\"]*\"|'[^']*'):\s+\S")
 _TAG = re.compile(r"(?<=[\[{,\s])![^\s\"']*[\]},]")
@@ -38,9 +39,7 @@ def explained(error: yaml.MarkedYAMLError, source: Source) -> Trouble:  # noqa: 
     place = _place(error.problem_mark or error.context_mark, source)
     opened = _place(error.context_mark or error.problem_mark, source)
     found = _at(place)
-    if found == "\t" or "\\t" in problem or "'\t'" in problem:
-        return Trouble("E007", place, "a tab cannot indent YAML", "use blanks")
-    if "alias" in context or "anchor" in context or "tag" in context or "tag" in problem:
+    if "alias" in context or "anchor" in context or "tag" in context or "undefined tag" in problem:
         return _mark(opened)
     if "quoted scalar" in context:
         return _quote(problem, place, opened)
@@ -48,6 +47,8 @@ def explained(error: yaml.MarkedYAMLError, source: Source) -> Trouble:  # noqa: 
         return _block(place)
     if "flow" in context:
         return _flow(found, place, opened)
+    if "unexpected ':'" in problem:
+        return Trouble("E003", place, NO_BLANK, "key: value")
     if "mapping values" in problem:
         return _colon(place)
     if "simple key" in context:
