@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -38,6 +38,13 @@ errors: .venv/ready
 # What guard is held against lives in an environment of its own, which no test and no run of guard needs.
 bench: .venv/ready tests/bench/.venv/ready
 	@$(BIN)/guard bench --peers tests/bench $(addprefix --tapes ,$(wildcard ../shared/data/pump_trades)) $(ARGS)
+
+# Each fuzzer of the rule language for so long; SEED=2 takes another course, TARGETS="pack yaml" some of them.
+SECONDS ?= 60
+SEED ?= 1
+TARGETS ?=
+fuzz: .venv/ready
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.long $(SECONDS) $(SEED) $(TARGETS)
 
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv

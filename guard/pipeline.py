@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.alerts.manager import AlertManager
+from guard.alerts.orders import OrderDesk
 from guard.alerts.policy import AlertPolicy
 from guard.engine import Engine, hold_of
 from guard.model import (
@@ -25,8 +26,8 @@ from guard.quarantine import IsolationManager
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from guard.dsl import Program
-    from guard.model import Batch, Command, Delivery, MarketFacts
+    from guard.dsl import Program, Rule
+    from guard.model import Batch, Command, Delivery, Hold, MarketFacts, Quarantine
     from guard.model.ports import LedgerState
     from guard.quarantine import AllowEntry
 
@@ -72,6 +73,7 @@ class Pipeline:
         self.isolation = IsolationManager()
         self.isolation.allow(self.settings.allow)
         self.alerts = AlertManager(self.settings.alerts)
+        self.orders = OrderDesk(self.settings.mode, repeat_us=self.settings.alerts.repeat_us)
         self.now_us = 0
         self._log: list[Verdict | Transition] = []
         self._deliveries: list[Delivery] = []
@@ -131,6 +133,7 @@ class Pipeline:
         self.now_us = max(self.now_us, now_us)
         self.isolation.restore(ledger.quarantines, self.now_us)
         self.alerts.restore((*ledger.recent_deliveries, *ledger.pending), ledger.quarantines)
+        self.orders.restore((*ledger.recent_deliveries, *ledger.pending))
         for row in range(len(self.engine.watched)):
             self._hold(row)
 
@@ -179,21 +182,47 @@ class Pipeline:
         transitions: list[Transition] = []
         watched = self.engine.watched[row]
         if watched.is_held:
-            for rule_id, is_calm in self.engine.releases(row):
-                if self.isolation.holds(rule_id, watched.facts.market):
-                    transitions += self.isolation.calm(rule_id, watched.facts.market, self.now_us, is_calm)
+            for rule, is_calm in self.engine.releases(row):
+                held = self.isolation.held_by(rule.id, watched.facts.market)
+                if held and rule.quorum is None:
+                    transitions += self.isolation.calm(rule.id, watched.facts.market, self.now_us, is_calm)
+                elif held:
+                    self.engine.groups.of(rule, watched.facts.market).hear(row, is_calm=is_calm)
+                    transitions += self._calm_together(rule, held)
         for verdict in verdicts:
             hold = hold_of(self.engine.program, verdict)
             if hold is not None:
-                transitions += self.isolation.quarantine(hold, self.now_us)
-                # The hold waits for a first word, though its rule may say nothing new from now on.
-                self.engine.ask(row)
+                transitions += self._quarantine(row, hold)
         if verdicts or transitions:
             self._tell(verdicts, transitions)
+
+    def _quarantine(self, row: int, hold: Hold) -> tuple[Transition, ...]:
+        """Hold a target as a rule orders."""
+        rule = next(rule for rule in self.engine.program.rules if rule.id == hold.rule)
+        market = self.engine.watched[row].facts.market
+        is_held = self.isolation.holds(hold.rule, market)
+        transitions = self.isolation.quarantine(hold, self.now_us)
+        # The hold waits for a first word, though its rule may say nothing new from now on.
+        self.engine.ask(row)
+        if rule.quorum is None:
+            return transitions
+        if not is_held:
+            self.engine.ask_groups(rule, hold.target)
+        return (*transitions, *self._calm_together(rule, self.isolation.held_by(rule.id, market)))
+
+    def _calm_together(self, rule: Rule, held: Sequence[Quarantine]) -> tuple[Transition, ...]:
+        """Tell quarantines of groups whether the groups are calm; unknown while the market that tipped one is not open again."""
+        transitions: list[Transition] = []
+        for quarantine in held:
+            target, tipped = quarantine.target, quarantine.hold.market
+            word = self.engine.groups.calm(rule, target, self.now_us) if tipped in self.engine.markets else None
+            transitions += self.isolation.calm(rule.id, target, self.now_us, word)
+        return tuple(transitions)
 
     def _tell(self, verdicts: Sequence[Verdict], transitions: Sequence[Transition]) -> None:
         self._log += (*verdicts, *transitions)
         self._deliveries += self.alerts.process(verdicts=verdicts, transitions=transitions, at_us=self.now_us)
+        self._deliveries += self.orders.process(verdicts, transitions, held=self.isolation.covering, at_us=self.now_us)
         if transitions:
             begun = [each.quarantine.target for each in transitions if each.quarantine.state is IsolationState.QUARANTINED]
             for row, watched in enumerate(self.engine.watched):
@@ -237,10 +266,9 @@ class Pipeline:
         watched = self.engine.watched[row]
         rules = [self.engine.program.rules[index] for index in watched.binding.rules]
         expected = [e for rule, e in zip(rules, watched.episodes, strict=True) if rule.mode != RuleMode.SHADOW]
-        worst = max(watched.episodes, key=lambda episode: episode.level, default=None)
         return MarketView(
             data=self.engine.data_state(row, self.now_us),
-            level=str(worst.level if worst else Level.NORMAL),
+            level=str(self.engine.level(row)),
             score=max((o.score for o in watched.outcomes if o.score is not None), default=None),
             rules_active=sum(not episode.is_unknown(self.now_us) for episode in expected),
             rules_expected=len(expected),
@@ -251,6 +279,7 @@ class Pipeline:
         row = next((row for known, row in self.engine.markets.items() if str(known) == market), None)
         if row is None:
             return False
+        self.engine.sync(row)
         watched = self.engine.watched[row]
         rules = (self.engine.program.rules[number].id for number in watched.binding.rules)
         return any(
@@ -277,6 +306,7 @@ class Pipeline:
             "engine": self.engine.save(),
             "isolation": self.isolation.save(self.now_us),
             "alerts": self.alerts.save(),
+            "orders": self.orders.save(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -285,3 +315,4 @@ class Pipeline:
         self.engine.restore(state["engine"])
         self.isolation.load(state["isolation"])
         self.alerts.load(state["alerts"])
+        self.orders.load(state["orders"])

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["markets_json", "markets_of"]
 
-_NUMBERS = ("tick", "lot", "usd_rate", "volume_24h_usd")
+_NUMBERS = ("tick", "lot", "usd_rate", "volume_24h_usd", "listing_risk")
+# What recordings made before it was known of lack.
+_NEWER = {"listing_risk": None}
 
 
 def markets_json(markets: Sequence[MarketFacts]) -> str:
@@ -47,6 +49,7 @@ def markets_of(text: str | bytes) -> list[MarketFacts]:
 
 
 def _facts(record: Any) -> MarketFacts:  # noqa: ANN401 - whatever the file says
+    record = {**_NEWER, **record} if isinstance(record, dict) else record
     if not isinstance(record, dict) or set(record) != set(MarketFacts._fields):
         raise ValueError(f"a market has the keys {', '.join(MarketFacts._fields)}; found {record!r:.80}")
     numbers = [record[name] for name in _NUMBERS if record[name] is not None] + [record["contract_size"]]

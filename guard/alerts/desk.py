@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from guard.alerts.policy import AlertPolicy, ChannelPolicy
     from guard.alerts.templates import Message, Messages
+    from guard.model import Verdict
 
-__all__ = ["Desk", "Subject", "delivery_id"]
+__all__ = ["Desk", "Subject", "delivery_id", "episode_id"]
 
 _ID_DIGITS = 16
 
@@ -35,6 +36,11 @@ class Subject(NamedTuple):
 def delivery_id(alert_id: str, kind: str, channel: str) -> str:
     """Return the id of a delivery, 16 hex digits: the same event never makes two, in a replay neither."""
     return sha256(f"{alert_id}|{kind}|{channel}".encode(errors="surrogatepass")).hexdigest()[:_ID_DIGITS]
+
+
+def episode_id(verdict: Verdict) -> str:
+    """Return what joins the messages and actions of one episode, 12 hex digits."""
+    return sha256(f"{verdict.rule}|{verdict.subject}|{verdict.episode_us}".encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def delivery(channel: ChannelPolicy, subject: Subject, message: Message, at_us: int) -> Delivery:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from guard.alerts.desk import Desk, Subject
+from guard.alerts.desk import Desk, Subject, episode_id
 from guard.alerts.display import display
 from guard.alerts.incident import Bounded, SystemNotice, Told, Zone
 from guard.alerts.templates import Messages, about_quarantine, about_risk, about_verdict
@@ -89,7 +88,7 @@ class AlertManager:
         self._desk.turn(at_us)
         self._desk.tally.arrive(len(verdicts) + len(transitions))
         for verdict in verdicts:
-            self._risks[_key(verdict.rule, verdict.market)] = {"episode": _episode(verdict), **about_risk(verdict)}
+            self._risks[_key(verdict.rule, verdict.market)] = {"episode": episode_id(verdict), **about_risk(verdict)}
         openings = [each for each in transitions if _is_opening(each)]
         sent += self._open(openings, at_us)
         for transition in transitions:
@@ -301,7 +300,7 @@ class AlertManager:
         if not verdict.alert:
             self._desk.tally.count_all("suppressed:no_alert_action")
             return []
-        episode, market = _episode(verdict), str(verdict.market)
+        episode, market = episode_id(verdict), verdict.subject
         subject = Subject(episode, "verdict", str(verdict.level), verdict.level, market, verdict.rule)
         names = self.policy.routed(verdict.level) - {
             name
@@ -344,10 +343,6 @@ def _is_opening(transition: Transition) -> bool:
 
 def _key(rule: str, market: Market | None) -> str:
     return f"{rule}|{market}"
-
-
-def _episode(verdict: Verdict) -> str:
-    return sha256(f"{verdict.rule}|{verdict.market}|{verdict.episode_us}".encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def _as_found(quarantine: Quarantine) -> Transition:

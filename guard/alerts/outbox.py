@@ -12,7 +12,7 @@ from guard.model import DeliveryState
 from guard.model.ports import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.model import Delivery
     from guard.model.ports import Clock, Notifier, Random, Store
@@ -22,6 +22,7 @@ __all__ = ["ChannelHealth", "Outbox"]
 _IDLE_US = 5_000_000
 _RETRY_AFTER_MAX_US = 3_600_000_000
 _ERROR_MAX = 500
+_OUTPUT_MAX = 200
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +42,9 @@ class _Channel:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # The lane of an action says itself what it is: webhook:my_bot.
+        self.label = name if ":" in name else f"alert channel {name}"
+        self.word = "order" if ":" in name else "alert"
         self.wake = asyncio.Event()
         self.breaker = Breaker()
         self.next_us: int | None = None
@@ -68,7 +72,8 @@ class Outbox:
     -----
     A delivery is settled only after its send: a crash in between sends it once more, with the same id in its title. A send that
     succeeded is never repeated because settling failed; settling is retried instead. Failures wait 2 s to 5 min with jitter, or as
-    long as the channel asks; what cannot be delivered before `expires_us` becomes ``dead``, stays in the ledger and is counted.
+    long as the channel asks; what cannot be delivered before `expires_us`, or ended for good, becomes ``dead``, stays in the ledger
+    and is counted.
     """
 
     def __init__(  # noqa: PLR0917 - each argument is of its own type, in the order of the docstring
@@ -88,12 +93,22 @@ class Outbox:
         self._channels = {name: _Channel(name) for name in channels}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_draining = False
+        self._is_started = False
         self._arrived: set[str] = set()
 
     def start(self) -> None:
         """Start the workers; what the ledger still holds is sent first."""
+        self._is_started = True
         for channel in self._channels.values():
             self._tasks[channel.name] = asyncio.create_task(self._supervise(channel), name=f"outbox {channel.name}")
+
+    def add(self, channels: Iterable[str]) -> None:
+        """Serve further channels; those that are served already go on."""
+        for name in channels:
+            if name not in self._channels:
+                channel = self._channels[name] = _Channel(name)
+                if self._is_started and not self._is_draining:
+                    self._tasks[name] = asyncio.create_task(self._supervise(channel), name=f"outbox {name}")
 
     def wake(self) -> None:
         """Look for new deliveries at once; call it after each commit."""
@@ -141,7 +156,7 @@ class Outbox:
                 channel.error = f"{type(error).__name__}: {error}"[:_ERROR_MAX]
                 _log.exception("outbox worker failed", channel=channel.name, failures=failures)
                 if failures == 1:
-                    self._report(f"alert channel {channel.name}: the outbox cannot work, it tries again: {channel.error}")
+                    self._report(f"{channel.label}: the outbox cannot work, it tries again: {channel.error}")
                 await self._clock.sleep(backoff_us(failures, self._random) / 1_000_000)
             else:
                 return
@@ -177,7 +192,7 @@ class Outbox:
 
     async def _deliver(self, channel: _Channel, delivery: Delivery) -> None:
         if delivery.id in self._arrived:
-            await self._delivered(channel, delivery)
+            await self._delivered(channel, delivery, "")
             self._arrived.discard(delivery.id)
             return
         if self._clock.now_us() >= delivery.expires_us:
@@ -185,7 +200,7 @@ class Outbox:
             return
         outcome = await self._send(delivery)
         if outcome.is_delivered:
-            await self._delivered(channel, delivery)
+            await self._delivered(channel, delivery, outcome.output)
         else:
             await self._failed(channel, delivery, outcome)
 
@@ -196,14 +211,15 @@ class Outbox:
             _log.exception("notifier raised", channel=delivery.channel, delivery=delivery.id)
             return Outcome(is_delivered=False, error=f"{type(error).__name__}: {error}")
 
-    async def _delivered(self, channel: _Channel, delivery: Delivery) -> None:
+    async def _delivered(self, channel: _Channel, delivery: Delivery, output: str) -> None:
         if channel.breaker.is_failing:
-            self._report(f"alert channel {channel.name} delivers again after {channel.breaker.failures} failures")
+            self._report(f"{channel.label} delivers again after {channel.breaker.failures} failures")
         channel.breaker = Breaker()
         channel.delivered += 1
         channel.error = ""
-        await self._settle(delivery._replace(state=DeliveryState.DELIVERED, attempts=delivery.attempts + 1, error=""))
-        _log.debug("alert delivered", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts + 1)
+        done = delivery._replace(attempts=delivery.attempts + 1, error="", output=output[:_OUTPUT_MAX])
+        await self._settle(done._replace(state=DeliveryState.DELIVERED))
+        _log.debug(f"{channel.word} delivered", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts + 1)
 
     async def _failed(self, channel: _Channel, delivery: Delivery, outcome: Outcome) -> None:
         now_us = self._clock.now_us()
@@ -213,12 +229,14 @@ class Outbox:
         channel.breaker = channel.breaker.failed(now_us=now_us, retry_after_us=asked_us, random=self._random)
         channel.failed += 1
         channel.error = outcome.error[:_ERROR_MAX]
-        _log.warning("alert not delivered", channel=channel.name, delivery=delivery.id, attempts=attempts, error=channel.error)
+        _log.warning(
+            f"{channel.word} not delivered", channel=channel.name, delivery=delivery.id, attempts=attempts, error=channel.error
+        )
         if channel.breaker.is_failing and not was_failing:
-            self._report(f"alert channel {channel.name} does not deliver ({channel.breaker.failures} failures): {channel.error}")
+            self._report(f"{channel.label} does not deliver ({channel.breaker.failures} failures): {channel.error}")
         due_us = now_us + max(backoff_us(attempts, self._random), asked_us)
         failed = delivery._replace(attempts=attempts, due_us=due_us, error=channel.error)
-        if due_us >= delivery.expires_us:
+        if outcome.is_final or due_us >= delivery.expires_us:
             await self._bury(channel, failed, channel.error)
         else:
             channel.next_us = due_us if channel.next_us is None or channel.next_us <= now_us else min(channel.next_us, due_us)
@@ -227,8 +245,8 @@ class Outbox:
     async def _bury(self, channel: _Channel, delivery: Delivery, error: str) -> None:
         channel.dead += 1
         await self._settle(delivery._replace(state=DeliveryState.DEAD, error=error[:_ERROR_MAX]))
-        _log.error("alert dead", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts, error=error)
-        self._report(f"alert {delivery.id} could not be told through {channel.name} in {delivery.attempts} attempts: {error}")
+        _log.error(f"{channel.word} dead", channel=channel.name, delivery=delivery.id, attempts=delivery.attempts, error=error)
+        self._report(f"{channel.word} {delivery.id} did not get through {channel.name} in {delivery.attempts} attempts: {error}")
 
     async def _settle(self, delivery: Delivery) -> None:
         """Record what happened; a failing ledger is tried again, for sending twice would be worse."""

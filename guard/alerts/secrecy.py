@@ -17,6 +17,8 @@ _LENGTH_MIN = 5
 # Schemes whose host is a plain server name; elsewhere (tgram://, slack://, discord://) the host is part of the token.
 _PLAIN_HOST = frozenset(
     [
+        "http",
+        "https",
         "json",
         "jsons",
         "xml",

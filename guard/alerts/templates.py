@@ -16,7 +16,7 @@ from guard.model import Block, IsolationState, Mode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.model import Quarantine, Transition, Verdict
+    from guard.model import GroupStand, Market, Quarantine, Transition, Verdict
 
 __all__ = ["Message", "Messages", "about_quarantine", "about_risk", "about_verdict", "utc"]
 
@@ -121,7 +121,7 @@ def about_verdict(verdict: Verdict, *, mode: Mode, held_by: str = "", blocked: s
     """Return what a message tells of a verdict; `held_by` is the id of a quarantine that holds the market, `blocked` its effect."""
     allowed = f"Nothing is blocked (mode {verdict.mode if mode is Mode.ENFORCE else mode}); exits always pass"
     return {
-        **_about_market(str(verdict.market)),
+        **(_about_market(str(verdict.market)) if verdict.group is None else _about_group(verdict.group, verdict.market)),
         **about_risk(verdict),
         "rule": verdict.rule,
         "level": str(verdict.level),
@@ -167,6 +167,16 @@ def utc(at_us: int) -> str:
 
 def _about_market(text: str) -> dict[str, Any]:
     return {"market": text, "is_plain": is_plain_market(text)}
+
+
+def _about_group(group: GroupStand, tipped: Market) -> dict[str, Any]:
+    names = ", ".join(map(str, group.members)) + (f" and {group.more} more" if group.more > 0 else "")
+    return {
+        "market": str(group.target),
+        "is_plain": False,
+        "group": {"held": group.held, "of": group.of, "needed": group.needed, "markets": names},
+        "tipped": str(tipped) if is_plain_market(str(tipped)) else "",
+    }
 
 
 def _blocked(quarantine: Quarantine, mode: Mode) -> str:

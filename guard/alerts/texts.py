@@ -18,6 +18,8 @@ Evidence from {{ finding.detector }} ({{ finding.score }}):
 _LOOK = """\
 {% if about.is_plain %}
 guard why {{ about.market }}
+{% elif about.tipped is defined and about.tipped %}
+guard why {{ about.tipped }}
 {% elif about.id %}
 guard quarantine show {{ about.id }}
 {% else %}
@@ -71,9 +73,16 @@ Until {{ about.until }}
 """
 
 _VERDICT = """\
+{% if about.group is defined %}
+[{{ about.level | upper }}] {{ about.market }}: {{ about.rule }} on {{ about.group.held }} of {{ about.group.of }} markets
+Group {{ about.market }}, quorum {{ about.group.needed }}
+Markets {{ about.group.markets }}
+The last of them:
+{% else %}
 [{{ about.level | upper }}] {{ about.market }}: {{ about.rule }}{% if about.score %}, score {{ about.score }}{% endif %}
 
 Market {{ about.market }}
+{% endif %}
 {% include "why" %}
 {{ about.blocked }}
 {% include "look" %}

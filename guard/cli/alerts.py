@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit
+from guard.cli.wording import safe
 from guard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.cli.output import Output
+    from guard.dsl import GuardConfig
     from guard.model.ports import Outcome
 
 __all__ = ["alerts"]
@@ -42,20 +44,22 @@ def alerts() -> None:
 def test(output: Output, channel: str | None, config: Path) -> int:
     """Send a test message to one channel or to all.
 
-    CHANNEL is a name in guard.yaml; without it all are tried. guard need not run. Exit codes: 0 all delivered, 1 not all, 3
-    guard.yaml cannot be used.
+    CHANNEL is a name in guard.yaml, or webhook:NAME to post an event "test" there; without it all channels, and no webhook, are
+    tried. guard need not run. Exit codes: 0 all delivered, 1 not all, 3 guard.yaml cannot be used.
     """
     import asyncio
 
     from guard.dsl import load_guard
 
-    urls = {name: each.url.get_secret_value() for name, each in load_guard(config, os.environ).alerts.channels.items()}
-    if channel is not None and channel not in urls:
+    found = load_guard(config, os.environ)
+    urls = {name: each.url.get_secret_value() for name, each in found.alerts.channels.items()}
+    webhooks = [f"webhook:{name}" for name in found.webhooks]
+    if channel is not None and channel not in {*urls, *webhooks}:
         raise click.BadParameter(
-            f"{channel!r} is no channel of {config}; it has: {', '.join(urls) or 'none'}", param_hint="CHANNEL"
+            f"{channel!r} is no channel of {config}; it has: {', '.join([*urls, *webhooks]) or 'none'}", param_hint="CHANNEL"
         )
     chosen = {name: url for name, url in urls.items() if channel in {None, name}}
-    outcomes = asyncio.run(_try_all(chosen))
+    outcomes = asyncio.run(_try_webhook(found, channel) if channel in webhooks else _try_all(chosen))
     code = Exit.OK if outcomes and all(outcome.is_delivered for outcome in outcomes.values()) else Exit.FINDINGS
     if output.is_json:
         rows = {name: {"delivered": outcome.is_delivered, "error": outcome.error} for name, outcome in outcomes.items()}
@@ -72,9 +76,9 @@ def test(output: Output, channel: str | None, config: Path) -> int:
 @click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 @click.pass_obj
 def outbox(output: Output, state: str | None) -> int:
-    """Count the running guard's messages by channel.
+    """Count the running guard's messages and actions by channel.
 
-    Pending ones wait, dead ones could not be delivered.
+    Pending ones wait, dead ones could not be delivered. An action's channel is webhook:NAME or call:NAME.
     """
     from guard.api.call import call
     from guard.client.places import locate
@@ -87,10 +91,28 @@ def outbox(output: Output, state: str | None) -> int:
     if not channels:
         output.text("Nothing has been sent yet and nothing waits.")
         return Exit.OK
-    output.text(f"{'channel':<16}" + "".join(f"{state:>11}" for state in _STATES))
+    errors, wide = answer.get("errors", {}), max(16, *map(len, channels))
+    output.text(f"{'channel':<{wide}}" + "".join(f"{state:>11}" for state in _STATES))
     for name, counts in sorted(channels.items()):
-        output.text(f"{name:<16}" + "".join(f"{counts.get(state, 0):>11}" for state in _STATES))
+        output.text(f"{name:<{wide}}" + "".join(f"{counts.get(state, 0):>11}" for state in _STATES))
+        if name in errors:
+            output.text(f"    last error: {safe(errors[name])}")
     return Exit.OK
+
+
+async def _try_webhook(config: GuardConfig, lane: str) -> dict[str, Outcome]:
+    """Post an event "test" once."""
+    from guard.alerts.events import about_test
+    from guard.alerts.webhooks import Webhooks
+    from guard.runtime.clock import SystemClock
+    from guard.runtime.settings import endpoints
+
+    clock = SystemClock()
+    webhooks = Webhooks(endpoints(config), clock)
+    try:
+        return {lane: await webhooks.send(about_test(lane, clock.now_us()))}
+    finally:
+        await webhooks.close()
 
 
 async def _try_all(urls: Mapping[str, str]) -> dict[str, Outcome]:

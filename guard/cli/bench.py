@@ -23,7 +23,7 @@ _LIVE = ("d", "e", "h", "i", "j", "k")
 
 
 @click.command
-@click.option("--only", help="Some measures: a,b. Without it all of them, a to k.")
+@click.option("--only", help="Some measures: a,b. Without it all of them, a to n.")
 @click.option("--live", is_flag=True, help="The measures of a guard that runs live: d, e, h, i, j and k.")
 @click.option("--quick", is_flag=True, help="Small workloads and three rounds: shows that it runs; nothing is judged.")
 @click.option("--rounds", type=click.IntRange(1, 1000), help=f"Interleaved rounds; {_ROUNDS} by default, the least that counts.")

@@ -118,9 +118,20 @@ def _age(milliseconds: float) -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
+def _upgrade(upgrade: Mapping[str, Any]) -> list[str]:
+    """Return one line for what an upgrade changed in the shipped rules and nobody has accepted."""
+    lines = [f"[bold red]upgrade:[/] {escape(upgrade['problem'])}"] if upgrade.get("problem") else []
+    if upgrade.get("pending"):
+        first, more = upgrade["changes"][0], upgrade["pending"] - 1
+        rest = f" and {more} more" if more else ""
+        lines.append(f"[yellow]an upgrade changed shipped rules:[/] {escape(first['text'])}{rest}  [dim]guard rules diff[/]")
+    return lines
+
+
 def _notes(status: Mapping[str, Any]) -> list[str]:
     parts = (("rules", "[bold red]rules:[/]"), ("engine", "[yellow]compiled code failed, the engine runs plain:[/]"))
     lines = [f"{title} {escape(status[part]['problem'])}" for part, title in parts if status[part]["problem"]]
+    lines += _upgrade(status.get("upgrade") or {})
     for feed in status["feeds"]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")
@@ -143,12 +154,23 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
             f"[dim]missing:[/] {escape(near['missing'])}"
             for near in status["nearest"]
         ]
+    lines += _deliveries(status)
+    lines.append(f"[dim]engine: {status['engine']['form']}[/]")
+    return lines
+
+
+def _deliveries(status: Mapping[str, Any]) -> list[str]:
+    """Return what is to know of messages and actions."""
+    lines = []
     pending = sum(counts.get("pending", 0) for counts in status["outbox"].values())
     dead = sum(counts.get("dead", 0) for counts in status["outbox"].values())
     if pending or dead:
-        lines.append(f"[yellow]alerts:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
+        lines.append(f"[yellow]outbox:[/] {pending} waiting, {dead} undeliverable  [dim]guard alerts outbox[/]")
     for name, health in status["channels"].items():
         if health["failing"]:
-            lines.append(f"[bold red]alert channel {escape(name)} does not deliver:[/] {escape(str(health['error']))}")
-    lines.append(f"[dim]engine: {status['engine']['form']}[/]")
+            what = name if ":" in name else f"alert channel {name}"
+            lines.append(f"[bold red]{escape(what)} does not deliver:[/] {escape(str(health['error']))}")
+    for lane, counts in status.get("actions", {}).items():
+        if counts.get("refused"):
+            lines.append(f"[bold red]{escape(lane)}:[/] {counts['refused']} orders refused, too many in an hour")
     return lines

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from guard.cli.board import board_view
+from guard.cli.wording import counts_text
 from guard.runtime.lines import alert_line, lines_of
 from guard.runtime.summary import RunRecord
 
@@ -159,6 +160,8 @@ def _event(record: dict[str, Any]) -> str:
             until = f" until {record['until'][11:19]}Z" if record["state"] != "normal" else ""
             style = _STATES[record["state"]]
             return f"[dim]{at}[/] [{style}]{escape(record['target'])}: {record['state']}{until}[/] {escape(record['reason'])}"
+        case "action":
+            return f"[dim]{at} {escape(record['channel'])}: {escape(record['title'])}[/]"
         case _:
             return f"[dim]{at} alert to {escape(record['channel'])}: {escape(record['title'])}[/]"
 
@@ -173,6 +176,7 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
         if "pushes" in summary
         else f"alerts delivered: {summary['alerts_delivered']}, undelivered: {summary['alerts_undelivered']}",
     ]
+    lines += [f"{escape(lane)}: {counts_text(counts)}" for lane, counts in summary.get("actions", {}).items()]
     if "truth" not in summary:
         return lines
     lines.append("")

@@ -147,11 +147,12 @@ def _channels(status: Mapping[str, Any]) -> Iterator[_Finding]:
         found = f"{counts.get('delivered', 0)} delivered, {counts.get('pending', 0)} waiting, {dead} undeliverable"
         if health is None:
             found += "; guard.yaml names it no longer"
+        is_call = channel.startswith("call:")
         yield _Finding(
-            f"channel {channel}",
+            channel if ":" in channel else f"channel {channel}",
             dead == 0 and not error,
             f"{found}; it fails: {error}" if error else found,
-            f"guard alerts test {channel}" if error else "guard alerts outbox",
+            f"guard alerts test {channel}" if error and not is_call else "guard alerts outbox",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from guard.cli.output import Exit, Output
+from guard.cli.rules_schema import write_schemas
 from guard.errors import GuardError
 
 __all__ = ["init"]
@@ -19,6 +21,7 @@ _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"{_STRING}|,(\s*[\]}}])", re.DOTALL)
 _GLOB = re.compile(r"[A-Za-z0-9*_/:.\-]+")
 _HEAD = """\
+# yaml-language-server: $schema=.guard/guard.schema.json
 # guard: what is watched, which rules decide, who is told. Check it with: guard config check
 version: 1
 
@@ -69,13 +72,17 @@ alerts:
 @click.option(
     "--config", "bot_config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The bot's configuration file."
 )
+@click.option("--schemas", "is_refresh", is_flag=True, help="Write the schemas for editors anew, after an upgrade; nothing else.")
 @click.pass_obj
-def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bot_config: Path | None) -> int:
+def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bot_config: Path | None, *, is_refresh: bool) -> int:
     """Write a guard.yaml for the embedded or a live exchange.
 
-    FOLDER is made where it is missing. A live exchange begins in mode observe: nothing is refused.
+    FOLDER is made where it is missing. A live exchange begins in mode observe: nothing is refused. JSON schemas for editors go to
+    .guard in it.
     """
     path = folder / "guard.yaml"
+    if is_refresh:
+        return _refresh(output, path)
     if path.exists():
         raise GuardError(f"{path} is there already; guard init writes no file that exists")
     if bot and not bot_config:
@@ -95,14 +102,30 @@ def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bo
             file.write(text)
     except OSError as error:
         raise GuardError(f"{path} cannot be written: {error.strerror}") from error
+    schemas = _schemas(folder / ".guard")
     if output.is_json:
         mode = "observe" if exchange else "enforce"
-        output.document({"written": [str(path)], "exchange": exchange or "sim", "mode": mode, "left_out": left_out})
+        output.document({"written": [str(path), *schemas], "exchange": exchange or "sim", "mode": mode, "left_out": left_out})
     else:
         if left_out:
             output.text(f"not taken over, for guard.yaml has * only: {', '.join(left_out)}")
         output.text(f"wrote {path}\nnext: {'' if folder == Path() else f'cd {folder} && '}guard config check && guard run")
     return Exit.OK
+
+
+def _refresh(output: Output, path: Path) -> int:
+    from guard.dsl import load_guard
+
+    written = _schemas(load_guard(path, os.environ).state_folder)
+    output.document({"written": written}) if output.is_json else output.text(f"wrote {', '.join(written)}")
+    return Exit.OK
+
+
+def _schemas(folder: Path) -> list[str]:
+    try:
+        return [str(path) for path in write_schemas(folder)]
+    except OSError as error:
+        raise GuardError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
 
 
 def _known(exchange: str) -> None:

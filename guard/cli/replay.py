@@ -9,43 +9,79 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.cli.durations import duration_option
 from guard.cli.output import Exit, Output
+from guard.cli.wording import counts_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guard.dsl import Program
+    from guard.pipeline import Settings
 
-__all__ = ["replay"]
+__all__ = ["REFERENCE", "is_compiled", "leave_quietly", "replay"]
 
 # The market leader, where the tape has it: returns are then judged net of what it explains.
-_REFERENCE = "BTC/USDT"
+REFERENCE = "BTC/USDT"
 
 
 @click.command
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets of CSV files appear.")
-@click.option("--rules", "rules_folder", type=click.Path(exists=True, path_type=Path), help="Folder of rule packs instead of ours.")
+@click.option("--rules", "rules_name", help="Rules instead of ours: a folder of packs, a pack, a guard.yaml, or guard:NAME.")
+@click.option(
+    "--diff",
+    "diff_names",
+    nargs=2,
+    metavar="OLD NEW",
+    help="What two rule sets make of the recordings, and what differs: each as --rules has it, guard: for the shipped ones.",
+)
+@click.option("--only", "only", multiple=True, metavar="RULE", help="With --diff: this rule alone; may be repeated.")
+@click.option(
+    "--within",
+    "within_us",
+    default="60s",
+    show_default=True,
+    callback=duration_option,
+    help="With --diff: what begins so near to each other is the same, moved.",
+)
 @click.option("--batch", "batch_rows", default=16_384, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
 @click.option("--jit/--no-jit", default=None, help="Run compiled, or not; by default where compiled code is there (guard warm).")
 @click.pass_obj
 def replay(
-    output: Output, files: Sequence[Path], exchange: str, rules_folder: Path | None, batch_rows: int, *, jit: bool | None
+    output: Output,
+    *,
+    files: Sequence[Path],
+    exchange: str,
+    rules_name: str | None,
+    diff_names: tuple[str, str] | None,
+    only: Sequence[str],
+    within_us: int,
+    batch_rows: int,
+    jit: bool | None,
 ) -> int:
     """Show what the rules make of recordings.
 
     FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount, and recordings in Parquet;
     several merge by time.
+
+    With --diff it exits 1 where a level, a time or a quarantine differs, and 0 where none does.
     """
+    if diff_names and rules_name:
+        raise click.UsageError("--diff names both rule sets, so --rules has no meaning beside it")
+    if only and not diff_names:
+        raise click.UsageError("--only goes with --diff")
     from guard.pipeline import Pipeline, Settings
     from guard.runtime.clock import SystemClock
     from guard.runtime.replay import Replay, opened_tape
 
     write = output.line if output.is_json else _printer(output)
     tape = opened_tape(files, exchange=exchange)
-    settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
-    is_jitted = _is_compiled(output) if jit is None else jit
-    pipeline = Pipeline(_program(rules_folder), settings, jit=is_jitted)
+    settings = Settings(references=dict.fromkeys(tape.exchanges, REFERENCE))
+    is_jitted = is_compiled(output) if jit is None else jit
+    if diff_names:
+        return _diff(output, tape, settings, diff_names, only=only, within_us=within_us, batch_rows=batch_rows, jit=is_jitted)
+    pipeline = Pipeline(_program(rules_name), settings, jit=is_jitted)
     run = Replay(pipeline, batch_rows=batch_rows, write=write, takes_arrays=is_jitted, compiles_first=bool(jit))
     try:
         summary = run.play(tape, clock=SystemClock())
@@ -55,12 +91,48 @@ def replay(
             _print_summary(output, summary)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has seen enough (head); otherwise Python would complain of the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_quietly()
     return Exit.OK
 
 
-def _is_compiled(output: Output) -> bool:
+def leave_quietly() -> None:
+    """Let the rest of what is printed go nowhere: whoever reads has seen enough (head), and Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _diff(
+    output: Output,
+    tape: Any,  # noqa: ANN401 - guard imports no connector
+    settings: Settings,
+    names: tuple[str, str],
+    *,
+    only: Sequence[str],
+    within_us: int,
+    batch_rows: int,
+    jit: bool,
+) -> Exit:
+    from guard.cli.replay_diff import show_diff
+    from guard.dsl.problems import did_you_mean
+    from guard.errors import OperationRefused
+    from guard.runtime.comparison import compare
+    from guard.runtime.rule_sets import rule_set
+
+    old, new = (rule_set(name, os.environ) for name in names)
+    known = [rule.id for rules in (old, new) for rule in rules.rules]
+    for rule in only:
+        if rule not in known:
+            raise OperationRefused(f"neither rule set has a rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
+    found = compare(tape, old, new, settings, only=only, within_us=within_us, jit=jit, batch_rows=batch_rows)
+    try:
+        code = show_diff(output, found, names)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave_quietly()
+        return Exit.OK if found.is_same else Exit.FINDINGS
+    return code
+
+
+def is_compiled(output: Output) -> bool:
     """Whether compiled code is there; where it could be but is not, tell a person so."""
     from guard.runtime.acceleration import is_ready, wanted
 
@@ -70,10 +142,11 @@ def _is_compiled(output: Output) -> bool:
     return is_found
 
 
-def _program(folder: Path | None) -> Program:
-    from guard.dsl import compile_rules, load_rules, shipped_packs
+def _program(named: str | None) -> Program:
+    from guard.dsl import compile_rules
+    from guard.runtime.rule_sets import rule_set
 
-    return compile_rules(load_rules([folder] if folder else shipped_packs()))
+    return compile_rules(rule_set(named or "guard:", os.environ))
 
 
 def _printer(output: Output) -> Any:  # noqa: ANN401 - a function over records
@@ -104,6 +177,8 @@ def _print_summary(output: Output, summary: dict[str, Any]) -> None:
         output.text(f"detector {fault['detector']}: {fault['times']:,} of {fault['calls']:,} calls failed: {fault['text']}")
     if summary["detectors_demoted"]:
         output.text(f"switched off in the recording: {', '.join(summary['detectors_demoted'])}")
+    for lane, counts in summary.get("actions", {}).items():
+        output.text(f"{lane}: a replay posts and calls nothing; live it would be {counts_text(counts)}")
     for reason, count in summary["rejected"].items():
         output.text(f"{count:,} rows were refused: {reason}")
     for example in summary["rejected_examples"]:

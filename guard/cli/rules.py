@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.rules_check import check
+from guard.cli.rules_diff import diff, upgrade_of
 from guard.cli.rules_error import error
+from guard.cli.rules_new import new
+from guard.cli.rules_promote import promote
+from guard.cli.rules_schema import language, schema
+from guard.cli.rules_sweep import sweep
 from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
@@ -30,7 +35,13 @@ def rules() -> None:
 
 rules.add_command(check)
 rules.add_command(error)
+rules.add_command(language)
+rules.add_command(schema)
 rules.add_command(test)
+rules.add_command(diff)
+rules.add_command(new)
+rules.add_command(promote)
+rules.add_command(sweep)
 
 
 def guard_file() -> Path:
@@ -44,6 +55,14 @@ def _rule_set(paths: Sequence[Path]) -> RuleSet:
     return load_rules(paths or load_guard(guard_file(), os.environ))
 
 
+def _running_set() -> RuleSet:
+    """Return the rules of guard.yaml as guard runs them: what an upgrade raised is held down."""
+    from guard.dsl import load_guard, load_rules
+
+    config = load_guard(guard_file(), os.environ)
+    return upgrade_of(config, None).take(config, load_rules(config))
+
+
 @rules.command("list")
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.pass_obj
@@ -52,7 +71,7 @@ def list_rules(output: Output, paths: Sequence[Path]) -> None:
 
     Shadow rules never alert nor block.
     """
-    found = [_row(rule) for rule in _rule_set(paths).rules]
+    found = [_row(rule) for rule in (_rule_set(paths) if paths else _running_set()).rules]
     if output.is_json:
         output.document({"rules": found})
         return
@@ -123,15 +142,3 @@ def show(output: Output, rule_id: str, paths: Sequence[Path], *, resolved: bool)
     output.text(yaml.safe_dump({rule_id: shown(rule, resolved=resolved)}, sort_keys=False, allow_unicode=True, width=120).rstrip())
     for key, place in origins(rule).items() if resolved else ():
         output.text(f"# {key:<40} {place}")
-
-
-@rules.command
-@click.option("--config", "is_config", is_flag=True, help="The schema of guard.yaml instead of a pack's.")
-@click.pass_obj
-def schema(output: Output, *, is_config: bool) -> None:
-    """Print the JSON schema (draft 7) of rule packs, for editors."""
-    import json
-
-    from guard.dsl.describe import json_schema
-
-    output.text(json.dumps(json_schema(is_config=is_config), indent=2))

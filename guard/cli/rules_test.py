@@ -87,10 +87,14 @@ def _show(output: Output, record: dict[str, Any]) -> None:
     for miss in record["misses"]:
         place = f"{miss['line']}:{miss['column']}"
         output.text(f"  {place}: expected {miss['expected']}")
-        output.text(f"  {' ' * len(place)}  found    {miss['found']}, on {miss['market']}")
+        output.text(f"  {' ' * len(place)}  found    {miss['found']}, on {_subject(miss)}")
         for row in miss["around"]:
             output.text(f"    {_event(row) if 'event' in row else _glance(row)}")
     output.text("")
+
+
+def _subject(miss: dict[str, Any]) -> str:
+    return f"the group {miss['group']}; its market {miss['market']}:" if "group" in miss else str(miss["market"])
 
 
 def _event(row: dict[str, Any]) -> str:
@@ -105,7 +109,8 @@ def _glance(row: dict[str, Any]) -> str:
     factors = "  ".join(f"{name} {_number(value)}" for name, value in row["factors"].items())
     fires = {True: "fires", False: "silent", None: "unknown"}[row["fires"]]
     held = "blocked" if row["blocked"] else ""
-    return f"{row['at_s']:>9.2f}s  {row['level']:<8}  score {_number(row['score'])}  {fires:<7}  {factors}  {held}".rstrip()
+    quorum = f"  {row['quorum']['held']} of {row['quorum']['needed']} needed" if "quorum" in row else ""
+    return f"{row['at_s']:>9.2f}s  {row['level']:<8}{quorum}  score {_number(row['score'])}  {fires:<7}  {factors}  {held}".rstrip()
 
 
 def _number(value: float | None) -> str:

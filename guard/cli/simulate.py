@@ -27,7 +27,7 @@ _HISTORY_S = 86_400.0
 @click.option("--for", "for_us", callback=duration_option, default="120s", show_default=True, help="How much market time to make.")
 @click.option("--schedule", type=click.Choice(["demo", "calm"]), default="demo", show_default=True, help="Who misbehaves.")
 @click.option("--truth", is_flag=True, help="Print what happened when (the default without --out and --serve).")
-@click.option("--out", type=click.Path(dir_okay=False), help="Write the trades as FILE.csv.gz for guard replay.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write the trades for guard replay: X.csv.gz or X.csv.")
 @click.option(
     "--history", "history_us", callback=duration_option, help="With --out: also the trades of the time before, up to 48h."
 )
@@ -58,6 +58,8 @@ def simulate(
     if decide:
         _decide(output, for_us / 1e6, seed=seed, schedule=schedule)
         return
+    if out and not out.endswith((".csv", ".csv.gz")):
+        raise click.UsageError(f"--out writes CSV: name it X.csv.gz or X.csv, not {out}")
     if serve and (out or truth or history_us):
         raise click.UsageError("--serve runs in real time: leave --out, --history and --truth away")
     if for_us > _LONGEST_US:

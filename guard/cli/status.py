@@ -78,6 +78,8 @@ def _print_why(output: Output, found: Mapping[str, Any]) -> None:
     for told in found["rules"]:
         score = "unknown" if told["score"] is None else f"{told['score']:.2f}"
         output.text(f"\n{told['rule']} ({told['mode']}): {told['level']}, score {score}")
+        if "group" in told:
+            _print_group(output, told["group"])
         for part in told["factors"]:
             value = part["status"] if part["value"] is None else f"{part['value']:.2f}"
             output.text(f"  {part['factor']:<18} weight {part['weight']:g}  value {value:<8} adds {part['share']:.2f}")
@@ -85,6 +87,17 @@ def _print_why(output: Output, found: Mapping[str, Any]) -> None:
             output.text(f"  missing to fire: {missing}")
         for tree in told["tree"]:
             _print_tree(output, tree, depth=1)
+
+
+def _print_group(output: Output, group: Mapping[str, Any]) -> None:
+    held, of, needed = group["held"], group["of"], group["needed"]
+    least = "warning" if group["level"] == "normal" else group["level"]
+    hold = f"{held} of {of} markets in scope {'holds' if held == 1 else 'hold'}"
+    output.text(f"  {group['per']} {group['name']}: {group['level']}; {hold} {least} or above, {needed} needed")
+    more = f" and {group['more']} more" if group["more"] > 0 else ""
+    unsure = f"; {group['unsure']} of them lacked data since and raise nothing" if group["unsure"] > 0 else ""
+    if held:
+        output.text(f"  held by {', '.join(group['members'])}{more}{unsure}")
 
 
 def _print_tree(output: Output, node: Mapping[str, Any], *, depth: int) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from guard.cli.durations import say_duration
 
-__all__ = ["moment", "safe"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["counts_text", "many", "moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -20,6 +24,22 @@ def safe(text: str) -> str:
     'PEPE?[31m/USDT'
     """
     return "".join(sign if sign.isprintable() else "?" for sign in text[:_TEXT_MAX])
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Return counts as a sentence's end: ``4 ordered, 3 done, 1 dead``; without zeros."""
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+
+
+def many(count: int, word: str) -> str:
+    """Return a number of things.
+
+    Examples
+    --------
+    >>> many(1, "market"), many(2000, "market")
+    ('1 market', '2,000 markets')
+    """
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def moment(at_us: int, *, now_us: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.dsl.parser import parse
 from guard.dsl.problems import did_you_mean
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guard.dsl.graph import Graph
     from guard.dsl.tables import Tables
 
-__all__ = ["Calls"]
+__all__ = ["FUNCTIONS", "Calls", "Function"]
 
 _DURATION_MAX_US = 400 * 86_400_000_000
 _UNIT_OF = {Type.DURATION: Unit.DURATION, Type.RATIO: Unit.RATIO}
@@ -32,23 +32,28 @@ _EXAMPLE = {
 }
 
 
-class _Function(NamedTuple):
+class Function(NamedTuple):
+    """A function of the language: how many values it takes, how it is written, what it returns."""
+
     least: int
     most: int
     shape: str
+    doc: str
 
 
-_FUNCTIONS = {
-    "abs": _Function(1, 1, "abs(x)"),
-    "min": _Function(2, 8, "min(x, y)"),
-    "max": _Function(2, 8, "max(x, y)"),
-    "log": _Function(1, 1, "log(x)"),
-    "sqrt": _Function(1, 1, "sqrt(x)"),
-    "ramp": _Function(3, 3, "ramp(x, low, high)"),
-    "clamp": _Function(3, 3, "clamp(x, low, high)"),
-    "default": _Function(2, 2, "default(x, instead)"),
-    "known": _Function(1, 1, "known(x)"),
-    "number": _Function(1, 1, "number(condition)"),
+FUNCTIONS: Final = {
+    "abs": Function(1, 1, "abs(x)", "x without its sign"),
+    "min": Function(2, 8, "min(x, y)", "the least of 2 to 8 numbers of one kind; unknown where one is"),
+    "max": Function(2, 8, "max(x, y)", "the greatest of them; unknown where one is"),
+    "log": Function(1, 1, "log(x)", "the natural logarithm; unknown for x <= 0"),
+    "sqrt": Function(1, 1, "sqrt(x)", "the square root; unknown for x < 0"),
+    "ramp": Function(
+        3, 3, "ramp(x, low, high)", "0 at `low` and before, 1 at `high` and beyond, a line between; `low` may be the greater"
+    ),
+    "clamp": Function(3, 3, "clamp(x, low, high)", "x, but at least `low` and at most `high`"),
+    "default": Function(2, 2, "default(x, instead)", "x, or `instead` where x is unknown; both numbers or both conditions"),
+    "known": Function(1, 1, "known(x)", "whether a number or condition is known"),
+    "number": Function(1, 1, "number(condition)", "1 where the condition holds, 0 where it does not"),
 }
 
 
@@ -64,11 +69,11 @@ class Calls:
 
     def functions(self) -> set[str]:
         """Return the names of the functions."""
-        return set(_FUNCTIONS)
+        return set(FUNCTIONS)
 
     def check(self, call: Call, scope: Scope) -> Term:
         """Return the checked call."""
-        function = _FUNCTIONS.get(call.name)
+        function = FUNCTIONS.get(call.name)
         if function is not None:
             return self._function(call, function, scope)
         feature, field = self._tables.features.get(call.name), self._tables.fields.get(call.name)
@@ -76,7 +81,7 @@ class Calls:
             feature = None
         declared = feature or field
         if declared is None:
-            known = self._tables.names() | set(_FUNCTIONS)
+            known = self._tables.names() | set(FUNCTIONS)
             scope.fail("E042", call.start, f"unknown name {call.name!r}", did_you_mean(call.name, known))
             return POISON
         terms = self._arguments(call, declared, scope)
@@ -93,7 +98,7 @@ class Calls:
     def _op(self, term: Term) -> str:
         return self._graph.nodes[term.node].operation
 
-    def _function(self, call: Call, function: _Function, scope: Scope) -> Term:
+    def _function(self, call: Call, function: Function, scope: Scope) -> Term:
         if call.options:
             name, start, _ = call.options[0]
             scope.fail("E043", start, f"{call.name}() takes no argument by name, found {name}=", f"write {function.shape}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any
 
 from guard.dsl.advice import Advice
 from guard.dsl.calls import Calls
+from guard.dsl.memory import words_of
 from guard.dsl.problems import did_you_mean
 from guard.dsl.syntax import (
     Arithmetic,
@@ -28,6 +28,8 @@ from guard.dsl.terms import POISON, Cycle, Scope, Term, joined_unit, kind_of, pr
 from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from guard.dsl.graph import Graph
     from guard.dsl.tables import Tables
 
@@ -35,6 +37,7 @@ __all__ = ["Checker"]
 
 DEPTH_MAX = 90
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
+_PARTS = frozenset({Call, Comparison, Logic})
 _SYMBOL = re.compile(r"[A-Za-z0-9_.\-]+(\s*/\s*[A-Za-z0-9_.\-]+)?\Z")
 
 
@@ -55,6 +58,25 @@ class Checker:
         self.advice = Advice(graph)
         self._calls = Calls(graph, tables, self)
         self._depth = 0
+        self._parts: dict[str, Term] = {}
+        self._checks: dict[type[Expression], Callable[[Any, Scope], Term]] = {
+            Number: self._number,
+            Text: self._text,
+            Name: self._name,
+            ListName: self._list,
+            ListOf: self._list,
+            Call: self._calls.check,
+            Negative: self._negative,
+            Not: self._not,
+            Arithmetic: self._arithmetic,
+            Comparison: self._comparison,
+            Membership: self._membership,
+            Logic: self._logic,
+        }
+
+    def keep(self, parts: Mapping[str, Term]) -> None:
+        """Remember parts of an expression without mistakes."""
+        self._parts.update(parts)
 
     def number(self, expression: Expression, scope: Scope) -> Term:
         """Check an expression that must be a number."""
@@ -79,39 +101,29 @@ class Checker:
         if self._depth >= DEPTH_MAX:
             hint = "names that stand for names that stand for names: write some of them out"
             return _failed(scope, "E041", expression, f"nested deeper than {DEPTH_MAX} levels, with what its names stand for", hint)
+        kept = scope.kept if type(expression) in _PARTS else None
+        if kept is not None:
+            text = scope.text[expression.start : expression.end]
+            known = self._parts.get(text)
+            if known is not None:
+                return known
         self._depth += 1
         try:
-            return self._checked(expression, scope)
+            term = self._checks[type(expression)](expression, scope)
         finally:
             self._depth -= 1
+        if kept is not None and self._depth and words_of(expression) == ((), ()):
+            kept[text] = term
+        return term
 
-    def _checked(self, expression: Expression, scope: Scope) -> Term:  # noqa: C901, PLR0911 - one case for each kind of expression
-        match expression:
-            case Number():
-                return Term(expression.text, self._graph.const(expression.value), Type.NUMBER, expression.unit)
-            case Text():
-                return Term(f"'{expression.text}'", self._graph.const(expression.text), Type.TEXT)
-            case Name():
-                return self._name(expression, scope)
-            case ListName() | ListOf():
-                return self._list(expression, scope)
-            case Call():
-                return self._calls.check(expression, scope)
-            case Negative():
-                return self._negative(expression, scope)
-            case Not():
-                term = self.condition(expression.of, scope)
-                return self._apply(expression, scope, "not", term, kind=Type.BOOL)
-            case Arithmetic():
-                return self._arithmetic(expression, scope)
-            case Comparison():
-                return self._comparison(expression, scope)
-            case Membership():
-                return self._membership(expression, scope)
-            case Logic():
-                return self._logic(expression, scope)
-            case _:
-                assert_never(expression)
+    def _number(self, expression: Number, _scope: Scope) -> Term:
+        return Term(expression.text, self._graph.const(expression.value), Type.NUMBER, expression.unit)
+
+    def _text(self, expression: Text, _scope: Scope) -> Term:
+        return Term(f"'{expression.text}'", self._graph.const(expression.text), Type.TEXT)
+
+    def _not(self, expression: Not, scope: Scope) -> Term:
+        return self._apply(expression, scope, "not", self.condition(expression.of, scope), kind=Type.BOOL)
 
     def text(self, expression: Expression, scope: Scope) -> Term:
         """Check an expression where a text is wanted: a bare word or ``BTC/USDT`` stands for itself."""
@@ -191,12 +203,13 @@ class Checker:
         return self._apply(expression, scope, _ARITHMETIC[expression.operator], left, right, kind=Type.NUMBER, unit=unit)
 
     def _comparison(self, expression: Comparison, scope: Scope) -> Term:
+        if len(expression.operators) == 1:
+            left, right = expression.operands
+            return self._compare(expression, expression.operators[0], left, right, scope)
         steps = zip(expression.operators, expression.operands, expression.operands[1:], strict=False)
         terms = [self._compare(expression, operator, left, right, scope) for operator, left, right in steps]
         if any(term.is_poison for term in terms):
             return POISON
-        if len(terms) == 1:
-            return terms[0]
         node = self._graph.all_of([term.node for term in terms])
         self.advice.of_parts(terms, [expression.start] * len(terms), "and", scope)
         return Term(scope.text[expression.start : expression.end], node, Type.BOOL, Unit.NONE, tuple(terms))
@@ -215,6 +228,8 @@ class Checker:
         return POISON if node is None else Term(text, node, Type.BOOL, Unit.NONE, (first, second))
 
     def _sides(self, left: Expression, right: Expression, scope: Scope) -> tuple[Term, Term]:
+        if not isinstance(left, Name) and not isinstance(right, Name):
+            return self.check(left, scope), self.check(right, scope)
         for one, other, is_swapped in ((left, right, False), (right, left, True)):
             if isinstance(one, Name) and (term := self._resolve(one, scope)) is not None and term.type is Type.TEXT:
                 word = self.text(other, scope)
@@ -235,7 +250,7 @@ class Checker:
         apply = self._graph.apply
         if first.type is Type.NUMBER:
             told: list[tuple[str, int, str, str]] = []
-            joined_unit(first, second, written, replace(scope, fail=lambda *words: told.append(words)))
+            joined_unit(first, second, written, scope._replace(fail=lambda *words: told.append(words)))
             for words in told:
                 scope.fail(*words)
             if not told:

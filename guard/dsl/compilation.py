@@ -5,32 +5,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.detection.risk import RiskClassifier, RiskFactor
+from guard.dsl.actions import InstalledActions, check_actions, orders_of
+from guard.dsl.checked import checked
 from guard.dsl.checker import Checker
+from guard.dsl.collector import paused_collector
 from guard.dsl.detectors import Detectors
-from guard.dsl.document import TORN, Entry, Items, Node, Scalar, Table, place_in
+from guard.dsl.document import Entry, Items, Node, Scalar, Table
 from guard.dsl.graph import Graph, TooLargeError
+from guard.dsl.grouping import check_grouping
 from guard.dsl.lint import lint_rule
-from guard.dsl.parser import parse
+from guard.dsl.memory import Memory
 from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Program
 from guard.dsl.rule import Actions, Factor, Plan, Rule, family_of
 from guard.dsl.tables import InstalledDetectors, Tables, installed_tables
-from guard.dsl.terms import POISON, Names, Scope, Term
-from guard.dsl.tokens import ExpressionError, written_quantity
+from guard.dsl.terms import Names, Term
+from guard.dsl.tokens import written_quantity
 from guard.errors import RuleError
 from guard.features.kernel.layout import windows_of
 from guard.features.tables import WINDOWS_MAX, Type, Unit
-from guard.model import Level, MarketClass
+from guard.model import Level, MarketClass, Per
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from guard.detection.detector import Detector
-    from guard.dsl.rule_models import QuarantineAction, RuleSpec
+    from guard.dsl.rule_models import LevelName, QuarantineAction, RuleSpec
     from guard.dsl.rules import RuleSet, RuleSource
     from guard.features.tables import Feature, Field
 
 __all__ = ["compile_rules", "compiled"]
+
+_LEVELS: tuple[tuple[Level, LevelName], ...] = (
+    (Level.WARNING, "warning"),
+    (Level.DANGER, "danger"),
+    (Level.CRITICAL, "critical"),
+)
 
 
 def compile_rules(
@@ -45,7 +55,8 @@ def compile_rules(
     Without arguments the installed tables are used: the kernel's fields, the catalogue and the entry points.
     """
     report = Report()
-    program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+    with paused_collector():
+        program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
     if program is None:
         raise RuleError(*report.errors)
     return program
@@ -67,19 +78,25 @@ def compiled(
     graph = Graph()
     checker = Checker(graph, Tables(fields, catalogue))
     found = Detectors(graph, checker, InstalledDetectors() if detectors is None else detectors)
+    actions = InstalledActions()
     done: list[tuple[Rule, Plan]] = []
     files: dict[int, _FileNames] = {}
+    leaves = 0
     try:
         for source in rules.rules:
+            if report.is_full:
+                break
             names = files.get(id(source.macros))
             if names is None:
                 names = files[id(source.macros)] = _FileNames(source, graph, checker, report)
             rule = _RuleCheck(source, names, graph=graph, checker=checker, detectors=found, report=report)
             made = rule.run(len(done))
-            if made is not None:
+            if check_actions(source, rules.webhooks, actions, report) and made is not None:
                 done.append(made)
                 lint_rule(source, made, graph, checker.advice, report)
-            _bound_windows(graph, source, report)
+            if len(graph.leaves) > leaves:
+                leaves = len(graph.leaves)
+                _bound_windows(graph, source, report)
     except TooLargeError:
         report.add("E010", Place(Source.of("rules", "")), "the rules together are too large", "fewer or simpler expressions")
     for names in files.values():
@@ -108,6 +125,7 @@ class _FileNames:
         self._list_places = source.list_places
         self._checker = checker
         self._report = report
+        self.memory = Memory()
         self._used_lists: set[str] = set()
         # Where an expression cannot be read, nobody knows what it uses.
         self.is_torn = False
@@ -138,34 +156,8 @@ class _FileNames:
 
 def _fact(graph: Graph, name: str) -> Callable[[], Term]:
     choices = tuple(map(str, MarketClass)) if name == "class" else ()
-    kind = Type.LIST if name == "tags" else Type.TEXT
+    kind = {"tags": Type.LIST, "listing_risk": Type.NUMBER}.get(name, Type.TEXT)
     return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)
-
-
-def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, report: Report, *, kind: Type | None = None) -> Term:
-    """Check one expression of a file; problems get the place of the word that is wrong."""
-
-    def fail(code: str, start: int, message: str, hint: str) -> None:
-        report.add(code, place_in(node, start), message, hint)
-
-    if node.style == TORN:
-        file.is_torn = True
-        return POISON
-    text = node.text
-    if node.style in ("|", ">") and not text.strip():
-        hint = 'a comparison needs its left side: "ret(60s) > 3%"'
-        report.add("E040", node.place, f"the expression is empty: {node.style} begins a text over several lines", hint)
-        return POISON
-    scope = Scope(text, names, file.lists, fail, file.use_list)
-    try:
-        tree = parse(text)
-    except ExpressionError as error:
-        fail(error.code, error.start, error.message, error.hint)
-        file.is_torn = True
-        return POISON
-    if kind is Type.BOOL:
-        return checker.condition(tree, scope)
-    return checker.number(tree, scope) if kind is Type.NUMBER else checker.check(tree, scope)
 
 
 class _Conditions(NamedTuple):
@@ -282,6 +274,8 @@ class _RuleCheck:
             term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
         ]
         self._check_unused()
+        if spec is not None:
+            check_grouping(self._source, spec, self._report)
         if spec is None or not is_ready or not self._is_sound:
             return None
         warning = graph.const(spec.levels.warning if cut else 0.5)
@@ -338,6 +332,8 @@ class _RuleCheck:
             file=self._source.file,
             line=self._source.place.line,
             scope=spec.scope,
+            per=spec.per,
+            quorum=None if spec.per is Per.MARKET else spec.quorum,
             level=spec.fixed_level,
             for_us=spec.for_us,
             clear_for_us=spec.clear.for_us,
@@ -355,10 +351,10 @@ def resolved_actions(spec: RuleSpec) -> dict[Level, Actions]:
     """Return what happens at each level: a level without actions of its own does what the one below does."""
     found: dict[Level, Actions] = {}
     below = Actions()
-    for level in (Level.WARNING, Level.DANGER, Level.CRITICAL):
-        steps = next((steps for name, steps in spec.actions.items() if name == str(level)), None)
+    for level, name in _LEVELS:
+        steps = spec.actions.get(name)
         if steps is not None:
             held: list[QuarantineAction] = [step.quarantine for step in steps if step.quarantine is not None]
-            below = Actions(any(step.alert for step in steps), held[-1] if held else None)
+            below = Actions(any(step.alert for step in steps), held[-1] if held else None, orders_of(steps))
         found[level] = below
     return found

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from guard.dsl.rule import Outcome, Plan, Rule
     from guard.features.kernel.rows import MakeScreen
 
-__all__ = ["Bound", "compile_function", "compile_screen"]
+__all__ = ["Bound", "compile_condition", "compile_function", "compile_screen"]
 
 
 class Bound(NamedTuple):
     """What a function depends on: the rules, what is fixed for the market, and which factors of each rule are absent."""
 
     rules: tuple[int, ...]
-    fixed: tuple[tuple[int, bool | None], ...]
+    fixed: tuple[tuple[int, float | bool | None], ...]
     absent: tuple[tuple[bool, ...], ...]
 
 
@@ -95,6 +95,17 @@ def compile_function(
     return function
 
 
+def compile_condition(graph: Graph, node: int) -> Callable[[Sequence[float]], bool | None]:
+    """Return the function that turns a row of leaves into one condition's value; nothing is known of the market."""
+    writer = _Writer(graph, Bound((), (), ()), ())
+    value = _written(writer.operand(node))
+    names: dict[str, Any] = dict(_GLOBALS)
+    body = "\n    ".join([*writer.lines, f"return {value}"])
+    exec(compile(f"def condition(row):\n    {body}\n", "<condition>", "exec"), names)  # noqa: S102 - made of the templates above
+    function: Callable[[Sequence[float]], bool | None] = names["condition"]
+    return function
+
+
 def compile_screen(text: str) -> MakeScreen:
     """Return the function of a text that `guard.dsl.screening` wrote."""
     names: dict[str, Any] = dict(_GLOBALS)
@@ -118,10 +129,10 @@ class _Writer:
         """Return the expression that builds the outcome of one rule."""
         unless = "None"
         for name, node in reversed(plan.unless):
-            unless = f"{self._text(name)} if {_written(self._operand(node))} else {unless}"
+            unless = f"{self._text(name)} if {_written(self.operand(node))} else {unless}"
         factors = ["None" if is_absent else self._or_none(node) for node, is_absent in zip(plan.factors, absent, strict=True)]
         detectors = [self._or_none(node) for node in plan.detectors]
-        fires, clears, releases = (_written(self._operand(node)) for node in (plan.fires, plan.clears, plan.releases))
+        fires, clears, releases = (_written(self.operand(node)) for node in (plan.fires, plan.clears, plan.releases))
         return (
             f"new(Outcome, ({number}, {fires}, {unless}, {self._or_none(plan.score)}, {_tuple(factors)}, "
             f"{clears}, {releases}, {_tuple(detectors)}))"
@@ -133,12 +144,12 @@ class _Writer:
         return name
 
     def _or_none(self, node: int) -> str:
-        operand = self._operand(node)
+        operand = self.operand(node)
         if isinstance(operand, _Local):
             return f"{operand.name} if {operand.name} == {operand.name} else None"
         return "None" if operand is None or math.isnan(operand) else _written(operand)
 
-    def _operand(self, number: int) -> Operand:
+    def operand(self, number: int) -> Operand:
         """Return the local or constant that holds a node's value, after writing what it rests on."""
         stack = [number]
         while stack:

@@ -1,4 +1,4 @@
-"""What the language tells about itself: schema, features, resolved rules, a configuration without its secrets."""
+"""What the language tells about itself: features, resolved rules, a configuration without its secrets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from guard.dsl.document import Items, Table, plain
-from guard.dsl.rule_models import Pack
-from guard.dsl.settings import GuardConfig
 from guard.dsl.tables import installed_tables
 from guard.dsl.tokens import written_quantity
 from guard.features.tables import Argument, Feature, Type, Unit
@@ -18,19 +16,13 @@ if TYPE_CHECKING:
 
     from guard.dsl.document import Node
     from guard.dsl.rules import RuleSource
+    from guard.dsl.settings import GuardConfig
     from guard.features.tables import Field
 
-__all__ = ["configuration", "described", "json_schema", "origins", "shown", "usage"]
+__all__ = ["configuration", "described", "origins", "shown", "usage"]
 
-_DRAFT = "http://json-schema.org/draft-07/schema#"
 _UNIT_OF = {Type.DURATION: Unit.DURATION, Type.RATIO: Unit.RATIO}
 _MASK = "********"
-
-
-def json_schema(*, is_config: bool = False) -> dict[str, Any]:
-    """Return the JSON schema (draft 7) of a pack, or of guard.yaml."""
-    schema = (GuardConfig if is_config else Pack).model_json_schema(by_alias=True)
-    return {"$schema": _DRAFT, **schema}
 
 
 def described() -> list[dict[str, str]]:
@@ -109,7 +101,7 @@ def _plain(value: Any, *, is_redacted: bool) -> Any:  # noqa: ANN401 - any part 
     match value:
         case SecretStr():
             text = value.get_secret_value()
-            return f"{text.partition('://')[0]}://{_MASK}" if is_redacted else text
+            return (f"{text.partition('://')[0]}://{_MASK}" if "://" in text else _MASK) if is_redacted else text
         case dict():
             return {key: _plain(inner, is_redacted=is_redacted) for key, inner in value.items()}
         case _:

@@ -18,7 +18,7 @@ from guard.dsl.validation import validate
 from guard.features.tables import Type, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from pydantic import BaseModel
 
@@ -50,6 +50,7 @@ class Detectors:
         self._checker = checker
         self._detectors = detectors
         self._calls: dict[tuple[type[PlainDetector], str], PlainCall] = {}
+        self._mades: dict[Hashable, _Made] = {}
 
     def used(self, table: Mapping[str, Entry], report: Report) -> Uses:
         """Return the detectors that a rule's ``use:`` names."""
@@ -84,8 +85,18 @@ class Detectors:
             report.add("E052", place, f"the detector {name!r} cannot be loaded: {type(error).__name__}: {error}")
             return None
         params = keys.get("params")
+        # Rules that use one detector alike share what it stands for.
+        short = (alias, detector) if params is None else None
+        if short in self._mades:
+            return self._mades[short]
         model = _parameters(detector, params, place, report)
-        return None if model is None else self._make(alias, detector, *model, place=place, report=report)
+        if model is None:
+            return None
+        key = (alias, detector, *model[1].items())
+        made = self._mades.get(key) or self._make(alias, detector, *model, place=place, report=report)
+        if made is not None:
+            self._mades[key] = self._mades[short or key] = made
+        return made
 
     def _make(
         self, alias: str, detector: AnyDetector, model: BaseModel, values: Mapping[str, _Value], *, place: Place, report: Report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ TORN = "?"
 """Style of a scalar that stands for something with a mistake, which is already reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """One value. `text` is what was written, `value` what it means; `style` is YAML's (``''`` plain, ``'"'``, ``'>'`` ...)."""
 
     value: Value
@@ -35,8 +33,7 @@ class Entry(NamedTuple):
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A mapping, in the order of the file. A torn one has lost an entry to a mistake, which is already reported."""
 
     entries: dict[str, Entry]
@@ -44,8 +41,7 @@ class Table:
     is_torn: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """A sequence."""
 
     items: tuple[Node, ...]
@@ -57,13 +53,13 @@ Node = Scalar | Table | Items
 
 def plain(node: Node) -> Any:  # noqa: ANN401 - a tree of YAML is any tree
     """Return the tree as plain Python values."""
-    match node:
-        case Table():
-            return {key: plain(entry.node) for key, entry in node.entries.items()}
-        case Items():
-            return [plain(item) for item in node.items]
-        case _:
-            return node.value
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Table):
+        return {
+            key: entry.node.value if isinstance(entry.node, Scalar) else plain(entry.node) for key, entry in node.entries.items()
+        }
+    return [plain(item) for item in node.items]
 
 
 def merged(base: Node, over: Node) -> Node:
@@ -106,6 +102,8 @@ def place_in(scalar: Scalar, offset: int) -> Place:
     row, at = line - 1, column - 1
     if scalar.style in ("'", '"'):
         at += 1
+    if source.lines[row].startswith(scalar.text, at):
+        return scalar.place._replace(line=row + 1, column=at + offset + 1)
     wanted = scalar.text[: offset + 1]
     for position, char in enumerate(wanted):
         row, at = _advance(source.lines, row, at, char)

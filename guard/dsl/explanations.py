@@ -11,10 +11,14 @@ __all__ = ["EXPLANATIONS", "Explanation", "page_of"]
 
 
 class Explanation(NamedTuple):
-    """`meaning` is one sentence on what was found; `why` tells why guard refuses it, or warns of it, and what to do."""
+    """`meaning` is one sentence on what was found; `why` tells why guard refuses it, or warns of it, and what to do.
+
+    `example` is there for what stands in no file: what guard says of it, and what mends it.
+    """
 
     meaning: str
     why: str
+    example: str = ""
 
     @staticmethod
     def severity_of(code: str) -> str:
@@ -29,7 +33,7 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "look at its path and rights.",
     ),
     "E002": Explanation(
-        "The file is larger than 256 KiB.",
+        "The file is larger than 1 MiB.",
         "The bound keeps a hostile or mistaken file from filling the memory of a running guard. Split a large "
         "pack into several files.",
     ),
@@ -67,8 +71,8 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
     ),
     "E010": Explanation(
         "There is too much of something: values in a file, rules, or different windows over all rules.",
-        "Every window is kept for every market, so their number is bounded (16), as are values (50 000) and rules "
-        "(2000). Use a window that other rules have.",
+        "Every window is kept for every market, so their number is bounded (16), as are values (50 000) and "
+        "rules (2000). Use a window that other rules have.",
     ),
     "E011": Explanation(
         "A mapping of keys and values was expected, and something else was found, or nothing at all.",
@@ -80,8 +84,8 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
     ),
     "E020": Explanation(
         "The key is not one that may stand here.",
-        "A misspelt key that is ignored is the oldest way to lose a rule: the file looks right and does nothing. "
-        "Unknown keys are refused everywhere.",
+        "A misspelt key that is ignored is the oldest way to lose a rule: the file looks right and does "
+        "nothing. Unknown keys are refused everywhere.",
     ),
     "E021": Explanation(
         "A key that is needed is missing.",
@@ -127,8 +131,8 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
     ),
     "E040": Explanation(
         "The expression cannot be read at this place.",
-        "The language is small on purpose: and, or, not, comparisons, + - * /, functions and numbers with units. "
-        "There is no &&, || or =.",
+        "The language is small on purpose: and, or, not, comparisons, + - * /, functions and numbers with "
+        "units. There is no &&, || or =.",
     ),
     "E041": Explanation(
         "The expression is too long or nested too deeply.",
@@ -183,10 +187,107 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "A feature of the catalogue is broken.",
         "The mistake is in guard or in the package that adds the feature, not in the rule.",
     ),
+    "E060": Explanation(
+        "A path under include: leads out of the folder of its guard.yaml or pack, or cannot be followed.",
+        "A pack that somebody hands on must not read files elsewhere on the machine. Paths are relative to the "
+        "file that includes; copy the file into the folder, or let guard.yaml name it under rules:.",
+    ),
+    "E065": Explanation(
+        "The quarantine of a rule that judges a group of markets holds only a part of the group.",
+        "The level belongs to all of the group, so a target that leaves out some of it would hold back by "
+        "chance. Leave target: out: it follows per:.",
+    ),
+    "E066": Explanation(
+        "quorum: stands in a rule that judges each market alone.",
+        "A quorum counts the markets of a group. Say which group: per: symbol or per: exchange; or leave the quorum out.",
+    ),
+    "E070": Explanation(
+        "An action posts to a webhook that guard.yaml does not have.",
+        "Packs name webhooks, guard.yaml gives them their addresses: webhooks: {name: {url: ...}}. A post to "
+        "nowhere would be lost in silence.",
+    ),
+    "E071": Explanation(
+        "An action calls what no installed package offers.",
+        "Only actions of installed packages (entry points guard.actions) can be called, never a module named in "
+        "a file. Install the package.",
+    ),
+    "E072": Explanation(
+        "The action itself is broken: it cannot be loaded, or it does not keep to its contract.",
+        "The mistake is in the package of the action, not in the rule.",
+        "error[E072 broken-action]: the action 'my_bot' cannot be used: ImportError: no module named 'my_bot'\n\n"
+        "Mend or update the package.",
+    ),
+    "E075": Explanation(
+        "`guard rules sweep` was told to try values of a key that the rule does not have.",
+        "Only numbers, durations and words of the rule can be tried. Without --param the command lists them.",
+        "--param levels.dangr=0.7,0.8\n\n"
+        "error[E075 unknown-parameter]: this rule has no number 'levels.dangr'\n\n"
+        "--param levels.danger=0.7,0.8",
+    ),
+    "E076": Explanation(
+        "`guard rules sweep` was told to try values of an expression.",
+        "A sweep sets one number at a time. Give the number inside the expression a name under let:, and try values of that.",
+        "--param when=1%,2%\n\nerror[E076 not-a-number]\n\nlet: {rise: 1%}, when: ret(60s) > rise, --param let.rise=1%,2%",
+    ),
+    "E077": Explanation(
+        "The values that `guard rules sweep` shall try make no sense together.",
+        "A range has two ends and goes up, each key is given once, and no more settings are tried than can be looked at.",
+        "--param levels.danger=0.9..0.7\n\nerror[E077 wrong-range]\n\n--param levels.danger=0.7..0.9",
+    ),
+    "E078": Explanation(
+        "A series in a test stands for something that is not one feature or a part of a detector.",
+        "A series gives the values of one thing that rules read, such as ret(60s) or pump.score.",
+        'features: {ret(60s) > 1%: "0x5 1x5"}\n\n'
+        "error[E078 unknown-series]: a series stands for one feature\n\n"
+        'features: {ret(60s): "0%x5 2%x5"}',
+    ),
+    "E079": Explanation(
+        "A series in a test gives values of a feature that the rule does not read, or gives them twice.",
+        "A test that sets what nobody reads tests something else than it says.",
+        'features: {trades(5s): "0x5"}\n\n'
+        "error[E079 series-not-read]: the rule does not read trades(5s)\n\n"
+        "Name a feature that the rule reads.",
+    ),
+    "E080": Explanation(
+        "The values of a series in a test cannot be read.",
+        "A series is a row of values and repetitions, in the shorthand that the reference of tests describes.",
+        'ret(60s): "0%*5"\n\nerror[E080 series-syntax]\n\nret(60s): "0%x5"',
+    ),
+    "E081": Explanation(
+        "A value of a series in a test lacks its unit, or has another one than its feature.",
+        "A return of 2 is 200 %: the test would pass for the wrong reason. Write the unit of the feature.",
+        'ret(60s): "0 2"\n\nerror[E081 series-unit]\n\nret(60s): "0% 2%"',
+    ),
     "E083": Explanation(
         "An invisible line break stands in the file (U+0085, U+2028 or U+2029).",
         "Readers of YAML end the line there and editors do not, so what is read is not what is seen. It comes "
         "with text copied from a page or a chat; delete it.",
+    ),
+    "E090": Explanation(
+        "A running guard did not take over rules, as one of them has no test.",
+        "With reload.require_tests: true only tested rules replace running ones. The old ones run on. `guard "
+        "rules test` tells what is missing.",
+        "error[E090 untested-rule]\n\nWrite a test that makes the rule fire, and one that keeps it silent.",
+    ),
+    "E091": Explanation(
+        "A running guard did not take over rules, as one of their tests fails.",
+        "With reload.require_tests: true only rules whose tests pass replace running ones. The old ones run on.",
+        "error[E091 failed-test]\n\n`guard rules test` shows what was expected and what was seen.",
+    ),
+    "E092": Explanation(
+        "A running guard did not take over rules, as their tests took too long.",
+        "A reload must end. The old rules run on; make the tests shorter, or set reload.require_tests: false.",
+        "error[E092 tests-too-slow]\n\nShorter recordings and warm-ups make tests fast.",
+    ),
+    "E093": Explanation(
+        "The rule files change without a rest, so that a running guard does not read them.",
+        "Half-written files must not become rules. The old ones run on; `guard rules reload` reads the files as they are.",
+        "error[E093 restless-files]\n\nLet whoever writes the files put each in its place at once (write beside it, then rename).",
+    ),
+    "E094": Explanation(
+        "A running guard could not take over rules because of a mistake of its own.",
+        "The old rules run on. Please report it, with the log.",
+        "error[E094 reload-failed]\n\nThe log of `guard run` has the reason.",
     ),
     "W001": Explanation(
         "A name is defined and never used: a let:, a macro, a list, or a detector.",
@@ -211,8 +312,8 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
     ),
     "W006": Explanation(
         "A comparison can never hold, or always holds, whatever the market does.",
-        "A share is never above 100 %, a count never below 0, a score never above 1: the threshold has a mistake, "
-        "often in its unit.",
+        "A share is never above 100 %, a count never below 0, a score never above 1: the threshold has a "
+        "mistake, often in its unit.",
     ),
     "W007": Explanation(
         "Conditions that are joined by and exclude each other.",
@@ -255,6 +356,25 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "A secret stands in guard.yaml in plain text.",
         "Files are copied, committed and shown. Put it into a variable or a file: ${env:NAME}, ${file:path}. "
         "Exchange keys belong nowhere here, guard needs none.",
+    ),
+    "W065": Explanation(
+        "A single market of an exchange would block the whole exchange.",
+        "A rule per exchange with a quarantine and a quorum of one lets one odd coin stop all trading there. "
+        "Ask for several markets, or a share.",
+    ),
+    "W066": Explanation(
+        "The scope names fewer markets or exchanges than the quorum asks for.",
+        "No group is ever large enough, so that the rule can never fire. Name more in scope, or ask for fewer.",
+        "scope: {exchange: [kucoin, okx]}, per: symbol, quorum: 3\n\nwarning[W066 quorum-out-of-reach]\n\nquorum: 2",
+    ),
+    "W070": Explanation(
+        "An action names a webhook, and the packs were checked without a guard.yaml.",
+        "Nobody can tell here whether the webhook is there. `guard rules check` of guard.yaml sees it.",
+    ),
+    "W071": Explanation(
+        "A webhook posts without encryption over a network that is not your own.",
+        "Whoever is on the way can read its headers and keep events back. Write https://.",
+        'webhooks: {desk: {url: "http://example.org/hook"}}\n\nwarning[W071 cleartext-webhook]\n\nurl: "https://example.org/hook"',
     ),
 }
 

@@ -18,6 +18,7 @@ __all__ = ["BOOLEAN", "Graph", "GraphNode", "TooLargeError"]
 
 NODES_MAX = 50_000
 ORDERS_MAX = 1024
+_NO_STREAMS: frozenset[str] = frozenset()
 
 BOOLEAN = frozenset(
     (
@@ -72,12 +73,15 @@ class Graph:
     def const(self, value: float | bool | str | tuple[str, ...] | None) -> int:  # noqa: FBT001 - a truth value is the value itself
         """Return the node of a constant."""
         if isinstance(value, float) and math.isnan(value):
-            return self._put(GraphNode("const", (), math.nan), ("nan",), frozenset(), is_fixed=True)
-        return self._put(GraphNode("const", (), value), (type(value), value, str(value)), frozenset(), is_fixed=True)
+            return self._put(GraphNode("const", (), math.nan), ("nan",), _NO_STREAMS, is_fixed=True)
+        # Zeros of either sign are equal, and are not the same.
+        key = (type(value), value, str(value) if value == 0 else None)
+        number = self._numbers.get(key)
+        return self._put(GraphNode("const", (), value), key, _NO_STREAMS, is_fixed=True) if number is None else number
 
     def fact(self, name: str) -> int:
         """Return the node of something fixed for a market."""
-        return self._put(GraphNode("fact", (), name), ("fact", name), frozenset(), is_fixed=True)
+        return self._put(GraphNode("fact", (), name), ("fact", name), _NO_STREAMS, is_fixed=True)
 
     def leaf(self, field: Field, arguments: tuple[float | int | str, ...]) -> int:
         """Return the node that reads a field."""
@@ -100,10 +104,11 @@ class Graph:
 
     def apply(self, operation: str, *arguments: int) -> int:
         """Return the node of an operation; constants are computed at once."""
-        nodes = [self.nodes[argument] for argument in arguments]
-        if all(node.operation == "const" for node in nodes):
-            return self.const(OPERATIONS[operation](*(node.value for node in nodes)))
-        return self._join(GraphNode(operation, arguments))
+        nodes = self.nodes
+        for argument in arguments:
+            if nodes[argument].operation != "const":
+                return self._join(GraphNode(operation, arguments))
+        return self.const(OPERATIONS[operation](*(nodes[argument].value for argument in arguments)))
 
     def all_of(self, conditions: Sequence[int]) -> int:
         """Return the Kleene ``and`` of conditions, True where there are none."""
@@ -123,15 +128,25 @@ class Graph:
         return node
 
     def _join(self, node: GraphNode) -> int:
-        streams = frozenset().union(*(self.streams[argument] for argument in node.arguments))
-        is_fixed = node.operation not in ("score", "python") and all(self.is_fixed[argument] for argument in node.arguments)
+        number = self._numbers.get(node)
+        if number is not None:
+            return number
+        is_fixed = node.operation not in ("score", "python")
+        streams = _NO_STREAMS
+        for argument in node.arguments:
+            theirs = self.streams[argument]
+            if theirs is not streams:
+                streams = streams | theirs if streams else theirs
+            is_fixed = is_fixed and self.is_fixed[argument]
         return self._put(node, node, streams, is_fixed=is_fixed)
 
     def _put(self, node: GraphNode, key: Hashable, streams: frozenset[str], *, is_fixed: bool) -> int:
-        number = self._numbers.setdefault(key, len(self.nodes))
-        if number == len(self.nodes):
+        number = self._numbers.get(key)
+        if number is None:
+            number = len(self.nodes)
             if number >= NODES_MAX:
                 raise TooLargeError
+            self._numbers[key] = number
             self.nodes.append(node)
             self.streams.append(streams)
             self.is_fixed.append(is_fixed)

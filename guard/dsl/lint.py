@@ -261,7 +261,8 @@ def _enforcement(subject: _Subject, reach: _Reach) -> None:
     if subject.rule.mode is not RuleMode.ENFORCE:
         return
     place, report = subject.key("mode"), subject.report
-    if all(actions.quarantine is None for level, actions in subject.rule.actions.items() if level <= reach.level):
+    reached = [actions for level, actions in subject.rule.actions.items() if level <= reach.level]
+    if all(actions.quarantine is None and not actions.orders for actions in reached):
         message = "the mode is enforce, but no level that is reached has a quarantine"
         report.add("W012", place, message, "actions: {danger: [alert, {quarantine: {for: 30m}}]}, or mode: alert")
     missing = [key for key, text in (("title", subject.spec.title), ("why", subject.spec.why)) if not text.strip()]

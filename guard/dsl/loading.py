@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import glob
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import guard
+from guard.dsl.collector import paused_collector
 from guard.dsl.compilation import compiled
 from guard.dsl.config_lint import lint_config, lint_secrets
 from guard.dsl.document import Items, Node, Scalar, Table
 from guard.dsl.environment import Secrets, overlay
+from guard.dsl.includes import CONFIG, SHIPPED, Include, PackFile, is_pack_name, shown_path
 from guard.dsl.problems import Place, Report, Source, did_you_mean
-from guard.dsl.reading import read_file
+from guard.dsl.reading import BYTES_MAX, read_file
 from guard.dsl.rules import RuleSet, read_rules
 from guard.dsl.settings import GuardConfig
 from guard.dsl.validation import keys_allowed, validate
@@ -25,13 +28,22 @@ if TYPE_CHECKING:
     from guard.errors import Problem
     from guard.features.tables import Feature, Field
 
-__all__ = ["check", "check_guard", "examine", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path"]
+__all__ = [
+    "check",
+    "check_guard",
+    "examine",
+    "includes_of",
+    "load_guard",
+    "load_rules",
+    "pack_folder",
+    "shipped_packs",
+    "shown_path",
+    "sound_rules",
+]
 
-CONFIG = "guard.yaml"
-SHIPPED = "guard:"
 _SUFFIXES = (".yaml", ".yml")
-_TEST_SUFFIXES = (".test.yaml", ".test.yml")
 _FILES_MAX = 500
+_EXCHANGES = re.compile(rb"exchanges[\"']?\s*:")
 INERT_KEYS = (
     ("on_market_wide",),
     ("alerts", "group"),
@@ -62,19 +74,39 @@ def check_guard(path: Path | str, env: Mapping[str, str]) -> tuple[Problem, ...]
     return report.problems
 
 
-def load_rules(rules: GuardConfig | Iterable[Path | str]) -> RuleSet:
+def load_rules(rules: GuardConfig | Iterable[Path | str], *, seen: set[Include] | None = None) -> RuleSet:
     """Read the packs of a configuration, with its overrides, or of files and folders. Raises RuleError with every problem.
 
-    What can only be known by looking at the expressions is checked by `compile_rules`.
+    What the packs include is added to `seen`, also where it is wrong: who watches files watches these, too. What can only be known
+    by looking at the expressions is checked by `compile_rules`.
     """
     report = Report()
-    if isinstance(rules, GuardConfig):
-        found = _rules_of(rules, report)
-    else:
-        found = read_rules(_pack_files([Path(path) for path in rules], report), report)
+    with paused_collector():
+        if isinstance(rules, GuardConfig):
+            found = _rules_of(rules, report, seen)
+        else:
+            found = read_rules(_pack_files([Path(path) for path in rules], report), report, seen=seen)
     if report.errors:
         raise RuleError(*report.errors)
     return found
+
+
+def sound_rules(config: GuardConfig) -> RuleSet:
+    """Return what can be read of a configuration's rules, whatever else is wrong with its packs."""
+    return _rules_of(config, Report())
+
+
+def includes_of(paths: Iterable[Path | str], *, env: Mapping[str, str] | None = None) -> frozenset[Include]:
+    """Return what rule files, folders of them and guard.yaml files include, right or wrong: who watches them watches it, too."""
+    report, seen = Report(), set[Include]()
+    for path in map(Path, paths):
+        if _is_config(path):
+            config = _read_guard(path, env or {}, report)
+            if config is not None:
+                _rules_of(config, report, seen)
+        else:
+            read_rules(_pack_files([path], report), report, seen=seen)
+    return frozenset(seen)
 
 
 def check(
@@ -104,29 +136,44 @@ def examine(
     packs: list[Path] = []
     sets: list[RuleSet] = []
     configs: dict[int, GuardConfig] = {}
-    for path in map(Path, paths):
-        if _is_config(path):
-            config = _read_guard(path, env or {}, report)
-            if config is not None:
-                configs[len(sets)] = config
-                sets.append(_rules_of(config, report))
-        else:
-            packs.append(path)
-    if packs:
-        sets.append(read_rules(_pack_files(packs, report), report))
-    for number, rules in enumerate(sets):
-        program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
-        if program is not None and number in configs:
-            lint_config(configs[number], rules, program, report)
+    with paused_collector():
+        for path in map(Path, paths):
+            if _is_config(path):
+                config = _read_guard(path, env or {}, report)
+                if config is not None:
+                    configs[len(sets)] = config
+                    sets.append(_rules_of(config, report))
+            else:
+                packs.append(path)
+        if packs:
+            sets.append(read_rules(_pack_files(packs, report), report))
+        for number, rules in enumerate(sets):
+            program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+            if program is not None and number in configs:
+                lint_config(configs[number], rules, program, report)
     return tuple(sets)
 
 
 def _is_config(path: Path) -> bool:
     """Whether a file is a configuration and no pack: by its name, or because it names exchanges."""
-    if path.is_dir():
+    if path.is_dir() or path.name == CONFIG:
+        return path.name == CONFIG and not path.is_dir()
+    if path.suffix not in _SUFFIXES or not _may_name_exchanges(path):
         return False
-    root = read_file(path, Report()) if path.name != CONFIG and path.suffix in _SUFFIXES else None
-    return path.name == CONFIG or (isinstance(root, Table) and "exchanges" in root.entries)
+    root = read_file(path, Report())
+    return isinstance(root, Table) and "exchanges" in root.entries
+
+
+def _may_name_exchanges(path: Path) -> bool:
+    """Whether the key is written anywhere: a large pack is not read twice to learn that it is none."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            raw = stream.read(BYTES_MAX + 1)
+            return b"exchanges" in raw and _EXCHANGES.search(raw) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConfig | None:
@@ -168,10 +215,10 @@ def _warn_of_inert_keys(tree: Table, report: Report) -> None:
 
 def _is_secret(path: Sequence[str | int]) -> bool:
     """Whether a value at this path may carry a password."""
-    return "url" in path or "urls" in path or "options" in path
+    return not {"url", "urls", "options", "secret", "headers"}.isdisjoint(path)
 
 
-def _rules_of(config: GuardConfig, report: Report) -> RuleSet:
+def _rules_of(config: GuardConfig, report: Report, seen: set[Include] | None = None) -> RuleSet:
     tree = config._tree  # noqa: SLF001 - the positions of the file it was read from
     entries = tree.entries if isinstance(tree, Table) else {}
     node = entries["rules"].node if "rules" in entries else Items((), Place(Source.of(shown_path(config.path), "")))
@@ -180,7 +227,17 @@ def _rules_of(config: GuardConfig, report: Report) -> RuleSet:
         if isinstance(item, Scalar):
             files.update(_referenced(item, config.folder, report))
     override = entries["override"].node if "override" in entries else None
-    return read_rules(files.items(), report, override=override)
+    packs = [PackFile(path, shown, _root(path, config.folder)) for path, shown in files.items()]
+    return read_rules(packs, report, override=override, webhooks=config.webhooks, seen=seen)
+
+
+def _root(pack: Path, folder: Path) -> Path:
+    """Return the folder that the includes of a pack may not leave: the one given, or its own where it lies elsewhere."""
+    try:
+        is_inside = pack.parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        is_inside = False
+    return folder if is_inside else pack.parent
 
 
 def _referenced(item: Scalar, folder: Path, report: Report) -> dict[Path, str]:
@@ -193,30 +250,30 @@ def _referenced(item: Scalar, folder: Path, report: Report) -> dict[Path, str]:
         return {packs[name]: shown_path(packs[name])}
     # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
     found = sorted(glob.glob(text, root_dir=folder, recursive=True))[:_FILES_MAX]  # noqa: PTH207 - for the same reason
-    paths = [folder / name for name in found if name.endswith(_SUFFIXES) and not name.endswith(_TEST_SUFFIXES)]
+    paths = [folder / name for name in found if is_pack_name(name)]
     if not paths:
         report.add("E028", item.place, f"no rule file matches {text!r} in {folder or '.'}", "paths are relative to guard.yaml")
     return {path: shown_path(path) for path in paths}
 
 
-def _pack_files(paths: Sequence[Path], report: Report) -> list[tuple[Path, str]]:
+def _pack_files(paths: Sequence[Path], report: Report) -> list[PackFile]:
     """Return the rule files of files and folders; a folder without one is a problem, never a silent success."""
-    found: dict[Path, str] = {}
+    found: dict[Path, PackFile] = {}
     for path in paths:
         if not path.is_dir():
-            found[path] = shown_path(path)
+            found.setdefault(path, PackFile(path, shown_path(path), path.parent))
             continue
         inside = sorted(file for file in path.rglob("*") if _is_pack(file))
         if not inside:
             report.add(
                 "E028", Place(Source.of(shown_path(path), "")), "there is no rule file in this folder", "a pack is named NAME.yaml"
             )
-        found.update((file, shown_path(file)) for file in inside[:_FILES_MAX])
-    return list(found.items())
+        found.update((file, PackFile(file, shown_path(file), path)) for file in inside[:_FILES_MAX])
+    return list(found.values())
 
 
 def _is_pack(path: Path) -> bool:
-    return path.suffix in _SUFFIXES and not path.name.endswith(_TEST_SUFFIXES) and path.name != CONFIG
+    return is_pack_name(path.name) and path.name != CONFIG
 
 
 def pack_folder() -> Path:
@@ -227,12 +284,4 @@ def pack_folder() -> Path:
 
 def shipped_packs() -> tuple[Path, ...]:
     """Return the files of all shipped packs, sorted."""
-    return tuple(sorted(path for path in pack_folder().glob("*.yaml") if not path.name.endswith(_TEST_SUFFIXES)))
-
-
-def shown_path(path: Path) -> str:
-    """Return how a file is named in messages: relative to the working folder where it lies inside."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
+    return tuple(sorted(path for path in pack_folder().glob("*.yaml") if is_pack_name(path.name)))

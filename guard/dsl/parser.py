@@ -25,7 +25,7 @@ from guard.dsl.tokens import UNITS, ExpressionError, Token, tokenize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DEPTH_MAX", "parse"]
+__all__ = ["DEPTH_MAX", "parse", "precedence"]
 
 DEPTH_MAX = 40
 _PARSED_MAX = 4096
@@ -216,3 +216,11 @@ class _Parser:
 
 def _shown(token: Token) -> str:
     return "the end" if token.kind == "end" else repr(token.text)
+
+
+def precedence() -> list[list[str]]:
+    """Return the operators, those that bind tightest first, those that bind alike together."""
+    powers = {**_POWER, "not": _NOT_POWER, "- (sign)": _NEGATIVE_POWER}
+    return [
+        sorted(word for word, power in powers.items() if power == wanted) for wanted in sorted(set(powers.values()), reverse=True)
+    ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
+from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.errors import Problem
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "Place", "Report", "Source", "did_you_mean", "meant"]
 
 PROBLEMS_MAX = 200
+_WARNINGS_MAX = 100
 _SHOWN_MAX = 16
+_LETTERS_MAX = 64
+_NEAREST = 12
 
 NAMES = {
     "E001": "unreadable-file",
@@ -54,6 +59,15 @@ NAMES = {
     "E051": "detector-parameter",
     "E052": "broken-detector",
     "E053": "broken-feature",
+    "E060": "include-outside",
+    "E065": "target-misses-group",
+    "E066": "quorum-without-group",
+    "E070": "unknown-webhook",
+    "E071": "unknown-action",
+    "E072": "broken-action",
+    "E075": "unknown-parameter",
+    "E076": "not-a-number",
+    "E077": "wrong-range",
     "E083": "invisible-character",
     "W001": "unused-name",
     "W002": "constant-condition",
@@ -71,6 +85,8 @@ NAMES = {
     "W014": "scope-matches-nothing",
     "W015": "enforce-without-why",
     "W016": "plain-secret",
+    "W065": "one-market-blocks-exchange",
+    "W070": "unchecked-webhook",
 }
 
 
@@ -105,12 +121,20 @@ class Place(NamedTuple):
 
 
 class Report:
-    """Collects problems; keeps the first `PROBLEMS_MAX` errors and as many warnings: a hostile file makes no endless list."""
+    """Collects problems; keeps the first `PROBLEMS_MAX`, so that a hostile file cannot make an endless list.
+
+    Warnings take at most half of the places: no number of them hides an error.
+    """
 
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
+        self._warnings = 0
         self._muted: set[tuple[str, int]] = set()
-        self._counts = {"error": 0, "warning": 0}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many problems that no more are kept; some of them are errors."""
+        return len(self._problems) >= PROBLEMS_MAX
 
     def mute(self, place: Place) -> None:
         """Take no more problems of a line: what is told of it from now on would follow from the one that was found."""
@@ -118,15 +142,14 @@ class Report:
 
     def add(self, code: str, place: Place, message: str, hint: str = "", *, is_cause: bool = False) -> None:
         """Note one problem; the same one twice counts once. A cause is taken on a muted line, too."""
-        is_muted = not is_cause and (place.source.file, place.line) in self._muted
         severity = "warning" if code.startswith("W") else "error"
-        # Counted apart: however many warnings there are, an error is never the one that finds no room.
-        if is_muted or self._counts[severity] >= PROBLEMS_MAX:
+        is_muted = not is_cause and bool(self._muted) and (place.source.file, place.line) in self._muted
+        if is_muted or self.is_full or (severity == "warning" and self._warnings >= _WARNINGS_MAX):
             return
         row = Problem(
             place.source.file, place.line, place.column, code, NAMES[code], severity, message, hint, place.text.replace("\t", " ")
         )
-        self._counts[severity] += row not in self._problems
+        self._warnings += severity == "warning" and row not in self._problems
         self._problems[row] = None
 
     @property
@@ -148,10 +171,18 @@ def meant(word: str, words: Iterable[str]) -> str | None:
     >>> meant("retn", ["ret", "rush"])
     'ret'
     """
-    known = sorted(set(words))
-    by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower()[:64], list(by_lower), n=1, cutoff=0.6)
+    lower = word.lower()[:_LETTERS_MAX]
+    letters = _letters(lower)
+    by_lower = {name.lower(): name for name in sorted(set(words))}
+    # Only those with many letters in common are looked at closely, or a file full of mistakes would take a second.
+    like = {name: 2 * len(letters & _letters(name)) / (len(letters) + len(_letters(name)) or 1) for name in by_lower}
+    close = get_close_matches(lower, nlargest(_NEAREST, like, key=like.__getitem__), n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
+
+
+@lru_cache(maxsize=4096)
+def _letters(word: str) -> frozenset[str]:
+    return frozenset(word)
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from math import isnan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl.compiler import Bound, compile_function, compile_screen
 from guard.dsl.machine_code import MachineCode
+from guard.dsl.needs import streams_needed
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
 from guard.dsl.screening import screen_text
@@ -30,6 +31,7 @@ __all__ = ["Binding", "Explanation", "Program"]
 
 _BINDINGS_MAX = 512
 _MARKETS_MAX = 20_000
+_PARTS_MAX = 2_000
 
 
 class Binding:
@@ -140,6 +142,11 @@ class Program:
         return (float("nan"),) * len(self.leaves)
 
     @cached_property
+    def grouped(self) -> frozenset[int]:
+        """The numbers of the rules by which markets have one level together."""
+        return frozenset(rule.number for rule in self.rules if rule.quorum is not None)
+
+    @cached_property
     def aged_streams(self) -> frozenset[str]:
         """The streams whose age a formula reads: time alone may change what rules say of markets that have one."""
         return frozenset(str(leaf.arguments[0]) for leaf in self.leaves if leaf.field == "age")
@@ -213,14 +220,25 @@ class Program:
                 self._fixed.clear()
             self._fixed[numbers] = fixed
         values = graph.evaluate(fixed, leaves=None, facts=known)
-        kept = tuple((node, value) for node, value in zip(fixed, values, strict=True) if isinstance(value, bool) or value is None)
+        kept = tuple(
+            (node, _one_nan(value))
+            for node, value in zip(fixed, values, strict=True)
+            if value is None or isinstance(value, bool | float)
+        )
         return Bound(numbers, kept, tuple(self.rules[number].factor_absent(facts) for number in numbers))
+
+    def lacking(self, rule: int, facts: MarketFacts) -> frozenset[str]:
+        """Return the streams of which a market lacks one at least, so that a rule can never say anything of it."""
+        needed = streams_needed(self._graph, self._plans[rule].fires)
+        if not self.rules[rule].works_on(facts):
+            needed = needed.union(*(factor.streams for factor in self.rules[rule].factors if not factor.is_optional))
+        return needed - facts.streams
 
     def evidence(self, rule: int, values: Sequence[float], *, detector: int | None = None) -> dict[str, float | None]:
         """Return what a rule's detectors (or one, by its place in `Rule.detectors`) show: written form -> value, None = unknown."""
         parts = self._plans[rule].evidence
         rows = [row for at, part in enumerate(parts) if detector in (None, at) for row in part]
-        found = self._graph.evaluate([node for _, node in rows], leaves=values, facts=dict.fromkeys(FACTS))
+        found = self._graph.evaluate([node for _, node in rows], leaves=values, facts=_NO_FACTS)
         return {text: _number(value) for (text, _), value in zip(rows, found, strict=True)}
 
     def explain(self, binding: Binding, rule: int, values: Sequence[float]) -> tuple[Explanation, ...]:
@@ -229,9 +247,19 @@ class Program:
         facts = market_facts(binding.facts)
         scores = {rule: self._scorer(rule, self.rules[rule].factor_absent(binding.facts))}
 
+        nodes: dict[int, None] = {}
+        seen: set[int] = set()
+        for _, term in plan.terms:
+            _collect(term, nodes, seen)
+        known = dict(zip(nodes, self._graph.evaluate(list(nodes), leaves=values, facts=facts, scores=scores), strict=True))
+        left = _PARTS_MAX
+
         def explained(term: Term) -> Explanation:
-            value = self._graph.evaluate([term.node], leaves=values, facts=facts, scores=scores)[0]
-            return Explanation(term.text, _shown(value), tuple(map(explained, term.children)))
+            nonlocal left
+            left -= 1
+            # Names may stand for names twice over: what would grow without end is told by its value alone.
+            children = tuple(map(explained, term.children)) if left > 0 else ()
+            return Explanation(term.text, _shown(known[term.node]), children)
 
         trees = [(label, explained(term)) for label, term in plan.terms]
         return tuple(Explanation(label, tree.value, (tree,)) for label, tree in trees)
@@ -247,11 +275,32 @@ class Program:
         return score
 
 
-FACTS = ("exchange", "symbol", "base", "quote", "class", "tags")
+def _collect(term: Term, nodes: dict[int, None], seen: set[int]) -> None:
+    """Note the nodes of a term and of all that it is made of, each part once."""
+    if id(term) not in seen:
+        seen.add(id(term))
+        nodes[term.node] = None
+        for child in term.children:
+            _collect(child, nodes, seen)
 
 
-def market_facts(facts: MarketFacts) -> dict[str, str | tuple[str, ...]]:
-    """Return what ``market.NAME`` stands for."""
+FACTS = {
+    "exchange": "name of the exchange in guard.yaml",
+    "symbol": "`BTC/USDT`, `BTC/USDT:USDT`",
+    "base": "the asset that is bought",
+    "quote": "the asset that is paid",
+    "class": "major, stable, fiat, leveraged, spot, perp or dated",
+    "tags": "a list: `'new' in market.tags`",
+    "listing_risk": "0 to 1: how likely the exchange delists it or treats it specially; unknown where nobody says",
+}
+"""What ``market.NAME`` stands for; fixed while a market is open."""
+
+
+_NO_FACTS: dict[str, Any] = {**dict.fromkeys(FACTS), "listing_risk": nan}
+
+
+def market_facts(facts: MarketFacts) -> dict[str, str | tuple[str, ...] | float]:
+    """Return the values of `FACTS` for a market."""
     market = facts.market
     return {
         "exchange": market.exchange,
@@ -260,7 +309,13 @@ def market_facts(facts: MarketFacts) -> dict[str, str | tuple[str, ...]]:
         "quote": market.quote,
         "class": str(facts.market_class),
         "tags": tuple(sorted(facts.tags)),
+        "listing_risk": nan if facts.listing_risk is None else facts.listing_risk,
     }
+
+
+def _one_nan(value: float | bool | None) -> float | bool | None:  # noqa: FBT001 - what is fixed may be a condition
+    """Return the value, NaN as the one object of that name, so that markets for which it is unknown share their functions."""
+    return nan if isinstance(value, float) and isnan(value) else value
 
 
 def _number(value: float | bool | None) -> float | None:  # noqa: FBT001 - evidence may be a condition

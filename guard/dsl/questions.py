@@ -49,7 +49,7 @@ class Questions:
     def __init__(
         self,
         graph: Graph,
-        fixed: Mapping[int, bool | None],
+        fixed: Mapping[int, float | bool | None],
         absent: Mapping[int, Sequence[bool]],
         factors: Mapping[int, Sequence[tuple[float, bool]]],
     ) -> None:

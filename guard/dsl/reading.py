@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BYTES_MAX", "DEPTH_MAX", "NODES_MAX", "read_file", "read_text", "resolve"]
 
-BYTES_MAX = 256 * 1024
+BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 20
 NODES_MAX = 50_000
 _NUMBER_CHARACTERS_MAX = 40
@@ -27,6 +27,8 @@ _NUMBER_CHARACTERS_MAX = 40
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?\Z")
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "false": False, "True": True, "False": False}
+_FIRST = frozenset([*"+-.0123456789", *(word[:1] for word in _WORDS)])
+_LAST = frozenset(".0123456789")
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _QUESTION = re.compile(r"(?<=\S)\?")
@@ -37,6 +39,9 @@ _WRITE_OUT = "write the value out, or use lists: and macros:"
 _YAML_TAG = "tag:yaml.org,2002:"
 _TAB_INDENT = re.compile(r"^ *\t(?=[ \t]*[^\s#])", re.MULTILINE)
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
+
+
+_new: Any = tuple.__new__
 
 
 class _Stop(Exception):
@@ -51,9 +56,12 @@ def resolve(text: str) -> str | int | float | bool | None:
     >>> resolve("NO"), resolve("12:30"), resolve("010"), resolve("1e3"), resolve("7")
     ('NO', '12:30', '010', 1000.0, 7)
     """
+    if text[:1] not in _FIRST:
+        return text
     if text in _WORDS:
         return _WORDS[text]
-    if len(text) > _NUMBER_CHARACTERS_MAX or not any(char.isdigit() for char in text):
+    # Most texts that begin like a number end in a unit: 30m, 1%.
+    if text[-1] not in _LAST or len(text) > _NUMBER_CHARACTERS_MAX:
         return text
     if _INTEGER.match(text):
         return int(text)
@@ -133,7 +141,7 @@ def _parsed(source: Source, text: str, report: Report, parser: Any) -> Node | No
     """Return the tree; where one character is the mistake, another one in its place lets the rest be read in the same run."""
     for _ in range(_RETRIES_MAX):
         try:
-            return _Composer(source, report).compose(yaml.parse(text, Loader=parser))
+            return _composed(text, parser, source, report)
         except _Stop:
             return None
         except yaml.MarkedYAMLError as error:
@@ -152,65 +160,119 @@ def _parsed(source: Source, text: str, report: Report, parser: Any) -> Node | No
     return None
 
 
+def _composed(text: str, parser: Any, source: Source, report: Report) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
+    loader = parser(text)
+    try:
+        return _Composer(source, report, text).compose(iter(loader.get_event, None))
+    finally:
+        loader.dispose()
+
+
 class _Composer:
     """Builds the tree from parser events without recursion: depth and size are checked before anything is built."""
 
-    def __init__(self, source: Source, report: Report) -> None:
+    def __init__(self, source: Source, report: Report, text: str) -> None:
         self._source = source
         self._report = report
-        self._nodes = 0
+        self._documents = 0
         self._anchors: set[str] = set()
+        self._is_asked = _ASKED in text
+        self._is_glued = _GLUED.search(text) is not None
 
-    def compose(self, events: Iterator[Any]) -> Node | None:
+    def compose(self, events: Iterator[Any]) -> Node | None:  # noqa: C901, PLR0912, PLR0915 - the loop that every word of a file passes
         """Return the tree of the only document."""
-        root: Node | None = None
+        source, report, is_asked, is_glued = self._source, self._report, self._is_asked, self._is_glued
+        nodes, scalar, table, items = 0, yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
+        ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
         stack: list[_Open] = []
-        documents = 0
+        top = root = _Open(Place(source), is_table=False, is_flow=False)
+        # What is open, in locals: the keys of a mapping (None in a sequence) and the key whose value comes next.
+        entries, is_flow, key = top.entries, False, top.key
         for event in events:
-            place = Place(self._source, event.start_mark.line + 1, event.start_mark.column + 1)
-            match event:
-                case yaml.DocumentStartEvent():
-                    documents += 1
-                    if documents > 1:
-                        self._report.add("E003", place, "a second document starts here", "one file holds one document; remove ---")
-                        raise _Stop
-                    continue
-                case yaml.ScalarEvent() | yaml.AliasEvent():
-                    node: Node = self._scalar(event, place, stack[-1] if stack else None)
-                case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                    self._open(event, place, stack)
-                    continue
-                case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
-                    node = stack.pop().close()
-                case _:
-                    continue
-            self._count(place)
-            if stack:
-                stack[-1].add(node, self._report)
+            kind = type(event)
+            node: Node
+            if kind is scalar:
+                mark = event.start_mark
+                place: Place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
+                text, style = event.value, event.style or ""
+                if is_asked:
+                    text = text.replace(_ASKED, "?")
+                if (
+                    event.tag is not None
+                    or event.anchor
+                    or nodes >= NODES_MAX
+                    or (is_flow and not style and (is_glued or not text or "(" in text or ")" in text))
+                ):
+                    node = self._scalar(event, text, place, is_flow=is_flow)
+                else:
+                    # There is nothing to say of nearly all of them; what is left over goes on to `add`.
+                    if entries is not None and key is None and text != "<<" and not top.is_key_bad:
+                        nodes += 1
+                        key = (text, place)
+                        continue
+                    node = _new(Scalar, (text if style or text[:1] not in _FIRST else resolve(text), text, place, style))
+                    if entries is None:
+                        nodes += 1
+                        top.items.append(node)
+                        continue
+                    if key is not None and key[0] not in entries:
+                        nodes += 1
+                        entries[key[0]] = _new(Entry, (key[1], node))
+                        key = None
+                        continue
+            elif kind is table or kind is items:
+                mark = event.start_mark
+                place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
+                if event.tag is not None or event.anchor or len(stack) >= DEPTH_MAX:
+                    self._check_open(event, place, len(stack))
+                stack.append(top)
+                top.key, key = key, None
+                is_flow = bool(event.flow_style)
+                top = _Open(place, is_table=kind is table, is_flow=is_flow)
+                entries = top.entries
+                continue
+            elif kind in ends:
+                place = top.place
+                node = _new(Items, (tuple(top.items), place)) if entries is None else _new(Table, (entries, place, top.is_torn))
+                top = stack.pop()
+                entries, is_flow, key = top.entries, top.is_flow, top.key
+            elif kind is yaml.AliasEvent:
+                place = self._place(event)
+                node = self._alias(event.anchor or "", place, top)
             else:
-                root = node
-        return root
+                if kind is yaml.DocumentStartEvent:
+                    self._count_document(event)
+                continue
+            nodes += 1
+            if nodes > NODES_MAX:
+                report.add("E010", place, f"more than {NODES_MAX} values")
+                raise _Stop
+            top.key = key
+            top.add(node, report)
+            key = top.key
+        return root.items[0] if root.items else None
 
-    def _open(self, event: Any, place: Place, stack: list[_Open]) -> None:  # noqa: ANN401 - PyYAML's events are untyped
+    def _place(self, event: Any) -> Place:  # noqa: ANN401 - PyYAML's events are untyped
+        return Place(self._source, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _count_document(self, event: Any) -> None:  # noqa: ANN401 - PyYAML's events are untyped
+        self._documents += 1
+        if self._documents > 1:
+            hint = "one file holds one document; remove ---"
+            self._report.add("E003", self._place(event), "a second document starts here", hint)
+            raise _Stop
+
+    def _check_open(self, event: Any, place: Place, depth: int) -> None:  # noqa: ANN401 - PyYAML's events are untyped
         self._refuse_marks(event, place)
-        if len(stack) >= DEPTH_MAX:
+        if depth >= DEPTH_MAX:
             self._report.add("E009", place, f"nested deeper than {DEPTH_MAX} levels")
             raise _Stop
-        stack.append(_Open(place, is_table=isinstance(event, yaml.MappingStartEvent), is_flow=bool(event.flow_style)))
 
-    def _count(self, place: Place) -> None:
-        self._nodes += 1
-        if self._nodes > NODES_MAX:
-            self._report.add("E010", place, f"more than {NODES_MAX} values")
-            raise _Stop
-
-    def _scalar(self, event: Any, place: Place, inside: _Open | None) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
-        if isinstance(event, yaml.AliasEvent):
-            return self._alias(event.anchor or "", place, inside)
+    def _scalar(self, event: Any, text: str, place: Place, *, is_flow: bool) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
         is_quoted = self._refuse_marks(event, place)
-        self._refuse_glued(event, inside)
-        text, style = event.value.replace(_ASKED, "?"), event.style or ""
-        is_flow = inside is not None and inside.is_flow
+        style = event.style or ""
+        if is_flow and not style:
+            self._refuse_glued(event)
         if is_flow and not style and text.count("(") != text.count(")"):
             if text.count("(") > text.count(")"):
                 self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", QUOTE_EXPRESSION)
@@ -218,16 +280,16 @@ class _Composer:
             return Scalar("0", "0", place, TORN)
         return Scalar(text if style or is_quoted else resolve(text), text, place, style)
 
-    def _refuse_glued(self, event: Any, inside: _Open | None) -> None:  # noqa: ANN401 - PyYAML's events are untyped
+    def _refuse_glued(self, event: Any) -> None:  # noqa: ANN401 - PyYAML's events are untyped
         """Refuse ``{key:[a]}``, which only one of the parsers takes for a key."""
         end = event.end_mark
         line = self._source.lines[end.line] if end.line < len(self._source.lines) else ""
-        if inside is not None and inside.is_flow and not event.style and _GLUED.match(line, end.column):
+        if _GLUED.match(line, end.column):
             self._report.add("E003", Place(self._source, end.line + 1, end.column + 1), NO_BLANK, "key: value")
             raise _Stop
 
-    def _alias(self, name: str, place: Place, inside: _Open | None) -> Scalar:
-        if inside is not None and inside.is_merge:
+    def _alias(self, name: str, place: Place, inside: _Open) -> Scalar:
+        if inside.is_key_bad:
             return Scalar(None, "", place)
         if name in self._anchors:
             self._report.add("E005", place, f"*{name} is a YAML alias, which is not allowed", _WRITE_OUT)
@@ -253,63 +315,57 @@ class _Composer:
 
 
 class _Open:
-    """A mapping or sequence whose end has not come."""
+    """A mapping or sequence whose end has not come.
+
+    `key` is the key whose value comes next; where that one cannot be used, `is_key_bad`.
+    """
+
+    __slots__ = ("_has_torn", "entries", "is_flow", "is_key_bad", "is_torn", "items", "key", "place")
 
     def __init__(self, place: Place, *, is_table: bool, is_flow: bool) -> None:
         self.is_flow = is_flow
-        self._place = place
-        self._is_table = is_table
-        self._items: list[Node] = []
-        self._entries: dict[str, Entry] = {}
-        self._key: Scalar | None = None
-        self._is_key_next = True
-        self._is_torn = False
-
-    @property
-    def is_merge(self) -> bool:
-        """Whether the value of a merge key comes next."""
-        return self._is_table and not self._is_key_next and self._key is None
+        self.place = place
+        self.items: list[Node] = []
+        self.entries: dict[str, Entry] | None = {} if is_table else None
+        self.key: tuple[str, Place] | None = None
+        self.is_key_bad = False
+        self.is_torn = False
+        self._has_torn = False
 
     def add(self, node: Node, report: Report) -> None:
         """Take the next key, value or item."""
-        if not self._is_table:
-            self._items.append(node)
-        elif self._is_key_next:
-            self._key = self._checked_key(node, report)
-            self._is_key_next = False
+        key, entries = self.key, self.entries
+        if entries is None:
+            self.items.append(node)
+        elif key is not None:
+            self.key = None
+            self._put(key, node, entries, report)
+        elif self.is_key_bad:
+            self.is_key_bad = False
         else:
-            self._is_key_next = True
-            self._put(node, report)
+            self.key = _checked_key(node, report)
+            self.is_key_bad = self.key is None
+            self.is_torn |= self.is_key_bad
 
-    def close(self) -> Node:
-        """Return what was collected."""
-        return Table(self._entries, self._place, self._is_torn) if self._is_table else Items(tuple(self._items), self._place)
-
-    def _report_bare(self, key: Scalar, report: Report) -> None:
-        is_rest = any(isinstance(entry.node, Scalar) and entry.node.text == "0" for entry in self._entries.values())
-        if not is_rest:
-            report.add("E012", key.place, f"{key.text!r} became a key of its own", QUOTE_EXPRESSION)
-
-    def _checked_key(self, node: Node, report: Report) -> Scalar | None:
-        if not isinstance(node, Scalar):
-            report.add("E011", node.place, "a key must be a text")
-            self._is_torn = True
-            return None
-        if node.text == "<<" and not node.style:
-            report.add("E005", node.place, "<< is a YAML merge key, which is not allowed", "write the keys out, or use override:")
-            self._is_torn = True
-            return None
-        return node
-
-    def _put(self, node: Node, report: Report) -> None:
-        key = self._key
-        if key is None:
-            return
-        before = self._entries.get(key.text)
-        is_bare = self.is_flow and isinstance(node, Scalar) and not node.text and not node.style
-        if is_bare:
-            self._report_bare(key, report)
+    def _put(self, key: tuple[str, Place], node: Node, entries: dict[str, Entry], report: Report) -> None:
+        text, place = key
+        before = entries.get(text)
+        if self.is_flow and isinstance(node, Scalar) and not node.text and not node.style:
+            # What follows a torn expression as keys is the rest of it, which was reported already.
+            if not self._has_torn:
+                report.add("E012", place, f"{text!r} became a key of its own", QUOTE_EXPRESSION)
         elif before is not None:
-            report.add("E004", key.place, f"{key.text!r} is already set on line {before.key.line}", "keep one of the two")
+            report.add("E004", place, f"{text!r} is already set on line {before.key.line}", "keep one of the two")
         else:
-            self._entries[key.text] = Entry(key.place, node)
+            entries[text] = Entry(place, node)
+            self._has_torn |= isinstance(node, Scalar) and node.style == TORN
+
+
+def _checked_key(node: Node, report: Report) -> tuple[str, Place] | None:
+    if not isinstance(node, Scalar):
+        report.add("E011", node.place, "a key must be a text")
+        return None
+    if node.text == "<<" and not node.style:
+        report.add("E005", node.place, "<< is a YAML merge key, which is not allowed", "write the keys out, or use override:")
+        return None
+    return node.text, node.place

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.detection.risk import RiskClassifier
     from guard.dsl.rule_models import QuarantineAction, ScopeSpec
     from guard.dsl.terms import Term
-    from guard.model import Level, MarketFacts
+    from guard.model import ActionOrder, Level, MarketFacts, Per, Quorum
 
 __all__ = ["Actions", "Factor", "Outcome", "Plan", "Rule", "UsedDetector", "family_of"]
 
@@ -47,10 +47,11 @@ class Outcome(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """What happens at a level: whether people are told, and what is held back."""
+    """What happens at a level: whether people are told, what is held back, and what else is ordered."""
 
     alert: bool = False
     quarantine: QuarantineAction | None = None
+    orders: tuple[ActionOrder, ...] = ()
 
 
 class Factor(NamedTuple):
@@ -75,7 +76,11 @@ class UsedDetector(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One resolved rule. `level` is set where there is no risk; `hash` changes with anything that the rule means."""
+    """One resolved rule.
+
+    `level` is set where there is no risk; `hash` changes with anything that the rule means. `quorum` is set where markets have one
+    level together, by what `per` says.
+    """
 
     id: str
     number: int
@@ -87,6 +92,8 @@ class Rule:
     file: str
     line: int
     scope: ScopeSpec
+    per: Per
+    quorum: Quorum | None
     level: Level | None
     for_us: int
     clear_for_us: int

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
-from guard.dsl.values import Duration, Model, Ratio, RuleId, Weight, Words, Written
-from guard.model import Block, Level, MarketClass, RuleMode, TargetKind
+from guard.dsl.action_models import CallAction, WebhookAction, named, one_action, word_action
+from guard.dsl.values import Duration, Model, OrOne, QuorumOf, Ratio, RuleId, Weight, Words, Written
+from guard.model import Block, Level, MarketClass, Per, Quorum, RuleMode, TargetKind
 
 __all__ = [
     "Clear",
@@ -26,6 +27,8 @@ __all__ = [
 
 ENTRIES_MAX = 64
 """Detectors, named expressions, exceptions or factors of one rule."""
+STEPS_MAX = 16
+"""Actions of one level."""
 
 LevelName = Literal["warning", "danger", "critical"]
 
@@ -42,7 +45,10 @@ class ScopeSpec(Model):
     quote: Words = ()
     """Assets that are paid: USDT, USDC."""
     market_class: Annotated[
-        tuple[MarketClass, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(alias="class")
+        tuple[MarketClass, ...],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        OrOne(),
+        Field(alias="class"),
     ] = ()
     """Kinds of market; none means all."""
     tags: Words = ()
@@ -75,8 +81,11 @@ class Levels(Model):
     """From which score on a level holds."""
 
     warning: Ratio = 0.6
+    """From this score on: people may be told."""
     danger: Ratio = 0.8
+    """From this score on: entries may be refused."""
     critical: Ratio = 0.9
+    """From this score on: the worst."""
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -100,8 +109,11 @@ class Escalate(Model):
     """How the time grows when the same rule holds the same target again."""
 
     factor: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
+    """What the time is multiplied with at each repetition."""
     max_us: Annotated[Duration, Field(alias="max")] = 86_400_000_000
+    """The longest time, whatever the repetitions."""
     forget_us: Annotated[Duration, Field(alias="forget")] = 604_800_000_000
+    """After so long without a quarantine the count begins anew."""
 
 
 class Release(Model):
@@ -118,12 +130,17 @@ class Release(Model):
 class QuarantineAction(Model):
     """Hold a target back."""
 
-    target: TargetKind = TargetKind.MARKET
+    target: TargetKind | None = None
+    """What is held back: this market, its symbol on all exchanges, its base asset, or the whole exchange; the default is what has
+    the level, `per` of the rule. It must hold every market of a group."""
     block: Block = Block.ENTRIES
+    """What is refused meanwhile; reducing and closing always pass."""
     for_us: Annotated[Duration, Field(alias="for", gt=0)] = 1_800_000_000
     """The least time."""
     escalate: Escalate = Escalate()
+    """How the time grows with repetitions."""
     release: Release = Release()
+    """What must be seen before the target is let go."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -132,37 +149,44 @@ class QuarantineAction(Model):
         return self
 
 
-def _step(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything
-    if isinstance(value, str) and value != "alert":
-        raise ValueError(f"an action is alert, or {{quarantine: {{for: 30m}}}}; found {value[:40]!r}")
-    return {"alert": True} if value == "alert" else value
-
-
 class Step(Model):
-    """One action: `alert`, or `quarantine:` with its keys."""
+    """One action: `alert`, `webhook: NAME`, `call:` or `quarantine:` with its keys."""
 
     alert: bool = False
+    """Tell the channels of guard.yaml."""
     quarantine: QuarantineAction | None = None
+    """Hold the market, or more, back."""
+    webhook: Annotated[WebhookAction | None, BeforeValidator(named("to"))] = None
+    """Post what was found to an endpoint that guard.yaml names."""
+    call: Annotated[CallAction | None, BeforeValidator(named("name"))] = None
+    """Run code that is installed beside guard; only in mode enforce."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if self.alert and self.quarantine is not None:
-            raise ValueError("these are two actions; write [alert, {quarantine: {for: 30m}}]")
-        if not self.alert and self.quarantine is None:
-            raise ValueError("an action is alert, or {quarantine: {for: 30m}}")
+        one_action(self.alert, self.quarantine, self.webhook, self.call)
         return self
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {name: value for name, value in self if value}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
         """Say that the bare words are allowed, too."""
-        return {"anyOf": [{"enum": ["alert", "quarantine"]}, handler.resolve_ref_schema(handler(core_schema))]}
+        keys = handler.resolve_ref_schema(handler(core_schema))
+        for name in ("webhook", "call"):
+            keys["properties"][name]["anyOf"].append({"type": "string"})
+        return {"anyOf": [{"enum": ["alert", "quarantine"]}, keys]}
 
 
-def _quarantine_default(value: Any) -> Any:  # noqa: ANN401 - likewise
-    return {"quarantine": {}} if value == "quarantine" else _step(value)
+def _aimed(step: Step, target: TargetKind) -> Step:
+    """Return a step whose quarantine says what it holds."""
+    if step.quarantine is None or step.quarantine.target is not None:
+        return step
+    return step.model_copy(update={"quarantine": step.quarantine.model_copy(update={"target": target})})
 
 
-Action = Annotated[Step, BeforeValidator(_quarantine_default)]
+Action = Annotated[Step, BeforeValidator(word_action)]
 
 
 _DEFAULT_ACTIONS: dict[LevelName, tuple[Step, ...]] = {"warning": (Step(alert=True),)}
@@ -178,7 +202,14 @@ class RuleSpec(Model):
     mode: RuleMode = RuleMode.SHADOW
     """How far it may go: disabled, shadow (computed and shown only), alert, enforce."""
     tags: Words = ()
+    """Words to find the rule by."""
     scope: ScopeSpec = ScopeSpec()
+    """Which markets the rule looks at."""
+    per: Per = Per.MARKET
+    """What has one level, one alert and one quarantine: each market, a symbol over all exchanges in scope, or an exchange."""
+    quorum: QuorumOf | None = None
+    """With per: symbol or exchange: how many of its markets must hold a level at the same time, a count or a share such as 30% of
+    those in scope (two at least); the default is 1."""
     use: dict[RuleId, Use] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Detectors, by the name that expressions use: pump.score."""
     let: dict[RuleId, Written] = Field(default_factory=dict, max_length=ENTRIES_MAX)
@@ -190,12 +221,16 @@ class RuleSpec(Model):
     risk: dict[RuleId, FactorSpec] = Field(default_factory=dict, max_length=ENTRIES_MAX)
     """Factors of the score."""
     levels: Levels = Levels()
+    """From which score on a level holds."""
     level: LevelName | None = None
     """The level of a rule without risk."""
     for_us: Annotated[Duration, Field(alias="for")] = 0
     """How long the condition must hold before a level begins."""
     clear: Clear = Clear()
-    actions: dict[LevelName, tuple[Action, ...]] = Field(default_factory=lambda: dict(_DEFAULT_ACTIONS))
+    """When an episode is over."""
+    actions: dict[LevelName, Annotated[tuple[Action, ...], Field(max_length=STEPS_MAX)]] = Field(
+        default_factory=lambda: dict(_DEFAULT_ACTIONS)
+    )
     """What happens at a level and at the ones above it, until one of them has actions of its own."""
 
     @model_validator(mode="after")
@@ -210,6 +245,12 @@ class RuleSpec(Model):
             raise ValueError("one factor of risk: must be required (optional: false)")
         return self
 
+    @model_validator(mode="after")
+    def _is_resolved(self) -> Self:
+        quorum = self.quorum or (None if self.per is Per.MARKET else Quorum())
+        actions = {level: tuple(_aimed(step, self.per.target) for step in steps) for level, steps in self.actions.items()}
+        return self.model_copy(update={"actions": actions, "quorum": quorum})
+
     @property
     def fixed_level(self) -> Level | None:
         """The level of a rule without risk."""
@@ -220,6 +261,9 @@ class Pack(Model):
     """A file of rules."""
 
     version: Literal[1] = 1
+    """The version of the language."""
+    include: Words = ()
+    """Packs that belong to this one: paths or globs, relative to this file."""
     lists: dict[RuleId, tuple[str, ...]] = Field(default_factory=dict)
     """Named lists of texts: $majors."""
     macros: dict[RuleId, Written] = Field(default_factory=dict)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from guard.dsl.document import Entry, Node, Scalar, Table, merged, plain
+from guard.dsl.includes import gathered
 from guard.dsl.problems import Place, Report, Source, did_you_mean
-from guard.dsl.reading import read_file, read_text
+from guard.dsl.reading import read_text
 from guard.dsl.rule_models import Pack, RuleSpec
 from guard.dsl.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
+    from guard.dsl.includes import Include, PackFile
+
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hash", "rules_from_text", "set_hash", "with_node"]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -51,16 +54,18 @@ class RuleSource:
 class RuleSet:
     """All rules of one configuration, in the order of the files.
 
-    `hash` names the whole set. `warnings` of the files are kept in `report`. `files` are all that were read, as they are shown.
+    `hash` names the whole set. `warnings` of the files are kept in `report`. `webhooks` are the names that guard.yaml gives, None
+    where the files were read without it. `files` are all that were read, as they are shown.
     """
 
     rules: tuple[RuleSource, ...]
     hash: str
     report: Report
+    webhooks: frozenset[str] | None = None
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Shell:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
@@ -68,19 +73,34 @@ class _Shell:
     override: dict[str, Entry]
     list_places: dict[str, Place]
 
+    @cached_property
+    def meaning(self) -> str:
+        """What its rules share, as JSON for their hashes."""
+        return _shared(self.lists, self.macros)
 
-def read_rules(paths: Iterable[tuple[Path, str]], report: Report, *, override: Node | None = None) -> RuleSet:
-    """Read pack files (path and the name to show). Every mistake goes to the report; the set holds the sound rules."""
-    files = []
-    for path, shown in paths:
-        root = read_file(path, report, shown=shown)
-        files.append((shown, root))
-    return _join(files, report, override)
+
+def read_rules(
+    files: Iterable[PackFile],
+    report: Report,
+    *,
+    override: Node | None = None,
+    webhooks: Iterable[str] | None = None,
+    seen: set[Include] | None = None,
+) -> RuleSet:
+    """Read packs and what they include. Every mistake goes to the report; the set holds the sound rules.
+
+    `webhooks` are the names that guard.yaml knows. What the packs include, mistaken or not, is added to `seen`.
+    """
+    joined = _join(gathered(files, report, seen=seen), report, override)
+    return joined if webhooks is None else replace(joined, webhooks=frozenset(webhooks))
 
 
 def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> RuleSet:
-    """Read one pack from a text."""
-    return _join([(file, read_text(file, text, report))], report, None)
+    """Read one pack from a text, which has no folder and so can include nothing."""
+    root = read_text(file, text, report)
+    if isinstance(root, Table) and "include" in root.entries:
+        report.add("E060", root.entries["include"].key, "a text that is no file includes nothing", "")
+    return _join([(file, root)], report, None)
 
 
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
@@ -111,12 +131,34 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
     rules = tuple(
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
-    digest = sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()
-    return RuleSet(rules, digest[:12], report, tuple(file for file, _ in files))
+    return RuleSet(rules, set_hash(rules), report, files=tuple(file for file, _ in files))
+
+
+def set_hash(rules: Iterable[RuleSource]) -> str:
+    """Return the name of a whole set: another one for any rule that means something else."""
+    return sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()[:12]
+
+
+def rule_hash(rule_id: str, node: Node, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
+    """Return the name of all that a rule means."""
+    return _digest(rule_id, plain(node), _shared(lists, macros))
+
+
+def _digest(rule_id: str, values: object, shared: str) -> str:
+    return sha256(f"[{_json(rule_id)}, {_json(values)}, {shared}]".encode()).hexdigest()[:12]
+
+
+def _shared(lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
+    """Return what the rules of a file share, as JSON for their hashes."""
+    return f"{_json(lists)}, {_json({name: macro.text for name, macro in macros.items()})}"
 
 
 def _is_rule_id(text: str) -> bool:
     return _RULE_ID.match(text) is not None
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _tables(node: Node | None) -> dict[str, Entry]:
@@ -153,6 +195,8 @@ def _overridden(found: dict[str, tuple[Entry, _Shell]], overrides: Sequence[dict
     nodes = {rule_id: entry.node for rule_id, (entry, _) in found.items()}
     for override in overrides:
         for rule_id, entry in override.items():
+            if report.is_full:
+                break
             if rule_id not in nodes:
                 report.add("E027", entry.key, f"there is no rule {rule_id!r} to override", did_you_mean(rule_id, nodes))
             elif not isinstance(entry.node, Table):
@@ -173,7 +217,21 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    spec = validate(RuleSpec, Table(node.entries, entry.key, node.is_torn), report)
-    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
-    digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12], shell.list_places)
+    # With a report full of errors the set is refused already.
+    return _source(rule_id, node, entry.key, shell, report, is_read=not report.is_full)
+
+
+def _source(
+    rule_id: str, node: Table, place: Place, shared: _Shell | RuleSource, report: Report, *, is_read: bool = True
+) -> RuleSource:
+    values = plain(node)
+    spec = validate(RuleSpec, Table(node.entries, place, node.is_torn), report, values=values) if is_read else None
+    lists, macros = shared.lists, shared.macros
+    common = shared.meaning if isinstance(shared, _Shell) else _shared(lists, macros)
+    return RuleSource(rule_id, spec, node, place, lists, macros, _digest(rule_id, values, common), shared.list_places)
+
+
+def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
+    """Return the set with other keys for one of its rules; mistakes go to the report."""
+    found = tuple(_source(rule.id, node, rule.place, rule, report) if rule.id == rule_id else rule for rule in rules.rules)
+    return replace(rules, rules=found, hash=set_hash(found))

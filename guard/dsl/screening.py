@@ -16,6 +16,7 @@ from guard.dsl.question import NO, All, Always, Constant, Some, Test, TooIntrica
 from guard.dsl.signature import (
     CLEARS_SHIFT,
     LEVEL_MASK,
+    PARTS_MASK,
     RELEASES_SHIFT,
     TRUTH_MASK,
     TRUTHS,
@@ -124,16 +125,16 @@ class _Writer:
         silent, held, _ = self._asked(is_false, start)
         silent_seen, self._seen = self._seen, seen
         if is_true == NO and is_false == NO:
-            return [f"        if sig[{place}] != {UNKNOWN_LEVEL}:", "            return 1"]
+            return [f"        if sig[{place}] & {PARTS_MASK} != {UNKNOWN_LEVEL}:", "            return 1"]
         not_false, either_held, _ = self._asked(opposite(is_false), start)
         not_true, both_held, _ = self._asked(opposite(is_true), either_held)
         self._held = held & both_held
         self._seen |= silent_seen
         return [
-            f"        if sig[{place}] == 0:",
+            f"        if sig[{place}] & {PARTS_MASK} == 0:",
             f"            if not {silent}:",
             "                return 1",
-            f"        elif sig[{place}] != {UNKNOWN_LEVEL} or not {not_false} or not {not_true}:",
+            f"        elif sig[{place}] & {PARTS_MASK} != {UNKNOWN_LEVEL} or not {not_false} or not {not_true}:",
             "            return 1",
         ]
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
-from guard.dsl.values import Duration, Model, Moment, Words
+from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
+from guard.dsl.values import Duration, Model, Moment, OrText, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import Mode
 
@@ -84,6 +85,7 @@ class BotSettings(Model):
     """One bot, or `*` for all others."""
 
     on_unknown: OnUnknown = OnUnknown()
+    """What this bot is told when guard does not know."""
 
 
 class AllowEntry(Model):
@@ -92,7 +94,9 @@ class AllowEntry(Model):
     market: str | None = None
     """exchange:SYMBOL."""
     symbol: str | None = None
+    """A symbol, on all exchanges."""
     base: str | None = None
+    """A base asset, in all its markets."""
     until_us: Annotated[Moment | None, Field(alias="until")] = None
     """When the entry ends; a day counts to its end, UTC."""
     why: Annotated[str, Field(min_length=1)]
@@ -133,6 +137,7 @@ class GroupSettings(Model):
     """Messages of one moment become one."""
 
     by: tuple[Literal["rule", "exchange", "base"], ...] = ("rule",)
+    """What messages must share to become one."""
     wait_us: Annotated[Duration, Field(alias="wait")] = 5_000_000
     """How long to wait for more of the same."""
 
@@ -141,10 +146,13 @@ class AlertSettings(Model):
     """Who is told what, and how often."""
 
     channels: dict[Name, ChannelSettings] = Field(default_factory=dict)
+    """Ways to reach people, under names of your own."""
     group: GroupSettings = GroupSettings()
+    """How messages of one moment become one."""
     repeat_us: Annotated[Duration, Field(alias="repeat", gt=0)] = 14_400_000_000
     """How long until an episode that goes on is told again."""
     quiet_hours: QuietHours | None = None
+    """When only urgent messages are sent."""
     digest_us: Annotated[Duration | None, Field(alias="digest")] = None
     """How often a summary of what was not sent one by one is sent; this version sends it daily, whatever stands here."""
 
@@ -187,6 +195,7 @@ class LogSettings(Model):
     """What is written to stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written."""
     format: Literal["auto", "text", "json"] = "auto"
     """auto: text on a terminal, json elsewhere."""
 
@@ -195,6 +204,7 @@ class GuardConfig(Model):
     """guard.yaml."""
 
     version: Literal[1] = 1
+    """The version of this file's keys."""
     mode: Mode = Mode.OBSERVE
     """The ceiling: observe and alert never refuse an order."""
     rules: Words = ()
@@ -202,13 +212,23 @@ class GuardConfig(Model):
     override: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Keys of rules that are replaced; mappings are merged by key."""
     exchanges: Annotated[dict[Name, ExchangeSettings], Field(min_length=1)]
+    """What is watched, under names of your own."""
     bots: dict[str, BotSettings] = Field(default_factory=lambda: {"*": BotSettings()})
+    """What each bot is told, by its name; `*` is all others."""
     allow: tuple[AllowEntry, ...] = ()
+    """What is never held back, and until when."""
     alerts: AlertSettings = AlertSettings()
-    on_market_wide: Annotated[MarketWide, BeforeValidator(_market_wide)] = MarketWide()
+    """Who is told what, and how often."""
+    webhooks: dict[Name, WebhookSettings] = Field(default_factory=dict)
+    """Endpoints that rules post to, by the names that rules use."""
+    on_market_wide: Annotated[MarketWide, BeforeValidator(_market_wide), OrText(r"^(alert|pause_entries( \S+)?)$")] = MarketWide()
+    """What happens when the whole exchange moves."""
     storage: StorageSettings = StorageSettings()
+    """Where the ledger and the published state live."""
     http: HttpSettings = HttpSettings()
+    """The page and its interface."""
     log: LogSettings = LogSettings()
+    """What is written to stderr."""
 
     _path: Path = PrivateAttr(default=Path("guard.yaml"))
     _tree: Any = PrivateAttr(default=None)

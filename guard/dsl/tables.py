@@ -43,9 +43,12 @@ class InstalledDetectors(Mapping[str, "type[Detector]"]):
 
     def __init__(self) -> None:
         self._entries: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=DETECTORS)}
+        self._loaded: dict[str, type[Detector]] = {}
 
     def __getitem__(self, name: str) -> type[Detector]:
-        loaded: type[Detector] = self._entries[name].load()
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            loaded = self._loaded[name] = self._entries[name].load()
         return loaded
 
     def __contains__(self, name: object) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.dsl.syntax import Number
 from guard.dsl.tokens import written_quantity
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["POISON", "Cycle", "Names", "Scope", "Term", "fixed", "joined_unit", "kind_of", "product_unit", "quotient_unit"]
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """A checked expression: its node in the graph, its type (number, bool, text or list) and unit.
 
     `choices` are the only values a text can take, where that is known. A poisoned term (`node` < 0) already has its problem.
@@ -67,32 +65,35 @@ class Names:
 
     def resolve(self, name: str) -> Term | None:
         """Return what `name` stands for, None where nobody defined it. Raises Cycle."""
+        term = self._terms.get(name)
+        if term is not None:
+            self.used.add(name)
+            return term
         definition = self._definitions.get(name)
-        if name.partition(".")[0] in self._broken:
+        if self._broken and name.partition(".")[0] in self._broken:
             return POISON
         if definition is None:
             return self._outer.resolve(name) if self._outer is not None else None
         self.used.add(name)
         if name in self._open:
             raise Cycle(name)
-        if name not in self._terms:
-            self._open.add(name)
-            try:
-                self._terms[name] = definition()
-            finally:
-                self._open.discard(name)
-        return self._terms[name]
+        self._open.add(name)
+        try:
+            term = self._terms[name] = definition()
+        finally:
+            self._open.discard(name)
+        return term
 
     def all(self) -> set[str]:
         """Return every name that can be written here."""
         return set(self._definitions) | (self._outer.all() if self._outer is not None else set())
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Where an expression stands: its text, its names and lists, and how to report a mistake at an offset of the text.
 
-    `has_strict_units` is off in the catalogue, whose authors declare each unit themselves.
+    `has_strict_units` is off in the catalogue, whose authors declare each unit themselves. `kept` takes the parts that mean the
+    same wherever they stand, by their text; they count once the whole is sound.
     """
 
     text: str
@@ -101,6 +102,7 @@ class Scope:
     fail: Callable[[str, int, str, str], None]
     use_list: Callable[[str], None] = lambda _name: None
     has_strict_units: bool = True
+    kept: dict[str, Term] | None = None
 
 
 def kind_of(term: Term) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from math import isfinite
+from typing import Any, NamedTuple
 
 from guard.features.tables import Unit
 
@@ -32,15 +33,20 @@ UNITS: dict[str, tuple[Unit, float, float]] = {
 
 _PATTERN = re.compile(
     r"""
-    (?P<blank>\s+)
-  | (?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?:%|[A-Za-z_][A-Za-z_0-9]*)?)
+  \s*(?:
+    (?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?:%|[A-Za-z_][A-Za-z_0-9]*)?)
   | (?P<name>[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)?)
   | (?P<list>\$[A-Za-z_][A-Za-z_0-9]*)
   | (?P<text>'[^'\n]*'|"[^"\n]*")
   | (?P<operator><=|>=|==|!=|&&|\|\||\*\*|[-+*/<>=()\[\],])
+  | (?P<end>\Z)
+  )
     """,
     re.VERBOSE,
 )
+_NUMBERS_MAX = 4096
+# What was read before: of the numbers of a file nearly all are written many times.
+_NUMBERS: dict[str, tuple[float, Unit]] = {}
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)(.*)\Z", re.DOTALL)
 _WRITE_INSTEAD = {
     "&&": "write: and",
@@ -92,23 +98,33 @@ class Token(NamedTuple):
     unit: Unit = Unit.NONE
 
 
+_new: Any = tuple.__new__
+
+
 def tokenize(text: str) -> tuple[Token, ...]:
     """Cut `text` into at most `TOKENS_MAX` words, closed by an end token. Raises ExpressionError."""
     if len(text) > _CHARACTERS_MAX:
         raise ExpressionError("E041", 0, f"an expression has at most {_CHARACTERS_MAX} characters, found {len(text)}")
     tokens: list[Token] = []
     at = 0
-    while at < len(text):
-        match = _PATTERN.match(text, at)
-        if match is None:
-            raise _odd(text, at)
-        kind, start, at = str(match.lastgroup), at, match.end()
-        if kind == "blank":
-            continue
+    for match in iter(_PATTERN.scanner(text).match, None):  # type: ignore[attr-defined] # typeshed does not know it
+        kind: str = match.lastgroup
+        start, at = match.span(kind)
+        if kind == "end":
+            return (*tokens, Token("end", "", len(text.rstrip()), at))
         if len(tokens) >= TOKENS_MAX:
             raise ExpressionError("E041", start, f"an expression has at most {TOKENS_MAX} words", "split it with let: or macros:")
-        tokens.append(_token(kind, match.group(), start, at))
-    return (*tokens, Token("end", "", len(text.rstrip()), len(text)))
+        word: str = match[kind]
+        if at - start > _WORD_MAX:
+            tokens.append(_token(kind, word, start, at))
+        elif kind == "name" or (kind == "operator" and word not in _WRITE_INSTEAD):
+            tokens.append(_new(Token, (kind, word, start, at, 0.0, Unit.NONE)))
+        elif word in _NUMBERS:
+            value, unit = _NUMBERS[word]
+            tokens.append(_new(Token, (kind, word, start, at, value, unit)))
+        else:
+            tokens.append(_token(kind, word, start, at))
+    raise _odd(text, len(text) - len(text[at:].lstrip()))
 
 
 def _token(kind: str, word: str, start: int, end: int) -> Token:
@@ -160,6 +176,9 @@ def _number(word: str, start: int) -> tuple[float, Unit]:
     value = float(digits) * times / over if len(digits) <= _NUMBER_MAX else float("inf")
     if value == float("inf"):
         raise ExpressionError("E040", start, "the number is too large")
+    if len(_NUMBERS) >= _NUMBERS_MAX:
+        _NUMBERS.clear()
+    _NUMBERS[word] = value, unit
     return value, unit
 
 
@@ -193,7 +212,7 @@ def written_quantity(value: float, unit: Unit) -> str:
     """
     if unit is Unit.RATIO:
         return f"{value * 100:.10g}%"
-    if unit is not Unit.DURATION:
+    if unit is not Unit.DURATION or not isfinite(value):
         return f"{value:.12g}"
     for suffix in ("d", "h", "m", "s", "ms"):
         count = value / UNITS[suffix][1]

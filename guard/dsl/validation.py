@@ -71,21 +71,24 @@ def validate(
     *,
     is_hidden: Callable[[Sequence[str | int]], bool] = lambda _path: False,
     code: str | None = None,
+    values: Any = None,  # noqa: ANN401 - a tree of YAML is any tree
 ) -> M | None:
     """Return the model of a tree; None where it has mistakes, which are then in the report.
 
     `is_hidden` tells for a path whether its value may be a secret, which is never repeated in a message. `code` is the id of every
-    mistake, where there is one for all.
+    mistake, where there is one for all. `values` are the tree's plain values, where the caller has them already.
     """
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", "key: value")
         return None
     try:
-        return model.model_validate(plain(node))
+        return model.model_validate(plain(node) if values is None else values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True)
         misspelt = [details["loc"] for details in found if details["type"] == "extra_forbidden"]
         for details in found:
+            if report.is_full:
+                break
             if details["type"] == "missing" and _is_misspelt(details["loc"], misspelt):
                 continue
             _report(model, node, details, report, is_hidden, code)

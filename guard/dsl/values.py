@@ -5,16 +5,32 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
 
 from guard.dsl.tokens import quantity, written_quantity
 from guard.features.tables import Unit
+from guard.model import Quorum
 
-__all__ = ["Duration", "Model", "Moment", "Ratio", "RuleId", "Weight", "Words", "Written", "duration_us"]
+__all__ = [
+    "Duration",
+    "Model",
+    "Moment",
+    "OrOne",
+    "OrText",
+    "QuorumOf",
+    "Ratio",
+    "RuleId",
+    "Weight",
+    "Words",
+    "Written",
+    "duration_us",
+]
 
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 _DURATION_MAX_US = 3660 * 86_400_000_000
 _DAY_CHARACTERS = 10
+_QUORUM_MAX = 20_000
 
 
 class Model(BaseModel):
@@ -28,6 +44,27 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
+
+
+class OrText:
+    """Marks a type that may be written as one text as well, for the JSON schema; `pattern` says which."""
+
+    def __init__(self, pattern: str | None = None) -> None:
+        self.pattern = pattern
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
+        """Return the schema of either."""
+        text = {"type": "string"} if self.pattern is None else {"type": "string", "pattern": self.pattern}
+        return {"anyOf": [text, handler(core_schema)]}
+
+
+class OrOne:
+    """Marks a list that may be written as its only item as well, for the JSON schema."""
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:  # noqa: ANN401 - theirs
+        """Return the schema of either."""
+        found = handler(core_schema)
+        return {"anyOf": [found["items"], found]}
 
 
 def duration_us(text: Any) -> int:  # noqa: ANN401 - what stands in the file may be anything
@@ -80,6 +117,19 @@ def _words(value: Any) -> Any:  # noqa: ANN401 - likewise
     return [value] if isinstance(value, str) else value
 
 
+def _quorum(value: Any) -> Any:  # noqa: ANN401 - likewise
+    if isinstance(value, Quorum):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _QUORUM_MAX:
+        return Quorum(value)
+    found = quantity(value) if isinstance(value, str) and value.endswith("%") else None
+    if found is None or not 0.0 < found[0] <= 1.0:
+        raise ValueError(
+            f"a quorum is a count of markets such as 3 (at least 1), or a share such as 30%; found {str(value)[:40]!r}"
+        )
+    return Quorum(ratio=found[0])
+
+
 def _moment(value: Any) -> Any:  # noqa: ANN401 - likewise
     text = value if isinstance(value, str) else ""
     try:
@@ -112,6 +162,21 @@ Ratio = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^[0-9.]+(%|bp)$"}]}),
 ]
 """A number in [0, 1], also written as a percentage: ``60%``."""
+
+QuorumOf = Annotated[
+    Quorum,
+    BeforeValidator(_quorum),
+    PlainSerializer(lambda value: value.least if value.ratio is None else str(value), return_type=int | str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": _QUORUM_MAX},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$", "examples": ["30%"]},
+            ]
+        }
+    ),
+]
+"""How many markets of a group: a count, or a share of them with its sign: ``30%``."""
 
 Weight = Annotated[float, Field(gt=0.0, le=1000.0)]
 """How much a factor counts against the others, > 0."""

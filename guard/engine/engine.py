@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.dsl.signature import signature
+from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
+from guard.engine.groups import Groups
 from guard.engine.handover import Handover
-from guard.engine.verdicts import candidate_level, verdict_of
+from guard.engine.verdicts import candidate_level, group_stand, of_group, verdict_of
 from guard.engine.watched import Watched
-from guard.engine.why import why_rule
+from guard.engine.why import missing_in_group, why_group, why_rule
 from guard.features.kernel import DONE, TOLD, Bound, Kernel
 from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from guard.dsl import Program
-    from guard.model import Batch, MarketFacts, Verdict
+    from guard.dsl import Outcome, Program, Rule
+    from guard.engine.episode import Episode
+    from guard.model import Batch, MarketFacts, Target, Verdict
 
 __all__ = ["Engine"]
 
@@ -49,6 +51,7 @@ class Engine:
         self.kernel = Kernel(program.leaves, jit=jit)
         self.markets: dict[Market, int] = {}
         self.watched: list[Watched] = []
+        self.groups = Groups()
         self._references: dict[str, str] = {}
         self._batch: Batch | None = None
         self.controls_unknown = 0
@@ -61,6 +64,7 @@ class Engine:
         assert row == len(self.watched)
         self.markets[facts.market] = row
         self.watched.append(Watched(facts, self.program))
+        self._join_groups(row)
         self._bind(row)
         self.ask(row)
         if reference:
@@ -77,6 +81,13 @@ class Engine:
         for other, number in self.markets.items():
             if other.exchange == market.exchange:
                 self.kernel.set_reference(number, leader)
+
+    def _join_groups(self, row: int) -> None:
+        """Let a market belong to the groups of its rules."""
+        grouped, watched = self.program.grouped, self.watched[row]
+        for number in watched.binding.rules if grouped else ():
+            if number in grouped:
+                self.groups.join(self.program.rules[number], row, watched.facts.market)
 
     def _bind(self, row: int) -> None:
         """Give the kernel a market's rules."""
@@ -96,6 +107,7 @@ class Engine:
 
     def ask(self, row: int) -> None:
         """Let the next evaluation of a market be done here, whatever its rules say."""
+        self.sync(row)
         self.kernel.sign(row, [_ANEW] * len(self.watched[row].binding.rules))
 
     @property
@@ -183,32 +195,57 @@ class Engine:
         """Run the rules of one market on what is known now and return the levels that changed."""
         watched = self.watched[row]
         watched.is_judged = True
+        self.sync(row)
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
         signatures: list[int] = []
         is_held = watched.is_held
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
-            if episode.is_idle and outcome.fires is False:
-                signatures.append(signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=is_held))
-                continue
             rule = self.program.rules[outcome.rule]
+            is_alone = rule.quorum is None
+            if episode.is_idle and outcome.fires is False:
+                told = signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=is_held)
+                signatures.append(told | FREE if is_alone else told)
+                continue
             before = episode.level
             candidate = candidate_level(rule, outcome)
-            if episode.update(now_us, candidate, clears=outcome.clears):
+            is_changed = episode.update(now_us, candidate, clears=outcome.clears)
+            if not is_alone:
+                verdicts += self._tip(row, now_us, outcome, episode, candidate)
+            elif is_changed:
                 verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us))
             if candidate and not episode.is_open:
                 # It fires and was clear at once: it begins anew with the next evaluation, though it says the same.
                 signatures.append(_ANEW)
                 continue
             is_open = episode.level is not Level.NORMAL
-            signatures.append(signature(candidate, outcome.clears, outcome.releases, is_open=is_open, is_held=is_held))
+            told = signature(candidate, outcome.clears, outcome.releases, is_open=is_open, is_held=is_held)
+            is_free = is_alone and not candidate and episode.is_free
+            signatures.append(freed(told, episode.unknown_since_us) if is_free else told)
         is_open = watched.is_open
         self.kernel.sign(row, signatures)
         self.kernel.schedule(row, is_open=is_open, deadline_us=watched.due_us(now_us) if is_open else None)
         return tuple(verdicts)
 
+    def sync(self, row: int) -> None:
+        """Let the episodes of a market know which rules turned unknown, or known, while the kernel settled its evaluations."""
+        # Signatures of markets that were not looked at yet may be more than its rules.
+        for told, episode in zip(self.kernel.signatures(row), self.watched[row].episodes, strict=False):
+            if told >= 0 and told & TURNED:
+                episode.turn(unknown_since(told))
+
+    def _tip(self, row: int, now_us: int, outcome: Outcome, episode: Episode, candidate: Level | None) -> Iterator[Verdict]:
+        """Tell a market's group where the market stands, and yield a verdict where that changes the group's level."""
+        watched, rule = self.watched[row], self.program.rules[outcome.rule]
+        group = self.groups.of(rule, watched.facts.market)
+        before = group.update(row, now_us, episode.level, candidate, may_clear=outcome.clears is not None)
+        if before is not None:
+            own = verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us)
+            yield of_group(own, rule, group, self.watched, before=before)
+
     def look(self, row: int, now_us: int) -> None:
-        """Bring `values` and `outcomes` of a market up to date; nothing else changes."""
+        """Bring `values`, `outcomes` and episodes of a market up to date; nothing else changes."""
+        self.sync(row)
         watched = self.watched[row]
         version = self.kernel.version(row)
         if version and (version != watched.version or watched.looks_at_age):
@@ -221,12 +258,28 @@ class Engine:
         watched.outcomes = watched.binding.evaluate(watched.values)
         watched.spent = None
 
-    def releases(self, row: int) -> Iterator[tuple[str, bool | None]]:
+    def releases(self, row: int) -> Iterator[tuple[Rule, bool | None]]:
         """Yield each rule of a market with what its release condition said last; unknown while its data is not ready."""
         watched = self.watched[row]
         is_ready = watched.health.is_live
         for outcome in watched.outcomes:
-            yield self.program.rules[outcome.rule].id, outcome.releases if is_ready else None
+            yield self.program.rules[outcome.rule], outcome.releases if is_ready else None
+
+    def level(self, row: int) -> Level:
+        """Return the worst level that rules give a market: their own there, or that of its group."""
+        watched, rules = self.watched[row], self.program.rules
+        if not self.program.grouped:
+            return max((episode.level for episode in watched.episodes), default=Level.NORMAL)
+        pairs = zip(watched.binding.rules, watched.episodes, strict=True)
+        levels = (self.groups.level(rules[number], watched.facts.market, episode.level) for number, episode in pairs)
+        return max(levels, default=Level.NORMAL)
+
+    def ask_groups(self, rule: Rule, target: Target) -> None:
+        """Ask every market of a rule's groups within a target anew whether it is calm."""
+        for group in self.groups.under(rule, target):
+            group.forget_words()
+            for row in group.rows:
+                self._wake(row, self.kernel.now_us)
 
     def hold(self, row: int, *, is_held: bool, now_us: int) -> None:
         """Keep looking at a market because a quarantine waits for calm there, or stop doing so."""
@@ -237,6 +290,7 @@ class Engine:
 
     def data_state(self, row: int, now_us: int) -> DataState:
         """Return how good the data of a market is."""
+        self.sync(row)
         watched = self.watched[row]
         return watched.health.state(
             now_us,
@@ -253,6 +307,8 @@ class Engine:
 
         A plain detector that is switched off stays so while its class is the same.
         """
+        for row in self.kernel.turned():
+            self.sync(row)
         if program.leaves != self.kernel.leaves:
             self.kernel.adopt(program.leaves)
         old, self.program = self.program, program
@@ -267,6 +323,9 @@ class Engine:
             if handover is None:
                 handover = handovers[pair] = Handover(old, program, *pair)
             watched.bind(binding, handover.episodes(watched.episodes), program.unknown)
+        self.groups.keep({program.rules[number].hash for number in program.grouped})
+        for row in range(len(self.watched)) if program.grouped else ():
+            self._join_groups(row)
         # Code grows with what asks where it begins.
         begins = [binding.program for binding in bindings]
         self._load_code()
@@ -284,16 +343,25 @@ class Engine:
         """Return what every rule makes of a market now."""
         self.look(row, now_us)
         watched = self.watched[row]
-        return [
-            why_rule(self.program, watched, self.program.rules[outcome.rule], outcome, episode)
-            for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
-        ]
+        found = []
+        for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False):
+            rule = self.program.rules[outcome.rule]
+            told = why_rule(self.program, watched, rule, outcome, episode)
+            if rule.quorum is not None:
+                group = self.groups.of(rule, watched.facts.market)
+                told["group"] = why_group(rule, group, group_stand(rule, group, self.watched, watched.facts.market), now_us)
+                told["missing"] += missing_in_group(rule, group, watched.facts.market)
+            found.append(told)
+        return found
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values; `restore` takes it back into an engine with the same markets."""
+        for row in self.kernel.turned():
+            self.sync(row)
         return {
             "kernel": self.kernel.save(),
             "demoted": list(self.demoted),
+            "groups": self.groups.save(),
             "markets": [
                 {
                     "health": watched.health.save(),
@@ -312,6 +380,7 @@ class Engine:
         """Take over what `save` returned; a rule that was not there then starts with a fresh episode."""
         self.kernel.restore(state["kernel"])
         self._switch_off(state.get("demoted", ()))
+        self.groups.restore(state.get("groups", {}))
         self._code_length = -1
         for row, (watched, saved) in enumerate(zip(self.watched, state["markets"], strict=True)):
             watched.health.restore(saved["health"])

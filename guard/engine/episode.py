@@ -116,6 +116,18 @@ class Episode:
         """Whether a rule that does not fire has nothing to change here."""
         return self._is_idle
 
+    @property
+    def is_free(self) -> bool:
+        """Whether turning unknown, and known and at no level again, changes nothing but `unknown_since_us`."""
+        if self.level is not Level.NORMAL:
+            return False
+        return self._watches is None or not any(watch.elapsed_us or watch.truth for watch in self._watches[0].values())
+
+    def turn(self, unknown_since_us: int | None) -> None:
+        """Take over since when a free episode is unknown; None: it is known, and at no level."""
+        self.unknown_since_us = unknown_since_us
+        self._watches, self._is_idle = None, unknown_since_us is None
+
     def _open(self) -> None:
         self.is_open = self.level is not Level.NORMAL or any(watch.truth is True for watch in self._started()[0].values())
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from guard.dsl import Program
     from guard.model import Verdict
 
-__all__ = ["hold_of"]
+__all__ = ["hold_of", "target_of"]
 
 _FACTORS_SHOWN = 2
 
@@ -26,7 +26,7 @@ def hold_of(program: Program, verdict: Verdict) -> Hold | None:
     return Hold(
         rule=rule.id,
         market=verdict.market,
-        target=_target(order.target, verdict.market),
+        target=target_of(order.target or rule.per.target, verdict.market),
         level=verdict.level,
         reason=_reason(rule.title, verdict),
         for_us=order.for_us,
@@ -39,7 +39,8 @@ def hold_of(program: Program, verdict: Verdict) -> Hold | None:
     )
 
 
-def _target(kind: TargetKind, market: Market) -> Target:
+def target_of(kind: TargetKind, market: Market) -> Target:
+    """Return what a quarantine of this kind holds when a verdict falls on `market`."""
     names = {
         TargetKind.MARKET: str(market),
         TargetKind.SYMBOL: market.symbol,
@@ -53,4 +54,7 @@ def _reason(title: str, verdict: Verdict) -> str:
     score = "" if verdict.risk.score is None else f" {verdict.risk.score:.2f}"
     shares = sorted(verdict.risk.contributions, key=lambda part: -part.share)[:_FACTORS_SHOWN]
     parts = ", ".join(f"{part.factor} {part.value:.2f}" for part in shares if part.value is not None)
-    return f"{title}: {verdict.level}{score}" + (f" ({parts})" if parts else "")
+    why = score + (f" ({parts})" if parts else "")
+    if verdict.group is None:
+        return f"{title}: {verdict.level}{why}"
+    return f"{title}: {verdict.level} on {verdict.group.shown}; last {verdict.market}{why}"

@@ -50,7 +50,7 @@ class Stopwatch:
         """Return the state as JSON-able values, the same however often it was told the same."""
         if self.truth is True:
             return [0, self.updated_us - self.elapsed_us, True]
-        return [self.elapsed_us, 0, self.truth]
+        return [self.elapsed_us, 0, self.truth if self.elapsed_us else False]
 
     def restore(self, state: list[int | bool | None]) -> None:
         """Take over what `save` returned."""

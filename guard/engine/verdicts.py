@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard.dsl.signature import SECOND_FAMILY_MIN
-from guard.model import Finding, Level, RiskScore, Verdict
+from guard.model import Finding, GroupStand, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from guard.dsl import Outcome, Program, Rule
     from guard.engine.episode import Episode
+    from guard.engine.groups import Group
     from guard.engine.watched import Watched
-    from guard.model import MarketFacts
+    from guard.model import Market, MarketFacts
 
-__all__ = ["candidate_level", "risk_of", "verdict_of"]
+__all__ = ["candidate_level", "group_stand", "of_group", "risk_of", "verdict_of"]
+
+_MEMBERS_SHOWN = 8
 
 
 def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
@@ -45,6 +50,7 @@ def verdict_of(
 ) -> Verdict:
     """Tell that the level of `rule` changed, with its contributions and findings."""
     risk = risk_of(rule, outcome, watched.facts)
+    actions = rule.actions.get(episode.level)
     return Verdict(
         at_us=at_us,
         market=watched.facts.market,
@@ -55,7 +61,33 @@ def verdict_of(
         risk=risk,
         findings=_findings(program, watched, rule, outcome, at_us),
         episode_us=episode.started_us,
-        alert=episode.level in rule.actions and rule.actions[episode.level].alert,
+        alert=actions is not None and actions.alert,
+        orders=() if actions is None else actions.orders,
+    )
+
+
+def of_group(verdict: Verdict, rule: Rule, group: Group, watched: Sequence[Watched], *, before: Level) -> Verdict:
+    """Return the verdict of the group that a member tipped, made of the one that the member alone would have given."""
+    level = group.level
+    return verdict._replace(
+        level=level,
+        previous=before,
+        episode_us=group.started_us,
+        alert=level in rule.actions and rule.actions[level].alert,
+        group=group_stand(rule, group, watched, verdict.market),
+    )
+
+
+def group_stand(rule: Rule, group: Group, watched: Sequence[Watched], member: Market) -> GroupStand:
+    """Tell how a group stands: the first markets, by name, that hold its level, and how many do."""
+    markets = sorted(watched[row].facts.market for row in group.holders(group.level))
+    return GroupStand(
+        per=rule.per,
+        name=rule.per.name_of(member),
+        members=tuple(markets[:_MEMBERS_SHOWN]),
+        held=group.held(group.level),
+        needed=group.needed,
+        of=len(group.rows),
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.engine.verdicts import risk_of
+from guard.model import Level
 
 if TYPE_CHECKING:
     from guard.dsl import Explanation, Outcome, Program, Rule
     from guard.engine.episode import Episode
+    from guard.engine.groups import Group
     from guard.engine.watched import Watched
+    from guard.model import GroupStand, Market
 
-__all__ = ["missing_to_fire", "why_rule"]
+__all__ = ["missing_in_group", "missing_to_fire", "why_group", "why_rule"]
 
 
 def why_rule(program: Program, watched: Watched, rule: Rule, outcome: Outcome, episode: Episode) -> dict[str, Any]:
@@ -30,6 +33,31 @@ def why_rule(program: Program, watched: Watched, rule: Rule, outcome: Outcome, e
         "missing": missing_to_fire(rule, outcome, trees),
         "tree": [_record(tree) for tree in trees],
     }
+
+
+def why_group(rule: Rule, group: Group, stand: GroupStand, now_us: int) -> dict[str, Any]:
+    """Return how the group stands that a market belongs to under a rule, JSON-able."""
+    return {
+        "per": str(stand.per),
+        "name": stand.name,
+        "level": str(group.level),
+        "since_us": None if group.level is Level.NORMAL else group.started_us,
+        "quorum": str(rule.quorum),
+        "held": stand.held,
+        "needed": stand.needed,
+        "of": stand.of,
+        "unsure": stand.held - group.sure(group.level),
+        "members": list(map(str, stand.members)),
+        "more": stand.more,
+        "calm": group.calm(now_us),
+    }
+
+
+def missing_in_group(rule: Rule, group: Group, market: Market) -> list[str]:
+    """Return how many markets must hold warning for the group of a market to reach it, in words; empty where it has."""
+    if group.level is not Level.NORMAL:
+        return []
+    return [f"{group.needed} markets of {rule.per.name_of(market)} at warning or above (there are {group.sure(Level.WARNING)})"]
 
 
 def missing_to_fire(rule: Rule, outcome: Outcome, trees: tuple[Explanation, ...]) -> list[str]:

@@ -1,11 +1,13 @@
 """The words guard thinks in: standard library only."""
 
+from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
 from guard.model.decision import Decision, Image, MarketView
 from guard.model.finding import Finding
+from guard.model.group import GroupStand, Per, Quorum
 from guard.model.market import DataState, Market, MarketClass, MarketFacts
 from guard.model.quarantine import (
     Block,
@@ -26,6 +28,10 @@ __all__ = [
     "BUY",
     "RECORD",
     "SELL",
+    "ActionEvent",
+    "ActionHold",
+    "ActionKind",
+    "ActionOrder",
     "AddQuarantine",
     "Batch",
     "Block",
@@ -41,6 +47,7 @@ __all__ = [
     "DeliveryState",
     "Finding",
     "Flag",
+    "GroupStand",
     "Hold",
     "Image",
     "Intent",
@@ -52,7 +59,9 @@ __all__ = [
     "MarketFacts",
     "MarketView",
     "Mode",
+    "Per",
     "Quarantine",
+    "Quorum",
     "ReleaseQuarantine",
     "RiskScore",
     "RuleMode",

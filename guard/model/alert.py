@@ -24,7 +24,8 @@ class Delivery(NamedTuple):
 
     `id` is a hash of what it tells and the channel: the same event never makes two. `alert_id` joins the messages of one
     episode. `kind` is ``quarantine``, ``release``, ``verdict``, ``summary``, ``system`` or ``test``. `due_us` is the earliest
-    and `expires_us` the last moment of an attempt. `title` and `body` are plain text, made safe for display.
+    and `expires_us` the last moment of an attempt. `title` and `body` are plain text, made safe for display. For an action `kind`
+    is ``webhook`` or ``call``, `channel` its lane (``webhook:my_bot``), `body` JSON, and `output` what it answered.
     """
 
     id: str
@@ -42,3 +43,4 @@ class Delivery(NamedTuple):
     attempts: int = 0
     state: DeliveryState = DeliveryState.PENDING
     error: str = ""
+    output: str = ""

@@ -63,7 +63,8 @@ class MarketFacts(NamedTuple):
 
     `tick` and `lot` are the smallest steps of price and amount, `contract_size` the base (or, for an inverse contract, quote)
     amount of one contract. `usd_rate` is the USD value of one unit of quote; `volume_24h_usd` the turnover of a day;
-    `listed_us` the moment of listing. `streams` names what will arrive: ``trades``, ``book``.
+    `listed_us` the moment of listing; `listing_risk`, in [0, 1], tells how likely the exchange delists it or treats it specially.
+    `streams` names what will arrive: ``trades``, ``book``.
     """
 
     market: Market
@@ -77,6 +78,7 @@ class MarketFacts(NamedTuple):
     listed_us: int | None = None
     tags: frozenset[str] = frozenset()
     streams: frozenset[str] = frozenset({"trades", "book"})
+    listing_risk: float | None = None
 
 
 class DataState(StrEnum):

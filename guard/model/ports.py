@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from guard.model.action import ActionEvent
     from guard.model.alert import Delivery
     from guard.model.decision import Decision
     from guard.model.market import Market, MarketFacts
     from guard.model.quarantine import Quarantine
 
 __all__ = [
+    "Action",
     "Clock",
     "Connector",
     "ConnectorContext",
@@ -136,11 +138,16 @@ class Connector(Protocol):
 
 
 class Outcome(NamedTuple):
-    """How an attempt to deliver ended. `retry_after_s` is what the other side asked for."""
+    """How an attempt to deliver ended. `retry_after_s` is what the other side asked for.
+
+    `is_final`: another attempt would end the same, so there is none. `output` is what a delivered action answered, a short text.
+    """
 
     is_delivered: bool
     error: str = ""
     retry_after_s: float | None = None
+    is_final: bool = False
+    output: str = ""
 
 
 class Notifier(Protocol):
@@ -148,6 +155,28 @@ class Notifier(Protocol):
 
     async def send(self, delivery: Delivery) -> Outcome:
         """Try once, within a deadline; never raises for a failed delivery."""
+        ...
+
+
+class Action(Protocol):
+    """Code of another package that a rule may call, found by the entry point group ``guard.actions``.
+
+    `Parameters` is a frozen pydantic model that refuses unknown keys; a rule's ``args`` are checked against it before guard starts.
+    `examples` are args that a rule may give, at least one.
+    The class is made anew for each run, with its Parameters. `run` does the work, in a thread of its own, sync or async, and may
+    return a short text for the record. It must end by itself: after the rule's timeout a coroutine is cancelled and a thread is
+    left alone, and both are tried again. It may run more than once for one event, which then has the same id. An exception is a
+    failed attempt.
+    """
+
+    Parameters: ClassVar[type[Any]]
+    examples: ClassVar[Sequence[Mapping[str, Any]]]
+
+    def __init__(self, parameters: Any) -> None:  # noqa: ANN401 - its own Parameters
+        """Take the parameters of one run."""
+
+    def run(self, event: ActionEvent) -> Awaitable[str | None] | str | None:
+        """Do it."""
         ...
 
 

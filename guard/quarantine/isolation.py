@@ -135,8 +135,12 @@ class IsolationManager:
 
     def holds(self, rule: str, market: Market) -> bool:
         """Whether `rule` has a target quarantined that covers `market`; probation does not count."""
+        return bool(self.held_by(rule, market))
+
+    def held_by(self, rule: str, market: Market) -> tuple[Quarantine, ...]:
+        """Return what `rule` has quarantined that covers `market`; probation does not count."""
         cases = self._cases.of_rule_over(rule, market)
-        return any(case.quarantine.state is IsolationState.QUARANTINED for case in cases)
+        return tuple(case.quarantine for case in cases if case.quarantine.state is IsolationState.QUARANTINED)
 
     def grace_until_us(self, rule: str, target: Target) -> int | None:
         """Return until when `rule` may only alert about `target`, None outside a grace."""

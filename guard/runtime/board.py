@@ -10,7 +10,6 @@ from guard.runtime.lines import stamp
 
 if TYPE_CHECKING:
     from guard.dsl import Outcome, Rule
-    from guard.engine.episode import Episode
     from guard.engine.watched import Watched
     from guard.model import Market
     from guard.pipeline import Pipeline
@@ -56,7 +55,7 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
     return BoardRow(
         market=str(market),
         rule=leading[0].id if leading else "",
-        level=leading[2].level if leading else Level.NORMAL,
+        level=leading[2] if leading else Level.NORMAL,
         score=leading[1].score if leading else None,
         factors=factors,
         state=pipeline.isolation.state_of(market),
@@ -68,13 +67,14 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
     )
 
 
-def leading_rule(pipeline: Pipeline, watched: Watched) -> tuple[Rule, Outcome, Episode] | None:
-    """Return the rule of a market at the highest level, then with the highest score; None before the first evaluation."""
+def leading_rule(pipeline: Pipeline, watched: Watched) -> tuple[Rule, Outcome, Level] | None:
+    """Return the rule of a market at the highest level, with it, then with the highest score; None before the first evaluation."""
+    rules, groups, market = pipeline.engine.program.rules, pipeline.engine.groups, watched.facts.market
     told = [
-        (pipeline.engine.program.rules[outcome.rule], outcome, episode)
+        (rules[outcome.rule], outcome, groups.level(rules[outcome.rule], market, episode.level))
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
     ]
-    return max(told, key=lambda t: (t[2].level, bool(t[0].factors), -1.0 if t[1].score is None else t[1].score), default=None)
+    return max(told, key=lambda t: (t[2], bool(t[0].factors), -1.0 if t[1].score is None else t[1].score), default=None)
 
 
 def row_record(row: BoardRow) -> dict[str, Any]:

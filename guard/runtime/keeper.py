@@ -31,6 +31,8 @@ _log = structlog.get_logger(__name__)
 _FIRST_S, _PERIOD_S = 10.0, 60.0
 _SLICE_US = 400
 _SECOND_US = 1_000_000
+# Behind the hash of a rule: the level of the market's group.
+_GROUP = ".group"
 
 
 @runtime_checkable
@@ -95,6 +97,7 @@ class Keeper:
     What happened between the copy and now is unknown. So the streams of a warmed market count as lost since the copy: short windows
     are unknown until they are covered again, longer ones lack that time, no baseline is fed with it. Stopwatches stand still over
     it. A level comes back only where the ledger still holds the quarantine that it ordered; without it the rule must fire anew.
+    So it is with the level of a group, which is kept with each of its members.
     A market copied longer ago than the longest window of the rules, or in the future, starts cold.
 
     A file that is damaged or of another layout is refused with a message. So is one whose last start ended within ten seconds:
@@ -179,8 +182,13 @@ class Keeper:
             return False
         self._tear(row, entry.copied_us)
         for rule, episode in self._episodes(watched):
+            group = kept.episodes.get(rule.hash + _GROUP)
+            if rule.quorum is not None and group is not None and not self._resume_group(rule, watched.facts.market, group):
+                continue
             if rule.hash in kept.episodes:
                 self._resume(rule, episode, watched.facts.market, kept.episodes[rule.hash], entry.copied_us)
+            if rule.quorum is not None:
+                self._pipeline.engine.groups.of(rule, watched.facts.market).resume_member(row, episode.level)
         self._restored += 1
         self._oldest_us = max(age_us, self._oldest_us or 0)
         return True
@@ -198,6 +206,17 @@ class Keeper:
         for number in range(len(batch)):
             kernel.apply(batch, number)
 
+    def _resume_group(self, rule: Rule, market: Market, state: Any) -> bool:  # noqa: ANN401 - JSON
+        """Give a group its level back; returns whether it may have it."""
+        try:
+            if _orders_quarantine(rule, Level(state["level"])) and not self._pipeline.isolation.holds(rule.id, market):
+                return False
+            self._pipeline.engine.groups.of(rule, market).resume(state, self._clock.now_us())
+        except (ValueError, KeyError, TypeError) as error:
+            self._refuse(f"{market}: {rule.id}: {error!r}")
+            return False
+        return True
+
     def _resume(self, rule: Rule, episode: Episode, market: Market, state: Any, copied_us: int) -> None:  # noqa: ANN401 - JSON
         fresh = episode.save()
         try:
@@ -206,7 +225,8 @@ class Keeper:
             episode.restore(fresh)
             self._refuse(f"{market}: {rule.id}: {error!r}")
             return
-        if _orders_quarantine(rule, episode.level) and not self._pipeline.isolation.holds(rule.id, market):
+        is_alone = rule.quorum is None
+        if is_alone and _orders_quarantine(rule, episode.level) and not self._pipeline.isolation.holds(rule.id, market):
             episode.restore(fresh)
             return
         episode.update(copied_us, None, clears=None)
@@ -287,6 +307,11 @@ class Keeper:
     def _copy(self, row: int) -> tuple[str, int, Kept] | None:
         watched = self._pipeline.engine.watched[row]
         episodes = {rule.hash: state for rule, episode in self._episodes(watched) if _is_open(state := episode.save())}
+        for rule, _ in self._episodes(watched) if self._pipeline.engine.program.grouped else ():
+            if rule.quorum is not None:
+                group = self._pipeline.engine.groups.of(rule, watched.facts.market)
+                if group.level is not Level.NORMAL:
+                    episodes[rule.hash + _GROUP] = group.saved_level()
         stamp = (self._rows.version(row), episodes)
         if self._versions.get(row) == stamp or self._pipeline.engine.kernel.last(row)[1] == 0:
             return None

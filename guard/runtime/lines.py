@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from guard.alerts.orders import ACTION_KINDS
 from guard.model import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from guard.model import Decision, Delivery, Transition
+    from guard.model import Decision, Delivery, GroupStand, Transition
 
 __all__ = ["DecisionLog", "alert_line", "lines_of", "stamp", "transition_line", "verdict_line"]
 
@@ -36,8 +37,8 @@ def _rounded(value: float | None) -> float | None:
 
 
 def verdict_line(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as a record."""
-    return {
+    """Return a verdict as a record; that of a group says which one, who holds the level and how many that takes."""
+    record = {
         "type": "verdict",
         "ts": stamp(verdict.at_us),
         "market": str(verdict.market),
@@ -47,6 +48,17 @@ def verdict_line(verdict: Verdict) -> dict[str, Any]:
         "mode": str(verdict.mode),
         "score": _rounded(verdict.risk.score),
         "factors": {part.factor: _rounded(part.value) for part in verdict.risk.contributions},
+    }
+    return record if verdict.group is None else {**record, **_group(verdict.group)}
+
+
+def _group(group: GroupStand) -> dict[str, Any]:
+    return {
+        "per": str(group.per),
+        "group": group.name,
+        "members": list(map(str, group.members)),
+        "members_more": group.more,
+        "quorum": {"held": group.held, "needed": group.needed, "of": group.of},
     }
 
 
@@ -71,7 +83,7 @@ def transition_line(transition: Transition) -> dict[str, Any]:
 def alert_line(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery as a record."""
     return {
-        "type": "alert",
+        "type": "action" if delivery.kind in ACTION_KINDS else "alert",
         "ts": stamp(delivery.created_us),
         "id": delivery.id,
         "channel": delivery.channel,

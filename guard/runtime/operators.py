@@ -121,9 +121,10 @@ class Operators:
         return {"history": list(await self._store.audit(target=target, limit=limit))}
 
     async def outbox(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the counts of deliveries by channel and state."""
+        """Return the counts of deliveries by channel and state, and the last error of each channel that fails."""
         del arguments
-        return {"channels": await self._live.outbox.counts()}
+        errors = {name: health.error for name, health in self._live.outbox.health().items() if health.error}
+        return {"channels": await self._live.outbox.counts(), "errors": errors}
 
     async def reload(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the rules anew; broken ones leave the last good ones running."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from guard.model import Batch, Decision
+    from guard.model import Batch, Decision, MarketFacts
     from guard.pipeline import Pipeline
     from guard.runtime.clock import SystemClock
 
@@ -51,6 +51,8 @@ class Replay:
         Otherwise it is made beside a replay that runs for long.
     takes_arrays
         Whether the pipeline reads whole columns, numpy arrays then; otherwise it gets lists, the fastest to index row by row.
+    watch
+        Sees each decision, before its records are written.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Replay:
         write: Callable[[dict[str, Any]], None],
         takes_arrays: bool = False,
         compiles_first: bool = False,
+        watch: Callable[[Decision], None] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.log = DecisionLog()
@@ -72,6 +75,7 @@ class Replay:
         self._blocked = BlockedTime()
         self._native = NativeRules(pipeline)
         self._compiles_first = compiles_first
+        self._watch = watch
 
     def run(self, paths: Sequence[Path], *, exchange: str, clock: SystemClock) -> dict[str, Any]:
         """Replay the files, merged by time, and return the summary. Raises ConfigurationError for a file that is no tape."""
@@ -82,10 +86,7 @@ class Replay:
         started_us = clock.monotonic_us()
         native_us = 0 if self._compiles_first else started_us + _LONG_US
         for opened, batch in tape.batches(self._batch_rows):
-            for facts in opened:
-                row = self.pipeline.open(facts)
-                assert row == self.markets, "the pipeline is a fresh one"
-                self.markets += 1
+            self._open(opened)
             now_us = clock.monotonic_us()
             if now_us >= native_us:
                 self._native.poll()
@@ -104,20 +105,39 @@ class Replay:
             "events_per_second": round(self.events / seconds),
             "verdicts": self.log.verdicts,
             "quarantines": len(self.log.quarantines),
-            "blocked_minutes": round(self._blocked.minutes(self.pipeline.now_us), 3),
+            "blocked_minutes": self.blocked_minutes,
             "rejected": dict(tape.rejected),
             "rejected_examples": tape.examples,
             "repeated": tape.repeated,
             "detector_faults": [fault._asdict() for fault in self.pipeline.engine.program.detector_faults],
             "detectors_demoted": list(self.pipeline.engine.demoted),
+            **({"actions": ordered} if (ordered := self.pipeline.orders.counts) else {}),
             "digest": self.log.digest,
         }
+
+    def feed(self, opened: Sequence[MarketFacts], batch: Batch) -> None:
+        """Take one batch of a tape that others read too; markets that it opens come first."""
+        self._open(opened)
+        self._process(batch)
+
+    @property
+    def blocked_minutes(self) -> float:
+        """Minutes in quarantine up to now, summed over targets."""
+        return round(self._blocked.minutes(self.pipeline.now_us), 3)
+
+    def _open(self, opened: Sequence[MarketFacts]) -> None:
+        for facts in opened:
+            row = self.pipeline.open(facts)
+            assert row == self.markets, "the pipeline is a fresh one"
+            self.markets += 1
 
     def _process(self, batch: Batch) -> None:
         self.events += int(np.count_nonzero(np.asarray(batch.kind) <= int(Kind.LEVEL)))
         self._take(self.pipeline.process(batch if self._takes_arrays else batch.plain()))
 
     def _take(self, decision: Decision) -> None:
+        if self._watch is not None:
+            self._watch(decision)
         for transition in decision.transitions:
             self._blocked.take(transition)
         for record in lines_of(decision):

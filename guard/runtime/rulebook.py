@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,16 @@ import yaml
 
 from guard.dsl import compile_rules, load_guard, load_rules
 from guard.dsl.document import plain
-from guard.errors import ConfigurationError
+from guard.errors import ConfigurationError, Problem, RuleError
 from guard.features.kernel import Kernel
+from guard.model import ActionKind
+from guard.runtime.upgrade import Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.dsl import GuardConfig, Program, RuleSet
+    from guard.dsl.includes import Include
     from guard.model import MarketFacts
     from guard.model.ports import Clock
 
@@ -57,6 +61,9 @@ class Rulebook:
         self._changed: Callable[[Program | None, str | None], None] | None = None
         self.config: GuardConfig = load_guard(path, env)
         self._started_with = self._without_rules(self.config)
+        self._webhooks = frozenset(self.config.webhooks)
+        self.upgrade = Upgrade(last_good.with_name("shipped-rules.json"))
+        self._includes: set[Include] = set()
         self._seen = self._fingerprint()
         self.program = self._first_program()
 
@@ -74,7 +81,7 @@ class Rulebook:
 
     def _first_program(self) -> Program:
         try:
-            rules = load_rules(self.config)
+            rules = self._load(self.config)
             program = compile_rules(rules)
         except ConfigurationError as error:
             program = self._last_good_program(error)
@@ -98,7 +105,8 @@ class Rulebook:
         raise broken
 
     def _keep(self, rules: RuleSet) -> None:
-        """Copy the rules, as resolved, into a new folder that then takes the place of the old one."""
+        """Copy the rules, as resolved, into a new folder that then takes the place of the old one; note the shipped ones."""
+        self.upgrade.keep()
         fresh = self._last_good.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -118,12 +126,25 @@ class Rulebook:
         fresh.rename(self._last_good)
         shutil.rmtree(self._replaced, ignore_errors=True)
 
+    def _load(self, config: GuardConfig) -> RuleSet:
+        """Read the packs; what they include is watched from then on, also where it is what is broken."""
+        seen: set[Include] = set()
+        with suppress(ConfigurationError):
+            rules = load_rules(config, seen=seen)
+            if seen == self._includes:
+                return self.upgrade.take(config, rules)
+        if seen != self._includes:
+            # Nobody looked at these files before they were read: read once more what is watched now.
+            self._includes, self._seen = seen, self._fingerprint()
+        return self.upgrade.take(config, load_rules(config))
+
     def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
         names = [str(self.path)]
-        for pattern in self.config.rules:
+        wanted = [(self.config.folder, pattern) for pattern in self.config.rules]
+        for folder, pattern in [*wanted, *sorted(self._includes)]:
             # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
-            found = glob.glob(pattern, root_dir=self.config.folder, recursive=True)  # noqa: PTH207 - for that reason
-            names += [str(self.config.folder / name) for name in sorted(found)]
+            found = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 - for that reason
+            names += [str(folder / name) for name in sorted(found)]
         marks = []
         for name in names:
             try:
@@ -141,8 +162,9 @@ class Rulebook:
 
     def _read(self, facts: Iterable[MarketFacts]) -> tuple[GuardConfig, RuleSet, Program]:
         config = load_guard(self.path, self._env)
-        rules = load_rules(config)
+        rules = self._load(config)
         program = compile_rules(rules)
+        _refuse_late_webhooks(program, self._webhooks, str(self.path))
         if program.hash != self.program.hash:
             Kernel.prepare(program.leaves)
             program.prepare(facts)
@@ -191,6 +213,15 @@ class Rulebook:
             await clock.sleep(_LOOK_S)
             if self._fingerprint() != self._seen:
                 await self.reload()
+
+
+def _refuse_late_webhooks(program: Program, known: frozenset[str], file: str) -> None:
+    """Raise RuleError where a rule posts to a webhook that this run has no address of."""
+    ordered = {order for rule in program.rules for actions in rule.actions.values() for order in actions.orders}
+    late = sorted({order.name for order in ordered if order.kind is ActionKind.WEBHOOK} - known)
+    if late:
+        message = f"guard.yaml had no webhook {late[0]!r} when guard started"
+        raise RuleError(Problem(file, 1, 1, "E070", "unknown-webhook", "error", message, "restart guard before rules use it"))
 
 
 def _short(error: Exception) -> str:

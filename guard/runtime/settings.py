@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from guard.alerts.endpoints import Endpoint
 from guard.alerts.policy import AlertPolicy, ChannelPolicy, alert_policy
 from guard.errors import ConfigurationError, Problem
 from guard.model import Target, TargetKind
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock, Connector, Random
     from guard.runtime.state import StateFolder
 
-__all__ = ["PEERS_MIN", "board_policy", "channel_urls", "connector_factory", "feed_plan", "pipeline_settings"]
+__all__ = ["PEERS_MIN", "board_policy", "channel_urls", "connector_factory", "endpoints", "feed_plan", "pipeline_settings"]
 
 _DAY_US = 86_400_000_000
 PEERS_MIN = 3
@@ -59,6 +60,15 @@ def _reference(exchange: ExchangeSettings) -> str:
 def channel_urls(config: GuardConfig) -> dict[str, str]:
     """Return each channel's Apprise address."""
     return {name: channel.url.get_secret_value() for name, channel in config.alerts.channels.items()}
+
+
+def endpoints(config: GuardConfig) -> dict[str, Endpoint]:
+    """Return each webhook as it is posted to."""
+    found = {}
+    for name, each in config.webhooks.items():
+        url, key, headers = each.opened()
+        found[name] = Endpoint(url, key, each.timeout_us / 1e6, headers)
+    return found
 
 
 def feed_plan(name: str, exchange: ExchangeSettings) -> FeedPlan:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from guard import __version__
 from guard.client.bypass import read_bypass
 from guard.client.clock import MACHINE
-from guard.engine import missing_to_fire
+from guard.engine import missing_in_group, missing_to_fire
 from guard.model import DataState, IsolationState, Level
 from guard.runtime.board import board_rows, leading_rule, row_record
 from guard.runtime.lines import stamp
@@ -65,11 +65,13 @@ def status_document(
         "engine": {"form": "compiled" if live.pipeline.engine.kernel.is_jitted else "plain", "problem": live.engine_problem},
         "rules": {"active": rulebook.active, "problem": rulebook.problem},
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
+        "upgrade": rulebook.upgrade.record(),
         "detectors": live.detectors.records(),
         "inlet": inlet_record(live),
         "kept": keeper_record(live, now_us),
         "feeds": feeds,
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
+        "actions": live.pipeline.orders.counts,
         "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "nearest": _nearest(live.pipeline),
@@ -174,7 +176,7 @@ def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
         if (
             leading is None
             or leading[1].score is None
-            or leading[2].level is not Level.NORMAL
+            or leading[2] is not Level.NORMAL
             or pipeline.isolation.state_of(watched.facts.market) is not IsolationState.NORMAL
         ):
             continue
@@ -192,4 +194,7 @@ def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 def _missing(pipeline: Pipeline, watched: Watched, rule: Rule, outcome: Outcome) -> list[str]:
-    return missing_to_fire(rule, outcome, pipeline.engine.program.explain(watched.binding, rule.number, watched.values))
+    missing = missing_to_fire(rule, outcome, pipeline.engine.program.explain(watched.binding, rule.number, watched.values))
+    if rule.quorum is not None:
+        missing += missing_in_group(rule, pipeline.engine.groups.of(rule, watched.facts.market), watched.facts.market)
+    return missing

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
 
+from guard.alerts.calls import Calls
+from guard.alerts.dispatch import Dispatch
 from guard.alerts.notification import NotificationHandler
 from guard.alerts.outbox import Outbox
+from guard.alerts.webhooks import Webhooks
 from guard.api.server import OperatorServer
 from guard.errors import Unavailable
 from guard.model import Level
 from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
+from guard.runtime.action_watch import ActionWatch, lanes_of
 from guard.runtime.clock import seeded_random
 from guard.runtime.feed import Feed
 from guard.runtime.keeper import Keeper, Rows
@@ -23,7 +27,7 @@ from guard.runtime.live import Live
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
 from guard.runtime.rulebook import Rulebook
-from guard.runtime.settings import channel_urls, connector_factory, feed_plan, pipeline_settings
+from guard.runtime.settings import channel_urls, connector_factory, endpoints, feed_plan, pipeline_settings
 from guard.runtime.summary import bot_lines
 
 if TYPE_CHECKING:
@@ -97,7 +101,11 @@ class RunningGuard:
         self.pipeline.recall(ledger, self.clock.now_us())
         self.notifier = NotificationHandler(channel_urls(config))
         self._stack.push_async_callback(self.notifier.close)
-        self.outbox = Outbox(self.store, self.notifier, list(config.alerts.channels), self.clock, self.random, _log.warning)
+        webhooks = Webhooks(endpoints(config), self.clock)
+        self._stack.push_async_callback(webhooks.close)
+        carriers = Dispatch(self.notifier, webhooks=webhooks, calls=Calls())
+        self.outbox = Outbox(self.store, carriers, list(config.alerts.channels), self.clock, self.random, _log.warning)
+        self.outbox.add(lanes_of(self.pipeline.engine.program, config.webhooks, ledger.pending))
         self.live = Live(
             self.pipeline,
             store=self.store,
@@ -110,6 +118,7 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._on_decision,
         )
+        self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(facts=lambda: [each.facts for each in self.pipeline.engine.watched], changed=self._rules_changed)
         self.live.publish()
@@ -159,10 +168,12 @@ class RunningGuard:
             asyncio.create_task(self._reload_on(hangup), name="reload"),
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
+            asyncio.create_task(self.actions.run(), name="actions"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.
         self._rules_changed(None, self.rulebook.problem)
+        self.rulebook.upgrade.tell(self.live.announce)
         self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         try:
             await self.live.run(stop, also=extra, before_close=before_close)
@@ -197,6 +208,7 @@ class RunningGuard:
 
     def _rules_changed(self, program: Program | None, problem: str | None) -> None:
         if program is not None:
+            self.outbox.add(lanes_of(program))
             self.live.swap(program)
         if problem is None:
             self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.NORMAL)
@@ -218,8 +230,10 @@ class RunningGuard:
             seconds=(now_us - self.live.started_us) / 1e6,
             now_us=now_us,
         )
-        found["alerts_delivered"] = sum(channel.delivered for channel in health.values())
-        found["alerts_undelivered"] = sum(channel.dead for channel in health.values())
+        people = [channel for name, channel in health.items() if name in self.rulebook.config.alerts.channels]
+        found["alerts_delivered"] = sum(channel.delivered for channel in people)
+        found["alerts_undelivered"] = sum(channel.dead for channel in people)
+        found |= self.actions.summary()
         for feed in self.live.feeds:
             # Only the embedded exchange knows what it staged; guard imports no connector, so it is asked for by name.
             embedded: Any = feed.connector

@@ -80,7 +80,7 @@ def _entries(decisions: Sequence[Decision]) -> Iterator[Verdict | Transition]:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {"type": "verdict", "target": str(verdict.market), "actor": "guard", "cause": "rule", **verdict_to_json(verdict)}
+    return {"type": "verdict", "target": verdict.subject, "actor": "guard", "cause": "rule", **verdict_to_json(verdict)}
 
 
 def _transition(transition: Transition) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from guard.model.finding import Finding
+    from guard.model.group import GroupStand
     from guard.model.verdict import Verdict
 
 __all__ = [
@@ -53,7 +54,11 @@ def decoded(text: str, read: Callable[[Mapping[str, Any]], T], where: str) -> T:
 
 def delivery_to_json(delivery: Delivery) -> dict[str, Any]:
     """Return `delivery` as a dict of JSON types."""
-    return {**delivery._asdict(), "level": str(delivery.level), "state": str(delivery.state)}
+    document = {**delivery._asdict(), "level": str(delivery.level), "state": str(delivery.state)}
+    if not delivery.output:
+        # A ledger without actions stays readable to the versions that had none.
+        del document["output"]
+    return document
 
 
 def delivery_from_json(document: Mapping[str, Any]) -> Delivery:
@@ -78,7 +83,12 @@ def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
             for each in verdict.risk.contributions
         ],
         "findings": [_finding(each) for each in verdict.findings],
+        **({} if verdict.group is None else {"group": _group(verdict.group)}),
     }
+
+
+def _group(group: GroupStand) -> dict[str, Any]:
+    return {**group._asdict(), "per": str(group.per), "members": list(map(str, group.members)), "more": group.more}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

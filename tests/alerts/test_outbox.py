@@ -125,7 +125,7 @@ async def test_delivery_that_expires_dies_visibly() -> None:
     assert desk.store.rows["id-1"].error == "error=500"
     assert await desk.outbox.counts() == {"hook": {"dead": 1}}
     assert desk.outbox.health()["hook"].dead == 1
-    assert "could not be told through hook" in desk.reports[-1]
+    assert "did not get through hook" in desk.reports[-1]
     await desk.stop()
 
 

@@ -178,3 +178,17 @@ def test_the_shipped_packs_pass_their_tests(capsys: pytest.CaptureFixture[str]) 
     code, out = run(capsys)
     assert code == 0, out
     assert "5 of 5 rules have a test that fires and one that stays silent" in out
+
+
+def test_a_pack_is_tested_with_what_it_includes(capsys: pytest.CaptureFixture[str]) -> None:
+    written(name="part")
+    Path("rules/main.yaml").write_text("include: part.yaml\n")
+    for path in ("rules/main.yaml", "rules"):
+        code, out = run(capsys, path)
+        assert (code, out.partition(";")[0]) == (0, "2 tests: 2 passed")
+    Path("rules/part.test.yaml").unlink()
+    assert run(capsys, "rules/main.yaml")[0] == 1
+    Path("rules/main.test.yaml").write_text(TESTS.partition("  calm")[0])
+    code, out = run(capsys, "rules/main.yaml")
+    assert code == 1
+    assert "rules/part.yaml:3: the rule jump has no test that keeps it silent" in out

@@ -44,7 +44,7 @@ def pages() -> dict[str, str]:
 
 def _page(code: str, by_name: Mapping[str, Case]) -> str:
     explanation = EXPLANATIONS[code]
-    broken, good = by_name[code], by_name[f"{code}.good"]
+    broken, good = by_name.get(code), by_name.get(f"{code}.good")
     lines = [
         f"# {code} {NAMES[code]}",
         "",
@@ -52,7 +52,10 @@ def _page(code: str, by_name: Mapping[str, Case]) -> str:
         "",
         *_wrapped(explanation.why),
     ]
-    lines += ["", "## Example", "", *_files(broken), *_output(broken), "", "## Mended", "", *_files(good)]
+    if broken is not None and good is not None:
+        lines += ["", "## Example", "", *_files(broken), *_output(broken), "", "## Mended", "", *_files(good)]
+    else:
+        lines += ["", "## Example", "", *_told(explanation.example)]
     others = [case for name, case in by_name.items() if name.startswith(f"{code}_")]
     more = list(_others(code, others))
     if more:
@@ -75,6 +78,12 @@ def _files(case: Case) -> Iterator[str]:
         yield from (f"The rights of `{name}` are {mode:04o}.", "")
     for key, value in case.env.items():
         yield from (f"With the variable `{key}={value}`.", "")
+
+
+def _told(example: str) -> Iterator[str]:
+    """Yield the example of what stands in no file."""
+    for part in example.split("\n\n"):
+        yield from (("```text", part, "```", "") if "`" not in part else (part, ""))
 
 
 def _visible(raw: bytes) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Binding, Program
 
-_PARTS = ("passes", "number", "rarer_number", "clamp", "best")
+_PARTS = ("turned", "passes", "number", "rarer_number", "clamp", "best")
 
 
 def _slot(_rows: object, _integers: object, x: list[float], _i: object, _p: object, _q: object, at: int, _received: int) -> float:
@@ -54,25 +54,36 @@ def expected(program: Program, binding: Binding, row: Sequence[float], *, is_ope
     ]
 
 
-def judged(program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int], *, jitted: bool = False) -> int:
-    """Return what the machine says."""
+def judged(
+    program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int], *, jitted: bool = False, now: int = 0,
+    left: list[int] | None = None,
+) -> int:  # fmt: skip
+    """Return what the machine says; `left` takes the signatures as it leaves them."""
     start = binding.program
     i = [0] * s.INTEGERS
     i[s.PROGRAM] = start
     p = [0] * s.PLAN_HEAD
     code, constants, registers = program.code, program.constants or [0.0], [7.0] * program.registers
     if not jitted:
-        return judge()([], [], list(row), i, p, [], list(signed), code, constants, registers, 0)
+        after = list(signed)
+        answer = judge()([], [], list(row), i, p, [], after, code, constants, registers, now)
+        if left is not None:
+            left[:] = after
+        return answer
     import numpy as np
 
     def integers(values: Sequence[int]) -> Any:  # noqa: ANN401 - an array
         return np.array(values, np.int64)
 
     floats, rows = np.array([*row, 0.0]), np.zeros((1, 1))
-    return judge(is_jitted=True)(
-        rows, np.zeros((1, 1), np.int64), floats, integers(i), integers(p), floats, integers([*signed, 0]), integers(code),
-        np.array(constants), np.array(registers), 0,
+    signatures = integers([*signed, 0])
+    answer = judge(is_jitted=True)(
+        rows, np.zeros((1, 1), np.int64), floats, integers(i), integers(p), floats, signatures, integers(code),
+        np.array(constants), np.array(registers), now,
     )  # fmt: skip
+    if left is not None:
+        left[:] = signatures[:-1].tolist()
+    return answer
 
 
 def screened(
@@ -115,8 +126,13 @@ def native_screen(program: Program, begin: int, count: int) -> tuple[object, Cal
     return made, ctypes.CFUNCTYPE(*kinds)(made.addresses[begin])
 
 
-def natively(program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int]) -> int:
-    """Return what the machine code says."""
+def natively(
+    program: Program, binding: Binding, row: Sequence[float], signed: Sequence[int], *, now: int = 0, left: list[int] | None = None
+) -> int:
+    """Return what the machine code says; `left` takes the signatures as it leaves them."""
     _, screen = native_screen(program, binding.program, len(row))
     floats, integers, signatures = array("d", [*row, 0.0]), array("q", [0] * s.INTEGERS), array("q", [*signed, 0])
-    return screen(0, 0, *(each.buffer_info()[0] for each in (floats, integers, signatures)), 0)
+    answer = screen(0, 0, *(each.buffer_info()[0] for each in (floats, integers, signatures)), now)
+    if left is not None:
+        left[:] = signatures[:-1].tolist()
+    return answer

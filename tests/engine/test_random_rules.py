@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from engine.streams import batches
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = 1_000_000
 T0 = 1_700_000_000 * S
-TARGETS = [Target(TargetKind.MARKET, "one:AAA/USDT"), Target(TargetKind.BASE, "AAA"), Target(TargetKind.EXCHANGE, "two")]
+TARGETS = [
+    Target(TargetKind.MARKET, "one:AAA/USDT"),
+    Target(TargetKind.SYMBOL, "AAA/USDT"),
+    Target(TargetKind.BASE, "AAA"),
+    Target(TargetKind.EXCHANGE, "two"),
+]
+PER = {"market": ["market", "base", "exchange"], "symbol": ["symbol", "base"], "exchange": ["exchange"]}
 MARKETS = [
     MarketFacts(Market(exchange, symbol), streams=frozenset(streams))
     for exchange, symbol, streams in (
@@ -63,10 +69,14 @@ class Choices:
 
     def rule(self, name: str) -> str:
         release = f"{{when: {self.condition()!r}, for: {self.of(['0s', '1s', '4s'])}, probation: {self.of(['0s', '10s'])}}}"
-        order = f"{{for: {self.of(['2s', '5s'])}, target: {self.of(['market', 'base', 'exchange'])}, release: {release}}}"
+        per = self.of(["market", "market", "symbol", "exchange"])
+        order = f"{{for: {self.of(['2s', '5s'])}, target: {self.of(PER[per])}, release: {release}}}"
+        quorum = "" if per == "market" else f"quorum: {self.of(['1', '2', '50%'])}"
         return f"""
   {name}:
     mode: enforce
+    per: {per}
+    {quorum}
     level: danger
     when: {self.condition()!r}
     for: {self.of(["0s", "500ms", "2s"])}
@@ -111,6 +121,10 @@ def always_asked(pipeline: Pipeline) -> None:
         pipeline.engine.kernel.bind(row, 0, None, looks=watched.looks_at_age)
 
 
+def episodes(state: dict[str, Any]) -> str:
+    return json.dumps([market["episodes"] for market in state["engine"]["markets"]], sort_keys=True)
+
+
 def decided(seed: int, prepare: Callable[[Pipeline], None], *, jit: bool) -> list[str]:
     choices = Choices(seed)
     first, second, rows = choices.program(), choices.program(), choices.rows(300)
@@ -133,11 +147,14 @@ def decided(seed: int, prepare: Callable[[Pipeline], None], *, jit: bool) -> lis
             decisions.append(pipeline.load(program, now_us))
         elif 0.25 < chance < 0.3:
             state = json.loads(json.dumps(pipeline.save()))
+            told.append(episodes(state))
             pipeline = fresh(program, jit=jit)
             pipeline.restore(state)
         if 0.2 < chance < 0.3:
             prepare(pipeline)
         told += [json.dumps(line, sort_keys=True) for decision in decisions for line in lines_of(decision)]
+        told += [f"{at} {row} {pipeline.view(row)._replace(score=None)}" for row in range(len(MARKETS))]
+    told.append(episodes(pipeline.save()))
     last = pipeline.advance(pipeline.now_us + 60 * S)
     # Sorted: what falls due at the very time of an evaluation comes before or after its verdicts.
     return sorted([*told, *(json.dumps(line, sort_keys=True) for line in lines_of(last))])

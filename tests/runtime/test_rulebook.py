@@ -153,3 +153,35 @@ async def test_changed_files_are_noticed_within_a_second(bench: Bench) -> None:
             await asyncio.sleep(0.01)
     assert book.active == 2
     task.cancel()
+
+
+async def test_changes_of_included_files_are_noticed_also_of_ones_that_were_missing(bench: Bench) -> None:
+    part = bench.rules.parent / "parts" / "part.yaml"
+    part.parent.mkdir()
+    part.write_text(GOOD)
+    bench.rules.write_text("include: parts/*.yaml\n")
+    book, clock = bench.start(), MovedClock()
+    task = asyncio.create_task(book.watch(clock))
+
+    async def told(count: int) -> None:
+        await clock.advance(1)
+        async with asyncio.timeout(5):
+            while len(bench.changes) < count:  # noqa: ASYNC110 - the reload's thread is waited for
+                await asyncio.sleep(0.01)
+
+    await clock.advance(3)
+    assert bench.changes == []
+    part.write_text(OTHER)
+    await told(1)
+    assert book.active == 2
+    bench.rules.write_text("include: [parts/*.yaml, ../more/new.yaml]\n")
+    await told(2)
+    assert "no rule file matches '../more/new.yaml'" in str(book.problem)
+    await clock.advance(3)
+    assert len(bench.changes) == 2
+    new = bench.config.parent / "more" / "new.yaml"
+    new.parent.mkdir()
+    new.write_text(GOOD.replace("busy", "busier"))
+    await told(3)
+    assert (book.active, book.problem) == (3, None)
+    task.cancel()

@@ -22,6 +22,7 @@ from guard.features.kernel.compiled import cache_folder
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.fold import DUE, fold, take
 from guard.features.kernel.leaves import read_all
+from guard.features.kernel.machine import TURNED
 from guard.features.kernel.pointers import (
     as_bytes,
     as_float_rows,
@@ -276,6 +277,11 @@ class JittedRows:
     def signatures(self, row: int) -> list[int]:
         """Return what was last known of each rule of a market."""
         found: list[int] = self.S[row].tolist()
+        return found
+
+    def turned(self) -> list[int]:
+        """Return the markets of which a signature was turned."""
+        found: list[int] = np.flatnonzero(((self.S >= 0) & (self.S & TURNED > 0)).any(axis=1)).tolist()
         return found
 
     def sign(self, row: int, signatures: Sequence[int]) -> None:

@@ -82,11 +82,6 @@ class Kernel:
         """What `read` gives, in order."""
         return self._layout.leaves
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes that a market's numbers take."""
-        return 8 * (self._layout.floats + self._layout.integers)
-
     def __len__(self) -> int:
         """Return the number of open markets."""
         return len(self._facts)
@@ -126,10 +121,6 @@ class Kernel:
         found = None if reference_row == row else reference_row
         self._references[row] = found
         self._rows.put(row, s.REFERENCE, -1 if found is None else found)
-
-    def reference(self, row: int) -> int | None:
-        """Return the row of the reference market."""
-        return self._references[row]
 
     # The loop.
 
@@ -220,6 +211,14 @@ class Kernel:
     def sign(self, row: int, signatures: Sequence[int]) -> None:
         """Note what each rule of a market said: the loop stops only where one says something else."""
         self._rows.sign(row, signatures)
+
+    def signatures(self, row: int) -> list[int]:
+        """Return what each rule of a market said last."""
+        return self._rows.signatures(row)
+
+    def turned(self) -> list[int]:
+        """Return the markets of which a rule turned unknown or known since it was signed, without a stop of the loop."""
+        return self._rows.turned()
 
     # Events and values, one by one.
 

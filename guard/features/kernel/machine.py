@@ -15,12 +15,24 @@ from guard.features.kernel.leaves import leaf_value
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["STRIDE", "differs", "judge"]
+__all__ = ["FREE", "LEVEL_MASK", "SINCE_SHIFT", "STRIDE", "TURNED", "UNKNOWN_LEVEL", "differs", "judge", "turned"]
 
 STRIDE: Final = 5
 
 # The register that counts how often rules were judged: what a register is marked with when its value is known.
 TURN: Final = 0
+
+# Of a signature: the level that is reached, or 4 where that is unknown. Where it is FREE, going from no level to unknown and back
+# is noted here and is nobody else's business: TURNED tells that it happened, above SINCE_SHIFT stands since when it is unknown.
+LEVEL_MASK: Final = 7
+UNKNOWN_LEVEL: Final = 4
+FREE: Final = 128
+TURNED: Final = 256
+SINCE_SHIFT: Final = 9
+# 0 where a level is none or unknown.
+REACHED: Final = 3
+# All below the time but the level.
+KEPT_PARTS: Final = 504
 
 # Ends: nothing differs; somebody else must look.
 SAME: Final = 0
@@ -124,8 +136,11 @@ def judge(
             else:
                 at = at + STRIDE if passes(op - UNLESS_LESS, first, second) else m[at + 3]
         elif op == LOOK:
-            if (sig[a] >> b) & m[at + 3] != m[at + 4]:
-                return 1
+            told = sig[a]
+            if (told >> b) & m[at + 3] != m[at + 4]:
+                if b != 0 or told & (FREE | REACHED) != FREE or m[at + 4] & REACHED != 0:
+                    return 1
+                sig[a] = turned(told, m[at + 4], received)
             at += STRIDE
         elif op == JUMP:
             at = a
@@ -133,6 +148,12 @@ def judge(
             at = b if (sig[a] >> m[at + 3]) & m[at + 4] == 0 else at + STRIDE
         else:
             return 1 if op == ASK else 0
+
+
+def turned(told: int, level: int, now: int) -> int:
+    """Return a free signature after the rule turned unknown, or known and at no level, `now`."""
+    since = now if level == UNKNOWN_LEVEL else 0
+    return told & KEPT_PARTS | TURNED | level | since << SINCE_SHIFT
 
 
 def passes(test: int, a: float, b: float) -> int:

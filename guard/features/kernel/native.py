@@ -7,7 +7,6 @@ pays where millions of events follow.
 
 from __future__ import annotations
 
-import os
 from array import array
 from functools import cache
 from hashlib import blake2b
@@ -20,12 +19,12 @@ from numba.core import types
 from guard.features.kernel import machine
 from guard.features.kernel import slots as s
 from guard.features.kernel.compiled import FUNCTIONS, cache_folder
+from guard.features.kernel.images import SCREENS, read, write
 from guard.features.kernel.jit import functions
 from guard.features.kernel.readers import READERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["Native", "compiled", "native", "prepare"]
 
@@ -43,9 +42,6 @@ _HELPERS: Final = {
     "best": (_INTEGERS, _FLOATS, _FLOATS, types.float64, types.float64, types.int64, types.int64),
 }
 # What a screen takes: all rows, the market's rows, its signatures, the time of arrival.
-_DIGEST: Final = 16
-_KEPT_MAX: Final = 64
-_SCREENS: Final = "screens"
 _SHAPE: Final = ir.FunctionType(_LONG, [_POINTER] * 5 + [_LONG])
 
 
@@ -68,10 +64,10 @@ def _parts() -> dict[str, tuple[Any, ...]]:
 def _kernel() -> tuple[bytes, dict[str, str]]:
     """Return the kernel's functions as one module of LLVM, and the names that they have there; kept for other processes."""
     kept = cache_folder() / FUNCTIONS
-    image = _read(kept)
+    image = read(kept)
     if image is None:
         image = _made_kernel()
-        _write(kept, image)
+        write(kept, image)
     told, _, code = image.partition(b"\n\n")
     return code, dict(line.split() for line in told.decode().splitlines())
 
@@ -153,11 +149,11 @@ def native(
     """
     key = blake2b(repr((list(begins), list(code), list(plan))).encode(), digest_size=16)
     key.update(array("d", [*constants, *numbers]).tobytes())
-    kept = cache_folder() / _SCREENS / key.hexdigest()
-    image = _read(kept)
+    kept = cache_folder() / SCREENS / key.hexdigest()
+    image = read(kept)
     if image is None:
         image = compiled(code, constants, begins, plan, numbers)
-        _write(kept, image)
+        write(kept, image)
     return Native(image, begins, made_for)
 
 
@@ -183,30 +179,6 @@ def compiled(
 
 def _name(begin: int) -> str:
     return f"screen_{begin}"
-
-
-def _read(path: Path) -> bytes | None:
-    """Return what `_write` wrote; None where it is not there or was cut off."""
-    try:
-        kept = path.read_bytes()
-    except OSError:
-        return None
-    told, image = kept[:_DIGEST], kept[_DIGEST:]
-    return image if told == blake2b(image, digest_size=_DIGEST).digest() else None
-
-
-def _write(path: Path, image: bytes) -> None:
-    """Keep an image; where that fails it is made again next time. Of those in a folder of screens the oldest go."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(blake2b(image, digest_size=_DIGEST).digest() + image)
-        draft.replace(path)
-        if path.parent.name == _SCREENS:
-            for old in sorted(path.parent.iterdir(), key=lambda each: each.stat().st_mtime)[:-_KEPT_MAX]:
-                old.unlink(missing_ok=True)
-    except OSError:
-        return
 
 
 class _Writer:
@@ -344,7 +316,8 @@ class _Screen:
         elif operation == machine.LOOK:
             part = builder.and_(builder.ashr(self._signature(builder, a), ir.Constant(_LONG, b)), ir.Constant(_LONG, c))
             is_same = builder.icmp_signed("==", part, ir.Constant(_LONG, d))
-            builder.cbranch(is_same, self._block(after), self._differs())
+            is_level = b == 0 and d & machine.REACHED == 0
+            builder.cbranch(is_same, self._block(after), self._turned(a, d, after) if is_level else self._differs())
         elif operation == machine.UNASKED:
             part = builder.and_(builder.ashr(self._signature(builder, a), ir.Constant(_LONG, c)), ir.Constant(_LONG, d))
             builder.cbranch(builder.icmp_signed("==", part, ir.Constant(_LONG, 0)), self._block(b), self._block(after))
@@ -372,6 +345,21 @@ class _Screen:
             passes = self._whole.call(builder, "passes", _LONG, test, self._number(builder, a), self._number(builder, b))
             passed, failed = (self._block(c), self._block(after)) if is_if else (self._block(after), self._block(c))
             builder.cbranch(builder.icmp_signed("!=", passes, ir.Constant(_LONG, 0)), passed, failed)
+
+    def _turned(self, place: int, level: int, after: int) -> Any:  # noqa: ANN401 - llvmlite is untyped
+        """Return the block that does what `machine.turned` does; signatures that are not free differ."""
+        block, notes = self._function.append_basic_block(), self._function.append_basic_block()
+        builder = ir.IRBuilder(block)
+        told, free = self._signature(builder, place), ir.Constant(_LONG, machine.FREE)
+        part = builder.and_(told, ir.Constant(_LONG, machine.FREE | machine.REACHED))
+        builder.cbranch(builder.icmp_signed("==", part, free), notes, self._differs())
+        builder.position_at_end(notes)
+        found = builder.or_(builder.and_(told, ir.Constant(_LONG, machine.KEPT_PARTS)), ir.Constant(_LONG, machine.TURNED | level))
+        if level == machine.UNKNOWN_LEVEL:
+            found = builder.or_(found, builder.shl(self._function.args[5], ir.Constant(_LONG, machine.SINCE_SHIFT)))
+        builder.store(found, builder.gep(self._function.args[4], [ir.Constant(_LONG, place)], source_etype=_LONG))
+        builder.branch(self._block(after))
+        return block
 
     def _differs(self) -> Any:  # noqa: ANN401 - llvmlite is untyped
         if -1 not in self._blocks:

@@ -93,6 +93,9 @@ class Rows(Protocol):
     def signatures(self, row: int) -> list[int]:
         """Return what was last known of each rule of a market."""
 
+    def turned(self) -> list[int]:
+        """Return the markets of which a rule turned unknown or known without a stop of the loop."""
+
     def sign(self, row: int, signatures: Sequence[int]) -> None:
         """Note what is known of each rule of a market."""
 
@@ -217,6 +220,10 @@ class PlainRows:
     def signatures(self, row: int) -> list[int]:
         """Return what was last known of each rule of a market."""
         return self.S[row]
+
+    def turned(self) -> list[int]:
+        """Return no market: what turns is told at once here."""
+        return []
 
     def sign(self, row: int, signatures: Sequence[int]) -> None:
         """Note what is known of each rule of a market."""

@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["footprint", "main", "ready"]
+__all__ = ["footprint", "main", "ready", "swept"]
 
+_REPLAYS = 3
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -58,11 +59,58 @@ def ready(*, is_jitted: bool) -> dict[str, float]:
     return {"evaluations": float(subject.engine.evaluations)}
 
 
+def swept(jobs: int, steps: int, tapes: list[str], *, is_jitted: bool) -> dict[str, float]:
+    """Return what one replay of tapes takes and what a sweep over `jobs` processes does, and how many values that tried.
+
+    Both in seconds of the clock and in seconds of processors.
+    """
+    from statistics import median  # noqa: PLC0415 - likewise
+
+    from guard.dsl import compile_rules, load_rules, shipped_packs  # noqa: PLC0415 - likewise
+    from guard.dsl.trials import trials  # noqa: PLC0415 - likewise
+    from guard.runtime.bench.plan import Plan  # noqa: PLC0415 - likewise
+    from guard.runtime.bench.rounds import timed  # noqa: PLC0415 - likewise
+    from guard.runtime.bench.subject import Build  # noqa: PLC0415 - likewise
+    from guard.runtime.bench.tapes import replayed_tape  # noqa: PLC0415 - likewise
+    from guard.runtime.clock import SystemClock  # noqa: PLC0415 - likewise
+    from guard.runtime.sweep import Measured, Sweep, sweep  # noqa: PLC0415 - likewise
+
+    plan, build, files = Plan(SystemClock()), Build(is_jitted=is_jitted), [Path(tape) for tape in tapes]
+    rules = load_rules(shipped_packs())
+    program = compile_rules(rules)
+    replayed_tape(plan, program, files, build)
+    before_s = _processor_s()
+    replay_s = median(replayed_tape(plan, program, files, build)[0] for _ in range(_REPLAYS))
+    replay_cpu_s = (_processor_s() - before_s) / _REPLAYS
+    tried: list[Measured] = []
+
+    def once() -> None:
+        # The value in use is among them, so that none is added to them.
+        _, settings = trials(rules, "pump_dump", ["levels.danger=0.605..0.89"], steps=steps)
+        tried.extend(sweep(Sweep(files, "tape", rules, "pump_dump", settings, jit=is_jitted), jobs=jobs))
+
+    before_s = _processor_s()
+    found = {"sweep_s": timed(once, plan.clock), "replay_s": replay_s, "replay_cpu_s": replay_cpu_s}
+    return {**found, "sweep_cpu_s": _processor_s() - before_s, "values": len([row for row in tried if row.tried])}
+
+
+def _processor_s() -> float:
+    """Return what this process and its children that ended have had of processors."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
 def main(words: list[str]) -> None:
     """Run what the words say and print what it returns."""
     what, build, *numbers = words
     is_jitted = build == "jitted"
-    found = ready(is_jitted=is_jitted) if what == "ready" else footprint(int(numbers[0]), is_jitted=is_jitted)
+    match what:
+        case "ready":
+            found = ready(is_jitted=is_jitted)
+        case "sweep":
+            found = swept(int(numbers[0]), int(numbers[1]), numbers[2:], is_jitted=is_jitted)
+        case _:
+            found = footprint(int(numbers[0]), is_jitted=is_jitted)
     sys.stdout.write(json.dumps(found) + "\n")
 
 

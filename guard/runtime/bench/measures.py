@@ -27,6 +27,9 @@ MEASURES = {
     "i": ("process", "a whole guard over three exchanges of 80 markets"),
     "j": ("reload", "pause of a reload without a new window"),
     "k": ("keeping", "pause of a checkpoint"),
+    "l": ("sweeping", "a sweep of 20 values over all cores against 20 replays on one"),
+    "m": ("expression", "one expression against cel and simpleeval"),
+    "n": ("checking", "a check of 300 rules against reading them alone"),
 }
 
 

@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any, Self
 from guard.errors import Unavailable
 
 if TYPE_CHECKING:
+    from guard.runtime.bench.expression import Variables
     from guard.runtime.bench.workload import Columns, Markets
 
 __all__ = ["PEERS", "Peer"]
 
 # Each program, and whether it needs the peers' environment rather than guard's.
-PEERS = {"c": ("c_twin.py", False), "nautilus": ("nautilus_noop.py", True), "river": ("river_sums.py", True)}
+PEERS = {
+    "c": ("c_twin.py", False),
+    "nautilus": ("nautilus_noop.py", True),
+    "river": ("river_sums.py", True),
+    "cel": ("cel_expression.py", True),
+    "simpleeval": ("simpleeval_expression.py", True),
+}
 _STOP_S = 10.0
 
 
@@ -31,6 +38,8 @@ class Peer:
         One of `PEERS`.
     folder
         Where the programs lie; None where there are none.
+    columns, markets
+        What the program is given: a record of columns, and, where they are events, the markets that they are of.
 
     Notes
     -----
@@ -39,7 +48,7 @@ class Peer:
     Unavailable with the reason where the program cannot run.
     """
 
-    def __init__(self, name: str, folder: Path | None, columns: Columns, markets: Markets) -> None:
+    def __init__(self, name: str, folder: Path | None, columns: Columns | Variables, markets: Markets | None = None) -> None:
         self.name = name
         self._folder = folder
         self._columns = columns
@@ -76,8 +85,10 @@ class Peer:
         import numpy as np  # noqa: PLC0415 - only where a peer runs
 
         path = Path(self._files.name) / "rows.npz"
+        markets = self._markets
+        more = {} if markets is None else {"middle": markets.middle, "tick": markets.tick}
         with path.open("wb") as file:
-            np.savez(file, middle=self._markets.middle, tick=self._markets.tick, **self._columns._asdict())
+            np.savez(file, **{**self._columns._asdict(), **more})
         return path
 
     def _line(self) -> dict[str, Any]:

@@ -34,10 +34,11 @@ def interleaved(tasks: Sequence[Callable[[], float]], rounds: int, *, warm: bool
     return figures
 
 
-def timed(task: Callable[[], object], clock: Clock) -> float:
-    """Return how many seconds a task takes, garbage of others collected before and none during it."""
+def timed(task: Callable[[], object], clock: Clock, *, collects: bool = False) -> float:
+    """Return how many seconds a task takes, garbage of others collected before, and none during it unless `collects`."""
     gc.collect()
-    gc.disable()
+    if not collects:
+        gc.disable()
     try:
         began_us = clock.monotonic_us()
         task()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from guard.runtime.bench.plan import Plan
     from guard.runtime.bench.workload import Columns
 
-__all__ = ["measure"]
+__all__ = ["made_tape", "measure", "replayed_tape"]
 
 _BARS = {"jitted": 600_000.0, "plain": 60_000.0}
 _MARKETS = 20
@@ -39,8 +39,8 @@ def measure(plan: Plan) -> Iterator[Row]:
     builds = [build for build in (Build(is_jitted=True), Build(is_jitted=False)) if build.is_jitted <= best.is_jitted]
     rules = compile_rules(load_rules(shipped_packs()))
     with TemporaryDirectory(prefix="guard-bench-") as folder:
-        paths = plan.tapes or (_made_tape(plan, Path(folder)),)
-        (_, events) = _replay(plan, rules, paths, builds[-1])
+        paths = plan.tapes or (made_tape(plan, Path(folder)),)
+        (_, events) = replayed_tape(plan, rules, paths, builds[-1])
         figures = interleaved([partial(_seconds, plan, rules, paths, build) for build in builds], plan.rounds)
     whose = f"{len(paths)} tapes" if plan.tapes else "a made tape"
     rows = {
@@ -54,10 +54,10 @@ def measure(plan: Plan) -> Iterator[Row]:
 
 
 def _seconds(plan: Plan, rules: Program, paths: Sequence[Path], build: Build) -> float:
-    return _replay(plan, rules, paths, build)[0]
+    return replayed_tape(plan, rules, paths, build)[0]
 
 
-def _replay(plan: Plan, rules: Program, paths: Sequence[Path], build: Build) -> tuple[float, int]:
+def replayed_tape(plan: Plan, rules: Program, paths: Sequence[Path], build: Build) -> tuple[float, int]:
     """Return seconds and trades of one replay, as the command does it but for printing."""
     pipeline = made(rules, Settings(references={"tape": "BTC/USDT"}), is_jitted=build.is_jitted)
     written: list[str] = []
@@ -68,7 +68,7 @@ def _replay(plan: Plan, rules: Program, paths: Sequence[Path], build: Build) -> 
     return seconds, replay.events
 
 
-def _made_tape(plan: Plan, folder: Path) -> Path:
+def made_tape(plan: Plan, folder: Path) -> Path:
     """Write trades of a seeded stream as the tapes of `guard replay` are."""
     markets = Markets(_MARKETS * len(EXCHANGES))
     trades = trades_of(stream(markets, int(200_000 * plan.scale), per_second=_TRADES_A_SECOND))

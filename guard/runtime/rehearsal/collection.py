@@ -51,8 +51,8 @@ class Collection(NamedTuple):
 def collect(paths: Sequence[str], config: Path, env: Mapping[str, str]) -> Collection:
     """Find packs and tests: those of `paths` (files, folders, globs), else of `config` if it exists, else the shipped ones.
 
-    A test file alone is tried on the pack beside it. Raises OperationRefused where a path matches nothing or no test,
-    ConfigurationError for broken files.
+    A test file alone is tried on the pack beside it; what a pack includes is tested with it. Raises OperationRefused where a path
+    matches nothing or no test, ConfigurationError for broken files.
     """
     if not paths:
         rules = load_rules(load_guard(config, env)) if config.is_file() else load_rules(shipped_packs())
@@ -63,13 +63,26 @@ def collect(paths: Sequence[str], config: Path, env: Mapping[str, str]) -> Colle
         return Collection(rules, tuple(files), frozenset(shown))
     packs: dict[Path, bool] = {}
     found: dict[Path, None] = {}
+    lacking: list[str] = []
     for text in paths:
         tests = _tests_of(text, packs)
-        if not tests:
-            raise OperationRefused(f"no test matches {text!r}; a test file is named PACK.test.yaml and lies beside its pack")
+        lacking += [] if tests else [text]
         found.update(dict.fromkeys(tests))
-    whole = frozenset(shown_path(pack) for pack, is_whole in packs.items() if is_whole)
-    return Collection(load_rules(packs), tuple(found), whole)
+    found_rules = load_rules(packs) if packs else None
+    included = _included(found_rules, packs) if found_rules is not None and any(packs.values()) else []
+    beside = [test for file in included for test in _beside(Path(file))]
+    # A pack that has no tests of its own may include one that has.
+    if found_rules is None or (lacking and not beside):
+        raise OperationRefused(f"no test matches {lacking[0]!r}; a test file is named PACK.test.yaml and lies beside its pack")
+    found.update(dict.fromkeys(beside))
+    whole = {shown_path(pack) for pack, is_whole in packs.items() if is_whole}
+    return Collection(found_rules, tuple(found), frozenset({*whole, *included}))
+
+
+def _included(rules: RuleSet, packs: Iterable[Path]) -> list[str]:
+    """Return the files, as shown, of rules that no path named."""
+    named = {shown_path(pack) for pack in packs}
+    return [file for file in dict.fromkeys(rule.file for rule in rules.rules) if file not in named]
 
 
 def _tests_of(text: str, packs: dict[Path, bool]) -> list[Path]:

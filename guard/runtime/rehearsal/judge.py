@@ -25,7 +25,8 @@ _KNOWN_MIN: Final = 0.5
 class Miss(NamedTuple):
     """One expectation that was not met.
 
-    `path` leads from the test's keys to it; `at_us` is the moment to look at, since the beginning.
+    `path` leads from the test's keys to it; `at_us` is the moment to look at, since the beginning. `group` is the one it is about,
+    if any; `market` belongs to it then.
     """
 
     path: tuple[str | int, ...]
@@ -33,6 +34,7 @@ class Miss(NamedTuple):
     at_us: int
     expected: str
     found: str
+    group: str = ""
 
 
 def misses(case: Case, scene: Scene, play: Play) -> Iterator[Miss]:
@@ -40,7 +42,7 @@ def misses(case: Case, scene: Scene, play: Play) -> Iterator[Miss]:
     own = Market.parse(case.market)
     met_us = 0
     for number, expectation in enumerate(case.expect):
-        market = Market.parse(expectation.market) if expectation.market else own
+        market = play.member(expectation.group) if expectation.group else Market.parse(expectation.market or case.market)
         path = ("expect", number)
         if expectation.never is not None:
             miss = _never(expectation, path, market, play)
@@ -55,8 +57,11 @@ def misses(case: Case, scene: Scene, play: Play) -> Iterator[Miss]:
             miss = None if met is not None else _by(expectation, path, market, play, from_us=from_us, by_us=by_us)
             met_us = by_us if met is None else met
         if miss is not None:
-            yield miss
+            yield miss._replace(group=expectation.group or "")
     yield from _quiet_for_a_reason(case, own, play)
+    if case.orders is not None and set(case.orders) != set(play.orders):
+        expected = f"orders {', '.join(sorted(set(case.orders))) or 'nothing'}"
+        yield Miss(("orders",), own, 0, expected, f"it orders {', '.join(sorted(play.orders)) or 'nothing'}")
     for at_us, rule, target in play.others if case.others == "fail" else ():
         yield Miss(("rule",), own, at_us, f"no quarantine by a rule other than {case.rule}", f"{rule} held {target}")
 
@@ -155,6 +160,7 @@ def around(play: Play, miss: Miss) -> list[dict[str, Any]]:
                     "fires": None if outcome is None else outcome.fires,
                     "score": None if outcome is None else outcome.score,
                     "factors": {} if outcome is None else play.factors(miss.market, outcome),
+                    **({} if glance.quorum is None else {"quorum": dict(zip(("held", "needed"), glance.quorum, strict=True))}),
                 }
             )
     found += [{"at_s": at_us / 1e6, "event": line} for at_us, line in play.lines if low <= at_us <= high]

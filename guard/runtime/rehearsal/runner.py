@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from guard.runtime.rehearsal.collection import Collection, FoundCase
     from guard.runtime.rehearsal.scene import Scene
     from guard.runtime.rehearsal.script import Case
+    from guard.runtime.rehearsal.stage import Play
 
 __all__ = ["Coverage", "coverage", "rehearse"]
 
@@ -70,11 +71,13 @@ def _rehearsed(test: FoundCase, program: Program) -> dict[str, Any]:
     scene = recorded(case, test.folder) if case.recording else scripted(case)
     _check_moments(case, scene)
     played = play(scene, program, case.rule)
+    _check_groups(case, played)
     found = [
         {
             "line": place_of(test.entry, miss.path).line,
             "column": place_of(test.entry, miss.path).column,
             "market": str(miss.market),
+            **({"group": miss.group} if miss.group else {}),
             "at_s": miss.at_us / 1e6,
             "expected": miss.expected,
             "found": miss.found,
@@ -94,7 +97,17 @@ def _rehearsed(test: FoundCase, program: Program) -> dict[str, Any]:
         "events": played.events,
         "seconds": scene.end_us / 1e6,
         "misses": found,
+        **({"orders": played.orders} if played.orders else {}),
     }
+
+
+def _check_groups(case: Case, played: Play) -> None:
+    """Raise Unplayable for an expectation of a group that the rule does not have on the test's markets."""
+    known = played.groups()
+    for number, expectation in enumerate(case.expect):
+        if expectation.group is not None and expectation.group not in known:
+            there = f"it has {', '.join(known)}" if known else "a group takes per: symbol or per: exchange in the rule"
+            raise Unplayable(f"the rule {case.rule} has no group {expectation.group!r} in this test; {there}", "expect", number)
 
 
 def _check_moments(case: Case, scene: Scene) -> None:

@@ -97,6 +97,7 @@ def _facts(name: str, spec: MarketSpec) -> MarketFacts:
         listed_us=None if spec.age_us is None else _BEGIN_US - spec.age_us,
         tags=frozenset(spec.tags),
         streams=frozenset(spec.streams),
+        listing_risk=spec.listing_risk,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from guard.dsl.values import Duration, Model, RuleId, Words
+from guard.dsl.values import Duration, Model, OrText, RuleId, Words
 from guard.model import Level, Market, MarketClass
 from guard.runtime.rehearsal.values import Amount, Changed, Moved, Multiple, Rate, Share, When  # noqa: TC001 - pydantic reads the annotations
 
@@ -38,6 +38,7 @@ class MarketSpec(Model):
     volume_24h_usd: Amount = 500_000.0
     """Turnover of a day, in USD; calm trading adds up to it."""
     market_class: Annotated[MarketClass, Field(alias="class")] = MarketClass.SPOT
+    """What kind of market it is."""
     usd_rate: Amount = 1.0
     """USD value of one unit of quote."""
     tick: Amount | None = None
@@ -45,7 +46,11 @@ class MarketSpec(Model):
     age_us: Annotated[Duration | None, Field(alias="age")] = None
     """Time since listing; none: long listed."""
     tags: Words = ()
+    """Words that rules scope by."""
+    listing_risk: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """How likely the exchange delists it or treats it specially; none: unknown."""
     streams: tuple[Literal["trades", "book"], ...] = ("trades", "book")
+    """What is subscribed to; the others are absent."""
     price: Amount | None = None
     """Price at the start; the default is where the first move begins, else 100."""
     trades: Rate = 0.2
@@ -60,6 +65,7 @@ class Warm(Model):
     """What happened before the beginning: calm history for the baselines, then calm live trading."""
 
     history_us: Annotated[Duration, Field(alias="history", le=604_800_000_000)] = 43_200_000_000
+    """How much calm history the baselines know."""
     live_us: Annotated[Duration, Field(alias="live", gt=0, le=86_400_000_000)] = 1_860_000_000
     """The default covers windows of up to 30 minutes; it depends on no rule, so that a test plays alike beside any others."""
 
@@ -68,6 +74,7 @@ class Order(Model):
     """One taker order."""
 
     side: Literal["buy", "sell"]
+    """Who takes."""
     size: Multiple = 1.0
     """Value, in multiples of a calm order's."""
     sweep: Annotated[int, Field(ge=1, le=200)] = 1
@@ -78,14 +85,17 @@ class Wall(Model):
     """Orders that rest at one price for a while and vanish unfilled."""
 
     side: Literal["bid", "ask"]
+    """Where the orders rest."""
     size: Multiple
     """Value, in multiples of what usually rests within 20 bp on one side."""
     at: Share = 0.001
     """Distance from the mid."""
     for_us: Annotated[Duration, Field(alias="for", gt=0)]
+    """How long they rest."""
     every_us: Annotated[Duration | None, Field(alias="every", ge=100_000)] = None
     """How often it is placed again; none: once."""
     times: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often it is placed in all."""
     layers: Annotated[int, Field(ge=1, le=20)] = 1
     """Price levels it is spread over."""
 
@@ -102,7 +112,9 @@ class Wash(Model):
     size: Multiple = 1.0
     """Value of each print, in multiples of a calm order's."""
     every_us: Annotated[Duration, Field(alias="every", ge=10_000)]
+    """How often it happens."""
     for_us: Annotated[Duration, Field(alias="for", gt=0)]
+    """How long it goes on."""
     prints: Annotated[int, Field(ge=1, le=2)] = 2
     """2: a buy and a sell of equal size within a second; 1: one print, on a side by chance."""
 
@@ -124,17 +136,21 @@ class Step(Model):
     trades: Rate | None = None
     """Taker orders a second, beside the calm ones."""
     side: Literal["buy", "sell", "both"] = "both"
+    """Who takes in `trades`."""
     size: Multiple = 1.0
     """Value of each order, in multiples of a calm one's."""
     sweep: Annotated[int, Field(ge=1, le=50)] = 1
     """Price levels each order takes: one print each."""
     order: Order | None = None
+    """One taker order."""
     wall: Wall | None = None
+    """Orders that rest and vanish unfilled."""
     spread: Changed = None
     """Spread in multiples of the calm one, "5x over 10s for 1m"."""
     depth: Changed = None
     """Resting value in multiples of the calm one, "0.1x for 30s"."""
     wash: Wash | None = None
+    """Trades of one hand with itself."""
     silence_us: Annotated[Duration | None, Field(alias="silence", gt=0)] = None
     """Nothing arrives for so long; nobody says why."""
     lost_us: Annotated[Duration | None, Field(alias="lost", gt=0)] = None
@@ -206,6 +222,8 @@ class Expectation(Model):
     """Whether the rule's quarantine refuses entries."""
     market: MarketName | None = None
     """Another market than the test's own."""
+    group: Annotated[str, Field(max_length=128)] | None = None
+    """A symbol or an exchange, where the rule says per: symbol or per: exchange."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -214,6 +232,8 @@ class Expectation(Model):
         says = [part is not None for part in (self.level, self.at_least, self.blocked)]
         if (self.never is None) != any(says) or (says[0] and says[1]):
             raise ValueError("with at: or by: say level: or at_least:, blocked:, or both; never: stands alone")
+        if self.group is not None and self.market is not None:
+            raise ValueError("an expectation is about a market: or a group:")
         if self.after is not None and (self.by is None or self.after > self.by):
             raise ValueError("after: belongs to by: and lies before it")
         return self
@@ -236,9 +256,11 @@ class Case(Model):
     why: str = ""
     """What it shows, for people."""
     rule: RuleId
+    """The rule that is tested."""
     others: Literal["fail", "ignore"] = "fail"
     """Whether a quarantine by another rule fails the test."""
     market: MarketName = "sim:TEST/USDT"
+    """The market it is tested on, exchange:SYMBOL."""
     facts: MarketSpec = MarketSpec()
     """The test's market."""
     markets: dict[MarketName, MarketSpec] = Field(default_factory=dict)
@@ -246,13 +268,19 @@ class Case(Model):
     reference: MarketName | None = None
     """The market that leads its exchange, one of `markets`."""
     seed: Annotated[int, Field(ge=0)] = 1
+    """What chance begins with; the same seed plays alike."""
     warm: Warm = Warm()
+    """What happened before the beginning."""
     feed: tuple[Step, ...] = ()
     """What happens; nothing: the market stays calm."""
-    recording: Annotated[Recording | None, BeforeValidator(_recording)] = None
+    recording: Annotated[Recording | None, BeforeValidator(_recording), OrText()] = None
+    """Recorded trades in place of `feed`: a path, or its keys."""
     length_us: Annotated[Duration | None, Field(alias="length", gt=0, le=86_400_000_000)] = None
     """The default ends 5 s after the last step and expectation, at least a minute."""
     expect: tuple[Expectation, ...]
+    """What must be seen, in order."""
+    orders: tuple[Annotated[str, Field(pattern=r"^(webhook|call):[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")], ...] | None = None
+    """All that the rule orders in the test, as webhook:NAME and call:NAME; an empty list: nothing. Nothing is posted nor called."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -284,5 +312,6 @@ class CaseFile(Model):
     """A test file, ``<pack>.test.yaml``."""
 
     version: Literal[1] = 1
+    """The version of the language."""
     tests: Annotated[dict[RuleId, Case], Field(min_length=1, max_length=500)]
     """Tests by their name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from guard.alerts.orders import ACTION_KINDS
 from guard.engine.verdicts import candidate_level, risk_of
 from guard.model import Batch, Flag, IsolationState, Level, Market, Mode
 from guard.pipeline import Pipeline, Settings
@@ -35,10 +36,14 @@ class Stand(NamedTuple):
 
 
 class Glance(NamedTuple):
-    """What the rule made of a market when it was last evaluated before `at_us`; None where it does not look at it."""
+    """What the rule made of a market when it was last evaluated before `at_us`; None where it does not look at it.
+
+    `quorum` is how many markets of its group hold warning or above (or the group's level), and how many are needed.
+    """
 
     at_us: int
     outcome: Outcome | None
+    quorum: tuple[int, int] | None = None
 
 
 class Play:
@@ -46,7 +51,7 @@ class Play:
 
     `stands` maps each market to the moments at which level or block changed, `glances` to one look a second since the
     beginning; `lines` are the records of the decision log with the time since the beginning, and `others` the quarantines that
-    other rules ordered.
+    other rules ordered; `orders` counts what the rule would have posted and called, by lane.
     """
 
     def __init__(self, program: Program, rule: str, markets: tuple[MarketFacts, ...]) -> None:
@@ -57,6 +62,7 @@ class Play:
         self.glances: dict[Market, list[Glance]] = {market: [] for market in self.facts}
         self.lines: list[tuple[int, dict[str, Any]]] = []
         self.others: list[tuple[int, str, str]] = []
+        self.orders: dict[str, int] = {}
         self.events = 0
         self._holds: dict[str, Quarantine] = {}
 
@@ -66,7 +72,11 @@ class Play:
             at_us = entry.at_us - begin_us
             self.lines.append((at_us, line))
             if line["type"] == "verdict" and line["rule"] == self.rule.id:
-                self._stand(Market.parse(line["market"]), at_us, level=Level[line["level"].upper()])
+                for market in self._judged_with(Market.parse(line["market"])):
+                    self._stand(market, at_us, level=Level[line["level"].upper()])
+        for delivery in decision.deliveries:
+            if delivery.kind in ACTION_KINDS and delivery.rule == self.rule.id:
+                self.orders[delivery.channel] = self.orders.get(delivery.channel, 0) + 1
         for transition in decision.transitions:
             quarantine, at_us = transition.quarantine, transition.at_us - begin_us
             if quarantine.hold.rule == self.rule.id:
@@ -75,6 +85,27 @@ class Play:
                     self._stand(market, at_us, is_blocked=self._is_blocked(market))
             elif transition.previous is IsolationState.NORMAL:
                 self.others.append((at_us, quarantine.hold.rule, str(quarantine.target)))
+
+    def _judged_with(self, market: Market) -> list[Market]:
+        """Return the markets that a verdict on one speaks of: itself, or all of its group."""
+        if self.rule.quorum is None:
+            return [market]
+        per = self.rule.per
+        return [
+            other for other, facts in self.facts.items() if per.name_of(other) == per.name_of(market) and self.rule.covers(facts)
+        ]
+
+    def member(self, group: str) -> Market:
+        """Return a market of a group; raises KeyError where the rule has no such group here."""
+        return self.groups()[group]
+
+    def groups(self) -> dict[str, Market]:
+        """Return the groups of the rule, each with its first market; none where each market is judged alone."""
+        found: dict[str, Market] = {}
+        for market, facts in self.facts.items() if self.rule.quorum is not None else ():
+            if self.rule.covers(facts):
+                found.setdefault(self.rule.per.name_of(market), market)
+        return found
 
     def _is_blocked(self, market: Market) -> bool:
         return any(hold.state is IsolationState.QUARANTINED and hold.target.covers(market) for hold in self._holds.values())
@@ -161,4 +192,8 @@ def _look(pipeline: Pipeline, found: Play, rows: dict[Market, int], at_us: int) 
         pipeline.engine.look(row, pipeline.now_us)
         outcomes = pipeline.engine.watched[row].outcomes
         outcome = next((outcome for outcome in outcomes if outcome.rule == found.rule.number), None)
-        found.glances[market].append(Glance(at_us, outcome))
+        quorum = None
+        if outcome is not None and found.rule.quorum is not None:
+            group = pipeline.engine.groups.of(found.rule, market)
+            quorum = (group.held(group.level), group.needed)
+        found.glances[market].append(Glance(at_us, outcome, quorum))

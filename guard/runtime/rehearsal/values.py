@@ -122,7 +122,13 @@ Amount = Annotated[float, BeforeValidator(lambda value: _number(value, "500k")),
 Share = Annotated[float, BeforeValidator(lambda value: _number(value, "10bp")), Field(gt=0.0, lt=1.0), _TEXT]
 """A ratio in (0, 1): ``10bp``."""
 
-Rate = Annotated[float, BeforeValidator(_rate), Field(gt=0.0, le=1000.0), WithJsonSchema({"type": "string"})]
+Rate = Annotated[
+    float,
+    BeforeValidator(_rate),
+    Field(gt=0.0, le=1000.0),
+    PlainSerializer(lambda value: f"{value:g}/s", return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
 """Events a second: ``20/s``, ``12/m``."""
 
 When = Annotated[int, BeforeValidator(_when), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})]

@@ -51,3 +51,9 @@ def test_a_served_exchange_answers_until_interrupted() -> None:
             assert json.loads(response.read())["symbols"][0] == "BTC/USDT"
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(10) == 0
+
+
+def test_a_tape_is_named_as_what_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert _run(["simulate", "--out", str(tmp_path / "tape")], Output()) == Exit.USAGE
+    assert "X.csv.gz or X.csv" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

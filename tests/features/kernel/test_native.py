@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 native = pytest.importorskip("guard.features.kernel.native", reason="numba is not installed: nothing can be compiled")
+images = pytest.importorskip("guard.features.kernel.images")
 
 
 @pytest.fixture
@@ -53,10 +54,10 @@ def test_a_folder_that_takes_no_file_costs_nothing_but_time(tmp_path: Path, monk
 
 
 def test_only_the_newest_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_KEPT_MAX", 3)
+    monkeypatch.setattr(images, "_KEPT_MAX", 3)
     folder.mkdir()
     for number in range(9):
-        native._write(folder / f"{number}", b"x")
+        images.write(folder / f"{number}", b"x")
     assert len(list(folder.iterdir())) == 3
 
 

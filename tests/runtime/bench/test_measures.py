@@ -191,3 +191,12 @@ def test_checkpoint_is_held_against_its_bar_in_either_form() -> None:
     assert plain.value is not None
     assert plain.value.median > 0.0
     assert plain.is_met is (plain.value.median <= 1.0)
+
+
+def test_sweep_is_held_against_as_many_replays() -> None:
+    (row,) = run_bench(TINY, ["l"])
+    assert row.compared is not None, row.note
+    assert row.reference is not None
+    assert row.reference.median > 0.0
+    assert row.is_met is None
+    assert "--plain" in row.note
