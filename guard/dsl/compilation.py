@@ -22,7 +22,6 @@ from guard.dsl.tables import InstalledDetectors, Tables, installed_tables
 from guard.dsl.terms import Names, Term
 from guard.dsl.tokens import written_quantity
 from guard.errors import RuleError
-from guard.features.kernel.layout import windows_of
 from guard.features.tables import WINDOWS_MAX, Type, Unit
 from guard.model import Level, MarketClass, Per
 
@@ -108,6 +107,13 @@ def compiled(
 
 def _bound_windows(graph: Graph, source: RuleSource, report: Report) -> None:
     """Refuse the rule whose windows no longer fit into a market's record."""
+    if (
+        len({leaf.arguments[0] for leaf in graph.leaves if leaf.arguments and not isinstance(leaf.arguments[0], str)})
+        <= WINDOWS_MAX
+    ):
+        return
+    from guard.features.kernel.layout import windows_of  # noqa: PLC0415 - the kernel takes longer to import than most files to check
+
     windows = windows_of(graph.leaves)
     if len(windows) > WINDOWS_MAX:
         named = ", ".join(written_quantity(float(us), Unit.DURATION) for us in sorted(windows))

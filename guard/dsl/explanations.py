@@ -365,7 +365,6 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
     "W066": Explanation(
         "The scope names fewer markets or exchanges than the quorum asks for.",
         "No group is ever large enough, so that the rule can never fire. Name more in scope, or ask for fewer.",
-        "scope: {exchange: [kucoin, okx]}, per: symbol, quorum: 3\n\nwarning[W066 quorum-out-of-reach]\n\nquorum: 2",
     ),
     "W070": Explanation(
         "An action names a webhook, and the packs were checked without a guard.yaml.",
@@ -374,7 +373,6 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
     "W071": Explanation(
         "A webhook posts without encryption over a network that is not your own.",
         "Whoever is on the way can read its headers and keep events back. Write https://.",
-        'webhooks: {desk: {url: "http://example.org/hook"}}\n\nwarning[W071 cleartext-webhook]\n\nurl: "https://example.org/hook"',
     ),
 }
 

@@ -19,7 +19,7 @@ PROBLEMS_MAX = 200
 _WARNINGS_MAX = 100
 _SHOWN_MAX = 16
 _LETTERS_MAX = 64
-_NEAREST = 12
+_NEAREST = 6
 
 NAMES = {
     "E001": "unreadable-file",
@@ -87,6 +87,8 @@ NAMES = {
     "W016": "plain-secret",
     "W065": "one-market-blocks-exchange",
     "W070": "unchecked-webhook",
+    "W071": "cleartext-webhook",
+    "W066": "quorum-out-of-reach",
 }
 
 

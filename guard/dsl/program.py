@@ -7,17 +7,16 @@ from math import isnan, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl.compiler import Bound, compile_function, compile_screen
-from guard.dsl.machine_code import MachineCode
 from guard.dsl.needs import streams_needed
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
-from guard.dsl.screening import screen_text
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.dsl.graph import Graph
+    from guard.dsl.machine_code import MachineCode
     from guard.dsl.plain_detectors import DetectorFault, PlainCall
     from guard.dsl.rule import Plan, Rule
     from guard.dsl.terms import Term
@@ -99,6 +98,8 @@ class Lookout:
         return make
 
     def _compiled_screen(self, *, is_open: bool) -> MakeScreen:
+        from guard.dsl.screening import screen_text  # noqa: PLC0415 - it brings the kernel, which no check of a file needs
+
         of = self._of
         rules = [(of.rules[number], of._plans[number]) for number in self._bound.rules]  # noqa: SLF001 - likewise
         return compile_screen(screen_text(of._graph, self._questions(), rules, is_open=is_open))  # noqa: SLF001 - likewise
@@ -134,7 +135,12 @@ class Program:
         self._bindings: dict[MarketFacts, Binding] = {}
         self._fixed: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._lookouts: dict[Bound, Lookout] = {}
-        self._machine = MachineCode()
+
+    @cached_property
+    def _machine(self) -> MachineCode:
+        from guard.dsl.machine_code import MachineCode  # noqa: PLC0415 - it brings the kernel, which no check of a file needs
+
+        return MachineCode()
 
     @cached_property
     def unknown(self) -> tuple[float, ...]:

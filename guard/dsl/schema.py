@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.dsl.examples import EXAMPLES
+from guard.dsl.field_docs import field_docs
 from guard.dsl.rule_models import Pack, RuleSpec
 from guard.dsl.settings import GuardConfig
 from guard.dsl.values import Model
@@ -61,11 +62,10 @@ def schema_of(model: type[Model]) -> Schema:
 
 
 def _describe(model: type[Model], properties: dict[str, Schema]) -> None:
-    defaults = _written_defaults(model)
+    defaults, docs = _written_defaults(model), field_docs(model)
     for name, field in model.model_fields.items():
         key = field.alias or name
-        # pydantic leaves out what the model itself says in the same words.
-        found = {"description": field.description, **properties[key]}
+        found = {"description": docs.get(name), **properties[key]}
         found["description"] = " ".join((found["description"] or "").split())
         properties[key] = _property(found, defaults.get(key), EXAMPLES.get(f"{model.__name__}.{key}", ()))
 

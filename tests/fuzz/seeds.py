@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guard.dsl.calls import Calls
-from guard.dsl.describe import described, json_schema
+from guard.dsl.describe import described
 from guard.dsl.document import Items, Scalar, Table
 from guard.dsl.graph import Graph
 from guard.dsl.parser import parse
 from guard.dsl.problems import Report
 from guard.dsl.reading import read_text
+from guard.dsl.schema import config_schema, pack_schema
 from guard.dsl.tables import InstalledDetectors
 from guard.dsl.tokens import UNITS, ExpressionError
 
@@ -101,8 +102,8 @@ def words() -> tuple[str, ...]:
             for value in node:
                 walk(value)
 
-    walk(json_schema())
-    walk(json_schema(is_config=True))
+    walk(pack_schema())
+    walk(config_schema())
     found |= {row["name"] for row in described()} | set(InstalledDetectors())
     # Functions are known without an instance; the checker has no other list of them.
     found |= Calls(Graph(), None, None).functions()  # type: ignore[arg-type] # neither is asked

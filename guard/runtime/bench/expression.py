@@ -46,8 +46,8 @@ class Variables(NamedTuple):
 def measure(plan: Plan) -> Iterator[Row]:
     """Yield how many times cheaper the expression is than in each peer, and what the whole outcome of its rule costs."""
     sound = variables(max(1_000, int(_ROWS * plan.scale)))
-    rows = [tuple(row) for row in zip(*(column.tolist() for column in _odd(sound)), strict=True)]
-    rules = program()
+    rules, odd = program(), _odd(sound)
+    rows = list(zip(*(getattr(odd, leaf.field).tolist() for leaf in rules.leaves), strict=True))
     ours = _task(plan, compile_condition(rules._graph, rules._plans[0].fires), rows)  # noqa: SLF001 - the rule's condition alone
     for name in ("cel", "simpleeval"):
         row = Row(

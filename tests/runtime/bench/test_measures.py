@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from guard.dsl.compiler import compile_condition
+from guard.dsl.loading import check
+from guard.runtime.bench.checking import made
+from guard.runtime.bench.expression import program as bench_program
 from guard.runtime.bench.live_cost import drive
 from guard.runtime.bench.measures import MEASURES, run_bench
 from guard.runtime.bench.memory import asked
@@ -200,3 +205,53 @@ def test_sweep_is_held_against_as_many_replays() -> None:
     assert row.reference.median > 0.0
     assert row.is_met is None
     assert "--plain" in row.note
+
+
+def test_expression_is_told_and_not_judged_without_its_peers() -> None:
+    cel, simple, whole = run_bench(TINY, ["m"])
+    for row in (cel, simple, whole):
+        assert row.value is not None
+        assert row.value.median > 0.0
+        assert row.is_met is None
+    assert "no folder of peers" in cel.note
+
+
+def test_expression_is_held_against_a_peer_that_answers(tmp_path: Path) -> None:
+    for name in ("cel", "simpleeval"):
+        (tmp_path / PEERS[name][0]).write_text(TWIN)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    cel, simple, whole = run_bench(TINY._replace(peers=tmp_path), ["m"])
+    assert cel.reference is not None
+    assert cel.reference.median == 2e6
+    assert cel.is_met
+    assert simple.is_met
+    assert whole.is_met is None
+
+
+def test_expression_that_is_measured_knows_zero_and_unknown() -> None:
+    rules = bench_program()
+    assert [str(leaf) for leaf in rules.leaves] == ["a()", "b()", "c()", "d()"]
+    holds = compile_condition(rules._graph, rules._plans[0].fires)
+    nan = float("nan")
+    rows = {(4.0, 1.0, 1.0, 1.0): True, (4.0, 1.0, 1.0, 9.0): False, (4.0, 1.0, 1.0, 0.0): None, (4.0, nan, 1.0, 1.0): None}
+    assert {row: holds(row) for row in rows} == rows
+    assert holds((2.0, 1.0, 1.0, 0.0)) is False
+
+
+def test_file_of_three_hundred_rules_is_sound_and_large_and_varied(tmp_path: Path) -> None:
+    text = made(300)
+    path = tmp_path / "rules.yaml"
+    path.write_text(text)
+    assert len(text) > 380_000
+    assert check([path]) == ()
+    assert len({line for line in text.splitlines() if "when: found.score" in line}) == 300
+
+
+def test_check_of_many_rules_is_held_against_reading_alone() -> None:
+    judged, told = run_bench(TINY, ["n"])
+    assert judged.value is not None
+    assert judged.reference is not None
+    assert judged.is_met is not None
+    assert told.is_met is None
