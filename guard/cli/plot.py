@@ -127,7 +127,7 @@ def _top(plot: Plot, *, is_right: bool) -> float:
     if most <= 0:
         return 1.0
     size = 10.0 ** math.floor(math.log10(most))
-    return next(size * step for step in (1, 2, 2.5, 5, 10) if size * step >= most)
+    return next((size * step for step in (1, 2, 2.5, 5, 10) if size * step >= most), most)
 
 
 def _y(value: float, top: float) -> float:

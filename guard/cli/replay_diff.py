@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guard.cli.counting import many
 from guard.cli.durations import say_duration
 from guard.cli.output import Exit
-from guard.cli.wording import many, safe
+from guard.cli.wording import safe
 from guard.runtime.comparison import counts, streams_in_words
 from guard.runtime.lines import stamp
 

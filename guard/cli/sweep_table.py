@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.cli.wording import many, safe
+from guard.cli.counting import many
+from guard.cli.wording import safe
 from guard.model import RuleMode
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from guard.cli.durations import say_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["counts_text", "judged", "many", "moment", "safe"]
+__all__ = ["counts_text", "judged", "moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -29,17 +29,6 @@ def safe(text: str) -> str:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Return counts as a sentence's end: ``4 ordered, 3 done, 1 dead``; without zeros."""
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
-
-
-def many(count: int, word: str) -> str:
-    """Return a number of things.
-
-    Examples
-    --------
-    >>> many(1, "market"), many(2000, "market")
-    ('1 market', '2,000 markets')
-    """
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def judged(verdict: Mapping[str, Any]) -> tuple[str, str]:

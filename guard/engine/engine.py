@@ -277,7 +277,7 @@ class Engine:
     def ask_groups(self, rule: Rule, target: Target) -> None:
         """Ask every market of a rule's groups within a target anew whether it is calm."""
         for group in self.groups.under(rule, target):
-            group.forget_words()
+            group.ask()
             for row in group.rows:
                 self._wake(row, self.kernel.now_us)
 

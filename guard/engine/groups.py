@@ -38,7 +38,8 @@ class Group:
     when it begins: a market that opens does not end it.
 
     Every member is asked whether it is calm. One whose data is not ready may be anything. One whose data is ready though its rule
-    cannot tell (a thin market without enough trades) counts so only if it held a level, or was not calm, since it was asked.
+    cannot tell (a thin market without enough trades) counts so only if it held a level, or was not calm, since it was asked. After
+    a restart, which forgets that, it may be anything, too.
 
     Examples
     --------
@@ -55,6 +56,7 @@ class Group:
     __slots__ = (
         "_blamed",
         "_entered",
+        "_is_asked",
         "_kept",
         "_loud",
         "_mute",
@@ -84,6 +86,7 @@ class Group:
         # What members said of their calm, who held a level or was not calm meanwhile, and how many of those cannot tell.
         self._words: dict[int, bool | None] = {}
         self._blamed: set[int] = set()
+        self._is_asked = False
         self._loud = 0
         self._mute = 0
 
@@ -171,11 +174,15 @@ class Group:
             self._blamed.add(row)
             self._mute += row in self._words and self._words[row] is None
 
-    def forget_words(self) -> None:
-        """Let every member be asked anew whether it is calm."""
+    def _forget_words(self) -> None:
         self._words.clear()
         self._blamed = set(self._standings)
         self._loud = self._mute = 0
+
+    def ask(self) -> None:
+        """Let every member be asked anew whether it is calm, because a quarantine begins."""
+        self._forget_words()
+        self._is_asked = True
 
     def calm(self, at_us: int) -> bool | None:
         """Whether fewer than the quorum are not calm; a member of which nothing is known may be either.
@@ -183,7 +190,8 @@ class Group:
         None also where there are fewer markets than the quorum: the others are not open again.
         """
         needed = self.needed
-        unknown = len(self.rows) - len(self._words) + self._mute + self.missing(at_us)
+        mute = self._mute if self._is_asked else sum(word is None for word in self._words.values())
+        unknown = len(self.rows) - len(self._words) + mute + self.missing(at_us)
         if self._loud >= needed:
             return False
         return True if len(self.rows) >= needed > self._loud + unknown else None
@@ -195,6 +203,7 @@ class Group:
             "standings": [[row, int(level), int(sure)] for row, (level, sure) in sorted(self._standings.items())],
             "words": [[row, self._words[row]] for row in sorted(self._words)],
             "blamed": sorted(self._blamed),
+            "asked": self._is_asked,
             "awaited": [self.awaited, self.awaited_until_us],
         }
 
@@ -209,8 +218,8 @@ class Group:
         self._kept, self._sure = [0] * len(Level), [0] * len(Level)
         for row, level, sure in state["standings"]:
             self._put(row, Level(level), Level(sure))
-        self.forget_words()
-        self._blamed = set(state["blamed"])
+        self._forget_words()
+        self._is_asked, self._blamed = state["asked"], set(state["blamed"])
         for row, is_calm in state["words"]:
             self.hear(row, is_calm=is_calm)
         self.awaited, self.awaited_until_us = state["awaited"]

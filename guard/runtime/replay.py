@@ -81,12 +81,24 @@ class Replay:
         """Replay the files, merged by time, and return the summary. Raises ConfigurationError for a file that is no tape."""
         return self.play(opened_tape(paths, exchange=exchange), clock=clock)
 
+    def feed(self, opened: Sequence[MarketFacts], batch: Batch) -> None:
+        """Take one batch of a tape that others read too; markets that it opens come first."""
+        for facts in opened:
+            self._open(facts, batch)
+        self._process(batch)
+
+    @property
+    def blocked_minutes(self) -> float:
+        """Minutes in quarantine up to now, summed over targets."""
+        return round(self._blocked.minutes(self.pipeline.now_us), 3)
+
     def play(self, tape: Any, *, clock: SystemClock) -> dict[str, Any]:  # noqa: ANN401 - guard imports no connector
         """Replay what `opened_tape` returned."""
         started_us = clock.monotonic_us()
         native_us = 0 if self._compiles_first else started_us + _LONG_US
         for opened, batch in tape.batches(self._batch_rows):
-            self._open(opened)
+            for facts in opened:
+                self._open(facts, batch)
             now_us = clock.monotonic_us()
             if now_us >= native_us:
                 self._native.poll()
@@ -115,21 +127,12 @@ class Replay:
             "digest": self.log.digest,
         }
 
-    def feed(self, opened: Sequence[MarketFacts], batch: Batch) -> None:
-        """Take one batch of a tape that others read too; markets that it opens come first."""
-        self._open(opened)
-        self._process(batch)
-
-    @property
-    def blocked_minutes(self) -> float:
-        """Minutes in quarantine up to now, summed over targets."""
-        return round(self._blocked.minutes(self.pipeline.now_us), 3)
-
-    def _open(self, opened: Sequence[MarketFacts]) -> None:
-        for facts in opened:
-            row = self.pipeline.open(facts)
-            assert row == self.markets, "the pipeline is a fresh one"
-            self.markets += 1
+    def _open(self, facts: MarketFacts, batch: Batch) -> None:
+        """Watch a market whose first row begins a batch."""
+        del batch
+        row = self.pipeline.open(facts)
+        assert row == self.markets, "the pipeline is a fresh one"
+        self.markets += 1
 
     def _process(self, batch: Batch) -> None:
         self.events += int(np.count_nonzero(np.asarray(batch.kind) <= int(Kind.LEVEL)))

@@ -87,7 +87,7 @@ class Spans:
         return len({span.quarantine for span in (*self._stays, *self._open_stays.values())})
 
     def _judge(self, verdict: Verdict) -> None:
-        name = (verdict.rule, str(verdict.market))
+        name = (verdict.rule, verdict.subject)
         span = self._open_episodes.pop(name, None)
         if verdict.level is Level.NORMAL:
             if span is not None:

@@ -7,7 +7,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine.test_grouped_rules import EXCHANGE, Bench
+from engine.grouped import EXCHANGE, Bench
 from rich.console import Console
 
 from guard.cli.console import LogConsole

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -56,6 +56,8 @@ VALUES = st.lists(st.one_of(st.none(), st.floats(0, 1e12)), min_size=1, max_size
 
 
 @given(VALUES)
+@example([5e-324])
+@example([999999999999.9999, 1e12])
 def test_every_mark_lies_in_the_frame(values: list[float | None]) -> None:
     text = svg(plot(*values))
     assert len(dots(text)) == 2 * sum(value is not None for value in values)

@@ -2,123 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from engine.grouped import ALONE, EXCHANGE, MARKETS, SYMBOL, Bench, S
 
-from guard.alerts.policy import AlertPolicy, ChannelPolicy
-from guard.dsl import compile_rules, rules_from_text
-from guard.dsl.problems import Report
-from guard.model import (
-    BUY,
-    AddQuarantine,
-    Batch,
-    Channel,
-    IsolationState,
-    Kind,
-    Level,
-    Market,
-    MarketFacts,
-    ReleaseQuarantine,
-    Status,
-    Target,
-    TargetKind,
-)
-from guard.model.ports import LedgerState
-from guard.pipeline import Pipeline, Settings
+from guard.model import AddQuarantine, IsolationState, Level, ReleaseQuarantine, Status, Target, TargetKind
 from guard.runtime.board import board_rows
-from guard.runtime.lines import lines_of
-
-if TYPE_CHECKING:
-    from guard.dsl import Program
-    from guard.model import Decision, Transition, Verdict
-
-S = 1_000_000
-T0 = 1_700_000_000 * S
-EXCHANGE = """
-rules:
-  storm:
-    mode: enforce
-    per: exchange
-    quorum: 2
-    when: trades(10s) >= 3
-    level: danger
-    clear: {when: trades(10s) == 0, for: 3s}
-    actions: {danger: [alert, {quarantine: {for: 20s, release: {for: 5s, probation: 0s}}}]}
-"""
-SYMBOL = EXCHANGE.replace("per: exchange", "per: symbol")
-ALONE = EXCHANGE.replace("per: exchange", "").replace("quorum: 2", "")
-MARKETS = ("one:A/USDT", "one:B/USDT", "one:C/USDT", "two:A/USDT", "two:B/USDT")
-
-
-def program(text: str) -> Program:
-    report = Report()
-    rules = rules_from_text(text, report)
-    assert not report.errors, report.errors
-    return compile_rules(rules)
-
-
-class Bench:
-    """A pipeline on virtual time, with what it told."""
-
-    def __init__(self, text: str = EXCHANGE, markets: tuple[str, ...] = MARKETS, *, jit: bool = False) -> None:
-        self.pipeline = Pipeline(program(text), Settings(alerts=AlertPolicy((ChannelPolicy("push", frozenset(Level)),))), jit=jit)
-        self.rows: dict[str, int] = {}
-        self.lines: list[dict[str, Any]] = []
-        self.log: list[Verdict | Transition] = []
-        self.titles: list[str] = []
-        self.bodies: list[str] = []
-        for name in markets:
-            self.open(name)
-
-    def open(self, name: str, at_s: float = 0) -> None:
-        self.rows[name] = self.pipeline.open(MarketFacts(Market.parse(name), streams=frozenset({"trades"})))
-        self.status(name, at_s, Status.LIVE)
-
-    def status(self, name: str, at_s: float, status: Status) -> None:
-        self._put(Kind.STATUS, name, at_s, side=Channel.TRADES, key=status)
-
-    def burst(self, name: str, at_s: float) -> None:
-        for number in range(4):
-            self.trade(name, at_s + number / 10)
-
-    def trade(self, name: str, at_s: float) -> None:
-        self._put(Kind.TRADE, name, at_s, price=1.0, amount=1.0, side=BUY, key=int(at_s * 1000))
-
-    def until(self, at_s: float) -> None:
-        self._take(self.pipeline.advance(T0 + int(at_s * S)))
-
-    def _put(self, kind: Kind, name: str, at_s: float, **columns: float) -> None:
-        batch, at_us = Batch(1), T0 + int(at_s * S)
-        batch.append(kind, self.rows[name], at_us=at_us, received_us=at_us, **columns)  # type: ignore[arg-type]
-        self._take(self.pipeline.process(batch))
-
-    def _take(self, decision: Decision) -> None:
-        self.log += decision.log
-        self.lines += lines_of(decision)
-        self.titles += [each.title for each in decision.deliveries]
-        self.bodies += [each.body for each in decision.deliveries]
-
-    @property
-    def verdicts(self) -> list[tuple[str, str, str]]:
-        return [(line["market"], line.get("group", ""), line["level"]) for line in self.lines if line["type"] == "verdict"]
-
-    @property
-    def openings(self) -> list[str]:
-        states = [line for line in self.lines if line["type"] == "quarantine"]
-        return [line["target"] for line in states if line["state"] == "quarantined" and line["previous"] == "normal"]
-
-    def states(self, at: str) -> IsolationState:
-        return self.pipeline.isolation.state_of(Market.parse(at))
-
-    def restored(self, text: str = EXCHANGE) -> Bench:
-        state = json.loads(json.dumps(self.pipeline.save()))
-        found = Bench(text, tuple(self.rows))
-        found.pipeline.restore(state)
-        found.lines, found.titles = [], []
-        return found
 
 
 def test_an_exchange_has_one_verdict_one_quarantine_and_one_message() -> None:
@@ -247,19 +137,6 @@ def test_what_a_market_said_of_an_earlier_quarantine_is_forgotten() -> None:
     assert bench.states("one:B/USDT") is IsolationState.QUARANTINED
 
 
-def test_after_a_restart_an_exchange_waits_for_the_market_that_tipped_it() -> None:
-    bench = Bench()
-    bench.burst("one:A/USDT", 20)
-    bench.burst("one:B/USDT", 21)
-    for opened, state in ((MARKETS[:3], IsolationState.NORMAL), (("one:A/USDT", "one:C/USDT"), IsolationState.QUARANTINED)):
-        later = Bench(markets=())
-        later.pipeline.recall(LedgerState(1, 0, bench.pipeline.isolation.active(), ()), T0 + 30 * S)
-        for name in opened:
-            later.open(name, 30)
-        later.until(200)
-        assert later.states("one:A/USDT") is state
-
-
 def test_members_that_go_on_keep_the_exchange_until_fewer_than_the_quorum_do() -> None:
     bench = Bench()
     for second in range(20, 120):
@@ -303,66 +180,6 @@ def test_a_market_that_opens_joins_its_group() -> None:
     bench.burst("one:A/USDT", 34)
     bench.burst("one:B/USDT", 35)
     assert bench.verdicts == [("one:B/USDT", "one", "danger")]
-
-
-def test_a_restored_pipeline_goes_on_with_the_same_groups() -> None:
-    first = Bench()
-    first.burst("one:A/USDT", 20)
-    second = first.restored()
-    for bench in (first, second):
-        bench.burst("one:B/USDT", 21)
-    third = second.restored()
-    for bench in (first, second, third):
-        bench.lines = []
-        bench.until(23)
-        bench.burst("one:C/USDT", 24)
-        bench.until(100)
-    assert first.lines
-    assert first.lines == second.lines == third.lines
-
-
-def test_state_without_groups_is_read_as_one_where_no_group_stood() -> None:
-    bench = Bench()
-    bench.burst("one:A/USDT", 20)
-    state = bench.pipeline.save()
-    del state["engine"]["groups"]
-    other = Bench()
-    other.pipeline.restore(json.loads(json.dumps(state)))
-    other.lines = []
-    assert other.pipeline.why(0)["rules"][0]["group"]["held"] == 0
-    other.trade("one:A/USDT", 20.5)
-    assert other.pipeline.why(0)["rules"][0]["group"]["held"] == 1
-    other.burst("one:B/USDT", 21)
-    assert other.verdicts == [("one:B/USDT", "one", "danger")]
-
-
-def test_a_reload_keeps_the_group_of_an_unchanged_rule_and_drops_that_of_a_changed_one() -> None:
-    bench = Bench()
-    bench.burst("one:A/USDT", 20)
-    now_us = bench.pipeline.now_us
-    bench.pipeline.load(
-        program("rules:\n  other: {when: trades(10s) > 100, level: warning}\n" + EXCHANGE.partition("rules:\n")[2]), now_us
-    )
-    bench.burst("one:B/USDT", 21)
-    assert bench.verdicts == [("one:B/USDT", "one", "danger")]
-    rule = next(rule for rule in bench.pipeline.engine.program.rules if rule.id == "storm")
-    assert bench.pipeline.engine.groups.of(rule, Market("one", "A/USDT")).level is Level.DANGER
-    bench.pipeline.load(program(EXCHANGE.replace("quorum: 2", "quorum: 3")), bench.pipeline.now_us)
-    (rule,) = bench.pipeline.engine.program.rules
-    group = bench.pipeline.engine.groups.of(rule, Market("one", "A/USDT"))
-    assert (group.level, len(group.rows)) == (Level.NORMAL, 3)
-
-
-def test_a_mode_that_changes_lets_the_group_fire_anew() -> None:
-    bench = Bench(EXCHANGE.replace("enforce", "alert"))
-    bench.burst("one:A/USDT", 20)
-    bench.burst("one:B/USDT", 21)
-    assert (bench.openings, len(bench.verdicts)) == ([], 1)
-    bench.pipeline.load(program(EXCHANGE), bench.pipeline.now_us)
-    bench.trade("one:A/USDT", 22)
-    bench.trade("one:B/USDT", 22.5)
-    bench.until(24)
-    assert bench.openings == ["exchange:one"]
 
 
 def test_a_wider_target_waits_for_all_groups_within_it() -> None:

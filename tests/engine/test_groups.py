@@ -73,6 +73,7 @@ class Model:
         self.said: dict[int, list[Said]] = {}
         self.words: dict[int, list[Word]] = {}
         self.has_held: set[int] = set()
+        self.is_asked = False
 
     def asked(self) -> int:
         if self.quorum.ratio is None:
@@ -104,6 +105,7 @@ class Model:
 
     def ask(self) -> None:
         self.words.clear()
+        self.is_asked = True
         self.has_held = {row for row, level in self.stands.items() if level}
 
     def words_possible(self, row: int) -> set[bool]:
@@ -114,7 +116,7 @@ class Model:
         if words[-1].is_calm is not None:
             return {words[-1].is_calm}
         was_loud = any(word.is_calm is False for word in words)
-        return {True, False} if was_loud or row in self.has_held else {True}
+        return {True, False} if was_loud or row in self.has_held or not self.is_asked else {True}
 
     def calm(self) -> bool | None:
         needed = min(self.began_with, self.asked()) if self.level else self.asked()
@@ -150,7 +152,7 @@ def test_a_group_stands_as_the_model_does(quorum: Quorum, opened: int, steps: li
                 group.hear(step.row, is_calm=step.is_calm, is_ready=step.is_ready)
                 model.words.setdefault(step.row, []).append(step)
             case Asked():
-                group.forget_words()
+                group.ask()
                 model.ask()
             case Opened() if opened < MEMBERS:
                 group.join(opened)
@@ -262,6 +264,25 @@ def test_a_share_asks_for_two_markets_at_least(members: int, needed: int) -> Non
 def test_a_share_is_exact_where_floats_are_not(percent: int) -> None:
     for members in (3, 7, 10, 50, 100, 400, 20_000):
         assert Quorum(ratio=percent / 100).needed(members) == max(2, -(-percent * members // 100))
+
+
+def test_a_member_that_cannot_tell_may_be_anything_until_it_was_asked_and_after_it_offended() -> None:
+    group = group_of(Quorum(1), 2)
+    group.hear(0, is_calm=True)
+    group.hear(1, is_calm=None)
+    assert group.calm(0) is None
+    group.ask()
+    assert group.calm(0) is None
+    group.hear(0, is_calm=True)
+    group.hear(1, is_calm=None)
+    assert group.calm(0) is True
+    group.hear(1, is_calm=False)
+    assert group.calm(0) is False
+    group.hear(1, is_calm=None)
+    assert group.calm(0) is None
+    group.hear(1, is_calm=None, is_ready=False)
+    group.hear(1, is_calm=True)
+    assert group.calm(0) is True
 
 
 def test_a_group_comes_back_after_a_restart_and_waits_for_its_markets() -> None:
