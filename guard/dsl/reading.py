@@ -194,15 +194,9 @@ class _Composer:
             if kind is scalar:
                 mark = event.start_mark
                 place: Place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
-                text, style = event.value, event.style or ""
-                if is_asked:
-                    text = text.replace(_ASKED, "?")
-                if (
-                    event.tag is not None
-                    or event.anchor
-                    or nodes >= NODES_MAX
-                    or (is_flow and not style and (is_glued or not text or "(" in text or ")" in text))
-                ):
+                text, style = event.value.replace(_ASKED, "?") if is_asked else event.value, event.style or ""
+                is_odd = is_flow and not style and (is_glued or not text or "(" in text or ")" in text)
+                if is_odd or event.tag is not None or event.anchor or nodes >= NODES_MAX:
                     node = self._scalar(event, text, place, is_flow=is_flow)
                 else:
                     # There is nothing to say of nearly all of them; what is left over goes on to `add`.
@@ -221,15 +215,10 @@ class _Composer:
                         key = None
                         continue
             elif kind is table or kind is items:
-                mark = event.start_mark
-                place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
-                if event.tag is not None or event.anchor or len(stack) >= DEPTH_MAX:
-                    self._check_open(event, place, len(stack))
                 stack.append(top)
                 top.key, key = key, None
-                is_flow = bool(event.flow_style)
-                top = _Open(place, is_table=kind is table, is_flow=is_flow)
-                entries = top.entries
+                top = self._opened(event, depth=len(stack) - 1, is_table=kind is table)
+                entries, is_flow = top.entries, top.is_flow
                 continue
             elif kind in ends:
                 place = top.place
@@ -245,12 +234,22 @@ class _Composer:
                 continue
             nodes += 1
             if nodes > NODES_MAX:
-                report.add("E010", place, f"more than {NODES_MAX} values")
-                raise _Stop
+                self._refuse_more(place)
             top.key = key
             top.add(node, report)
             key = top.key
         return root.items[0] if root.items else None
+
+    def _refuse_more(self, place: Place) -> None:
+        self._report.add("E010", place, f"more than {NODES_MAX} values")
+        raise _Stop
+
+    def _opened(self, event: Any, *, depth: int, is_table: bool) -> _Open:  # noqa: ANN401 - PyYAML's events are untyped
+        mark = event.start_mark
+        place: Place = _new(Place, (self._source, mark.line + 1, mark.column + 1, False))
+        if event.tag is not None or event.anchor or depth >= DEPTH_MAX:
+            self._check_open(event, place, depth)
+        return _Open(place, is_table=is_table, is_flow=bool(event.flow_style))
 
     def _place(self, event: Any) -> Place:  # noqa: ANN401 - PyYAML's events are untyped
         return Place(self._source, event.start_mark.line + 1, event.start_mark.column + 1)

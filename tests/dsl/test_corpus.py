@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from dsl.corpus_cases import cases, found
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from guard.cli.rules_check import find_problems
 from guard.dsl import reading
 from guard.dsl.explanations import EXPLANATIONS
 from guard.dsl.problems import NAMES
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from guard.errors import Problem
 
+LENGTH_MAX = 3000
 CASES = cases()
 BROKEN = [case for case in CASES if not case.is_good]
 MENDED = [case for case in CASES if case.is_good]
@@ -78,3 +82,23 @@ def test_source_line_stands_under_its_place(case: Case, tmp_path: Path) -> None:
         line = (text.split("\n") or [""])[row.line - 1] if row.line <= text.count("\n") + 1 else ""
         assert row.source in ("", line.replace("\t", " "))
         assert row.column <= len(line) + 1
+
+
+TEXTS = [text.decode("utf-8-sig", errors="replace") for case in CASES for text in case.files.values() if len(text) < LENGTH_MAX]
+SLIPS = st.sampled_from([*"abe1:-[]{},#'\"&*!|>%@` \t\n?<.\\漢🚀=()$", " and ", "not ", "max(", "1%", "\n    ", "ret(60s)"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(TEXTS), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), SLIPS), min_size=1, max_size=3))
+def test_any_slip_ends_as_problems_within_the_file(
+    tmp_path_factory: pytest.TempPathFactory, text: str, slips: list[tuple[float, int, str]]
+) -> None:
+    for share, cut, put in slips:
+        at = int(share * len(text))
+        text = text[:at] + put + text[at + cut :]
+    path = tmp_path_factory.getbasetemp() / "slips.yaml"
+    path.write_bytes(text.encode(errors="replace"))
+    for problem in find_problems([path], {}):
+        assert str(problem)
+        assert problem.line >= 1
+        assert 1 <= problem.column <= len(problem.source) + 1 or not problem.source
