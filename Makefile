@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs bench fuzz lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -30,6 +30,10 @@ pytest: .venv/ready
 packs: .venv/ready
 	$(BIN)/guard rules check rules
 	$(BIN)/guard rules test rules
+
+# docs/errors is made of the corpus of broken files; a test tells when it is old.
+errors: .venv/ready
+	PYTHONPATH=tests $(BIN)/python -m dsl.error_pages docs/errors
 
 # What guard is held against lives in an environment of its own, which no test and no run of guard needs.
 bench: .venv/ready tests/bench/.venv/ready

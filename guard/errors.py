@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = [
     "ConfigurationError",
@@ -32,21 +32,53 @@ __all__ = [
     "StateError",
     "Timeout",
     "Unavailable",
+    "excerpt",
 ]
 
 
-_SHOWN_MAX = 240
-_BEFORE = 120
+_EXCERPT_CELLS: Final = 160
 
 
-def _around(line: str, column: int) -> tuple[str, int]:
-    """Return the part of a long line around a column, and the column in it."""
-    if len(line) <= _SHOWN_MAX:
-        return line, column
-    start = max(0, min(column - 1 - _BEFORE, len(line) - _SHOWN_MAX))
-    end = start + _SHOWN_MAX
-    head, tail = "... " if start else "", " ..." if end < len(line) else ""
-    return f"{head}{line[start:end]}{tail}", column - start + len(head)
+def _cells(char: str) -> int:
+    """Return how many columns of a terminal a character takes."""
+    if char.isascii():
+        return 1
+    from unicodedata import category, east_asian_width  # noqa: PLC0415 - bots import this file, and show no source lines
+
+    if category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if east_asian_width(char) in ("W", "F") else 1
+
+
+def _fitting(text: str, cells_max: int) -> int:
+    """Return how many characters of `text` fit into so many columns."""
+    taken = 0
+    for number, char in enumerate(text):
+        taken += _cells(char)
+        if taken > cells_max:
+            return number
+    return len(text)
+
+
+def excerpt(source: str, column: int, *, cells_max: int = _EXCERPT_CELLS) -> tuple[str, str]:
+    """Return a source line, cut around `column` (from 1) where it is long, and the blanks before the caret below it.
+
+    Wide characters take two columns of a terminal, combining ones none; what cannot be printed is shown as a blank.
+
+    Examples
+    --------
+    >>> excerpt("a: \N{PILE OF POO} b", 6)
+    ('a: \N{PILE OF POO} b', '      ')
+    """
+    at = min(max(column, 1) - 1, len(source))
+    line = "".join(char if char.isprintable() else " " for char in source)
+    before, after = line[:at], line[at:]
+    if sum(map(_cells, line)) > cells_max:
+        kept = _fitting(before[::-1], cells_max * 5 // 8)
+        before = before if kept == len(before) else f"...{before[len(before) - kept :]}"
+        fits = _fitting(after, cells_max - 3 - sum(map(_cells, before)))
+        after = after if fits == len(after) else f"{after[:fits]}..."
+    return before + after, " " * sum(map(_cells, before))
 
 
 class Problem(NamedTuple):
@@ -66,12 +98,17 @@ class Problem(NamedTuple):
     hint: str = ""
     source: str = ""
 
+    @property
+    def doc(self) -> str:
+        """The page that explains `id`, within the documentation."""
+        return f"docs/errors/{self.id}.md"
+
     def __str__(self) -> str:
         """Render as ``file:line:column: severity[id name]: message`` with the source line, a caret and the hint below."""
         text = f"{self.file}:{self.line}:{self.column}: {self.severity}[{self.id} {self.name}]: {self.message}"
         if self.source:
-            line, column = _around(self.source, self.column)
-            text += f"\n    {line}\n    {' ' * (column - 1)}^"
+            line, blanks = excerpt(self.source, self.column)
+            text += f"\n    {line}\n    {blanks}^"
         if self.hint:
             text += f"\n    hint: {self.hint}"
         return text

@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("hatchling", reason="building needs the extra dev")
 
 ROOT: Final = Path(__file__).parents[1]
-PARTS: Final = ("guard", "connectors", "rules", "tests", "guard.yaml", "pyproject.toml", "README.md", "LICENSE")
+PARTS: Final = ("guard", "connectors", "rules", "docs", "tests", "guard.yaml", "pyproject.toml", "README.md", "LICENSE")
 PACKAGES: Final = ("guard", "guard_ccxt", "guard_sim", "guard_tape")
 # What Python's own folders are called on a machine; a path of the checkout itself is added where it is looked for.
 MACHINE: Final = re.compile(rb"(?<![\w.~$/])/(?:" + b"|".join([b"home", b"Users", b"root", b"work", b"builds"]) + rb")/\w")
@@ -85,7 +85,7 @@ def test_wheel_holds_every_source_file_and_pack_and_nothing_else(built: Built) -
             expected.add(name)
         elif top == "connectors":
             expected.add(rest)
-        elif top == "rules":
+        elif top == "rules" or name.startswith("docs/errors/"):
             expected.add(f"guard/{name}")
     assert {name for name in files if ".dist-info/" not in name} == expected
     assert {name.partition("/")[0] for name in expected} == set(PACKAGES)
@@ -96,6 +96,7 @@ def test_wheel_ships_the_packs_with_their_tests_and_the_ledger_schema(built: Bui
     packs = {path.name for path in (ROOT / "rules").glob("*.yaml")}
     assert {"pump_dump.yaml", "pump_dump.test.yaml"} <= packs
     assert {f"guard/rules/{name}" for name in packs} <= files
+    assert {"guard/docs/errors/README.md", "guard/docs/errors/E042.md"} <= files
     assert {"guard/py.typed", "guard_ccxt/py.typed", "guard_sim/py.typed", "guard_tape/py.typed", "guard/store/schema.sql"} <= files
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from guard.cli.output import Exit
-from guard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from guard.cli.output import Output
@@ -30,32 +29,22 @@ def _file(file: Path | None) -> Path:
 
 @config.command
 @_FILE
+@click.option("--strict", is_flag=True, help="Warnings fail too, with exit code 1.")
 @click.pass_obj
-def check(output: Output, file: Path | None) -> int:
+def check(output: Output, file: Path | None, *, strict: bool) -> int:
     """Find every mistake in guard.yaml, its variables and secrets.
 
     `guard rules check` looks at the rules too.
     """
-    from guard.dsl import load_guard
+    from guard.cli.problems import errors_of, show_problems
+    from guard.dsl.loading import check_guard
 
     path = _file(file)
-    try:
-        warnings = load_guard(path, os.environ).warnings
-    except ConfigurationError as error:
-        if output.is_json:
-            output.document({"errors": [problem._asdict() for problem in error.problems]})
-        else:
-            output.text(f"{error}\n\n{path}: {len(error.problems)} mistake{'s' if len(error.problems) > 1 else ''}")
+    problems = check_guard(path, os.environ)
+    show_problems(output, problems, [path])
+    if errors_of(problems):
         return Exit.CONFIGURATION
-    if output.is_json:
-        output.document({"errors": [problem._asdict() for problem in warnings]})
-    else:
-        for problem in warnings:
-            output.text(f"{problem}\n")
-        output.text(
-            f"{path}: no mistakes found" + (f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else "")
-        )
-    return Exit.OK
+    return Exit.FINDINGS if strict and problems else Exit.OK
 
 
 @config.command

@@ -54,7 +54,9 @@ class Output:
 def fail(output: Output, code: Exit, message: str, *, problems: Iterable[Problem] = ()) -> Exit:
     """Say why a command ends with `code`: text on stderr, or a document with ``error`` on stdout."""
     if output.is_json:
-        output.document({"error": message, "exit": int(code), "errors": [problem._asdict() for problem in problems]})
+        output.document(
+            {"error": message, "exit": int(code), "errors": [{**problem._asdict(), "doc": problem.doc} for problem in problems]}
+        )
     else:
         print(message, file=sys.stderr)
     return code

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guard.cli.output import Exit
+from guard.cli.rules_check import check
 from guard.cli.rules_diff import diff, upgrade_of
+from guard.cli.rules_error import error
 from guard.cli.rules_explain import explain
 from guard.cli.rules_new import new
 from guard.cli.rules_promote import promote
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
 
     from guard.cli.output import Output
     from guard.dsl.rules import RuleSet, RuleSource
-    from guard.errors import Problem
 
 __all__ = ["rules"]
 
 _PATH = click.Path(path_type=Path)
-_KEYS = ("file", "line", "column", "id", "name", "severity", "message", "hint")
 
 
 @click.group
@@ -35,6 +34,8 @@ def rules() -> None:
     """Check, test, list and show rules."""
 
 
+rules.add_command(check)
+rules.add_command(error)
 rules.add_command(language)
 rules.add_command(schema)
 rules.add_command(test)
@@ -48,37 +49,6 @@ rules.add_command(explain)
 def guard_file() -> Path:
     """Return the guard.yaml in use: GUARD_CONFIG, else the one in the working folder."""
     return Path(os.environ.get("GUARD_CONFIG", "guard.yaml"))
-
-
-@rules.command
-@click.argument("paths", nargs=-1, type=_PATH)
-@click.pass_obj
-def check(output: Output, paths: Sequence[Path]) -> int:
-    """Find every mistake in rule files.
-
-    PATHS are packs, folders of them, or a guard.yaml, which stands for its own rules; the default is the guard.yaml in use.
-    """
-    from guard.dsl import check as check_files
-
-    problems = check_files(paths or [guard_file()], env=os.environ)
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if output.is_json:
-        output.document({"errors": [{key: getattr(problem, key) for key in _KEYS} for problem in problems]})
-    else:
-        for problem in problems:
-            output.text(f"{problem}\n")
-        output.text(_summary(problems, paths or [guard_file()]))
-    return Exit.FINDINGS if errors else Exit.OK
-
-
-def _summary(problems: Sequence[Problem], paths: Sequence[Path]) -> str:
-    errors = sum(problem.severity == "error" for problem in problems)
-    words = [
-        f"{count} {word}{'s' if count > 1 else ''}"
-        for count, word in ((errors, "error"), (len(problems) - errors, "warning"))
-        if count
-    ]
-    return f"{', '.join(map(str, paths))}: {' and '.join(words) or 'no mistakes found'}"
 
 
 def _rule_set(paths: Sequence[Path]) -> RuleSet:

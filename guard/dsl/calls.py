@@ -91,6 +91,8 @@ class Calls:
         if term.is_poison:
             return POISON
         text = scope.text[call.start : call.end] if call.end <= len(scope.text) else call.name
+        windows = [self._graph.nodes[one.node].value for one in terms if one.unit is Unit.DURATION and self._op(one) == "const"]
+        self._checker.advice.note(term.node, call.name, max(windows, default=0.0))
         return Term(text, term.node, term.type, term.unit, tuple(child for child in terms if self._op(child) != "const"))
 
     def _op(self, term: Term) -> str:
@@ -153,6 +155,8 @@ class Calls:
                 node = apply(call.name, node, other)
         else:
             node = apply(call.name, *nodes)
+        if call.name == "ramp":
+            self._checker.advice.of_ramp(terms[0], node, text, call.start, scope)
         return Term(text, node, Type.NUMBER, Unit.NONE if call.name == "ramp" else unit, children)
 
     def _arguments(self, call: Call, declared: Feature | Field, scope: Scope) -> list[Term] | None:
@@ -160,14 +164,15 @@ class Calls:
         arguments = declared.arguments
         if len(call.arguments) > len(arguments):
             extra = call.arguments[len(arguments)]
-            scope.fail("E043", extra.start, f"{call.name}() takes {len(arguments)} arguments, found more", _shape(declared))
+            scope.fail("E043", extra.start, f"{call.name}() takes {_number_of(len(arguments))}, found more", _shape(declared))
             return None
         given.update(zip((argument.name for argument in arguments), call.arguments, strict=False))
         for name, start, written in call.options:
             known = [argument.name for argument in arguments]
             if name not in known or name in given:
                 message = f"{call.name}() got {name}= twice" if name in given else f"{call.name}() knows no {name}="
-                scope.fail("E043", start, message, did_you_mean(name, known) or _shape(declared))
+                hint = _shape(declared) if name in given else did_you_mean(name, known) or _shape(declared)
+                scope.fail("E043", start, message, hint)
                 return None
             given[name] = written
         terms = [self._argument(call, argument, given.get(argument.name), scope) for argument in arguments]
@@ -229,6 +234,14 @@ class Calls:
             hint = f"did you mean {text}{suffix}?" if is_bare else f"for example {_EXAMPLE[argument.type]}"
             scope.fail(
                 "E043", written.start, f"{call.name}() wants {_a(argument.type)} for {argument.name}, found {kind_of(term)}", hint
+            )
+            return POISON
+        if self._op(term) != "const" and scope.has_strict_units:
+            scope.fail(
+                "E049",
+                written.start,
+                f"{call.name}(): {argument.name} must be fixed, found {term.text}",
+                f"for example {_EXAMPLE[argument.type]}",
             )
             return POISON
         if wanted is Unit.DURATION and self._op(term) == "const" and not self._is_within(term, argument):
@@ -309,6 +322,10 @@ class Calls:
         count = self._graph.leaf(trades, (round(max(windows)),))
         operation = "truth_at_least" if feature.unit is Unit.BOOL else "at_least"
         return self._graph.apply(operation, node, count, self._graph.const(float(feature.min_count)))
+
+
+def _number_of(arguments: int) -> str:
+    return {0: "no argument", 1: "one argument"}.get(arguments, f"{arguments} arguments")
 
 
 def _a(kind: Type) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from guard.dsl.advice import Advice
 from guard.dsl.calls import Calls
 from guard.dsl.memory import words_of
 from guard.dsl.problems import did_you_mean
@@ -54,6 +55,7 @@ class Checker:
     def __init__(self, graph: Graph, tables: Tables) -> None:
         self._graph = graph
         self._tables = tables
+        self.advice = Advice(graph)
         self._calls = Calls(graph, tables, self)
         self._depth = 0
         self._parts: dict[str, Term] = {}
@@ -209,6 +211,7 @@ class Checker:
         if any(term.is_poison for term in terms):
             return POISON
         node = self._graph.all_of([term.node for term in terms])
+        self.advice.of_parts(terms, [expression.start] * len(terms), "and", scope)
         return Term(scope.text[expression.start : expression.end], node, Type.BOOL, Unit.NONE, tuple(terms))
 
     def _compare(self, whole: Comparison, operator: str, left: Expression, right: Expression, scope: Scope) -> Term:
@@ -217,7 +220,9 @@ class Checker:
             return POISON
         if first.type is not second.type:
             message = f"{kind_of(first)} is compared with {kind_of(second)}: {first.text} {operator} {second.text}"
-            return _failed(scope, "E044", right, message)
+            truth = first if first.type is Type.BOOL else second if second.type is Type.BOOL else None
+            hint = f"a condition stands alone: {truth.text}, or not {truth.text}" if truth is not None else ""
+            return _failed(scope, "E044", right, message, hint)
         text = f"{first.text} {operator} {second.text}" if len(whole.operators) > 1 else scope.text[whole.start : whole.end]
         node = self._compared(first, second, operator, (left, right), scope)
         return POISON if node is None else Term(text, node, Type.BOOL, Unit.NONE, (first, second))
@@ -244,7 +249,12 @@ class Checker:
     ) -> int | None:
         apply = self._graph.apply
         if first.type is Type.NUMBER:
-            joined_unit(first, second, written, scope)
+            told: list[tuple[str, int, str, str]] = []
+            joined_unit(first, second, written, scope._replace(fail=lambda *words: told.append(words)))
+            for words in told:
+                scope.fail(*words)
+            if not told:
+                self.advice.of_comparison(first, second, operator, written[0].start, scope)
             equal = "equal"
         elif first.type is Type.TEXT:
             equal = "same"
@@ -278,6 +288,7 @@ class Checker:
         if any(term.is_poison for term in terms):
             return POISON
         nodes = [term.node for term in terms]
+        self.advice.of_parts(terms, [term.start for term in expression.terms], expression.operator, scope)
         node = self._graph.all_of(nodes) if expression.operator == "and" else self._graph.any_of(nodes)
         return Term(scope.text[expression.start : expression.end], node, Type.BOOL, Unit.NONE, tuple(terms))
 

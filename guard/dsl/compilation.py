@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guard.detection.risk import RiskClassifier, RiskFactor
 from guard.dsl.actions import InstalledActions, check_actions, orders_of
+from guard.dsl.checked import checked
 from guard.dsl.checker import Checker
 from guard.dsl.collector import paused_collector
 from guard.dsl.detectors import Detectors
-from guard.dsl.document import Entry, Items, Node, Scalar, Table, place_in
+from guard.dsl.document import Entry, Items, Node, Scalar, Table
 from guard.dsl.graph import Graph, TooLargeError
 from guard.dsl.grouping import check_grouping
-from guard.dsl.memory import DEPTH_MAX, Memory
-from guard.dsl.parser import parse
+from guard.dsl.lint import lint_rule
+from guard.dsl.memory import Memory
 from guard.dsl.problems import Place, Report, Source
 from guard.dsl.program import FACTS, Program
 from guard.dsl.rule import Actions, Factor, Plan, Rule, family_of
 from guard.dsl.tables import InstalledDetectors, Tables, installed_tables
-from guard.dsl.terms import POISON, Names, Scope, Term
-from guard.dsl.tokens import ExpressionError, written_quantity
+from guard.dsl.terms import Names, Term
+from guard.dsl.tokens import written_quantity
 from guard.errors import RuleError
 from guard.features.tables import WINDOWS_MAX, Type, Unit
 from guard.model import Level, MarketClass, Per
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_rules", "compiled"]
 
-_MISTAKES_MAX = 20
 _LEVELS: tuple[tuple[Level, LevelName], ...] = (
     (Level.WARNING, "warning"),
     (Level.DANGER, "danger"),
@@ -92,6 +92,7 @@ def compiled(
             made = rule.run(len(done))
             if check_actions(source, rules.webhooks, actions, report) and made is not None:
                 done.append(made)
+                lint_rule(source, made, graph, checker.advice, report)
             if len(graph.leaves) > leaves:
                 leaves = len(graph.leaves)
                 _bound_windows(graph, source, report)
@@ -125,11 +126,15 @@ class _FileNames:
 
     def __init__(self, source: RuleSource, graph: Graph, checker: Checker, report: Report) -> None:
         self.lists = source.lists
+        self._file = source.file
         self._macros = source.macros
+        self._list_places = source.list_places
         self._checker = checker
         self._report = report
         self.memory = Memory()
         self._used_lists: set[str] = set()
+        # Where an expression cannot be read, nobody knows what it uses.
+        self.is_torn = False
         facts = {f"market.{name}": _fact(graph, name) for name in FACTS}
         self.names = Names({**facts, **{name: self._definition(node) for name, node in source.macros.items()}})
 
@@ -142,59 +147,23 @@ class _FileNames:
 
     def warn_unused(self) -> None:
         """Check the macros that no rule uses, and say so."""
-        for name, node in self._macros.items():
-            if name not in self.names.used:
-                self.names.resolve(name)
-                self._report.add("W001", node.place, f"no rule uses the macro {name!r}")
+        unused = [name for name in self._macros if name not in self.names.used]
+        for name in unused:
+            term = self.names.resolve(name)
+            self.is_torn |= term is None or term.is_poison
+        if self.is_torn or any(problem.file == self._file for problem in self._report.errors):
+            return
+        for name in unused:
+            self._report.add("W001", self._macros[name].place, f"no rule uses the macro {name!r}")
+        for name, place in self._list_places.items():
+            if name not in self._used_lists:
+                self._report.add("W001", place, f"no rule uses the list {name!r}")
 
 
 def _fact(graph: Graph, name: str) -> Callable[[], Term]:
     choices = tuple(map(str, MarketClass)) if name == "class" else ()
     kind = {"tags": Type.LIST, "listing_risk": Type.NUMBER}.get(name, Type.TEXT)
     return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)
-
-
-class _EnoughError(Exception):
-    """One expression has so many mistakes that the rest of it tells nobody anything."""
-
-
-def checked(checker: Checker, node: Scalar, names: Names, file: _FileNames, report: Report, *, kind: Type | None = None) -> Term:
-    """Check one expression of a file; problems get the place of the word that is wrong."""
-    text = node.text
-    known = file.memory.recall(text, kind, names)
-    if known is not None:
-        for name in known.lists:
-            file.use_list(name)
-        return known.term
-    mistakes = 0
-
-    def fail(code: str, start: int, message: str, hint: str) -> None:
-        nonlocal mistakes
-        mistakes += 1
-        report.add(code, place_in(node, start), message, hint)
-        if mistakes >= _MISTAKES_MAX:
-            raise _EnoughError
-
-    parts: dict[str, Term] = {}
-    scope = Scope(text, names, file.lists, fail, file.use_list, kept=parts)
-    try:
-        tree = parse(text)
-    except ExpressionError as error:
-        fail(error.code, error.start, error.message, error.hint)
-        return POISON
-    try:
-        term = checker.check(tree, scope)
-        term = term if kind is None else checker.wanted(term, kind, tree, scope)
-    except _EnoughError:
-        return POISON
-    if not mistakes and not term.is_poison:
-        if file.memory.is_too_deep(term):
-            message = f"nested deeper than {DEPTH_MAX} levels, with what its names stand for"
-            fail("E041", 0, message, "names that stand for names that stand for names: write some of them out")
-            return POISON
-        checker.keep(parts)
-        file.memory.keep(tree, text, kind, names, term)
-    return term
 
 
 class _Conditions(NamedTuple):
@@ -252,7 +221,11 @@ class _RuleCheck:
         elif (
             self._is_constant(term) and kind is Type.BOOL and node.text not in ("true", "false") and not (names and self._is_hollow)
         ):
-            self._report.add("W002", node.place, f"{label} is always {self._graph.nodes[term.node].value}", "")
+            self._report.add("W002", node.place, f"{label} is always {str(self._graph.nodes[term.node].value).lower()}", "")
+        elif self._is_constant(term) and kind is Type.NUMBER:
+            self._report.add(
+                "W002", node.place, f"{label} is always {self._graph.nodes[term.node].value:g}", "a factor looks at the market"
+            )
         self._terms.append((label, term))
         return term
 
@@ -269,17 +242,24 @@ class _RuleCheck:
             for name, entry in self._table("risk").items()
             if isinstance(entry.node, Table) and "value" in entry.node.entries
         }
-        for name in self._lets:
-            if name not in self._names.used:
-                place = self._table("let")[name].key
-                self._is_sound &= not self._resolved(name).is_poison
-                self._report.add("W001", place, f"nothing in the rule uses {name!r}")
         return self._after(number, _Conditions(where, when, unless, factors))
 
-    def _resolved(self, name: str) -> Term:
-        term = self._names.resolve(name)
-        assert term is not None
-        return term
+    def _check_unused(self) -> None:
+        """Check the named expressions that no other one uses, and say so where everything could be read."""
+        unused = [name for name in self._lets if name not in self._names.used]
+        terms = [self._names.resolve(name) for name in unused]
+        self._is_sound &= not any(term is None or term.is_poison for term in terms)
+        if not self._is_sound or self._uses.broken or self._source.spec is None:
+            self._file.is_torn = True
+            return
+        for name in unused:
+            self._report.add("W001", self._table("let")[name].key, f"nothing in the rule uses {name!r}")
+        used = {name.partition(".")[0] for name in self._names.used}
+        for name, entry in self._table("use").items():
+            if name not in used:
+                self._report.add(
+                    "W001", entry.key, f"nothing in the rule uses the detector {name!r}", f"for example: when: {name}.score > 0.5"
+                )
 
     def _after(self, number: int, found: _Conditions) -> tuple[Rule, Plan] | None:
         """Check what may use the score: clear and release."""
@@ -293,12 +273,13 @@ class _RuleCheck:
             [graph.apply("default_truth", where_node, true), when_node, *(graph.apply("not", node) for _, node in exceptions)]
         )
         cut = tuple(self._cut(term.node) for term in found.factors.values() if term is not None and is_ready)
-        score = graph.score(number, cut) if cut else graph.apply("number", fires)
+        score = graph.score(number, cut) if cut or not is_ready else graph.apply("number", fires)
         names = Names({"score": lambda: Term("score", score, Type.NUMBER)}, self._names)
         clear = self._check("clear.when", self._at("clear", "when"), Type.BOOL, names)
         releases = [
             term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
         ]
+        self._check_unused()
         if spec is not None:
             check_grouping(self._source, spec, self._report)
         if spec is None or not is_ready or not self._is_sound:

@@ -208,7 +208,7 @@ def _parameters(
             entry = Entry(entry.key, Scalar(value, entry.node.text, entry.node.place))  # noqa: PLW2901 - the same entry, read as a number
         entries[name] = entry
     before = len(report.errors)
-    model = validate(detector.Parameters, Table(entries, node.place), report)
+    model = validate(detector.Parameters, Table(entries, node.place), report, code="E051")
     if model is None or len(report.errors) > before:
         return None
     return model, {name: _value(getattr(model, name), units.get(name, Unit.NONE)) for name in type(model).model_fields}

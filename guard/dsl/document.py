@@ -9,9 +9,12 @@ if TYPE_CHECKING:
 
     from guard.dsl.problems import Place
 
-__all__ = ["Entry", "Items", "Node", "Scalar", "Table", "find", "merged", "place_in", "plain"]
+__all__ = ["TORN", "Entry", "Items", "Node", "Scalar", "Table", "find", "merged", "place_in", "plain"]
 
 Value = str | int | float | bool | None
+
+TORN = "?"
+"""Style of a scalar that stands for something with a mistake, which is already reported."""
 
 
 class Scalar(NamedTuple):
@@ -31,10 +34,11 @@ class Entry(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A mapping, in the order of the file."""
+    """A mapping, in the order of the file. A torn one has lost an entry to a mistake, which is already reported."""
 
     entries: dict[str, Entry]
     place: Place
+    is_torn: bool = False
 
 
 class Items(NamedTuple):
@@ -66,7 +70,7 @@ def merged(base: Node, over: Node) -> Node:
     for key, entry in over.entries.items():
         before = entries.get(key)
         entries[key] = entry if before is None else Entry(entry.key, merged(before.node, entry.node))
-    return Table(entries, base.place)
+    return Table(entries, base.place, base.is_torn or over.is_torn)
 
 
 def find(root: Node, path: Sequence[str | int]) -> tuple[Entry, tuple[str | int, ...]]:

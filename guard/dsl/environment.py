@@ -22,6 +22,7 @@ IGNORED = frozenset({"GUARD_STATE", "GUARD_CONFIG", "GUARD_JIT"})
 
 _BYTES_MAX = 64 * 1024
 _PATH_MAX = 12
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -39,7 +40,7 @@ class Secrets:
         match node:
             case Table():
                 entries = {key: Entry(entry.key, self.replace(entry.node)) for key, entry in node.entries.items()}
-                return Table(entries, node.place)
+                return Table(entries, node.place, node.is_torn)
             case Items():
                 return Items(tuple(map(self.replace, node.items)), node.place)
             case Scalar(value=str() as text) if "${" in text:
@@ -60,6 +61,9 @@ class Secrets:
             return self._env.get(name, "")
         if kind == "file" and name:
             return self._from_file(name, place)
+        if _VARIABLE.fullmatch(reference):
+            self._report.add("E030", place, f"${{{reference}}} is not a reference", f"did you mean ${{env:{reference}}}?")
+            return ""
         hint = "write ${env:NAME} or ${file:/path}"
         self._report.add("E030", place, f"${{{kind}{colon}...}} is not a reference", hint)
         return ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import guard
 from guard.dsl.collector import paused_collector
 from guard.dsl.compilation import compiled
+from guard.dsl.config_lint import lint_config, lint_secrets
 from guard.dsl.document import Items, Node, Scalar, Table
 from guard.dsl.environment import Secrets, overlay
 from guard.dsl.includes import CONFIG, SHIPPED, Include, PackFile, is_pack_name, shown_path
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
     from guard.errors import Problem
     from guard.features.tables import Feature, Field
 
-__all__ = ["check", "includes_of", "load_guard", "load_rules", "pack_folder", "shipped_packs", "shown_path", "sound_rules"]
+__all__ = [
+    "check",
+    "check_guard",
+    "examine",
+    "includes_of",
+    "load_guard",
+    "load_rules",
+    "pack_folder",
+    "shipped_packs",
+    "shown_path",
+    "sound_rules",
+]
 
 _SUFFIXES = (".yaml", ".yml")
 _FILES_MAX = 500
@@ -54,6 +66,13 @@ def load_guard(path: Path | str, env: Mapping[str, str]) -> GuardConfig:
         raise ConfigurationError(*report.errors)
     config._warnings = report.problems  # noqa: SLF001 - the loader is the only writer of this private attribute
     return config
+
+
+def check_guard(path: Path | str, env: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Return every problem of a guard.yaml, warnings too, but not of its rules."""
+    report = Report()
+    _read_guard(Path(path), env, report)
+    return report.problems
 
 
 def load_rules(rules: GuardConfig | Iterable[Path | str], *, seen: set[Include] | None = None) -> RuleSet:
@@ -101,21 +120,39 @@ def check(
 ) -> tuple[Problem, ...]:
     """Return every problem, warnings too, of rule files, folders of them and guard.yaml files, from one run."""
     report = Report()
+    examine(paths, report, env=env, fields=fields, catalogue=catalogue, detectors=detectors)
+    return report.problems
+
+
+def examine(
+    paths: Iterable[Path | str],
+    report: Report,
+    *,
+    env: Mapping[str, str] | None = None,
+    fields: Iterable[Field] | None = None,
+    catalogue: Iterable[Feature] | None = None,
+    detectors: Mapping[str, type[Detector]] | None = None,
+) -> tuple[RuleSet, ...]:
+    """Like `check`, with the problems in `report`; returns the rules of each guard.yaml, and those of all packs together."""
     packs: list[Path] = []
     sets: list[RuleSet] = []
+    configs: dict[int, GuardConfig] = {}
     with paused_collector():
         for path in map(Path, paths):
             if _is_config(path):
                 config = _read_guard(path, env or {}, report)
                 if config is not None:
+                    configs[len(sets)] = config
                     sets.append(_rules_of(config, report))
             else:
                 packs.append(path)
         if packs:
             sets.append(read_rules(_pack_files(packs, report), report))
-        for rules in sets:
-            compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
-    return report.problems
+        for number, rules in enumerate(sets):
+            program = compiled(rules, report, fields=fields, catalogue=catalogue, detectors=detectors)
+            if program is not None and number in configs:
+                lint_config(configs[number], rules, program, report)
+    return tuple(sets)
 
 
 def _is_config(path: Path) -> bool:
@@ -146,6 +183,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
         if not report.errors:
             report.add("E011", Place(Source.of(shown_path(path), "")), "guard.yaml starts with keys", "version: 1")
         return None
+    lint_secrets(root, report)
     secrets = Secrets(env, path.parent, report)
     tree = secrets.replace(root)
     assert isinstance(tree, Table)

@@ -20,7 +20,7 @@ from guard.dsl.syntax import (
     Number,
     Text,
 )
-from guard.dsl.tokens import ExpressionError, Token, tokenize
+from guard.dsl.tokens import UNITS, ExpressionError, Token, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,15 @@ _NOT_POWER = 3
 _COMPARE_POWER = 4
 _NEGATIVE_POWER = 7
 _WORDS = frozenset({"and", "or", "not", "in"})
+_SPELT = _WORDS | {"true", "false"}
+_STRAY = {
+    "=": "to compare, write ==",
+    ")": "there is no ( for it",
+    "]": "there is no [ for it",
+    "[": "nothing has an index; to look into a list, write 'new' in market.tags",
+    "if": "there is no choice inside an expression; use two rules, or ramp()",
+    "is": "to compare, write ==",
+}
 
 
 @lru_cache(maxsize=_PARSED_MAX)
@@ -72,8 +81,9 @@ class _Parser:
 
     def _expect(self, word: str, opened: Token) -> Token:
         if not self._is(word):
+            hint = f"a unit stands without a blank: 60{self._token.text}" if self._token.text in UNITS and self._token.text else ""
             raise ExpressionError(
-                "E040", self._token.start, f"expected {word!r} to close {opened.text!r}, found {_shown(self._token)}"
+                "E040", self._token.start, f"expected {word!r} to close {opened.text!r}, found {_shown(self._token)}", hint
             )
         return self._next()
 
@@ -82,8 +92,21 @@ class _Parser:
         token = self._token
         if token.kind == "end":
             return
-        hint = "to compare, write ==" if token.text == "=" else "join two conditions with and, or" if token.kind == "name" else ""
-        raise ExpressionError("E040", token.start, f"expected an operator, found {_shown(token)}", hint)
+        raise ExpressionError("E040", token.start, f"expected an operator, found {_shown(token)}", self._stray_hint(token))
+
+    def _stray_hint(self, token: Token) -> str:
+        before = self._tokens[self._at - 1] if self._at else token
+        if token.text in _STRAY and token.kind in ("name", "operator"):
+            return _STRAY[token.text]
+        if token.text == "," and before.kind == "number":
+            return f"a decimal point, no comma: {before.text}.5"
+        if before.kind == "name" and token.kind in ("name", "number") and before.text.lower() in _SPELT:
+            return f"write it in small letters: {before.text.lower()}"
+        if token.kind == "name" and token.text.lower() in _SPELT:
+            return f"write it in small letters: {token.text.lower()}"
+        if before.kind == "number" and token.kind == "name" and token.text in UNITS:
+            return f"a unit stands without a blank: {before.text}{token.text}"
+        return "join two conditions with and, or" if token.kind in ("name", "number", "text") else ""
 
     def expression(self, power: int, depth: int) -> Expression:
         """Read while operators bind tighter than `power`."""

@@ -72,10 +72,23 @@ NAMES = {
     "E079": "series-not-read",
     "E080": "series-syntax",
     "E081": "series-unit",
+    "E083": "invisible-character",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
     "W004": "no-effect-yet",
+    "W005": "clear-above-level",
+    "W006": "decided-comparison",
+    "W007": "contradiction",
+    "W008": "redundant-condition",
+    "W009": "exception-always-holds",
+    "W010": "hold-beyond-window",
+    "W011": "level-never-reached",
+    "W012": "enforce-without-quarantine",
+    "W013": "stream-not-watched",
+    "W014": "scope-matches-nothing",
+    "W015": "enforce-without-why",
+    "W016": "plain-secret",
     "W065": "one-market-blocks-exchange",
     "W070": "unchecked-webhook",
     "W071": "cleartext-webhook",
@@ -122,16 +135,22 @@ class Report:
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
         self._warnings = 0
+        self._muted: set[tuple[str, int]] = set()
 
     @property
     def is_full(self) -> bool:
         """Whether there are so many problems that no more are kept; some of them are errors."""
         return len(self._problems) >= PROBLEMS_MAX
 
-    def add(self, code: str, place: Place, message: str, hint: str = "") -> None:
-        """Note one problem; the same one twice counts once."""
+    def mute(self, place: Place) -> None:
+        """Take no more problems of a line: what is told of it from now on would follow from the one that was found."""
+        self._muted.add((place.source.file, place.line))
+
+    def add(self, code: str, place: Place, message: str, hint: str = "", *, is_cause: bool = False) -> None:
+        """Note one problem; the same one twice counts once. A cause is taken on a muted line, too."""
         severity = "warning" if code.startswith("W") else "error"
-        if self.is_full or (severity == "warning" and self._warnings >= _WARNINGS_MAX):
+        is_muted = not is_cause and bool(self._muted) and (place.source.file, place.line) in self._muted
+        if is_muted or self.is_full or (severity == "warning" and self._warnings >= _WARNINGS_MAX):
             return
         row = Problem(
             place.source.file, place.line, place.column, code, NAMES[code], severity, message, hint, place.text.replace("\t", " ")

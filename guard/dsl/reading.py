@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.reader import Reader
 
-from guard.dsl.document import Entry, Items, Node, Scalar, Table
+from guard.dsl.document import TORN, Entry, Items, Node, Scalar, Table
 from guard.dsl.problems import Place, Report, Source
+from guard.dsl.yaml_errors import NO_BLANK, QUOTE_EXPRESSION, QUOTE_PATTERN, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,14 @@ _FIRST = frozenset([*"+-.0123456789", *(word[:1] for word in _WORDS)])
 _LAST = frozenset(".0123456789")
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_QUOTE_PATTERN = 'quote a pattern that starts with *, ! or &: symbol: "*/USDT"'
-_QUOTE_EXPRESSION = 'quote an expression inside { } or [ ]: {value: "ramp(x, 1%, 6%)"}'
+_QUESTION = re.compile(r"(?<=\S)\?")
+_ASKED = "\ue000"
+_GLUED = re.compile(r":[\[{,\]}]")
+_RETRIES_MAX = 20
+_WRITE_OUT = "write the value out, or use lists: and macros:"
+_YAML_TAG = "tag:yaml.org,2002:"
+_TAB_INDENT = re.compile(r"^ *\t(?=[ \t]*[^\s#])", re.MULTILINE)
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
 _new: Any = tuple.__new__
@@ -83,10 +90,22 @@ def read_file(path: Path, report: Report, *, shown: str | None = None) -> Node |
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        report.add("E001", nowhere._replace(line=line), f"is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}")
+        _report_encoding(file, raw, error.start, report)
         return None
     return read_text(file, text, report)
+
+
+def _report_encoding(file: str, raw: bytes, at: int, report: Report) -> None:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        report.add("E001", Place(Source.of(file, "")), "is UTF-16, not UTF-8", "save it as UTF-8")
+        return
+    before = raw[:at].decode("utf-8-sig", errors="replace")
+    place = Place(
+        Source.of(file, raw.decode("utf-8-sig", errors="replace")), before.count("\n") + 1, at and len(before) - before.rfind("\n")
+    )
+    report.add(
+        "E001", place._replace(column=max(place.column, 1)), f"is not UTF-8: byte {at} is 0x{raw[at]:02x}", "save it as UTF-8"
+    )
 
 
 def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
@@ -99,53 +118,52 @@ def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> No
     if odd is not None:
         at = odd.start()
         place = Place(source, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
-        report.add("E003", place, f"character {odd.group()!r} is not allowed")
+        report.add("E003", place, f"character {odd.group()!r} is not allowed", "an invisible character: delete it")
         return None
-    try:
-        return _composed(text, parser or _PARSER, source, report)
-    except _Stop:
+    hidden = _LINE_BREAKS.search(text)
+    if hidden is not None:
+        place = Place(source, text.count("\n", 0, hidden.start()) + 1, hidden.start() - text.rfind("\n", 0, hidden.start()))
+        report.add("E083", place, f"an invisible line break, U+{ord(hidden.group()):04X}", "delete it and write a line break")
         return None
-    except yaml.MarkedYAMLError as error:
-        _explain(error, source, report)
+    tabs = list(_TAB_INDENT.finditer(text))
+    for tab in tabs:
+        place = Place(source, text.count("\n", 0, tab.start()) + 1, tab.end() - tab.start())
+        report.add("E007", place, "a tab cannot indent YAML", "use blanks")
+    # Elsewhere a tab parts words as a blank does; of the two parsers only one knows that everywhere.
+    if tabs:
         return None
-    except yaml.YAMLError as error:
-        report.add("E003", Place(source), f"is not YAML: {' '.join(str(error).split())}")
-        return None
+    # Likewise one of them ends a word of a flow mapping or list at a question mark.
+    parsable = text.replace("\t", " ") if _ASKED in text else _QUESTION.sub(_ASKED, text.replace("\t", " "))
+    return _parsed(source, parsable, report, parser or _PARSER)
 
 
-def _explain(error: yaml.MarkedYAMLError, source: Source, report: Report) -> None:
-    mark = error.problem_mark or error.context_mark
-    place = Place(source) if mark is None else Place(source, mark.line + 1, mark.column + 1)
-    if place.line > len(source.lines):
-        place = Place(source, len(source.lines), len(source.lines[-1]) + 1)
-    before = place.text[: place.column].rstrip()
-    found = place.text[place.column - 1 : place.column]
-    message = (error.problem or "cannot be read").replace("\t", "\\t")
-    last = before[-2:-1] if len(before) > 1 else before[-1:]
-    if found == "\t" or "\\t" in message or "'\t'" in message:
-        report.add("E007", place, "a tab cannot indent YAML", "use spaces")
-    elif "alias" in str(error.context) or "anchor" in str(error.context) or "tag" in str(error.context) or last in ("*", "!", "&"):
-        report.add("E008", place, f"{message}: *, ! and & have a meaning of their own in YAML", _QUOTE_PATTERN)
-    else:
-        report.add("E003", place, message, _hint(message, found))
-
-
-def _hint(message: str, found: str) -> str:
-    if "mapping values are not allowed" in message:
-        return 'a colon and a blank inside a text: quote the text, "a: b"'
-    if found in ("%", "@", "`"):
-        return f"a text cannot start with {found}: quote it"
-    if found in (">", "|") or "block scalar" in message:
-        return 'quote an expression that starts with > or |, for example "> 3" needs its left side too'
-    if "expected <block end>" in message or "could not find expected ':'" in message:
-        return "look at the indentation of this line and the one above, and for an unclosed quote or bracket"
-    return ""
+def _parsed(source: Source, text: str, report: Report, parser: Any) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
+    """Return the tree; where one character is the mistake, another one in its place lets the rest be read in the same run."""
+    for _ in range(_RETRIES_MAX):
+        try:
+            return _composed(text, parser, source, report)
+        except _Stop:
+            return None
+        except yaml.MarkedYAMLError as error:
+            trouble = explained(error, source)
+            place = trouble.place
+            report.add(trouble.code, place, trouble.message, trouble.hint, is_cause=True)
+            if not trouble.instead or not place.text[place.column - 1 :]:
+                return None
+            report.mute(place)
+            at = sum(len(line) + 1 for line in source.lines[: place.line - 1]) + place.column - 1
+            text = "\n".join(source.lines) if len(text) != len("\n".join(source.lines)) else text
+            text = text[:at] + trouble.instead + text[at + 1 :]
+        except yaml.YAMLError as error:
+            report.add("E003", Place(source), f"is not YAML: {' '.join(str(error).split())}")
+            return None
+    return None
 
 
 def _composed(text: str, parser: Any, source: Source, report: Report) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
     loader = parser(text)
     try:
-        return _Composer(source, report).compose(iter(loader.get_event, None))
+        return _Composer(source, report, text).compose(iter(loader.get_event, None))
     finally:
         loader.dispose()
 
@@ -153,14 +171,17 @@ def _composed(text: str, parser: Any, source: Source, report: Report) -> Node | 
 class _Composer:
     """Builds the tree from parser events without recursion: depth and size are checked before anything is built."""
 
-    def __init__(self, source: Source, report: Report) -> None:
+    def __init__(self, source: Source, report: Report, text: str) -> None:
         self._source = source
         self._report = report
         self._documents = 0
+        self._anchors: set[str] = set()
+        self._is_asked = _ASKED in text
+        self._is_glued = _GLUED.search(text) is not None
 
     def compose(self, events: Iterator[Any]) -> Node | None:  # noqa: C901, PLR0912, PLR0915 - the loop that every word of a file passes
         """Return the tree of the only document."""
-        source, report = self._source, self._report
+        source, report, is_asked, is_glued = self._source, self._report, self._is_asked, self._is_glued
         nodes, scalar, table, items = 0, yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
         ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
         stack: list[_Open] = []
@@ -173,14 +194,10 @@ class _Composer:
             if kind is scalar:
                 mark = event.start_mark
                 place: Place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
-                text, style = event.value, event.style or ""
-                if (
-                    event.tag is not None
-                    or event.anchor
-                    or nodes >= NODES_MAX
-                    or (is_flow and not style and (not text or "(" in text or ")" in text))
-                ):
-                    node = self._scalar(event, place, is_flow=is_flow)
+                text, style = event.value.replace(_ASKED, "?") if is_asked else event.value, event.style or ""
+                is_odd = is_flow and not style and (is_glued or not text or "(" in text or ")" in text)
+                if is_odd or event.tag is not None or event.anchor or nodes >= NODES_MAX:
+                    node = self._scalar(event, text, place, is_flow=is_flow)
                 else:
                     # There is nothing to say of nearly all of them; what is left over goes on to `add`.
                     if entries is not None and key is None and text != "<<" and not top.is_key_bad:
@@ -198,36 +215,41 @@ class _Composer:
                         key = None
                         continue
             elif kind is table or kind is items:
-                mark = event.start_mark
-                place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
-                if event.tag is not None or event.anchor or len(stack) >= DEPTH_MAX:
-                    self._check_open(event, place, len(stack))
                 stack.append(top)
                 top.key, key = key, None
-                is_flow = bool(event.flow_style)
-                top = _Open(place, is_table=kind is table, is_flow=is_flow)
-                entries = top.entries
+                top = self._opened(event, depth=len(stack) - 1, is_table=kind is table)
+                entries, is_flow = top.entries, top.is_flow
                 continue
             elif kind in ends:
                 place = top.place
-                node = _new(Items, (tuple(top.items), place)) if entries is None else _new(Table, (entries, place))
+                node = _new(Items, (tuple(top.items), place)) if entries is None else _new(Table, (entries, place, top.is_torn))
                 top = stack.pop()
                 entries, is_flow, key = top.entries, top.is_flow, top.key
             elif kind is yaml.AliasEvent:
                 place = self._place(event)
-                node = self._alias(event, place)
+                node = self._alias(event.anchor or "", place, top)
             else:
                 if kind is yaml.DocumentStartEvent:
                     self._count_document(event)
                 continue
             nodes += 1
             if nodes > NODES_MAX:
-                report.add("E010", place, f"more than {NODES_MAX} values")
-                raise _Stop
+                self._refuse_more(place)
             top.key = key
             top.add(node, report)
             key = top.key
         return root.items[0] if root.items else None
+
+    def _refuse_more(self, place: Place) -> None:
+        self._report.add("E010", place, f"more than {NODES_MAX} values")
+        raise _Stop
+
+    def _opened(self, event: Any, *, depth: int, is_table: bool) -> _Open:  # noqa: ANN401 - PyYAML's events are untyped
+        mark = event.start_mark
+        place: Place = _new(Place, (self._source, mark.line + 1, mark.column + 1, False))
+        if event.tag is not None or event.anchor or depth >= DEPTH_MAX:
+            self._check_open(event, place, depth)
+        return _Open(place, is_table=is_table, is_flow=bool(event.flow_style))
 
     def _place(self, event: Any) -> Place:  # noqa: ANN401 - PyYAML's events are untyped
         return Place(self._source, event.start_mark.line + 1, event.start_mark.column + 1)
@@ -245,34 +267,49 @@ class _Composer:
             self._report.add("E009", place, f"nested deeper than {DEPTH_MAX} levels")
             raise _Stop
 
-    def _alias(self, event: Any, place: Place) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
-        self._report.add("E008", place, f"*{event.anchor} is a YAML alias, which is not allowed", _QUOTE_PATTERN)
-        return Scalar(f"*{event.anchor}", f"*{event.anchor}", place)
-
-    def _scalar(self, event: Any, place: Place, *, is_flow: bool) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
+    def _scalar(self, event: Any, text: str, place: Place, *, is_flow: bool) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
         is_quoted = self._refuse_marks(event, place)
-        text, style = event.value, event.style or ""
+        style = event.style or ""
+        if is_flow and not style:
+            self._refuse_glued(event)
         if is_flow and not style and text.count("(") != text.count(")"):
             if text.count("(") > text.count(")"):
-                self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", _QUOTE_EXPRESSION)
+                self._report.add("E012", place, f"a comma inside {{ }} or [ ] cuts the expression at {text!r}", QUOTE_EXPRESSION)
             # The one problem is reported; a harmless value keeps the torn expression from making more of them.
-            return Scalar(0, "0", place)
+            return Scalar("0", "0", place, TORN)
         return Scalar(text if style or is_quoted else resolve(text), text, place, style)
+
+    def _refuse_glued(self, event: Any) -> None:  # noqa: ANN401 - PyYAML's events are untyped
+        """Refuse ``{key:[a]}``, which only one of the parsers takes for a key."""
+        end = event.end_mark
+        line = self._source.lines[end.line] if end.line < len(self._source.lines) else ""
+        if _GLUED.match(line, end.column):
+            self._report.add("E003", Place(self._source, end.line + 1, end.column + 1), NO_BLANK, "key: value")
+            raise _Stop
+
+    def _alias(self, name: str, place: Place, inside: _Open) -> Scalar:
+        if inside.is_key_bad:
+            return Scalar(None, "", place)
+        if name in self._anchors:
+            self._report.add("E005", place, f"*{name} is a YAML alias, which is not allowed", _WRITE_OUT)
+        else:
+            self._report.add("E008", place, f"*{name} is a YAML alias, which is not allowed", QUOTE_PATTERN)
+        return Scalar(f"*{name}", f"*{name}", place, TORN)
 
     def _refuse_marks(self, event: Any, place: Place) -> bool:  # noqa: ANN401 - PyYAML's events are untyped
         if event.anchor:
-            self._report.add(
-                "E005",
-                place,
-                f"&{event.anchor} is a YAML anchor, which is not allowed",
-                "write the value out, or use lists: and macros:",
-            )
+            self._anchors.add(event.anchor)
+            self._report.add("E005", place, f"&{event.anchor} is a YAML anchor, which is not allowed", _WRITE_OUT)
         if event.tag is None:
             return False
         if event.tag == "!":
-            self._report.add("E008", place, "! is a YAML tag, which is not allowed", _QUOTE_PATTERN)
+            self._report.add("E008", place, "! is a YAML tag, which is not allowed", f"to negate, write not; {QUOTE_PATTERN}")
+        elif event.tag.startswith(_YAML_TAG):
+            self._report.add(
+                "E006", place, f"!!{event.tag.removeprefix(_YAML_TAG)} is a YAML tag, which is not allowed", "remove it"
+            )
         else:
-            self._report.add("E006", place, f"{event.tag} is a YAML tag, which is not allowed", _QUOTE_PATTERN)
+            self._report.add("E006", place, f"{event.tag} is a YAML tag, which is not allowed", QUOTE_PATTERN)
         return True
 
 
@@ -282,7 +319,7 @@ class _Open:
     `key` is the key whose value comes next; where that one cannot be used, `is_key_bad`.
     """
 
-    __slots__ = ("_has_torn", "entries", "is_flow", "is_key_bad", "items", "key", "place")
+    __slots__ = ("_has_torn", "entries", "is_flow", "is_key_bad", "is_torn", "items", "key", "place")
 
     def __init__(self, place: Place, *, is_table: bool, is_flow: bool) -> None:
         self.is_flow = is_flow
@@ -291,6 +328,7 @@ class _Open:
         self.entries: dict[str, Entry] | None = {} if is_table else None
         self.key: tuple[str, Place] | None = None
         self.is_key_bad = False
+        self.is_torn = False
         self._has_torn = False
 
     def add(self, node: Node, report: Report) -> None:
@@ -306,6 +344,7 @@ class _Open:
         else:
             self.key = _checked_key(node, report)
             self.is_key_bad = self.key is None
+            self.is_torn |= self.is_key_bad
 
     def _put(self, key: tuple[str, Place], node: Node, entries: dict[str, Entry], report: Report) -> None:
         text, place = key
@@ -313,12 +352,12 @@ class _Open:
         if self.is_flow and isinstance(node, Scalar) and not node.text and not node.style:
             # What follows a torn expression as keys is the rest of it, which was reported already.
             if not self._has_torn:
-                report.add("E012", place, f"{text!r} became a key of its own", _QUOTE_EXPRESSION)
+                report.add("E012", place, f"{text!r} became a key of its own", QUOTE_EXPRESSION)
         elif before is not None:
             report.add("E004", place, f"{text!r} is already set on line {before.key.line}", "keep one of the two")
         else:
             entries[text] = Entry(place, node)
-            self._has_torn |= isinstance(node, Scalar) and node.text == "0"
+            self._has_torn |= isinstance(node, Scalar) and node.style == TORN
 
 
 def _checked_key(node: Node, report: Report) -> tuple[str, Place] | None:

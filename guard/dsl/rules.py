@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ class RuleSource:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
     hash: str
+    list_places: dict[str, Place] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -70,6 +71,7 @@ class _Shell:
     macros: dict[str, Scalar]
     rules: dict[str, Entry]
     override: dict[str, Entry]
+    list_places: dict[str, Place]
 
     @cached_property
     def meaning(self) -> str:
@@ -106,7 +108,7 @@ def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> Rule
     found = []
     for rule in rules.rules:
         if rule.id == rule_id:
-            made = _rule(rule_id, Entry(rule.place, node), node, _Shell(rule.lists, rule.macros, {}, {}), report)
+            made = _rule(rule_id, Entry(rule.place, node), node, _Shell(rule.lists, rule.macros, {}, {}, rule.list_places), report)
             assert made is not None, "the name was right, and the node is a table"
             found.append(made)
         else:
@@ -193,6 +195,7 @@ def _shell(root: Table, report: Report) -> _Shell:
         macros,
         parts.get("rules", {}),
         parts.get("override", {}),
+        {name: entry.key for name, entry in parts.get("lists", {}).items()},
     )
 
 
@@ -218,12 +221,18 @@ def _overridden(found: dict[str, tuple[Entry, _Shell]], overrides: Sequence[dict
 
 def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report) -> RuleSource | None:
     if not _is_rule_id(rule_id):
-        report.add("E025", entry.key, f"{rule_id[:80]!r} is not a name", "small letters, digits and underscores, first a letter")
+        slug = re.sub(r"[^a-z0-9]+", "_", rule_id[:60].lower()).strip("_")
+        hint = f", for example {slug}" if _is_rule_id(slug) else ""
+        report.add(
+            "E025", entry.key, f"{rule_id[:80]!r} is not a name", f"small letters, digits and underscores, first a letter{hint}"
+        )
         return None
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
     values = plain(node)
     # With a report full of errors the set is refused already.
-    spec = None if report.is_full else validate(RuleSpec, Table(node.entries, entry.key), report, values=values)
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, _digest(rule_id, values, shell.meaning))
+    spec = None if report.is_full else validate(RuleSpec, Table(node.entries, entry.key, node.is_torn), report, values=values)
+    return RuleSource(
+        rule_id, spec, node, entry.key, shell.lists, shell.macros, _digest(rule_id, values, shell.meaning), shell.list_places
+    )

@@ -60,7 +60,17 @@ _WRITE_INSTEAD = {
     "≤": "write: <=",
     "≠": "write: !=",
     "%": "a percentage is written without a blank: 3%",
-    ".": "write 0.5, not .5",
+    "“": "write straight quotes: '...'",
+    "”": "write straight quotes: '...'",
+    "‘": "write straight quotes: '...'",
+    "’": "write straight quotes: '...'",
+    "−": "write a plain minus: -",
+    "–": "write a plain minus: -",
+    "×": "write: *",
+    "÷": "write: /",
+    "#": "a comment stands after a blank and outside of quotes",
+    "{": "quote the whole expression, and write no { } in it",
+    ";": "arguments are parted by commas",
     ":": "quote a symbol with a colon: 'BTC/USDT:USDT'",
     "?": "there is no choice inside an expression; use two rules, or ramp()",
 }
@@ -132,7 +142,28 @@ def _odd(text: str, at: int) -> ExpressionError:
     char = text[at]
     if char in "'\"":
         return ExpressionError("E040", at, "a quote is opened but not closed")
-    return ExpressionError("E040", at, f"{char!r} has no meaning here", _WRITE_INSTEAD.get(char, ""))
+    hint = _WRITE_INSTEAD.get(char, "")
+    if char == ".":
+        is_number = text[at + 1 : at + 2].isdecimal()
+        hint = f"write 0{text[at : at + 2]}" if is_number else "nothing has attributes but market and the detectors under use:"
+    elif not char.isprintable() or char.isspace():
+        hint = "an invisible character: delete it"
+    return ExpressionError("E040", at, f"{char!r} has no meaning here", hint)
+
+
+_ALIASES = {
+    "bps": "bp", "K": "k", "m": "M", "mm": "M", "b": "B", "sec": "s", "secs": "s", "min": "m", "mins": "m", "hr": "h", "hrs": "h",
+    "hour": "h", "hours": "h", "day": "d", "days": "d", "D": "d", "H": "h", "S": "s", "X": "x",
+    "pct": "%", "percent": "%", "MS": "ms",
+}  # fmt: skip
+
+
+def _unit_hint(digits: str, suffix: str) -> str:
+    if suffix in _ALIASES:
+        return f"did you mean {digits}{_ALIASES[suffix]}?"
+    if suffix.isupper() and len(suffix) > 2:  # noqa: PLR2004 - no unit has three letters
+        return f"quote a symbol that starts with a digit: '{digits}{suffix}/USDT'"
+    return f"units: {', '.join(name for name in UNITS if name)}"
 
 
 def _number(word: str, start: int) -> tuple[float, Unit]:
@@ -140,10 +171,7 @@ def _number(word: str, start: int) -> tuple[float, Unit]:
     assert match is not None
     digits, suffix = match.groups()
     if suffix not in UNITS:
-        allowed = ", ".join(name for name in UNITS if name)
-        raise ExpressionError(
-            "E040", start, f"{suffix!r} is not a unit", f"units: {allowed}; quote a symbol that starts with a digit: '1INCH/USDT'"
-        )
+        raise ExpressionError("E040", start, f"{suffix!r} is not a unit", _unit_hint(digits, suffix))
     unit, times, over = UNITS[suffix]
     value = float(digits) * times / over if len(digits) <= _NUMBER_MAX else float("inf")
     if value == float("inf"):

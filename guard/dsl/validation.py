@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from guard.dsl.document import Items, Node, Scalar, Table, find, plain
-from guard.dsl.problems import Place, did_you_mean
+from guard.dsl.document import TORN, Items, Node, Scalar, Table, find, plain
+from guard.dsl.problems import Place, did_you_mean, meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +20,14 @@ __all__ = ["keys_allowed", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 _FOUND_MAX = 60
+_PERCENT_MAX = 100
+_EXAMPLES = {
+    "^([01][0-9]|2[0-3]):": "22:00-07:00",
+    r"^(\[": "127.0.0.1:8787",
+    "^[a-z][a-z0-9_]": "fast_move",
+    "^[A-Za-z0-9]": "my-bot_2",
+}
+_SECRET_KEYS = frozenset({"apikey", "api_key", "secret", "password", "passphrase", "token", "uid"})
 _CODES = {
     "extra_forbidden": "E020",
     "missing": "E021",
@@ -42,6 +50,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "float_parsing": "a number",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -61,12 +70,13 @@ def validate(
     report: Report,
     *,
     is_hidden: Callable[[Sequence[str | int]], bool] = lambda _path: False,
+    code: str | None = None,
     values: Any = None,  # noqa: ANN401 - a tree of YAML is any tree
 ) -> M | None:
     """Return the model of a tree; None where it has mistakes, which are then in the report.
 
-    `is_hidden` tells for a path whether its value may be a secret, which is never repeated in a message. `values` are the tree's
-    plain values, where the caller has them already.
+    `is_hidden` tells for a path whether its value may be a secret, which is never repeated in a message. `code` is the id of every
+    mistake, where there is one for all. `values` are the tree's plain values, where the caller has them already.
     """
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", "key: value")
@@ -74,19 +84,30 @@ def validate(
     try:
         return model.model_validate(plain(node) if values is None else values)
     except ValidationError as error:
-        for details in error.errors(include_url=False, include_context=True):
+        found = error.errors(include_url=False, include_context=True)
+        misspelt = [details["loc"] for details in found if details["type"] == "extra_forbidden"]
+        for details in found:
             if report.is_full:
                 break
-            _report(model, node, details, report, is_hidden)
+            if details["type"] == "missing" and _is_misspelt(details["loc"], misspelt):
+                continue
+            _report(model, node, details, report, is_hidden, code)
         return None
 
 
-def _report(
-    model: type[BaseModel], root: Node, details: ErrorDetails, report: Report, is_hidden: Callable[[Sequence[str | int]], bool]
+def _report(  # noqa: PLR0917 - all of it is about one mistake
+    model: type[BaseModel],
+    root: Node,
+    details: ErrorDetails,
+    report: Report,
+    is_hidden: Callable[[Sequence[str | int]], bool],
+    only: str | None,
 ) -> None:
     kind, path = details["type"], details["loc"]
     is_key = bool(path) and path[-1] == "[key]"
     entry, walked = find(root, path)
+    if _follows(entry.node, kind):
+        return
     place = (
         entry.key if is_key or kind in ("extra_forbidden", "missing") or not isinstance(entry.node, Scalar) else entry.node.place
     )
@@ -100,15 +121,55 @@ def _report(
         owner, _ = find(root, walked[:-1])
         known = keys_allowed(model, walked[:-1])
         present = set(owner.node.entries) if isinstance(owner.node, Table) else set()
-        hint = did_you_mean(str(walked[-1]) if walked else "", [word for word in known if word not in present] or known)
+        hint = _key_hint(str(walked[-1]) if walked else "", [word for word in known if word not in present] or known)
     elif is_key:
         code, message, hint = "E025", f"{path[-2]!r} is not a name", "small letters, digits and underscores, first a letter"
+        if str(details.get("ctx", {}).get("pattern", "")).startswith("^[A-Z"):
+            hint = "letters, digits, - and _, first a letter or digit"
         if kind in ("literal_error", "enum"):
             code, message = "E020", f"unknown key {path[-2]!r}"
             hint = did_you_mean(str(path[-2]), _choices(details))
     elif code == "E023":
-        hint = did_you_mean(found.strip("'"), _choices(details))
-    report.add(code, Place(place.source, place.line, place.column, is_hidden=hidden), message, hint)
+        is_quoted = found.strip("'") in _choices(details)
+        hint = "write it without quotes" if is_quoted else did_you_mean(found.strip("'"), _choices(details))
+    elif not hint and not hidden:
+        hint = _type_hint(kind, entry.node)
+    report.add(only or code, Place(place.source, place.line, place.column, is_hidden=hidden), message, hint)
+
+
+def _is_misspelt(path: tuple[str | int, ...], unknown: Sequence[tuple[str | int, ...]]) -> bool:
+    """Whether a missing key stands there in another spelling, which is told as an unknown key."""
+    return any(other[:-1] == path[:-1] and meant(str(other[-1]), [str(path[-1])]) is not None for other in unknown)
+
+
+def _like(pattern: str) -> str:
+    """Return an example in place of a pattern of letters, which says little to most people."""
+    return next((example for beginning, example in _EXAMPLES.items() if pattern.startswith(beginning)), pattern)
+
+
+def _follows(node: Node, kind: str) -> bool:
+    """Whether a mistake follows from another one, which is already told."""
+    if isinstance(node, Scalar):
+        return node.style == TORN
+    return isinstance(node, Table) and node.is_torn and kind in ("missing", "value_error")
+
+
+_OTHER_WORDS = {
+    "condition": "when", "expr": "when", "expression": "when", "if": "when", "description": "why", "desc": "why", "reason": "why",
+    "name": "title", "severity": "level", "priority": "level", "cooldown": "clear", "enabled": "mode", "on": "actions",
+    "exceptions": "unless", "labels": "tags", "factors": "risk", "thresholds": "levels", "pairs": "markets", "symbols": "symbol",
+    "extends": "macros", "duration": "for", "every": "repeat",
+}  # fmt: skip
+
+
+def _key_hint(word: str, known: Sequence[str]) -> str:
+    """Return the key that was probably meant, also where other programs call it something else."""
+    if not word.isprintable() or word != word.strip():
+        return "an invisible character in the key: delete it"
+    if word.lower() in _SECRET_KEYS:
+        return "guard needs no keys of an exchange, it reads public data only: remove it"
+    other = _OTHER_WORDS.get(word.lower())
+    return f"did you mean {other}?" if other in known else did_you_mean(word, known)
 
 
 def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: PLR0911 - one case for each kind of mistake
@@ -125,16 +186,27 @@ def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | in
         case "literal_error" | "enum":
             return f"expected {context.get('expected', 'another word')}{tail}", ""
         case "string_pattern_mismatch":
-            return f"expected a text like {context.get('pattern')}{tail}", ""
+            return f"expected a text like {_like(str(context.get('pattern')))}{tail}", ""
         case "string_too_short" | "too_short":
             return "must not be empty", ""
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[kind]
             bound = next(iter(context.values()), "")
-            return f"must be {sign} {bound}{tail}", ""
+            text = f"{bound:g}" if isinstance(bound, int | float) else str(bound)
+            return f"must be {sign} {text}{tail}", ""
         case _:
             expected = _EXPECTED.get(kind)
             return (f"expected {expected}{tail}" if expected else f"{details['msg'][:1].lower()}{details['msg'][1:]}{tail}"), ""
+
+
+def _type_hint(kind: str, node: Node) -> str:
+    if kind in ("string_type", "string_sub_type") and isinstance(node, Scalar) and node.text:
+        return f'quote it: "{node.text[:_FOUND_MAX]}"'
+    if _EXPECTED.get(kind) == "keys and values" and isinstance(node, Items):
+        return "write name: ..., without - or [ ]"
+    if kind == "less_than_equal" and isinstance(node, Scalar) and isinstance(node.value, int) and 1 < node.value <= _PERCENT_MAX:
+        return f"did you mean {node.value}%?"
+    return ""
 
 
 def _choices(details: ErrorDetails) -> list[str]:

@@ -82,8 +82,27 @@ def duration_us(text: Any) -> int:  # noqa: ANN401 - what stands in the file may
     if isinstance(text, int | float) and not isinstance(text, bool):
         raise ValueError(f"a duration needs its unit (ms, s, m, h or d), for example {text:g}s")  # noqa: TRY004 - pydantic wants it
     if found is None or found[1] is not Unit.DURATION or not 0 <= found[0] <= _DURATION_MAX_US:
-        raise ValueError(f"expected a duration such as 30s, 10m, 6h or 7d, found {str(text)[:40]!r}")
+        raise ValueError(f"expected a duration such as 30s, 10m, 6h or 7d, found {str(text)[:40]!r}{_meant_duration(text)}")
     return round(found[0])
+
+
+_LONG_UNITS = {
+    "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m", "hr": "h",
+    "hrs": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "S": "s", "M": "m", "H": "h", "D": "d",
+}  # fmt: skip
+
+
+def _meant_duration(text: Any) -> str:  # noqa: ANN401 - likewise
+    """Return ``; did you mean 30m?`` for ``30 min`` and the like."""
+    word = "".join(text.split()) if isinstance(text, str) else ""
+    digits = word.rstrip("abcdefghijklmnopqrstuvwxyzSMHD")
+    unit = word.removeprefix(digits)
+    number = quantity(digits)
+    if unit in ("w", "week", "weeks") and number is not None and number[0] >= 0:
+        return f"; did you mean {number[0] * 7:g}d?"
+    meant = f"{digits}{_LONG_UNITS.get(unit, unit)}"
+    found = quantity(meant)
+    return f"; did you mean {meant}?" if found is not None and found[1] is Unit.DURATION and found[0] > 0 else ""
 
 
 def _ratio(value: Any) -> Any:  # noqa: ANN401 - likewise
@@ -168,7 +187,6 @@ Weight = Annotated[float, Field(gt=0.0, le=1000.0)]
 Written = Annotated[
     str,
     BeforeValidator(_written),
-    Field(min_length=1),
     WithJsonSchema({"type": ["string", "number", "boolean"], "examples": ["ret(60s) > 1%"]}),
 ]
 """An expression of the rule language."""

@@ -20,7 +20,7 @@ def problem(text: str) -> tuple[str, str, str]:
         ("retn(60s) > 1%", "E042", "unknown name 'retn'", "did you mean ret?"),
         ("ret(60) > 1%", "E043", "wants a duration", "did you mean 60s?"),
         ("ret() > 1%", "E043", "lacks w", "60s"),
-        ("ret(60s, 1s) > 1%", "E043", "takes 1", "ret(w)"),
+        ("ret(60s, 1s) > 1%", "E043", "takes one", "ret(w)"),
         ("ret(5%) > 1%", "E043", "wants a duration", "60s"),
         ("ret(0s) > 1%", "E043", "longer than 0", ""),
         ("ret(500d) > 1%", "E043", "at most 400d", ""),

@@ -96,7 +96,7 @@ def test_unquoted_pattern_says_how_to_quote() -> None:
 
 
 def test_all_duplicates_and_marks_are_found_in_one_run() -> None:
-    assert [row[0] for row in read("a: 1\na: 2\nb: &x 3\nc: *x\nb: 4")[1]] == ["E004", "E005", "E008", "E004"]
+    assert [row[0] for row in read("a: 1\na: 2\nb: &x 3\nc: *x\nb: 4")[1]] == ["E004", "E005", "E005", "E004"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_alias_bomb_builds_nothing() -> None:
     ]
     found, problems = read("\n".join(lines))
     assert len(str(found)) < 1000
-    assert {row[0] for row in problems} == {"E005", "E008"}
+    assert {row[0] for row in problems} == {"E005"}
 
 
 @pytest.mark.parametrize("text", ["a: 1\nb: [x, {c: 'd e'}]\nf: >\n  g\n  h\n", 'a: "x\\ty"\n', "a:\n- b\n- c: |\n    d\n"])
@@ -184,7 +184,7 @@ def test_any_bytes_give_a_tree_or_problems(tmp_path_factory: pytest.TempPathFact
     path.write_bytes(raw)
     report = Report()
     node = read_file(path, report)
-    assert node is not None or report.problems or not raw.decode("utf-8-sig").partition("#")[0].strip("\r\n -.\x85\u2028\u2029")
+    assert node is not None or report.problems or not raw.decode("utf-8-sig").partition("#")[0].strip("\t\r\n -.\x85\u2028\u2029")
 
 
 def test_file_that_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -48,13 +48,13 @@ def rule(keys: str) -> str:
         ("    {level: danger, when: crossed, use: {x: {detector: pump_dmp}}}", "E050", 3, "did you mean pump_dump?"),
         (
             "    {level: danger, when: x.score > 1, use: {x: {detector: pump_dump, params: {windw: 1s}}}}",
-            "E020",
+            "E051",
             3,
             "did you mean window?",
         ),
         (
             "    {level: danger, when: x.score > 1, use: {x: {detector: pump_dump, params: {count: many}}}}",
-            "E022",
+            "E051",
             3,
             "whole number",
         ),

@@ -84,7 +84,7 @@ def test_several_parameters_give_all_combinations() -> None:
         (["for=1s..9s", "clear.for=1s..9s", "levels.danger=0.6..0.9"], "E077", 1, f"at most {SETTINGS_MAX:,}"),
         (["levels.danger=0.7,1.2"], "E024", 19, "<= 1"),
         (["for=1,2s"], "E025", 5, "needs its unit"),
-        (["use.pump.params.rise=0..1"], "E024", 22, "must be > 0"),
+        (["use.pump.params.rise=0..1"], "E051", 22, "must be > 0"),
         (["mode=loud"], "E023", 6, "expected"),
     ],
 )

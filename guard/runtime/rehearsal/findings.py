@@ -92,7 +92,7 @@ class Findings:
             "clauses": [{**clause._asdict(), "lack": clause.lack or None} for clause in self.clauses],
             "passed": len(self.records) - self.failed,
             "failed": self.failed,
-            "errors": [problem._asdict() for problem in self.problems],
+            "errors": [{**problem._asdict(), "doc": problem.doc} for problem in self.problems],
         }
 
 

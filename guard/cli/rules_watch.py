@@ -1,0 +1,114 @@
+"""``guard rules check --watch``: the check again, each time a file changes."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from guard.cli.output import Exit
+from guard.cli.problems import problem_rows, show_problems
+from guard.cli.rules_check import exit_of, find_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from guard.cli.output import Output
+    from guard.model.ports import Clock
+
+__all__ = ["fingerprint", "follow", "watch_files"]
+
+_LOOK_S: Final = 0.5
+_FILES_MAX: Final = 2000
+_CLEAR: Final = "\x1b[2J\x1b[H"
+
+Marks = tuple[tuple[str, int, int, int], ...]
+
+
+def watch_files(output: Output, paths: Sequence[Path], *, is_strict: bool) -> Exit:
+    """Check now and after each change until Ctrl-C; returns the exit code of the last check."""
+    from guard.runtime.clock import SystemClock
+
+    last = [Exit.OK]
+    try:
+        asyncio.run(follow(output, paths, SystemClock(), last, is_strict=is_strict, env=os.environ))
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read along has gone; what Python would still flush goes nowhere, and it must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return last[0]
+
+
+async def follow(
+    output: Output, paths: Sequence[Path], clock: Clock, last: list[Exit], *, is_strict: bool, env: Mapping[str, str]
+) -> None:
+    """Check now and after each change, until cancelled; `last` holds the exit code of the last check.
+
+    Files are looked at twice a second: that sees changes in mounted folders too, of which the system tells nobody.
+    """
+    seen: Marks | None = None
+    while True:
+        marks = fingerprint(paths)
+        if marks != seen:
+            seen = marks
+            _report(output, paths, clock, last, is_strict=is_strict, env=env)
+        await clock.sleep(_LOOK_S)
+
+
+def _report(
+    output: Output, paths: Sequence[Path], clock: Clock, last: list[Exit], *, is_strict: bool, env: Mapping[str, str]
+) -> None:
+    problems = find_problems(paths, env)
+    last[0] = exit_of(problems, is_strict=is_strict)
+    at = datetime.fromtimestamp(clock.now_us() / 1e6, UTC)
+    if output.is_json:
+        output.line({"schema": 1, "ts": at.isoformat(timespec="seconds"), "errors": problem_rows(problems), "exit": int(last[0])})
+        return
+    if sys.stdout.isatty():
+        print(_CLEAR, end="")
+    output.text(f"{at.astimezone():%H:%M:%S}")
+    show_problems(output, problems, paths)
+    output.text("")
+    sys.stdout.flush()
+
+
+def fingerprint(paths: Sequence[Path]) -> Marks:
+    """Return what tells whether any file that a check reads has changed: name, time, size and number on the disk."""
+    marks = []
+    for name in sorted({name for path in paths for name in _files(path)})[:_FILES_MAX]:
+        try:
+            status = Path(name).stat()
+            marks.append((name, status.st_mtime_ns, status.st_size, status.st_ino))
+        except OSError as error:
+            # Whatever keeps the file from being read, the check will tell of it.
+            marks.append((name, 0, -(error.errno or 1), 0))
+    return tuple(marks)
+
+
+def _files(path: Path) -> Iterator[str]:
+    """Yield the files that checking `path` reads, tests beside packs included."""
+    if path.is_dir():
+        yield from map(str, path.rglob("*.y*ml"))
+        return
+    yield str(path)
+    yield from (str(beside) for beside in path.parent.glob(f"{glob.escape(path.stem)}.test.y*ml"))
+    for pattern in _patterns(path):
+        # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
+        yield from (str(path.parent / name) for name in glob.glob(pattern, root_dir=path.parent, recursive=True))  # noqa: PTH207 - for that reason
+
+
+def _patterns(path: Path) -> list[str]:
+    """Return the patterns of rule files that a guard.yaml names."""
+    from guard.dsl.document import Table, plain
+    from guard.dsl.problems import Report
+    from guard.dsl.reading import read_file
+
+    root = read_file(path, Report())
+    named = root.entries.get("rules") if isinstance(root, Table) and "exchanges" in root.entries else None
+    found = plain(named.node) if named is not None else []
+    return [word for word in (found if isinstance(found, list) else [found]) if isinstance(word, str) and ":" not in word]
