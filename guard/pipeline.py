@@ -187,7 +187,8 @@ class Pipeline:
                 if held and rule.quorum is None:
                     transitions += self.isolation.calm(rule.id, watched.facts.market, self.now_us, is_calm)
                 elif held:
-                    self.engine.groups.of(rule, watched.facts.market).hear(row, is_calm=is_calm)
+                    group = self.engine.groups.of(rule, watched.facts.market)
+                    group.hear(row, is_calm=is_calm, is_ready=watched.health.is_live)
                     transitions += self._calm_together(rule, held)
         for verdict in verdicts:
             hold = hold_of(self.engine.program, verdict)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 __all__ = ["EXAMPLE", "PAGE", "install"]
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +19,8 @@ EXAMPLE = ROOT / "docs" / "examples" / "guard_notebook"
 
 def install(folder: Path) -> Path:
     """Build the example and return the folder that has to be on Python's path."""
+    pytest.importorskip("hatchling", reason="building needs the extra dev")
+    pytest.importorskip("pip", reason="the environment has no installer of its own")
     source, site = folder / "source", folder / "site"
     shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
     words = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]

@@ -14,7 +14,7 @@ from guard.cli.main import main
 from guard.cli.output import Exit
 from guard.dsl import check
 from guard.dsl.actions import InstalledActions
-from guard.dsl.describe import json_schema
+from guard.dsl.schema import pack_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,6 @@ GOOD = "call: {name: notebook.append, timeout: 3s, args: {folder: ., style: long
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("hatchling", reason="building needs the extra dev")
     return install(tmp_path_factory.mktemp("own_action"))
 
 
@@ -203,6 +202,6 @@ def test_schema_describes_both_actions(capsys: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_editors_are_told_the_same(action: object, is_valid: bool) -> None:  # noqa: FBT001 - a table
-    validator = pytest.importorskip("jsonschema", reason="an editor's validator").Draft7Validator(json_schema())
+    validator = pytest.importorskip("jsonschema", reason="an editor's validator").Draft7Validator(pack_schema())
     rule = {"when": "trades(10s) > 3", "level": "danger", "actions": {"danger": [action]}}
     assert validator.is_valid({"rules": {"busy": rule}}) is is_valid

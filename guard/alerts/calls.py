@@ -59,8 +59,6 @@ class Calls:
     async def send(self, delivery: Delivery) -> Outcome:
         """Try once within the time of the rule; a failed run is an outcome, never an exception."""
         name = delivery.channel.removeprefix(f"{ActionKind.CALL}:")
-        if name not in self._actions:
-            return Outcome(is_delivered=False, error=f"no installed package has an action {name!r}", is_final=True)
         lane = self._lanes.get(name)
         if lane is None:
             lane = self._lanes[name] = Lane(name, self._attempt, deadline_s=_DEADLINE_S, hanging_max=_HANGING_MAX)
@@ -76,7 +74,10 @@ class Calls:
         """Run an action in the calling thread; whatever it raises becomes an outcome."""
         try:
             document = json.loads(delivery.body)
-            action = self._actions[delivery.channel.removeprefix(f"{ActionKind.CALL}:")]
+            name = delivery.channel.removeprefix(f"{ActionKind.CALL}:")
+            if name not in self._actions:
+                return Outcome(is_delivered=False, error=f"no installed package has an action {name!r}", is_final=True)
+            action = self._actions[name]
             fault = fault_of(action)
             if fault is not None:
                 return Outcome(is_delivered=False, error=fault, is_final=True)

@@ -226,7 +226,11 @@ class Outbox:
         attempts = delivery.attempts + 1
         asked_us = min(int((outcome.retry_after_s or 0) * 1_000_000), _RETRY_AFTER_MAX_US)
         was_failing = channel.breaker.is_failing
-        channel.breaker = channel.breaker.failed(now_us=now_us, retry_after_us=asked_us, random=self._random)
+        if outcome.is_final:
+            # It answers, if only to refuse: what comes next need not wait.
+            channel.breaker = channel.breaker._replace(failures=channel.breaker.failures + 1)
+        else:
+            channel.breaker = channel.breaker.failed(now_us=now_us, retry_after_us=asked_us, random=self._random)
         channel.failed += 1
         channel.error = outcome.error[:_ERROR_MAX]
         _log.warning(

@@ -119,8 +119,9 @@ class Webhooks:
     def _headers(self, endpoint: Endpoint, delivery: Delivery, body: bytes) -> dict[str, str]:
         timestamp = self._clock.now_us() // 1_000_000
         signed = {} if endpoint.key is None else {"Guard-Signature": signature(endpoint.key, timestamp, body)}
+        names = {name.lower() for name in endpoint.headers}
         return {
-            "User-Agent": f"guard/{__version__}",
+            **({} if "user-agent" in names else {"User-Agent": f"guard/{__version__}"}),
             **endpoint.headers,
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",

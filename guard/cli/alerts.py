@@ -23,6 +23,7 @@ __all__ = ["alerts"]
 
 _STATES = ("pending", "delivered", "dead")
 _TTL_US = 60_000_000
+_ACTIONS_SHOWN = 10
 
 
 @click.group
@@ -78,7 +79,8 @@ def test(output: Output, channel: str | None, config: Path) -> int:
 def outbox(output: Output, state: str | None) -> int:
     """Count the running guard's messages and actions by channel.
 
-    Pending ones wait, dead ones could not be delivered. An action's channel is webhook:NAME or call:NAME.
+    Pending ones wait, dead ones could not be delivered. An action's channel is webhook:NAME or call:NAME; the newest of them follow
+    with what they answered.
     """
     from guard.api.call import call
     from guard.client.places import locate
@@ -97,6 +99,12 @@ def outbox(output: Output, state: str | None) -> int:
         output.text(f"{name:<{wide}}" + "".join(f"{counts.get(state, 0):>11}" for state in _STATES))
         if name in errors:
             output.text(f"    last error: {safe(errors[name])}")
+    for row in answer.get("actions", [])[:_ACTIONS_SHOWN]:
+        said = row["output"] if row["state"] == "delivered" else row["error"]
+        tries = f" after {row['attempts']} attempts" if row["attempts"] > 1 else ""
+        output.text(
+            f"{row['ts'][:19]}Z  {row['channel']}  {safe(row['title'])}  {row['state']}{tries}{f': {safe(said)}' if said else ''}"
+        )
     return Exit.OK
 
 

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from guard.cli.board import board_view
-from guard.cli.wording import counts_text
+from guard.cli.wording import counts_text, judged
 from guard.runtime.lines import alert_line, lines_of
 from guard.runtime.summary import RunRecord
 
@@ -73,7 +73,7 @@ class LogConsole:
 
     def event(self, text: str) -> None:
         """Print one event."""
-        self._printer.put(lambda: self._console.print(text, soft_wrap=True))
+        self._printer.put(lambda: self._console.print(text, soft_wrap=True, emoji=False))
 
     def show(self, what: Any) -> None:  # noqa: ANN401 - anything that rich renders
         """Print a board."""
@@ -155,7 +155,9 @@ def _event(record: dict[str, Any]) -> str:
         case "verdict":
             score = "" if record["score"] is None else f" {record['score']:.2f}"
             quiet = "[dim] (shadow)[/]" if record["mode"] == "shadow" else ""
-            return f"[dim]{at}[/] {escape(record['market'])}: {record['rule']} is {record['level']}{score}{quiet}"
+            subject, quorum = judged(record)
+            together = f" ({quorum}; last {escape(record['market'])})" if quorum else ""
+            return f"[dim]{at}[/] {escape(subject)}: {record['rule']} is {record['level']}{score}{together}{quiet}"
         case "quarantine":
             until = f" until {record['until'][11:19]}Z" if record["state"] != "normal" else ""
             style = _STATES[record["state"]]

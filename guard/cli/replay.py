@@ -11,7 +11,7 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit, Output
-from guard.cli.wording import counts_text
+from guard.cli.wording import counts_text, judged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,12 +153,14 @@ def _printer(output: Output) -> Any:  # noqa: ANN401 - a function over records
     def write(record: dict[str, Any]) -> None:
         if record["type"] == "quarantine":
             output.text(
-                f"{record['ts']}  {record['market']:<20} {record['state'].upper():<12} {record['cause']:<14} "
+                f"{record['ts']}  {record['target']:<20} {record['state'].upper():<12} {record['cause']:<14} "
                 f"until {record['until']}  {record['reason']}  [{record['id']}]"
             )
         else:
             score = "" if record["score"] is None else f"score {record['score']:.2f}"
-            output.text(f"{record['ts']}  {record['market']:<20} {record['level']:<12} {record['rule']:<14} {score}")
+            subject, quorum = judged(record)
+            together = f"  {quorum}; last {record['market']}" if quorum else ""
+            output.text(f"{record['ts']}  {subject:<20} {record['level']:<12} {record['rule']:<14} {score}{together}")
 
     return write
 

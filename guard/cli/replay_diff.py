@@ -90,7 +90,9 @@ def _short(text: str | None, *, most: int = 60) -> str:
 
 
 def _counted(matches: Iterable[Match]) -> str:
-    return ", ".join(f"{count} {'the same' if name == 'same' else name}" for name, count in counts(list(matches)).items())
+    found = counts(list(matches))
+    levels = f" ({found['other_level']} at another level)" if found["other_level"] else ""
+    return f"{found['same']} the same, {found['gained']} gained, {found['lost']} lost, {found['changed']} changed{levels}"
 
 
 def _blocked_lines(found: Comparison) -> Iterator[str]:
@@ -118,7 +120,7 @@ def _said(match: Match) -> str:
         other = "the old rules have one with it" if old is None else "the new rules have one with it"
         return f"{word}  {_whole(match.either)}{f', {other}' if match.is_part else ''}"
     told = []
-    if old.level != new.level:
+    if match.has_other_level:
         told.append(f"{new.level} in place of {old.level}")
     if match.start_shift_us:
         told.append(f"begins {_shift(match.start_shift_us)}")

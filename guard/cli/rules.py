@@ -82,14 +82,10 @@ def _summary(problems: Sequence[Problem], paths: Sequence[Path]) -> str:
 def _rule_set(paths: Sequence[Path]) -> RuleSet:
     from guard.dsl import load_guard, load_rules
 
-    return load_rules(paths or load_guard(guard_file(), os.environ))
-
-
-def _running_set() -> RuleSet:
-    """Return the rules of guard.yaml as guard runs them: what an upgrade raised is held down."""
-    from guard.dsl import load_guard, load_rules
-
+    if paths:
+        return load_rules(paths)
     config = load_guard(guard_file(), os.environ)
+    # As guard runs them: a mode that an upgrade raised is held down.
     return upgrade_of(config, None).take(config, load_rules(config))
 
 
@@ -101,12 +97,13 @@ def list_rules(output: Output, paths: Sequence[Path]) -> None:
 
     Shadow rules never alert nor block.
     """
-    found = [_row(rule) for rule in (_rule_set(paths) if paths else _running_set()).rules]
+    found = [_row(rule) for rule in _rule_set(paths).rules]
     if output.is_json:
         output.document({"rules": found})
         return
     for row in found:
-        output.text(f"{row['rule']:<24} {row['mode'].upper():<9} {row['title']}  ({row['file']}:{row['line']})")
+        together = f"  [per {row['per']}, quorum {row['quorum']}]" if row["quorum"] else ""
+        output.text(f"{row['rule']:<24} {row['mode'].upper():<9} {row['title']}{together}  ({row['file']}:{row['line']})")
 
 
 def _row(rule: RuleSource) -> dict[str, Any]:
@@ -116,6 +113,8 @@ def _row(rule: RuleSource) -> dict[str, Any]:
         "rule": rule.id,
         "mode": str(spec.mode),
         "title": spec.title,
+        "per": str(spec.per),
+        "quorum": None if spec.quorum is None else str(spec.quorum),
         "detectors": [use.detector for use in spec.use.values()],
         "file": rule.file,
         "line": rule.place.line,

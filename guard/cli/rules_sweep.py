@@ -67,7 +67,7 @@ def sweep(
     quarantines, minutes blocked, and with --truth what was found, and when. KEY is levels.danger, for, clear.for,
     risk.NAME.weight, use.NAME.params.NAME, let.NAME and so on; a wrong one is answered with those that there are.
 
-    Exits 1 where a value could not be tried.
+    Exits 1 where a value could not be tried, or the picture not be written.
     """
     from guard.cli.replay import REFERENCE, is_compiled, leave_quietly
     from guard.dsl.trials import is_disabled, trials
@@ -81,8 +81,8 @@ def sweep(
         raise click.UsageError("there is no recording: --tape FILES")
     if out is not None and out.suffix not in _SUFFIXES:
         raise click.BadParameter(f"a picture is named {' or '.join(f'NAME{suffix}' for suffix in _SUFFIXES)}", param_hint="--out")
-    if out is not None and not out.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
+    if out is not None and not os.access(out.parent, os.W_OK):
+        raise click.BadParameter(f"there is no folder {out.parent} to write into", param_hint="--out")
     name, rules = _rules(rules_name)
     parameters, settings = trials(rules, rule, params, steps=steps)
     if all(is_disabled(rules, rule, setting) for setting in settings):
@@ -133,15 +133,24 @@ def _tell(
 ) -> int:
     from guard.cli.sweep_table import document, show_table
 
+    problem = None if out is None else _drawn(out, asked, parameters, measured)
     if output.is_json:
-        output.document({"rules": name, **document(asked, parameters, measured)})
+        drawn = None if out is None or problem else str(out)
+        output.document({"rules": name, **document(asked, parameters, measured), "picture": drawn, "picture_error": problem})
     else:
         show_table(output, asked, parameters, measured, name=name)
-    if out is not None:
-        from guard.cli.sweep_picture import draw
-
-        draw(out, asked, parameters, measured)
-        if not output.is_json:
-            output.text(f"picture: {out}")
+        if out is not None:
+            output.text(f"no picture: {problem}" if problem else f"picture: {out}")
     sys.stdout.flush()
-    return Exit.FINDINGS if any(row.error is not None for row in measured) else Exit.OK
+    return Exit.FINDINGS if problem or any(row.error is not None for row in measured) else Exit.OK
+
+
+def _drawn(out: Path, asked: Sweep, parameters: Sequence[Parameter], measured: Sequence[Measured]) -> str | None:
+    """Draw the picture; returns why it cannot be written, None where it is."""
+    from guard.cli.sweep_picture import draw
+
+    try:
+        draw(out, asked, parameters, measured)
+    except OSError as error:
+        return f"{out} cannot be written: {error.strerror or error}"
+    return None

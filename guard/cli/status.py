@@ -93,7 +93,8 @@ def _print_group(output: Output, group: Mapping[str, Any]) -> None:
     held, of, needed = group["held"], group["of"], group["needed"]
     least = "warning" if group["level"] == "normal" else group["level"]
     hold = f"{held} of {of} markets in scope {'holds' if held == 1 else 'hold'}"
-    output.text(f"  {group['per']} {group['name']}: {group['level']}; {hold} {least} or above, {needed} needed")
+    never = "; it can never be reached here" if needed > of else ""
+    output.text(f"  {group['per']} {group['name']}: {group['level']}; {hold} {least} or above, {needed} needed{never}")
     more = f" and {group['more']} more" if group["more"] > 0 else ""
     unsure = f"; {group['unsure']} of them lacked data since and raise nothing" if group["unsure"] > 0 else ""
     if held:

@@ -10,6 +10,8 @@ from guard.model import RuleMode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rich.table import Table
+
     from guard.cli.output import Output
     from guard.dsl.trials import Parameter
     from guard.runtime.sweep import Measured, Sweep, Tried
@@ -19,6 +21,7 @@ __all__ = ["document", "in_sample", "show_table"]
 _WIDTH = 150
 _WIDE = 100
 _BAR = 24
+_HEAD, _HEAD_NARROW = 24, 12
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -76,21 +79,38 @@ def _row_document(asked: Sweep, parameters: Sequence[Parameter], row: Measured) 
 
 def show_table(output: Output, asked: Sweep, parameters: Sequence[Parameter], measured: Sequence[Measured], *, name: str) -> None:
     """Print the settings as a table, with a bar for the minutes blocked."""
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
     wide = _BAR if console.width >= _WIDE else 0
-    keys = [parameter.key.name for parameter in parameters]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for key in keys:
-        table.add_column(key, justify="right", no_wrap=True, overflow="fold")
+    # rich ends the process where nobody reads any more; what prints the text tells the command instead.
+    with console.capture() as captured:
+        console.print(_table(asked, parameters, measured, wide), highlight=False)
+    for line in (
+        *_heading(asked, measured, name),
+        *captured.get().removesuffix("\n").split("\n"),
+        *(() if wide else ("< in use",)),
+        *_footing(asked, measured),
+    ):
+        output.text(line.rstrip())
+
+
+def _table(asked: Sweep, parameters: Sequence[Parameter], measured: Sequence[Measured], wide: int) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=not wide)
+    for parameter in parameters:
+        table.add_column(_head(parameter.key.path, _HEAD if wide else _HEAD_NARROW), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    heads = ["quarantines", *(("found", "others", "median\ndelay") if asked.truths else ()), "minutes\nblocked", "verdicts\nw/d/c"]
-    for head in heads:
+    for head in (
+        "quarantines",
+        *(("found", "others", "median\ndelay") if asked.truths else ()),
+        "minutes\nblocked",
+        "verdicts\nw/d/c",
+    ):
         table.add_column(head, justify="right")
     if wide:
         table.add_column("", no_wrap=True, min_width=wide)
@@ -101,16 +121,20 @@ def show_table(output: Output, asked: Sweep, parameters: Sequence[Parameter], me
         if row.tried is None:
             table.add_row(*setting.texts, mark, "failed", style="red")
         else:
-            share = row.tried.blocked_minutes / most if most else 0.0
-            bar = [_bar(share, wide)] if wide else []
+            bar = [_bar(row.tried.blocked_minutes / most if most else 0.0, wide)] if wide else []
             table.add_row(*setting.texts, mark, *_cells(asked, row.tried), *bar, style="bold" if setting.is_in_use else None)
-    for line in _heading(asked, measured, name):
-        output.text(line)
-    console.print(table, highlight=False)
-    if not wide:
-        output.text("< in use")
-    for line in _footing(asked, measured):
-        output.text(line)
+    return table
+
+
+def _head(path: Sequence[str], most: int) -> str:
+    """Return a key in lines that are not too long."""
+    lines = [path[0]]
+    for part in path[1:]:
+        if len(lines[-1]) + 1 + len(part) <= most:
+            lines[-1] += f".{part}"
+        else:
+            lines.append(f".{part}")
+    return "\n".join(lines)
 
 
 def _heading(asked: Sweep, measured: Sequence[Measured], name: str) -> Iterator[str]:

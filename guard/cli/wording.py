@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.cli.durations import say_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["counts_text", "many", "moment", "safe"]
+__all__ = ["counts_text", "judged", "many", "moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -40,6 +40,22 @@ def many(count: int, word: str) -> str:
     ('1 market', '2,000 markets')
     """
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def judged(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a verdict line is about, and how many markets of a group hold its level; the latter is empty for a market.
+
+    Examples
+    --------
+    >>> judged({"market": "okx:A/USDT"})
+    ('okx:A/USDT', '')
+    >>> judged({"market": "okx:A/USDT", "per": "exchange", "group": "okx", "quorum": {"held": 3, "needed": 2, "of": 9}})
+    ('exchange:okx', '3 of 9 markets, quorum 2')
+    """
+    if "group" not in verdict:
+        return verdict["market"], ""
+    quorum = verdict["quorum"]
+    return f"{verdict['per']}:{verdict['group']}", f"{quorum['held']} of {quorum['of']} markets, quorum {quorum['needed']}"
 
 
 def moment(at_us: int, *, now_us: int) -> str:

@@ -89,14 +89,14 @@ def _action_name(value: Any) -> Any:  # noqa: ANN401 - likewise
 class WebhookAction(Model):
     """Post what was found to an endpoint of guard.yaml, at least once."""
 
-    to: Annotated[str, BeforeValidator(_webhook_name), Field(pattern=_WEBHOOK)]
+    to: Annotated[str, Field(pattern=_WEBHOOK), BeforeValidator(_webhook_name)]
     """A name under webhooks: in guard.yaml. A pack never holds an address."""
 
 
 class CallAction(Model):
     """Run an installed action after the quarantine is published, at least once; in mode enforce only."""
 
-    name: Annotated[str, BeforeValidator(_action_name), Field(pattern=_ACTION)]
+    name: Annotated[str, Field(pattern=_ACTION), BeforeValidator(_action_name)]
     """Name of an entry point of the group guard.actions. A pack never names a module."""
     timeout_us: Annotated[Duration, Field(alias="timeout")] = 5_000_000
     """The longest time of one run, 100ms to 60s."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_grouping"]
 
+_PARTS = {Per.SYMBOL: "exchange", Per.EXCHANGE: "symbol"}
 _WORDS = {
     Per.SYMBOL: "of a symbol on all exchanges; target: symbol or base does",
     Per.EXCHANGE: "of an exchange; target: exchange does",
@@ -24,12 +25,18 @@ _WORDS = {
 
 
 def check_grouping(source: RuleSource, spec: RuleSpec, report: Report) -> None:
-    """Report a quorum without a group, a quarantine that leaves out markets of its group, and a market that blocks an exchange."""
+    """Report a quorum without a group or out of reach, a target that leaves markets out, and one market that blocks an exchange."""
     keys = source.node.entries
     if spec.per is Per.MARKET:
         if spec.quorum is not None:
             report.add("E066", keys["quorum"].key, "a quorum counts the markets of a group", "add per: symbol or per: exchange")
         return
+    most = _members_max(spec)
+    if most is not None and spec.quorum is not None and spec.quorum.needed(most) > most:
+        place = keys["quorum" if "quorum" in keys else "per"].key
+        named = f"{most} {_PARTS[spec.per]}{'' if most == 1 else 's'}"
+        message = f"the scope names {named}: no group ever has {spec.quorum.needed(most)} markets"
+        report.add("W066", place, message, "name more in scope, or ask for fewer")
     quarantines = list(_quarantines(source.node))
     for place, target in quarantines:
         if target is not None and not spec.per.is_covered_by(target):
@@ -38,6 +45,12 @@ def check_grouping(source: RuleSource, spec: RuleSpec, report: Report) -> None:
     if quarantines and spec.per is Per.EXCHANGE and spec.quorum == Quorum(1) and spec.mode is not RuleMode.DISABLED:
         place = keys["quorum" if "quorum" in keys else "per"].key
         report.add("W065", place, "a single market would block its whole exchange", "quorum: 3, or a share such as quorum: 30%")
+
+
+def _members_max(spec: RuleSpec) -> int | None:
+    """Return how many markets a group can have at most by what the scope names; None where it names them by patterns."""
+    names = spec.scope.exchange if spec.per is Per.SYMBOL else spec.scope.symbol
+    return len(set(names)) if names and not any(sign in name for name in names for sign in "*?") else None
 
 
 def _quarantines(rule: Table) -> Iterator[tuple[Place, TargetKind | None]]:

@@ -46,8 +46,8 @@ class Include(NamedTuple):
 def gathered(files: Iterable[PackFile], report: Report, *, seen: set[Include] | None = None) -> list[tuple[str, Node | None]]:
     """Read packs and what they include, each file once: the name to show and the tree, None where it cannot be read.
 
-    What a file includes comes right after it. Every mistake goes to the report, those of an included file at its own lines; what
-    files ask for goes to `seen`, also where it is wrong, so that somebody can watch for it to become right.
+    What a file includes comes right after it. Every mistake goes to the report, those of an included file at its own lines. What
+    files ask for and may have goes to `seen`, also where it is missing, so that somebody can watch for it to come.
     """
     gathering = _Gathering(report, set() if seen is None else seen)
     for file in files:
@@ -103,7 +103,6 @@ class _Gathering:
                 self._include(item, path.parent, root, chain)
 
     def _include(self, item: Scalar, folder: Path, root: Path, chain: tuple[_Open, ...]) -> None:
-        self._seen.add(Include(folder, item.text))
         if len(chain) > DEPTH_MAX:
             self._report.add("E009", item.place, f"includes are nested deeper than {DEPTH_MAX} files", "include it further up")
             return
@@ -126,19 +125,20 @@ class _Gathering:
     def _matching(self, item: Scalar, folder: Path, root: Path, includer: _Open) -> list[Path]:
         """Return the packs that an include asks for, none of which lies outside the root."""
         text = item.text
-        problem = _leads_out(text, folder, root)
+        problem = _refused(text, folder, root)
         if problem:
-            hint = f"paths are relative to this file and stay under {shown_path(root)}"
+            hint = f"paths are relative to this file and stay under {_named(root)}"
             self._report.add("E060", item.place, problem, hint)
             return []
+        self._seen.add(Include(folder, text))
         found = _globbed(folder, text, includer) if glob.has_magic(text) else [folder / text]
         packs = [path for path in found if is_pack_name(path.name) and _is_file(path)]
         if not packs:
-            self._report.add("E028", item.place, f"no rule file matches {text!r} in {shown_path(folder)}", _hint(text))
+            self._report.add("E028", item.place, f"no rule file matches {text!r} in {_named(folder)}", _hint(text))
         inside = [path for path in packs if _is_inside(path, root)]
         for path in packs:
             if path not in inside:
-                message = f"{shown_path(path)} is a symlink that leads out of {shown_path(root)}"
+                message = f"{shown_path(path)} is a symlink that leads out of {_named(root)}"
                 self._report.add("E060", item.place, message, "copy the file, or let guard.yaml name it under rules:")
         return inside
 
@@ -151,17 +151,25 @@ def _globbed(folder: Path, pattern: str, includer: _Open) -> list[Path]:
     return [path for path in paths if path.name != CONFIG and _real(path) != includer.real]
 
 
-def _leads_out(text: str, folder: Path, root: Path) -> str:
+def _refused(text: str, folder: Path, root: Path) -> str:
     """Say why a path or glob as written must not be looked at; empty where it may be."""
     parts = Path(text).parts
-    fixed = len(parts) if not glob.has_magic(text) else [glob.has_magic(part) for part in parts].index(True)
+    fixed = next((at for at, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     if text.startswith(("/", "~")):
         return f"{text!r} is not a relative path"
     if ".." in parts[fixed:]:
         return f"{text!r} has .. after a wildcard"
+    if parts.count("**") > 1:
+        # Each one multiplies how many folders are looked at.
+        return f"{text!r} has ** more than once"
     path = folder.joinpath(*parts[:fixed])
     # Symlinks in a circle lead nowhere: there is no such file.
-    return f"{text!r} leads out of {shown_path(root)}" if _real(path) and not _is_inside(path, root) else ""
+    return f"{text!r} leads out of {_named(root)}" if _real(path) and not _is_inside(path, root) else ""
+
+
+def _named(folder: Path) -> str:
+    shown = shown_path(folder)
+    return "the working folder" if shown == "." else shown
 
 
 def _hint(text: str) -> str:

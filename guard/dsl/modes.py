@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from guard.dsl.document import Entry, Scalar, Table
+from guard.dsl.problems import Place, Source
 from guard.dsl.rules import RuleSet, rule_hash, set_hash
 
 if TYPE_CHECKING:
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["with_mode", "with_modes"]
 
 
-def with_mode(rule: RuleSource, mode: RuleMode) -> RuleSource:
-    """Return a rule as it stands with another mode; its hash is the one that the mode written in its file would give."""
-    before = rule.node.entries.get("mode")
-    place = rule.place if before is None else before.node.place
+def with_mode(rule: RuleSource, mode: RuleMode, *, why: str) -> RuleSource:
+    """Return a rule with another mode; its hash is the one that it would have were that mode written in its file.
+
+    `why` stands for the file of the mode where somebody asks where it comes from.
+    """
+    place = Place(Source.of(why, ""))
     node = Table({**rule.node.entries, "mode": Entry(place, Scalar(str(mode), str(mode), place))}, rule.node.place)
     spec = None if rule.spec is None else rule.spec.model_copy(update={"mode": mode})
     return replace(rule, spec=spec, node=node, hash=rule_hash(rule.id, node, rule.lists, rule.macros))
 
 
-def with_modes(rules: RuleSet, modes: Mapping[str, RuleMode]) -> RuleSet:
+def with_modes(rules: RuleSet, modes: Mapping[str, RuleMode], *, why: str) -> RuleSet:
     """Return a set in which some rules, by their id, have another mode."""
     if not modes:
         return rules
-    changed = tuple(with_mode(rule, modes[rule.id]) if rule.id in modes else rule for rule in rules.rules)
+    changed = tuple(with_mode(rule, modes[rule.id], why=why) if rule.id in modes else rule for rule in rules.rules)
     return replace(rules, rules=changed, hash=set_hash(changed))

@@ -74,6 +74,8 @@ NAMES = {
     "W004": "no-effect-yet",
     "W065": "one-market-blocks-exchange",
     "W070": "unchecked-webhook",
+    "W071": "cleartext-webhook",
+    "W066": "quorum-out-of-reach",
 }
 
 

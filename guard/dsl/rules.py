@@ -54,13 +54,14 @@ class RuleSet:
     """All rules of one configuration, in the order of the files.
 
     `hash` names the whole set. `warnings` of the files are kept in `report`. `webhooks` are the names that guard.yaml gives, None
-    where the files were read without it.
+    where the files were read without it. `files` are all that were read, as they are shown, also those without a rule.
     """
 
     rules: tuple[RuleSource, ...]
     hash: str
     report: Report
     webhooks: frozenset[str] | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,19 @@ def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> R
     return _join([(file, root)], report, None)
 
 
+def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
+    """Return the set with other keys for one of its rules; mistakes go to the report."""
+    found = []
+    for rule in rules.rules:
+        if rule.id == rule_id:
+            made = _rule(rule_id, Entry(rule.place, node), node, _Shell(rule.lists, rule.macros, {}, {}), report)
+            assert made is not None, "the name was right, and the node is a table"
+            found.append(made)
+        else:
+            found.append(rule)
+    return replace(rules, rules=tuple(found), hash=set_hash(found))
+
+
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
     shells = []
     for file, root in files:
@@ -128,7 +142,7 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
     rules = tuple(
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
-    return RuleSet(rules, set_hash(rules), report)
+    return RuleSet(rules, set_hash(rules), report, files=tuple(file for file, _ in files))
 
 
 def set_hash(rules: Iterable[RuleSource]) -> str:
@@ -209,21 +223,7 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     if not isinstance(node, Table):
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
-    # With a report full of errors the set is refused already.
-    return _source(rule_id, node, entry.key, shell, report, is_read=not report.is_full)
-
-
-def _source(
-    rule_id: str, node: Table, place: Place, shared: _Shell | RuleSource, report: Report, *, is_read: bool = True
-) -> RuleSource:
     values = plain(node)
-    spec = validate(RuleSpec, Table(node.entries, place), report, values=values) if is_read else None
-    lists, macros = shared.lists, shared.macros
-    common = shared.meaning if isinstance(shared, _Shell) else _shared(lists, macros)
-    return RuleSource(rule_id, spec, node, place, lists, macros, _digest(rule_id, values, common))
-
-
-def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> RuleSet:
-    """Return the set with other keys for one of its rules; mistakes go to the report."""
-    found = tuple(_source(rule.id, node, rule.place, rule, report) if rule.id == rule_id else rule for rule in rules.rules)
-    return replace(rules, rules=found, hash=set_hash(found))
+    # With a report full of errors the set is refused already.
+    spec = None if report.is_full else validate(RuleSpec, Table(node.entries, entry.key), report, values=values)
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, _digest(rule_id, values, shell.meaning))

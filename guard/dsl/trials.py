@@ -149,7 +149,8 @@ def _refuse_broken(rules: RuleSet, rule_id: str, settings: Sequence[Setting]) ->
         sound = [setting for setting in settings if setting not in refused and not setting.is_in_use]
         hint = f"accepted: {_ends(sound)}; " if sound else ""
         place = refused[0].values[0].key
-        message = f"{len(refused)} of {len(settings)} settings are refused: {_ends(refused)}"
+        verb = "is" if len(refused) == 1 else "are"
+        message = f"{len(refused)} of {len(settings)} settings {verb} refused: {_ends(refused)}"
         told.add("E077", place, message, f"{hint}another key can be set beside it: --param KEY=VALUE")
     raise RuleError(*first, *told.errors)
 

@@ -323,9 +323,9 @@ class Engine:
             if handover is None:
                 handover = handovers[pair] = Handover(old, program, *pair)
             watched.bind(binding, handover.episodes(watched.episodes), program.unknown)
-        self.groups.keep({program.rules[number].hash for number in program.grouped})
-        for row in range(len(self.watched)) if program.grouped else ():
-            self._join_groups(row)
+        if not self.groups.keep({program.rules[number].hash for number in program.grouped}):
+            for row in range(len(self.watched)):
+                self._join_groups(row)
         # Code grows with what asks where it begins.
         begins = [binding.program for binding in bindings]
         self._load_code()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from guard.model import Level, Target, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from guard.dsl import Rule
     from guard.model import Market, Quorum
@@ -36,6 +37,9 @@ class Group:
     only grows. Therefore taking information away, at any moment, never raises the level. What an episode needs to go on is fixed
     when it begins: a market that opens does not end it.
 
+    Every member is asked whether it is calm. One whose data is not ready may be anything. One whose data is ready though its rule
+    cannot tell (a thin market without enough trades) counts so only if it held a level, or was not calm, since it was asked.
+
     Examples
     --------
     >>> from guard.model import Quorum
@@ -49,9 +53,11 @@ class Group:
     """
 
     __slots__ = (
+        "_blamed",
         "_entered",
         "_kept",
         "_loud",
+        "_mute",
         "_standings",
         "_sure",
         "_words",
@@ -75,8 +81,11 @@ class Group:
         self._standings: dict[int, tuple[Level, Level]] = {}
         self._kept = [0] * len(Level)
         self._sure = [0] * len(Level)
-        self._words: dict[int, bool] = {}
+        # What members said of their calm, who held a level or was not calm meanwhile, and how many of those cannot tell.
+        self._words: dict[int, bool | None] = {}
+        self._blamed: set[int] = set()
         self._loud = 0
+        self._mute = 0
 
     def join(self, row: int) -> None:
         """Take a market in; it is unknown until it says something."""
@@ -127,6 +136,7 @@ class Group:
             self._kept[before[0]] -= 1
             self._sure[before[1]] -= 1
         if level is not Level.NORMAL:
+            self._blame(row)
             self._standings[row] = (level, sure)
             self._kept[level] += 1
             self._sure[sure] += 1
@@ -143,25 +153,37 @@ class Group:
             self.level = Level.NORMAL
         return self.level is not before
 
-    def hear(self, row: int, *, is_calm: bool | None) -> None:
-        """Take what the release condition says of a member; None where it cannot tell."""
-        self._loud -= self._words.pop(row, None) is False
-        if is_calm is not None:
+    def hear(self, row: int, *, is_calm: bool | None, is_ready: bool = True) -> None:
+        """Take what the release condition says of a member, None where it cannot tell, and whether the member's data is ready."""
+        if row in self._words:
+            before = self._words.pop(row)
+            self._loud -= before is False
+            self._mute -= before is None and row in self._blamed
+        if is_calm is False:
+            self._blame(row)
+        if is_ready:
             self._words[row] = is_calm
-            self._loud += not is_calm
+            self._loud += is_calm is False
+            self._mute += is_calm is None and row in self._blamed
+
+    def _blame(self, row: int) -> None:
+        if row not in self._blamed:
+            self._blamed.add(row)
+            self._mute += row in self._words and self._words[row] is None
 
     def forget_words(self) -> None:
         """Let every member be asked anew whether it is calm."""
         self._words.clear()
-        self._loud = 0
+        self._blamed = set(self._standings)
+        self._loud = self._mute = 0
 
     def calm(self, at_us: int) -> bool | None:
-        """Whether fewer than the quorum are not calm; a member that has not said so may be either.
+        """Whether fewer than the quorum are not calm; a member of which nothing is known may be either.
 
         None also where there are fewer markets than the quorum: the others are not open again.
         """
         needed = self.needed
-        unknown = len(self.rows) - len(self._words) + self.missing(at_us)
+        unknown = len(self.rows) - len(self._words) + self._mute + self.missing(at_us)
         if self._loud >= needed:
             return False
         return True if len(self.rows) >= needed > self._loud + unknown else None
@@ -171,7 +193,8 @@ class Group:
         return {
             **self.saved_level(),
             "standings": [[row, int(level), int(sure)] for row, (level, sure) in sorted(self._standings.items())],
-            "words": [[row, is_calm] for row, is_calm in sorted(self._words.items())],
+            "words": [[row, self._words[row]] for row in sorted(self._words)],
+            "blamed": sorted(self._blamed),
             "awaited": [self.awaited, self.awaited_until_us],
         }
 
@@ -187,6 +210,7 @@ class Group:
         for row, level, sure in state["standings"]:
             self._put(row, Level(level), Level(sure))
         self.forget_words()
+        self._blamed = set(state["blamed"])
         for row, is_calm in state["words"]:
             self.hear(row, is_calm=is_calm)
         self.awaited, self.awaited_until_us = state["awaited"]
@@ -249,9 +273,10 @@ class Groups:
         words = {group.calm(at_us) for group in self.under(rule, target)}
         return False if False in words else True if words == {True} else None
 
-    def keep(self, hashes: Collection[str]) -> None:
-        """Forget the groups of other rules than these."""
+    def keep(self, hashes: AbstractSet[str]) -> bool:
+        """Forget the groups of other rules than these, and return whether those of all of them are there."""
         self._of = {key: groups for key, groups in self._of.items() if key in hashes}
+        return hashes <= self._of.keys()
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""

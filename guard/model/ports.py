@@ -235,3 +235,7 @@ class Store(Protocol):
     async def outbox(self) -> Mapping[str, Mapping[str, int]]:
         """Return counts of deliveries by channel and state."""
         ...
+
+    async def actions(self, *, limit: int = 20) -> Sequence[Delivery]:
+        """Return the newest webhooks and calls, newest first, whatever became of them."""
+        ...

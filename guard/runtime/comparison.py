@@ -173,12 +173,14 @@ def compare(
 
 
 def counts(matches: Collection[Match]) -> dict[str, int]:
-    """Return how many are the same, gained, lost, and moved or at another level."""
+    """Return how many are the same, gained, lost and changed, and how many of those changed are at another level."""
+    both = [match for match in matches if match.old is not None and match.new is not None and not match.is_same]
     return {
         "same": sum(match.is_same for match in matches),
         "gained": sum(match.old is None for match in matches),
         "lost": sum(match.new is None for match in matches),
-        "changed": sum(not match.is_same and match.old is not None and match.new is not None for match in matches),
+        "changed": len(both),
+        "other_level": sum(match.has_other_level for match in both),
     }
 
 

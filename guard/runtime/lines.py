@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from guard.model import Decision, Delivery, GroupStand, Transition
 
-__all__ = ["DecisionLog", "alert_line", "lines_of", "stamp", "transition_line", "verdict_line"]
+__all__ = ["DecisionLog", "action_record", "alert_line", "lines_of", "stamp", "transition_line", "verdict_line"]
 
 _DIGITS = 6
 
@@ -92,6 +92,20 @@ def alert_line(delivery: Delivery) -> dict[str, Any]:
         "market": delivery.market,
         "rule": delivery.rule,
         "title": delivery.title,
+    }
+
+
+def action_record(delivery: Delivery) -> dict[str, Any]:
+    """Return what became of a webhook or a call; `error` is the last one."""
+    return {
+        "ts": stamp(delivery.created_us),
+        "id": delivery.id,
+        "channel": delivery.channel,
+        "title": delivery.title,
+        "state": str(delivery.state),
+        "attempts": delivery.attempts,
+        "output": delivery.output,
+        "error": delivery.error,
     }
 
 

@@ -46,6 +46,11 @@ class Match(NamedTuple):
         return None if self.old.end_us is None or self.new.end_us is None else self.new.end_us - self.old.end_us
 
     @property
+    def has_other_level(self) -> bool:
+        """Whether both have it, at different levels."""
+        return self.old is not None and self.new is not None and self.old.level is not self.new.level
+
+    @property
     def is_same(self) -> bool:
         """Whether both rule sets have it, with the same times and level."""
         one, two = self.old, self.new

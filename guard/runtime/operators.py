@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from guard.errors import OperationRefused, Unavailable
 from guard.model import AddQuarantine, IsolationState, Market, ReleaseQuarantine, Target, TargetKind
-from guard.runtime.lines import transition_line
+from guard.runtime.lines import action_record, transition_line
 from guard.runtime.status import quarantine_record, status_document
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = ["Operators"]
 
 _DAY_US = 86_400_000_000
 _HISTORY_MAX = 1000
+_ACTIONS_SHOWN = 20
 
 
 class Operators:
@@ -121,10 +122,11 @@ class Operators:
         return {"history": list(await self._store.audit(target=target, limit=limit))}
 
     async def outbox(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the counts of deliveries by channel and state, and the last error of each channel that fails."""
+        """Return counts of deliveries by channel and state, the last error of each channel that fails, and the newest actions."""
         del arguments
         errors = {name: health.error for name, health in self._live.outbox.health().items() if health.error}
-        return {"channels": await self._live.outbox.counts(), "errors": errors}
+        newest = [action_record(each) for each in await self._store.actions(limit=_ACTIONS_SHOWN)]
+        return {"channels": await self._live.outbox.counts(), "errors": errors, "actions": newest}
 
     async def reload(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the rules anew; broken ones leave the last good ones running."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from guard.alerts.orders import ACTION_KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
@@ -35,7 +37,7 @@ class Pager:
     Notes
     -----
     A failed attempt waits 1 s, then twice as long each time up to a minute. At most 100 messages are under way; one more is logged
-    and left to the outbox.
+    and left to the outbox, as is every action: it waits until the ledger has it.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Pager:
     def page(self, deliveries: Iterable[Delivery]) -> None:
         """Begin to send."""
         for delivery in deliveries:
+            if delivery.kind in ACTION_KINDS:
+                continue
             if len(self._tasks) >= _PAGES_MAX:
                 _log.error("too many messages past the outbox", delivery=delivery.id)
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guard.alerts.orders import ACTION_KINDS
 from guard.model import Batch
 from guard.runtime.summary import RunRecord
 
@@ -64,6 +65,7 @@ class Simulation:
             **summary,
             "virtual_seconds": seconds,
             "pushes": self.pushed,
+            **({"actions": ordered} if (ordered := self.pipeline.orders.counts) else {}),
             **self.record.against(truth, can_tell=self.pipeline.can_tell),
         }
 
@@ -80,6 +82,6 @@ class Simulation:
 
     def _take(self, decision: Decision) -> None:
         if not decision.is_empty:
-            self.pushed += len(decision.deliveries)
+            self.pushed += sum(delivery.kind not in ACTION_KINDS for delivery in decision.deliveries)
             self.record.take(decision)
             self._on_decision(decision)

@@ -100,8 +100,8 @@ class Sweep:
     reference: str = "BTC/USDT"
     jit: bool = False
     rows_max: int = KEPT_ROWS_MAX
-    _kept: KeptTape | None = field(default=None, repr=False)
-    _is_too_long: bool = False
+    _kept: KeptTape | None = field(default=None, init=False, repr=False)
+    _is_too_long: bool = field(default=False, init=False, repr=False)
 
     def keep(self) -> bool:
         """Read the recordings into memory; False where they are too long.

@@ -35,6 +35,7 @@ _LOGGED_MAX: Final = 20
 _LINES_MAX: Final = 15
 _TOLD_MAX: Final = 100
 _NOTHING: Final = object()
+_WHY: Final = "held down since an upgrade, see guard rules diff"
 
 Keys = tuple[str, ...]
 
@@ -126,7 +127,7 @@ class Upgrade:
             fresh[pack] = _settled(known[pack], definitions, told)
         self.pending, self._fresh = tuple(changes), fresh if fresh != known else None
         held = {each.rule: RuleMode(each.before) for each in changes if each.kind in {Kind.HELD, Kind.NEW}}
-        return with_modes(rules, {rule: mode for rule, mode in held.items() if rule in running})
+        return with_modes(rules, {rule: mode for rule, mode in held.items() if rule in running}, why=_WHY)
 
     def keep(self) -> None:
         """Write what is known now, for the next start; raises OSError."""

@@ -189,6 +189,15 @@ class LedgerStore:
             counts.setdefault(channel, {})[state] = count
         return counts
 
+    async def actions(self, *, limit: int = 20) -> Sequence[Delivery]:
+        """Return the newest webhooks and calls, newest first, whatever became of them; at most 10,000."""
+        async with self._reading() as connection:
+            found = await connection.execute_fetchall(
+                "SELECT id, document FROM outbox WHERE channel GLOB '*:*' ORDER BY created_us DESC, rowid DESC LIMIT ?",
+                (max(0, min(limit, _ROWS_MAX)),),
+            )
+        return _deliveries(found)
+
     async def verify(self) -> Verified:
         """Follow the whole audit trail and return where it ends. Raises StateError at the first row that was changed."""
         at = Verified(0, 0, GENESIS)

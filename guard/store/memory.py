@@ -119,6 +119,12 @@ class MemoryStore:
             counts.setdefault(each.channel, Counter())[str(each.state)] += 1
         return {channel: dict(count) for channel, count in counts.items()}
 
+    async def actions(self, *, limit: int = 20) -> Sequence[Delivery]:
+        """Return the newest webhooks and calls, newest first, whatever became of them; at most 10,000."""
+        self._check(self._epoch)
+        found = [each for each in self._deliveries.values() if ":" in each.channel][::-1]
+        return sorted(found, key=lambda each: each.created_us, reverse=True)[: max(0, min(limit, _ROWS_MAX))]
+
     async def verify(self) -> Verified:
         """Follow the whole audit trail and return where it ends. Raises StateError at the first row that was changed."""
         self._check(self._epoch)

@@ -23,10 +23,11 @@ class Post(NamedTuple):
 
 
 class Receiver:
-    """Keeps every post; `answers` are used up first, then 200. An answer is a status, or a function that makes a response."""
+    """Keeps every post; `answers` are used up first, then 200. 0 hangs; a function makes a response; `route` has one for a path."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
+        self.route: dict[str, Callable[[], web.StreamResponse]] = {}
         self.answers: list[int | Callable[[], web.StreamResponse]] = []
         self.end = asyncio.Event()
         self.port = 0
@@ -40,6 +41,8 @@ class Receiver:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.posts.append(Post(request.path_qs, dict(request.headers), await request.read()))
+        if request.path in self.route:
+            return self.route[request.path]()
         answer = self.answers.pop(0) if self.answers else 200
         if answer == 0:
             await self.end.wait()

@@ -83,6 +83,13 @@ async def test_check_of_the_page_takes_what_guard_signs_and_nothing_else() -> No
     assert not check(KEY, "", post.body, now_s)
 
 
+async def test_owner_may_set_the_user_agent_once() -> None:
+    async with receiving() as receiver:
+        await posted(receiver, endpoint=receiver.endpoint()._replace(headers={"user-agent": "mine"}))
+        await posted(receiver)
+    assert [post.headers["User-Agent"].partition("/")[0] for post in receiver.posts] == ["mine", "guard"]
+
+
 async def test_nothing_is_signed_without_a_secret() -> None:
     async with receiving() as receiver:
         await posted(receiver, endpoint=receiver.endpoint(key=None))
@@ -249,7 +256,9 @@ async def test_no_error_tells_a_secret(kind: str) -> None:
     assert [secret for secret in SECRETS if secret in outcome.error] == []
 
 
-async def through(receiver: Receiver, *deliveries: Delivery, until: Callable[[DictStore], bool]) -> tuple[DictStore, list[str]]:
+async def through(
+    receiver: Receiver, *deliveries: Delivery, until: Callable[[DictStore], bool], step_s: float = 0.2
+) -> tuple[DictStore, list[str]]:
     """Deliver by a real outbox; its waits are passed over."""
     clock, store, reports = MovedClock(), DictStore(*deliveries), list[str]()
     webhooks = Webhooks({"bot": receiver.endpoint(timeout_s=0.3)}, clock)
@@ -258,7 +267,7 @@ async def through(receiver: Receiver, *deliveries: Delivery, until: Callable[[Di
     async with asyncio.timeout(10):
         while not until(store):
             await asyncio.sleep(0.01)
-            await clock.advance(0.2)
+            await clock.advance(step_s)
     for task in outbox._tasks.values():
         task.cancel()
     await asyncio.gather(*outbox._tasks.values(), return_exceptions=True)
@@ -298,6 +307,16 @@ async def test_410_kills_one_event_at_once_and_the_next_one_arrives() -> None:
     assert store.rows["id-1"].attempts == 1
     assert len(receiver.posts) == 2
     assert "did not get through webhook:bot in 1 attempts: it answers 410" in reports[0]
+
+
+async def test_events_that_are_refused_for_good_hold_up_no_later_one() -> None:
+    async with receiving() as receiver:
+        receiver.answers = [400] * 6
+        orders = [order(str(number), due_us=START_US + number - 9) for number in range(1, 8)]
+        store, _ = await through(
+            receiver, *orders, until=lambda store: state_of(store, "id-7") is DeliveryState.DELIVERED, step_s=0
+        )
+    assert [state_of(store, f"id-{number}") for number in range(1, 7)] == [DeliveryState.DEAD] * 6
 
 
 async def test_hanging_event_comes_again_after_the_later_one() -> None:

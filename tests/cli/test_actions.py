@@ -94,7 +94,15 @@ def test_webhook_is_tried_by_its_name_only(tmp_path: Path, capsys: pytest.Captur
 
 def test_outbox_shows_lanes_and_their_last_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     counts = {"webhook:my_bot_with_a_long_name": {"delivered": 2, "dead": 1}, "people": {"pending": 1}}
-    answer = {"channels": counts, "errors": {"webhook:my_bot_with_a_long_name": "it answers 410 \x1b[31m"}}
+    row = {
+        "ts": "2027-01-31T12:00:00.250Z",
+        "id": "1",
+        "channel": "call:a.b",
+        "title": "busy: sim:X/USDT is danger",
+        "error": "old",
+    }
+    rows = [{**row, "state": "delivered", "attempts": 2, "output": "done"}, {**row, "state": "dead", "attempts": 1, "output": ""}]
+    answer = {"actions": rows, "channels": counts, "errors": {"webhook:my_bot_with_a_long_name": "it answers 410 \x1b[31m"}}
 
     async def outbox(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         del arguments
@@ -120,6 +128,8 @@ def test_outbox_shows_lanes_and_their_last_error(tmp_path: Path, capsys: pytest.
         "people                                   1          0          0",
         "webhook:my_bot_with_a_long_name          0          2          1",
         "    last error: it answers 410 ?[31m",
+        "2027-01-31T12:00:00Z  call:a.b  busy: sim:X/USDT is danger  delivered after 2 attempts: done",
+        "2027-01-31T12:00:00Z  call:a.b  busy: sim:X/USDT is danger  dead: old",
     ]
 
 

@@ -52,7 +52,8 @@ def test_higher_level_loses_a_quarantine_and_moves_none_of_the_others(
 ) -> None:
     code, found = document(capsys, "replay", tape, "--diff", rules("old"), rules("new", danger=0.93))
     assert code == 1
-    assert found["counts"]["quarantines"] == {"same": 0, "gained": 0, "lost": 1, "changed": 2}
+    assert found["counts"]["episodes"]["other_level"] == 1
+    assert found["counts"]["quarantines"].items() >= {"same": 0, "gained": 0, "lost": 1, "changed": 2}.items()
     lost = next(row for row in found["changes"] if row["change"] == "lost")
     assert (lost["what"], lost["place"], lost["new"]) == ("quarantine", "tape:AST/BTC", None)
     moved = [row for row in found["changes"] if row["what"] == "quarantine" and row["change"] == "changed"]
@@ -159,7 +160,8 @@ def test_what_is_wrong_with_the_line_is_told(
 def test_empty_recording_compares_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tape = write_tape(tmp_path / "empty.csv", [], seconds=0)
     code, _, err = run(capsys, "replay", str(tape), "--diff", "guard:", "guard:")
-    assert (code, err) == (1, "the recordings hold no event, so there is nothing to compare\n")
+    assert code == 1
+    assert err.endswith("the recordings hold no event, so there is nothing to compare\n")
 
 
 def test_a_reader_that_leaves_is_no_error(tape: str, rules: Callable[..., str]) -> None:

@@ -87,6 +87,9 @@ def test_each_value_is_shown_and_accepted(capsys: pytest.CaptureFixture[str]) ->
     assert (document["schema"], document["pending"]) == (1, 2)
     assert document["changes"][1]["text"] == f"pump_dump: levels.danger 0.85 -> 0.8 (guard 0.0.9 -> {__version__})"
     assert "pump_dump                ALERT " in run(capsys, "list")[1]
+    out = run(capsys, "show", "pump_dump", "--resolved")[1]
+    assert "mode: alert" in out
+    assert "held down since an upgrade, see guard rules diff" in out
 
     assert run(capsys, "diff", "--accept")[0] == 0
     assert [change["kind"] for change in json.loads(run(capsys, "diff", "--json")[1])["changes"]] == ["held"]

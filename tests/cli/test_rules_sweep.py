@@ -125,6 +125,28 @@ def test_picture_is_drawn(folder: Path, capsys: pytest.CaptureFixture[str], suff
     assert path.read_bytes().startswith(start)
 
 
+def test_picture_that_cannot_be_written_costs_nothing_but_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "x.svg").mkdir()
+    code, _, err = run(capsys, *words(folder, "--param", "for=0s", "--out", str(folder / "x.svg")))
+    assert code == 2
+    assert "is a directory" in err
+    (folder / "y.svg").symlink_to(folder / "nowhere" / "y.svg")
+    code, found = document(capsys, *words(folder, "--param", "for=0s", "--out", str(folder / "y.svg")))
+    assert (code, found["picture"], len(found["settings"])) == (1, None, 1)
+    assert "cannot be written: No such file" in found["picture_error"]
+
+
+def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
+    line = [sys.executable, "-m", "guard", *words(folder, "--param", "for=0s,1s", "--jobs", "1")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, err = process.communicate(timeout=60)
+        assert b"Traceback" not in err
+        assert process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [

@@ -182,3 +182,18 @@ async def test_a_failed_commit_writes_nothing(store: AnyStore) -> None:
     state = await store.load()
     assert (state.seq, state.quarantines, state.pending) == (0, (), ())
     assert await store.commit([decision()], epoch=epoch) == 2
+
+
+async def test_newest_actions_come_first_and_messages_to_people_are_none_of_them(store: AnyStore) -> None:
+    epoch = (await store.open()).epoch
+    orders = [delivery(f"a{number}", channel="webhook:bot", created_us=NOW + number) for number in range(4)]
+    await store.commit([Decision(NOW, deliveries=(*orders, delivery("mail")))], epoch=epoch)
+    await store.settle(orders[1]._replace(state=DeliveryState.DEAD, error="it answers 410", attempts=1))
+    await store.settle(orders[2]._replace(state=DeliveryState.DELIVERED, output="line in guard.txt", attempts=2))
+    found = await store.actions(limit=3)
+    assert [(each.id, each.state.value, each.output, each.error) for each in found] == [
+        ("a3", "pending", "", ""),
+        ("a2", "delivered", "line in guard.txt", ""),
+        ("a1", "dead", "", "it answers 410"),
+    ]
+    assert await store.actions(limit=0) == await store.actions(limit=-1) == type(found)()

@@ -7,9 +7,10 @@ from dsl.small import facts, program
 from dsl.test_rules import found
 
 from guard.dsl import load_rules, rules_from_text
-from guard.dsl.describe import json_schema, shown
+from guard.dsl.describe import shown
 from guard.dsl.problems import Report
 from guard.dsl.rule_models import RuleSpec
+from guard.dsl.schema import pack_schema
 from guard.model import Level, Market, Per, Quorum, TargetKind
 
 
@@ -94,6 +95,25 @@ def test_one_market_that_would_block_its_exchange_draws_a_warning() -> None:
     assert problems(f"    mode: disabled\n    per: exchange\n{quarantine()}") == []
 
 
+@pytest.mark.parametrize(
+    ("keys", "ids"),
+    [
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, kucoin]}", [("W066", 6, 5)]),
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, okx, okx]}", [("W066", 6, 5)]),
+        ("    per: symbol\n    quorum: 50%\n    scope: {exchange: okx}", [("W066", 6, 5)]),
+        ("    per: exchange\n    quorum: 2\n    scope: {symbol: BTC/USDT}", [("W066", 6, 5)]),
+        ("    per: symbol\n    quorum: 2\n    scope: {exchange: [okx, kucoin]}", []),
+        ("    per: symbol\n    quorum: 100%\n    scope: {exchange: [okx, kucoin]}", []),
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, kuc*]}", []),
+        ("    per: symbol\n    quorum: 3\n    scope: {exchange: [okx, kucoi?]}", []),
+        ("    per: symbol\n    quorum: 3", []),
+        ("    per: symbol\n    scope: {exchange: okx}", []),
+    ],
+)
+def test_a_quorum_that_no_group_can_reach_draws_a_warning(keys: str, ids: list[tuple[str, int, int]]) -> None:
+    assert problems(keys) == ids
+
+
 def test_a_quorum_without_a_group_is_refused() -> None:
     assert problems("    quorum: 2") == [("E066", 5, 5)]
     assert problems("    per: market\n    quorum: 30%") == [("E066", 6, 5)]
@@ -111,10 +131,10 @@ def test_a_resolved_rule_shows_what_follows_from_per() -> None:
 
 
 def test_the_schema_describes_the_keys() -> None:
-    keys = json_schema()["$defs"]["RuleSpec"]["properties"]
+    keys = pack_schema()["$defs"]["RuleSpec"]["properties"]
     assert "one alert and one quarantine" in keys["per"]["description"]
     assert "30%" in keys["quorum"]["description"]
-    assert json_schema()["$defs"]["Per"]["enum"] == ["market", "symbol", "exchange"]
+    assert pack_schema()["$defs"]["Per"]["enum"] == ["market", "symbol", "exchange"]
 
 
 def test_a_changed_per_or_quorum_is_another_rule() -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from guard.dsl import check, load_guard, load_rules, rules_from_text
-from guard.dsl.includes import DEPTH_MAX, Include
+from guard.dsl.document import plain
+from guard.dsl.includes import DEPTH_MAX, Include, PackFile, gathered
 from guard.dsl.loading import includes_of
 from guard.dsl.problems import Report
 from guard.errors import RuleError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONFIG = "version: 1\nrules: [rules/main.yaml]\nexchanges: {sim: {connector: sim}}\n"
 
@@ -110,6 +111,10 @@ def test_the_same_rule_in_two_files_is_told_at_the_second(tmp_path: Path) -> Non
         ("../*.yaml", "E060"),
         ("parts/../../outside.yaml", "E060"),
         ("parts/*/../../../outside.yaml", "E060"),
+        ("'**/**/x.yaml'", "E060"),
+        ("'[/x.yaml'", "E028"),
+        ("'a[!]/../x.yaml'", "E060"),
+        (f"{'x' * 5000}.yaml", "E028"),
         ("missing.yaml", "E028"),
         ("parts/*.yaml", "E028"),
         ("parts", "E028"),
@@ -215,7 +220,7 @@ def test_a_pack_outside_of_the_configuration_includes_from_its_own_folder(tmp_pa
 
 
 def test_what_was_asked_for_is_told_also_where_it_is_missing(tmp_path: Path) -> None:
-    written(tmp_path, {"main.yaml": "include: [a.yaml, 'b/*.yaml']", "a.yaml": rule("a")})
+    written(tmp_path, {"main.yaml": "include: [a.yaml, 'b/*.yaml', '/**', '../**']", "a.yaml": rule("a")})
     seen: set[Include] = set()
     with pytest.raises(RuleError):
         load_rules([tmp_path / "main.yaml"], seen=seen)
@@ -236,3 +241,20 @@ def test_a_text_includes_nothing() -> None:
     report = Report()
     rules_from_text("include: a.yaml\n" + rule("own"), report)
     assert [problem.id for problem in report.errors] == ["E060"]
+
+
+ODD = ["*", "**", "..", ".", "~", "a", "a.yaml", "[a", "?", "", "x" * 300, "sub", "link", "{a}", "\\", "guard:a"]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(st.sampled_from(ODD)), is_file=st.booleans())
+def test_whatever_is_asked_for_nothing_outside_is_read(tmp_path: Path, parts: list[str], *, is_file: bool) -> None:
+    text = "/".join(parts) + (".yaml" if is_file else "")
+    folder = tmp_path / "inside"
+    written(tmp_path, {"out.yaml": rule("out"), "a/out.yaml": rule("out")})
+    written(folder, {"a.yaml": rule("a"), "sub/a.yaml": rule("b"), "main.yaml": f"include: [{json.dumps(text)}]\n"})
+    if not (folder / "link").is_symlink():
+        (folder / "link").symlink_to(tmp_path)
+    found = gathered([PackFile(folder / "main.yaml", "main.yaml", folder)], Report())
+    assert all("out" not in plain(tree)["rules"] for _, tree in found[1:] if tree is not None)
+    assert all(Path(shown).resolve().is_relative_to(folder) for shown, _ in found[1:])

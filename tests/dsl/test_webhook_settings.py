@@ -70,3 +70,20 @@ def test_what_cannot_be_posted_to_is_refused_and_not_repeated(tmp_path: Path, ke
 def test_reference_that_is_not_set_is_told_at_its_place(tmp_path: Path) -> None:
     found = problems(tmp_path, SMALL + ALL, {"HOOK": ENV["HOOK"], "TOKEN": ENV["TOKEN"]})
     assert [(problem.id, problem.column) for problem in found if problem.id == "E030"] == [("E030", 49)]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"),
+    [
+        ("http://bot.example.org/s3cret", True),
+        ("http://8.8.8.8:80/s3cret", True),
+        ("https://bot.example.org/s3cret", False),
+        ("http://bot:8080/s3cret", False),
+        ("http://192.168.1.4/s3cret", False),
+        ("http://[::1]:80/s3cret", False),
+    ],
+)
+def test_webhook_beyond_the_own_network_without_tls_is_warned_of(tmp_path: Path, url: str, is_warned: bool) -> None:  # noqa: FBT001 - a table
+    warnings = load_guard(written(tmp_path, f"{SMALL}webhooks:\n  my_bot: {{url: '${{env:HOOK}}'}}\n"), {"HOOK": url}).warnings
+    assert [(warning.id, warning.line, warning.column) for warning in warnings] == ([("W071", 5, 3)] if is_warned else [])
+    assert "s3cret" not in "".join(map(str, warnings))

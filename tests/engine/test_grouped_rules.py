@@ -33,7 +33,7 @@ from guard.runtime.lines import lines_of
 
 if TYPE_CHECKING:
     from guard.dsl import Program
-    from guard.model import Decision
+    from guard.model import Decision, Transition, Verdict
 
 S = 1_000_000
 T0 = 1_700_000_000 * S
@@ -67,6 +67,7 @@ class Bench:
         self.pipeline = Pipeline(program(text), Settings(alerts=AlertPolicy((ChannelPolicy("push", frozenset(Level)),))), jit=jit)
         self.rows: dict[str, int] = {}
         self.lines: list[dict[str, Any]] = []
+        self.log: list[Verdict | Transition] = []
         self.titles: list[str] = []
         self.bodies: list[str] = []
         for name in markets:
@@ -95,6 +96,7 @@ class Bench:
         self._take(self.pipeline.process(batch))
 
     def _take(self, decision: Decision) -> None:
+        self.log += decision.log
         self.lines += lines_of(decision)
         self.titles += [each.title for each in decision.deliveries]
         self.bodies += [each.body for each in decision.deliveries]
@@ -209,6 +211,17 @@ def test_a_release_asks_every_market_and_takes_silence_of_the_data_for_no_calm()
     lost.status("one:C/USDT", 81, Status.LIVE)
     lost.until(200)
     assert lost.states("one:C/USDT") is IsolationState.NORMAL
+
+
+def test_a_thin_market_that_never_offended_does_not_keep_an_exchange() -> None:
+    # The return of a market that has never traded is unknown, though its stream is live.
+    text = EXCHANGE.replace("quorum: 2", "quorum: 1").replace("release: {", "release: {when: ret(10s) < 100%, ")
+    bench = Bench(text, MARKETS[:3])
+    bench.burst("one:A/USDT", 20)
+    bench.burst("one:B/USDT", 20.5)
+    bench.until(60)
+    assert bench.states("one:C/USDT") is IsolationState.NORMAL
+    assert [line["cause"] for line in bench.lines if line["type"] == "quarantine"][-1] == "calm"
 
 
 def test_one_dead_market_does_not_hold_an_exchange_whose_quorum_is_two() -> None:

@@ -35,6 +35,11 @@ class Word(NamedTuple):
 
     row: int
     is_calm: bool | None
+    is_ready: bool
+
+
+class Asked(NamedTuple):
+    """All are asked anew whether they are calm."""
 
 
 class Opened(NamedTuple):
@@ -45,10 +50,12 @@ class Restored(NamedTuple):
     """State goes through JSON into another group."""
 
 
+Step = Said | Word | Asked | Opened | Restored
 STEPS = st.lists(
     st.one_of(
         st.builds(Said, st.integers(0, MEMBERS - 1), st.sampled_from(Level), st.none() | st.sampled_from(Level), st.booleans()),
-        st.builds(Word, st.integers(0, MEMBERS - 1), st.sampled_from([True, False, None])),
+        st.builds(Word, st.integers(0, MEMBERS - 1), st.sampled_from([True, False, None]), st.booleans()),
+        st.just(Asked()),
         st.just(Opened()),
         st.just(Restored()),
     ),
@@ -64,7 +71,8 @@ class Model:
         self.level, self.began_with = Level.NORMAL, 0
         self.stands: dict[int, Level] = {}
         self.said: dict[int, list[Said]] = {}
-        self.words: dict[int, bool | None] = {}
+        self.words: dict[int, list[Word]] = {}
+        self.has_held: set[int] = set()
 
     def asked(self) -> int:
         if self.quorum.ratio is None:
@@ -84,6 +92,7 @@ class Model:
 
     def say(self, said: Said) -> None:
         self.stands[said.row] = said.level
+        self.has_held |= {said.row} if said.level else set()
         self.said.setdefault(said.row, []).append(said)
         for level in reversed(Level):
             if level > self.level and sum(self.is_sure(row, level) for row in self.stands) >= self.asked():
@@ -93,15 +102,28 @@ class Model:
         if self.level and sum(held >= Level.WARNING for held in self.stands.values()) < min(self.began_with, self.asked()):
             self.level = Level.NORMAL
 
+    def ask(self) -> None:
+        self.words.clear()
+        self.has_held = {row for row, level in self.stands.items() if level}
+
+    def words_possible(self, row: int) -> set[bool]:
+        """Return what a member may be, for all that is known: calm, not calm, or either."""
+        words = self.words.get(row, [])
+        if not words or not words[-1].is_ready:
+            return {True, False}
+        if words[-1].is_calm is not None:
+            return {words[-1].is_calm}
+        was_loud = any(word.is_calm is False for word in words)
+        return {True, False} if was_loud or row in self.has_held else {True}
+
     def calm(self) -> bool | None:
         needed = min(self.began_with, self.asked()) if self.level else self.asked()
-        found = set()
-        unsure = [row for row in self.stands if self.words.get(row) is None]
-        loud = sum(self.words.get(row) is False for row in self.stands)
-        # Whatever the silent ones would say.
-        for silent in range(len(unsure) + 1):
-            found.add(loud + silent < needed)
-        return found.pop() if len(found) == 1 and len(self.stands) >= needed else (False if found == {False} else None)
+        possible = [self.words_possible(row) for row in self.stands]
+        surely_loud = sum(words == {False} for words in possible)
+        maybe_loud = sum(False in words for words in possible)
+        if surely_loud >= needed:
+            return False
+        return True if maybe_loud < needed <= len(self.stands) else None
 
 
 def level_after(group: Group, said: Said, at_us: int) -> Level:
@@ -114,7 +136,7 @@ def level_after(group: Group, said: Said, at_us: int) -> Level:
 
 @settings(max_examples=400)
 @given(QUORUMS, st.integers(1, MEMBERS), STEPS)
-def test_a_group_stands_as_the_model_does(quorum: Quorum, opened: int, steps: list[Said | Word | Opened | Restored]) -> None:
+def test_a_group_stands_as_the_model_does(quorum: Quorum, opened: int, steps: list[Step]) -> None:
     group, model = Group(quorum), Model(quorum)
     for row in range(opened):
         group.join(row)
@@ -125,8 +147,11 @@ def test_a_group_stands_as_the_model_does(quorum: Quorum, opened: int, steps: li
                 model.say(step)
                 assert level_after(group, step, at_us) is model.level
             case Word() if step.row < opened:
-                group.hear(step.row, is_calm=step.is_calm)
-                model.words[step.row] = step.is_calm
+                group.hear(step.row, is_calm=step.is_calm, is_ready=step.is_ready)
+                model.words.setdefault(step.row, []).append(step)
+            case Asked():
+                group.forget_words()
+                model.ask()
             case Opened() if opened < MEMBERS:
                 group.join(opened)
                 model.stands[opened] = Level.NORMAL
@@ -150,7 +175,7 @@ def put(group: Group, said: Said, at_us: int) -> None:
 @settings(max_examples=400)
 @given(QUORUMS, STEPS, st.sets(st.integers(0, MEMBERS - 1)), st.integers(0, 40), st.integers(0, 40))
 def test_information_that_goes_never_raises_a_group(
-    quorum: Quorum, steps: list[Said | Word | Opened | Restored], gone: set[int], since: int, until: int
+    quorum: Quorum, steps: list[Step], gone: set[int], since: int, until: int
 ) -> None:
     whole, less = group_of(quorum, MEMBERS), group_of(quorum, MEMBERS)
     frozen: dict[int, Level] = {}
@@ -174,7 +199,7 @@ def test_information_that_goes_never_raises_a_group(
 @settings(max_examples=200)
 @given(QUORUMS, STEPS, st.data())
 def test_members_that_hold_less_or_cannot_tell_never_give_a_higher_level(
-    quorum: Quorum, steps: list[Said | Word | Opened | Restored], data: st.DataObject
+    quorum: Quorum, steps: list[Step], data: st.DataObject
 ) -> None:
     whole, less = group_of(quorum, MEMBERS), group_of(quorum, MEMBERS)
     for at_us, step in enumerate(step for step in steps if isinstance(step, Said)):

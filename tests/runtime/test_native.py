@@ -45,7 +45,7 @@ def test_what_fails_is_told_once_and_leaves_the_machine(
         raise RuntimeError("no room for code")
 
     monkeypatch.setattr(native, "compiled", broken)
-    monkeypatch.setattr(native, "_read", lambda _path: None)
+    monkeypatch.setattr(native, "read", lambda _path: None)
     pipeline = fresh(jit=True)
     assert fed(pipeline, NativeRules(pipeline)).native_screens() is not None
     assert capsys.readouterr().out.count("no room for code") == 1

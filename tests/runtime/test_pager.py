@@ -74,3 +74,12 @@ async def test_what_arrived_past_the_outbox_is_settled_and_not_sent_again() -> N
     assert channel.sent == ["id-2"]
     assert {each.state for each in store.rows.values()} == {DeliveryState.DELIVERED}
     await outbox.drain(0)
+
+
+async def test_actions_are_left_to_the_outbox_which_waits_for_the_ledger() -> None:
+    clock, channel = MovedClock(), Busy(0)
+    pager = Pager(channel.send, clock, lambda _: None)
+    actions = [delivery("post", channel="webhook:bot", kind="webhook"), delivery("call", channel="call:a", kind="call")]
+    pager.page([*actions, delivery()])
+    await clock.advance(1)
+    assert channel.sent == ["id-1"]

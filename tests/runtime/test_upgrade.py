@@ -130,6 +130,15 @@ def test_an_override_of_the_mode_below_is_the_users_word_too(world: World) -> No
     assert world.run() == ([], {"pump": "shadow"})
 
 
+def test_an_override_of_the_mode_in_a_pack_of_the_users_is_his_word(world: World) -> None:
+    world.ship("0.4.0")
+    world.config.with_name("own.yaml").write_text("override: {pump: {mode: enforce}}\n")
+    world.config.write_text(world.config.read_text().replace("guard:pump", "guard:pump, own.yaml"))
+    world.run()
+    world.ship("0.5.0", MODE="enforce")
+    assert world.run() == ([], {"pump": "enforce"})
+
+
 def test_a_mode_that_went_down_runs_and_is_told_as_weaker(world: World) -> None:
     world.ship("0.4.0", MODE="enforce")
     world.run()
@@ -229,9 +238,10 @@ async def test_an_upgrade_beneath_a_running_guard_is_held_down_at_its_reload(wor
     world.ship("0.4.0")
     book = world.start()
     world.ship("0.5.0", MODE="enforce", DANGER=0.75)
-    program = await book.reload()
-    assert program is not None
-    assert [str(rule.mode) for rule in program.rules] == ["alert"]
+    before = book.program.hash
+    await book.reload()
+    assert book.program.hash != before
+    assert [str(rule.mode) for rule in book.program.rules] == ["alert"]
     assert [change.kind for change in book.upgrade.pending] == [Kind.HELD, Kind.VALUE]
     world.accept()
     await book.reload()
