@@ -160,7 +160,7 @@ class _Composer:
 
     def compose(self, events: Iterator[Any]) -> Node | None:  # noqa: C901, PLR0912, PLR0915 - the loop that every word of a file passes
         """Return the tree of the only document."""
-        source, report = self._source, self._report
+        source = self._source
         nodes, scalar, table, items = 0, yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
         ends = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
         stack: list[_Open] = []
@@ -174,12 +174,8 @@ class _Composer:
                 mark = event.start_mark
                 place: Place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
                 text, style = event.value, event.style or ""
-                if (
-                    event.tag is not None
-                    or event.anchor
-                    or nodes >= NODES_MAX
-                    or (is_flow and not style and (not text or "(" in text or ")" in text))
-                ):
+                is_torn = is_flow and not style and (not text or "(" in text or ")" in text)
+                if is_torn or event.tag is not None or event.anchor or nodes >= NODES_MAX:
                     node = self._scalar(event, place, is_flow=is_flow)
                 else:
                     # There is nothing to say of nearly all of them; what is left over goes on to `add`.
@@ -200,8 +196,7 @@ class _Composer:
             elif kind is table or kind is items:
                 mark = event.start_mark
                 place = _new(Place, (source, mark.line + 1, mark.column + 1, False))
-                if event.tag is not None or event.anchor or len(stack) >= DEPTH_MAX:
-                    self._check_open(event, place, len(stack))
+                self._check_open(event, place, len(stack))
                 stack.append(top)
                 top.key, key = key, None
                 is_flow = bool(event.flow_style)
@@ -209,28 +204,33 @@ class _Composer:
                 entries = top.entries
                 continue
             elif kind in ends:
-                place = top.place
-                node = _new(Items, (tuple(top.items), place)) if entries is None else _new(Table, (entries, place))
+                node = _new(Items, (tuple(top.items), top.place)) if entries is None else _new(Table, (entries, top.place))
                 top = stack.pop()
                 entries, is_flow, key = top.entries, top.is_flow, top.key
-            elif kind is yaml.AliasEvent:
-                place = self._place(event)
-                node = self._alias(event, place)
+            elif (alias := self._rare(event)) is not None:
+                node = alias
             else:
-                if kind is yaml.DocumentStartEvent:
-                    self._count_document(event)
                 continue
             nodes += 1
             if nodes > NODES_MAX:
-                report.add("E010", place, f"more than {NODES_MAX} values")
-                raise _Stop
+                self._too_many(node)
             top.key = key
-            top.add(node, report)
+            top.add(node, self._report)
             key = top.key
         return root.items[0] if root.items else None
 
     def _place(self, event: Any) -> Place:  # noqa: ANN401 - PyYAML's events are untyped
         return Place(self._source, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _rare(self, event: Any) -> Scalar | None:  # noqa: ANN401 - PyYAML's events are untyped
+        """Return what an alias stands for here, which is itself; None for what is no value."""
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._count_document(event)
+        if not isinstance(event, yaml.AliasEvent):
+            return None
+        place = self._place(event)
+        self._report.add("E008", place, f"*{event.anchor} is a YAML alias, which is not allowed", _QUOTE_PATTERN)
+        return Scalar(f"*{event.anchor}", f"*{event.anchor}", place)
 
     def _count_document(self, event: Any) -> None:  # noqa: ANN401 - PyYAML's events are untyped
         self._documents += 1
@@ -240,14 +240,15 @@ class _Composer:
             raise _Stop
 
     def _check_open(self, event: Any, place: Place, depth: int) -> None:  # noqa: ANN401 - PyYAML's events are untyped
-        self._refuse_marks(event, place)
+        if event.tag is not None or event.anchor:
+            self._refuse_marks(event, place)
         if depth >= DEPTH_MAX:
             self._report.add("E009", place, f"nested deeper than {DEPTH_MAX} levels")
             raise _Stop
 
-    def _alias(self, event: Any, place: Place) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
-        self._report.add("E008", place, f"*{event.anchor} is a YAML alias, which is not allowed", _QUOTE_PATTERN)
-        return Scalar(f"*{event.anchor}", f"*{event.anchor}", place)
+    def _too_many(self, node: Node) -> None:
+        self._report.add("E010", node.place, f"more than {NODES_MAX} values")
+        raise _Stop
 
     def _scalar(self, event: Any, place: Place, *, is_flow: bool) -> Scalar:  # noqa: ANN401 - PyYAML's events are untyped
         is_quoted = self._refuse_marks(event, place)
