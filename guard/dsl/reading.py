@@ -158,7 +158,7 @@ class _Composer:
         self._report = report
         self._documents = 0
 
-    def compose(self, events: Iterator[Any]) -> Node | None:  # noqa: C901, PLR0912, PLR0915 - the loop that every word of a file passes
+    def compose(self, events: Iterator[Any]) -> Node | None:  # noqa: C901, PLR0915 - the loop that every word of a file passes
         """Return the tree of the only document."""
         source = self._source
         nodes, scalar, table, items = 0, yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent
