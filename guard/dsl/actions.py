@@ -92,11 +92,11 @@ def check_actions(
 
     `webhooks` are those of guard.yaml, None where it is not known.
     """
-    before = len(report.errors)
+    before = report.error_count
     for step in _steps(source.node):
         _check_webhook(step.get("webhook"), webhooks, report)
         _check_call(step.get("call"), installed, report)
-    return len(report.errors) == before
+    return report.error_count == before
 
 
 def _steps(rule: Table) -> Iterator[dict[str, Entry]]:

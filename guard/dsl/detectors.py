@@ -207,9 +207,9 @@ def _parameters(
             value = int(found[0]) if field.annotation is int and found[0] == int(found[0]) else found[0]
             entry = Entry(entry.key, Scalar(value, entry.node.text, entry.node.place))  # noqa: PLW2901 - the same entry, read as a number
         entries[name] = entry
-    before = len(report.errors)
+    before = report.error_count
     model = validate(detector.Parameters, Table(entries, node.place), report, code="E051")
-    if model is None or len(report.errors) > before:
+    if model is None or report.error_count > before:
         return None
     return model, {name: _value(getattr(model, name), units.get(name, Unit.NONE)) for name in type(model).model_fields}
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "Place", "Report", "Source", "did_you_mean", "meant"]
 
-PROBLEMS_MAX = 200
-_WARNINGS_MAX = 100
+PROBLEMS_MAX = 100
+_WARNINGS_MAX = 50
 _SHOWN_MAX = 16
 _LETTERS_MAX = 64
 _NEAREST = 6
@@ -136,6 +136,11 @@ class Report:
         self._problems: dict[Problem, None] = {}
         self._warnings = 0
         self._muted: set[tuple[str, int]] = set()
+
+    @property
+    def error_count(self) -> int:
+        """How many errors there are."""
+        return len(self._problems) - self._warnings
 
     @property
     def is_full(self) -> bool:
