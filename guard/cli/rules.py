@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit
+from guard.cli.rules_reload import reload
 from guard.cli.rules_test import test
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def rules() -> None:
     """Check, test, list and show rules."""
 
 
+rules.add_command(reload)
 rules.add_command(test)
 
 

@@ -22,6 +22,8 @@ __all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BESIDE_LEVEL = frozenset({"title", "why", "tags", "mode", "actions"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +31,8 @@ class RuleSource:
     """One rule as written, after overrides.
 
     `spec` is None where its keys have mistakes. `node` is the tree with the origin of every key; `lists` and `macros` are those
-    of its file. `hash` is over everything that the rule means: unchanged, a reload keeps its state.
+    of its file. `hash` is over everything that the rule means, and the lists and macros that it uses. `level_hash` leaves out what
+    does not decide its level (title, why, tags, mode, actions): where that is unchanged, a reload keeps the rule's state.
     """
 
     id: str
@@ -39,6 +42,7 @@ class RuleSource:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
     hash: str
+    level_hash: str
 
     @property
     def file(self) -> str:
@@ -166,6 +170,18 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
     spec = validate(RuleSpec, Table(node.entries, entry.key), report)
-    meaning = [rule_id, plain(node), shell.lists, {name: macro.text for name, macro in shell.macros.items()}]
-    digest = sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest[:12])
+    keys = plain(Table({key: part for key, part in node.entries.items() if key in _BESIDE_LEVEL}, node.place))
+    deciding = plain(Table({key: part for key, part in node.entries.items() if key not in _BESIDE_LEVEL}, node.place))
+    whole, level = _digest(rule_id, [deciding, keys], shell), _digest(rule_id, [deciding], shell)
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, whole, level)
+
+
+def _digest(rule_id: str, keys: list[object], shell: _Shell) -> str:
+    """Return a hash of these keys of a rule, with what their words may mean: any macro and list that they name."""
+    words: set[str] = set(_WORD.findall(json.dumps(keys, default=str)))
+    macros: dict[str, str] = {}
+    while found := {name for name in words if name in shell.macros} - macros.keys():
+        macros.update({name: shell.macros[name].text for name in found})
+        words.update(word for name in found for word in _WORD.findall(macros[name]))
+    lists = {name: list_ for name, list_ in shell.lists.items() if name in words}
+    return sha256(json.dumps([rule_id, keys, lists, macros], sort_keys=True, default=str).encode()).hexdigest()[:12]
