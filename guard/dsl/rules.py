@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text"]
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rules_from_text", "rules_from_texts"]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -82,6 +82,11 @@ def read_rules(paths: Iterable[tuple[Path, str]], report: Report, *, override: N
 def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> RuleSet:
     """Read one pack from a text."""
     return _join([(file, read_text(file, text, report))], report, None)
+
+
+def rules_from_texts(texts: Iterable[str], report: Report, *, file: str = "rules.yaml") -> RuleSet:
+    """Read packs from texts, in their order."""
+    return _join([(file, read_text(file, text, report)) for text in texts], report, None)
 
 
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:

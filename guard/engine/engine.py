@@ -22,6 +22,7 @@ __all__ = ["Engine"]
 
 # After other rules came, or a quarantine began, a market is looked at this soon.
 _BIN_US = 50_000
+_NOT_OURS = frozenset(Control) - {Control.DEMOTE_DETECTOR}
 # No rule's signature: the next evaluation is done here.
 _ANEW = -1
 
@@ -153,7 +154,7 @@ class Engine:
             return True
         if batch.side[number] == Control.DEMOTE_DETECTOR:
             self._demote(batch.key[number])
-        else:
+        elif batch.side[number] not in _NOT_OURS:
             self.controls_unknown += 1
         return False
 
