@@ -258,7 +258,7 @@ def test_a_rule_that_decides_otherwise_begins_anew_says_so_and_goes_on_holding(o
 
 
 def test_other_parameters_of_a_detector_begin_anew_and_the_same_ones_do_not() -> None:
-    text = BUSY.replace("when: trades", "use: {wash: {detector: wash_trading, params: {pairs: 0.5}}}\n    when: trades")
+    text = BUSY.replace("    when: ", "    use: {wash: {detector: wash_trading, params: {pairs: 0.5}}}\n    when: ")
     desk = Desk(text).trade(15)
     assert desk.told == ["busy normal to warning, enforce"]
     assert desk.load(program(text + "#\n")).told == []

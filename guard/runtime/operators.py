@@ -129,7 +129,8 @@ class Operators:
     async def reload(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Read the rules anew, without waiting for files to rest, and tell what came of it, once that is in the ledger.
 
-        `unattended` is what is held by rules that hold nothing any more.
+        `since` is when the rules that run were taken over, None where they run since the start. `unattended` is what is held by
+        rules that hold nothing any more.
         """
         del arguments
         # Whoever asked may go away meanwhile: a reload is not left halfway.
@@ -137,6 +138,7 @@ class Operators:
         is_kept = await self._live.all_committed()
         return {
             "outcome": str(outcome.state),
+            "since": self._rulebook.counts.since,
             "seq": self._live.seq,
             "durable": is_kept,
             "active": self._rulebook.active,

@@ -50,10 +50,14 @@ class ReloadCounts:
     def __init__(self) -> None:
         self._counts = dict.fromkeys(ReloadState, 0)
         self._last: dict[str, Any] | None = None
+        # When the rules that run were taken over, None since the start.
+        self.since: str | None = None
 
     def take(self, reload: Reload, *, at_us: int, took_us: int) -> None:
         """Count one."""
         self._counts[reload.state] += 1
+        if reload.state is ReloadState.TAKEN_OVER:
+            self.since = stamp(at_us)
         self._last = {"at": stamp(at_us), "outcome": str(reload.state), "took_ms": took_us / 1000}
 
     def record(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import structlog
@@ -143,10 +144,18 @@ def system_changes() -> Changes | None:
     except ImportError:
         return None
 
+    # It writes a line for each change, and where guard's log lies beside its rules, that line is the next change.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+
     async def changes(folders: frozenset[Path], stop: asyncio.Event) -> AsyncIterator[object]:
-        # Everything below is looked at with the stamps of the rule files alone, so no filter is needed; deeper folders would
-        # bring guard's own state folder in.
-        async for found in awatch(*folders, watch_filter=None, stop_event=stop, step=_STEP_MS, recursive=False):
+        # Folders below may have guard's own state in them; what happens there is seen by the second look.
+        async for found in awatch(*folders, watch_filter=_may_matter, stop_event=stop, step=_STEP_MS, recursive=False):
             yield found
 
     return changes
+
+
+def _may_matter(_: object, path: str) -> bool:
+    """Whether rules may have changed with a file: packs, guard.yaml, and the links by which a mounted folder is swapped."""
+    name = path.rpartition("/")[2]
+    return name.endswith((".yaml", ".yml")) or name.startswith("..")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,9 @@ def test_rules_that_changed_are_taken_over_and_named(running: Running, own: Path
 
 def test_rules_that_did_not_change_are_said_to_run_on(running: Running, own: Path) -> None:
     own.write_text("# a comment changes nothing\n" + RULE)
-    assert guard(running.folder, "rules", "reload") == (0, "nothing changed: 1 rule run on\n", "")
+    code, out, _ = guard(running.folder, "rules", "reload")
+    assert code == 0
+    assert re.fullmatch(r"nothing new: 1 rule run as since \d\d:\d\d:\d\dZ\n", out)
 
 
 def test_broken_rules_are_told_with_their_place_and_the_last_good_ones_run(running: Running, own: Path) -> None:
@@ -94,6 +97,25 @@ def test_broken_rules_are_told_with_their_place_and_the_last_good_ones_run(runni
     assert status["reloads"]["broken"] == 2
     assert status["reloads"]["last"]["outcome"] == "broken"
     assert "own.yaml:2" in guard(running.folder, "doctor")[1]
+
+
+def messages(running: Running) -> int:
+    return sum(running.ask("alerts.outbox")["channels"].get("people", {}).values())
+
+
+def test_people_are_told_when_rules_break_when_they_break_otherwise_and_when_they_are_mended(running: Running, own: Path) -> None:
+    before = messages(running)
+    for text, told in (
+        (BROKEN, 1),
+        (BROKEN, 1),
+        (BROKEN + "#\n", 1),
+        (BROKEN.replace("tradez", "tradey"), 2),
+        (RULE, 3),
+        (RULE, 3),
+    ):
+        own.write_text(text)
+        running.ask("reload")
+        assert messages(running) - before == told, text
 
 
 def test_a_hangup_reads_the_rules(running: Running, own: Path) -> None:
