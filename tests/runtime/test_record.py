@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,22 @@ import pytest
 from guard.cli.main import main
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
-from guard.errors import OperationRefused
-from guard.model import AddQuarantine, IsolationState, ReleaseQuarantine, Target, TargetKind
+from guard.errors import ConfigurationError, OperationRefused
+from guard.model import (
+    AddQuarantine,
+    Batch,
+    Channel,
+    IsolationState,
+    Kind,
+    Market,
+    MarketFacts,
+    ReleaseQuarantine,
+    Status,
+    Target,
+    TargetKind,
+)
 from guard.pipeline import Settings
-from guard.runtime.clock import SystemClock
+from guard.runtime.clock import SystemClock, seeded_random
 from guard.runtime.course import Course
 from guard.runtime.lines import DecisionLog, lines_of
 from guard.runtime.record import RecordedPipeline, recording_writer
@@ -34,6 +47,8 @@ if TYPE_CHECKING:
 pytest.importorskip("pyarrow")
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed: there is no compiled form to compare")
 
+S = 1_000_000
+T0 = 1_700_000_000 * S
 SECONDS, HISTORY_S = 150.0, 1_800.0
 RULES = """
 rules:
@@ -206,3 +221,82 @@ def test_a_file_without_a_course_cannot_be_replayed_as_recorded(tmp_path: Path, 
     assert "T006" in out
     assert "it holds no rules" in out
     assert command(capsys, "replay", "--as-recorded", "--rules", str(tmp_path), str(trades))[0] == 2
+
+
+def damaged(path: Path, **changed: object) -> str:
+    course = opened_tape([path], exchange="x").course
+
+    def use() -> None:
+        opened = Course({**course, **changed}, path)
+        opened.program(opened.first)
+        opened.order(99)
+
+    with pytest.raises(ConfigurationError) as found:
+        use()
+    return str(found.value)
+
+
+def test_a_recording_that_is_damaged_or_newer_is_refused_with_the_reason(run: tuple[Run, Path]) -> None:
+    _, path = run
+    sets = opened_tape([path], exchange="x").course["rules"]
+    other = {name: [text.replace("0.2%", "0.3%") for text in texts] for name, texts in sets.items()}
+    broken = {name: ["rules: {rush: {when: nonsense(}}"] for name in sets}
+    assert "version 2" in damaged(path, version=2)
+    assert "has no rules with the key" in damaged(path, first="nothing")
+    assert "reads the recorded rules as others" in damaged(path, rules=other)
+    assert "(recorded rules)" in damaged(path, rules=broken)
+    assert "cannot be read" in damaged(path, begin={})
+    assert "cannot be read" in damaged(path, orders=[{"order": "add"}])
+    assert "has no order 99" in damaged(path)
+
+
+def test_whatever_is_done_to_a_pipeline_is_on_its_recording(tmp_path: Path) -> None:
+    for seed in range(4):
+        path = tmp_path / f"{seed}.parquet"
+        made = scrambled(path, seed)
+        assert made.kinds["verdict"] > 3, f"{seed}: nothing would be shown"
+        assert replayed(path, 5 + 95 * (seed % 2))[0] == made.log.digest, seed
+
+
+def scrambled(path: Path, seed: int) -> Run:
+    """Return a run in which time passes by itself, rows come late, markets open late, and people do something at any moment."""
+    random = seeded_random(seed).random
+    run, at_us, left = Run(path), T0, list("ABC")
+    run.steps.clear()
+    sets = [*run.sets, rules(RULES)]
+    target = Target(TargetKind.EXCHANGE, "x")
+    opened: list[int] = []
+    with run.writer:
+        for key in range(1_500):
+            at_us += int(random() * (0.2 if random() < 0.99 else 20) * S)
+            chance = random()
+            if left and (chance < 0.002 or (not opened and chance < 0.01)):
+                facts = MarketFacts(Market("x", f"{left.pop()}/USDT"), streams=frozenset({"trades"}))
+                opened.append(run.open(facts))
+                run.take(run.process(row(Kind.STATUS, opened[-1], at_us, side=Channel.TRADES, key=Status.LIVE)))
+            elif chance < 0.004:
+                run.take(run.load(compile_rules(sets[int(len(sets) * random())]), at_us))
+            elif chance < 0.006:
+                orders = (
+                    AddQuarantine(target, int(30 * S * random()) + 1, "news", "ann"),
+                    ReleaseQuarantine(target, None, "ok", "bob"),
+                )
+                with suppress(OperationRefused):
+                    run.take(run.operate(orders[int(2 * random())], at_us))
+            elif chance < 0.05:
+                run.take(RecordedPipeline.advance(run, at_us))
+            elif opened:
+                # Now and then a row is handed over after time has passed its arrival.
+                late_us = int(random() * S) if random() < 0.1 else 0
+                price = 100 + random()
+                batch = row(Kind.TRADE, opened[int(len(opened) * random())], at_us - late_us, side=1, key=key, price=price)
+                run.take(run.process(batch))
+        run.take(RecordedPipeline.advance(run, at_us + 60 * S))
+        run.finish()
+    return run
+
+
+def row(kind: Kind, market: int, at_us: int, **columns: float) -> Batch:
+    batch = Batch(1)
+    batch.append(kind, market, at_us=at_us, received_us=at_us, amount=1.0, **columns)  # type: ignore[arg-type]  # whole ones are ints
+    return batch
