@@ -73,6 +73,8 @@ def convert(tape: Tape, path: Path) -> dict[str, Any]:
                 writer.market(facts)
                 markets += 1
             writer.append(batch)
+        if tape.course is not None:
+            writer.course(tape.course)
     return {
         "file": str(path),
         "rows": writer.rows,

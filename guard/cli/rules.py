@@ -12,6 +12,7 @@ from guard.cli.output import Exit
 from guard.cli.rules_diff import diff, upgrade_of
 from guard.cli.rules_new import new
 from guard.cli.rules_promote import promote
+from guard.cli.rules_reload import reload
 from guard.cli.rules_schema import language, schema
 from guard.cli.rules_test import test
 
@@ -33,6 +34,7 @@ def rules() -> None:
     """Check, test, list and show rules."""
 
 
+rules.add_command(reload)
 rules.add_command(language)
 rules.add_command(schema)
 rules.add_command(test)

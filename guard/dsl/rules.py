@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from guard.dsl.includes import Include, PackFile
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hash", "rules_from_text", "set_hash"]
+__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hashes", "rules_from_text", "rules_from_texts", "set_hash"]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BESIDE_LEVEL = frozenset({"title", "why", "tags", "mode", "actions"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +33,8 @@ class RuleSource:
     """One rule as written, after overrides.
 
     `spec` is None where its keys have mistakes. `node` is the tree with the origin of every key; `lists` and `macros` are those
-    of its file. `hash` is over everything that the rule means: unchanged, a reload keeps its state.
+    of its file. `hash` is over everything that the rule means, and the lists and macros that it uses. `level_hash` leaves out what
+    does not decide its level (title, why, tags, mode, actions): where that is unchanged, a reload keeps the rule's state.
     """
 
     id: str
@@ -41,6 +44,7 @@ class RuleSource:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
     hash: str
+    level_hash: str
 
     @property
     def file(self) -> str:
@@ -86,6 +90,11 @@ def rules_from_text(text: str, report: Report, *, file: str = "rules.yaml") -> R
     return _join([(file, root)], report, None)
 
 
+def rules_from_texts(texts: Iterable[str], report: Report, *, file: str = "rules.yaml") -> RuleSet:
+    """Read packs from texts, in their order."""
+    return _join([(file, read_text(file, text, report)) for text in texts], report, None)
+
+
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
     shells = []
     for file, root in files:
@@ -120,12 +129,6 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
 def set_hash(rules: Iterable[RuleSource]) -> str:
     """Return the name of a whole set: another one for any rule that means something else."""
     return sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()[:12]
-
-
-def rule_hash(rule_id: str, node: Node, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
-    """Return the name of all that a rule means."""
-    meaning = [rule_id, plain(node), lists, {name: macro.text for name, macro in macros.items()}]
-    return sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _is_rule_id(text: str) -> bool:
@@ -182,5 +185,23 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
         report.add("E011", node.place, "expected keys and values", f"{rule_id}: {{when: ...}}")
         return None
     spec = validate(RuleSpec, Table(node.entries, entry.key), report)
-    digest = rule_hash(rule_id, node, shell.lists, shell.macros)
-    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, digest)
+    whole, level = rule_hashes(rule_id, node, shell.lists, shell.macros)
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, whole, level)
+
+
+def rule_hashes(rule_id: str, node: Table, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> tuple[str, str]:
+    """Return `RuleSource.hash` and `RuleSource.level_hash` of a rule."""
+    keys = plain(Table({key: part for key, part in node.entries.items() if key in _BESIDE_LEVEL}, node.place))
+    deciding = plain(Table({key: part for key, part in node.entries.items() if key not in _BESIDE_LEVEL}, node.place))
+    return _digest(rule_id, [deciding, keys], lists, macros), _digest(rule_id, [deciding], lists, macros)
+
+
+def _digest(rule_id: str, keys: list[object], lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
+    """Return a hash of these keys of a rule, with what their words may mean: any macro and list that they name."""
+    words: set[str] = set(_WORD.findall(json.dumps(keys, default=str)))
+    named: dict[str, str] = {}
+    while found := {name for name in words if name in macros} - named.keys():
+        named.update({name: macros[name].text for name in found})
+        words.update(word for name in found for word in _WORD.findall(named[name]))
+    used = {name: list_ for name, list_ in lists.items() if name in words}
+    return sha256(json.dumps([rule_id, keys, used, named], sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
-from guard.engine.handover import Handover
-from guard.engine.verdicts import candidate_level, verdict_of
+from guard.engine.handover import Handover, may_more
+from guard.engine.verdicts import candidate_level, ended_verdicts, verdict_of
 from guard.engine.watched import Watched
 from guard.engine.why import why_rule
 from guard.features.kernel import DONE, TOLD, Bound, Kernel
@@ -22,6 +22,7 @@ __all__ = ["Engine"]
 
 # After other rules came, or a quarantine began, a market is looked at this soon.
 _BIN_US = 50_000
+_NOT_OURS = frozenset(Control) - {Control.DEMOTE_DETECTOR}
 # No rule's signature: the next evaluation is done here.
 _ANEW = -1
 
@@ -154,7 +155,7 @@ class Engine:
             return True
         if batch.side[number] == Control.DEMOTE_DETECTOR:
             self._demote(batch.key[number])
-        else:
+        elif batch.side[number] not in _NOT_OURS:
             self.controls_unknown += 1
         return False
 
@@ -260,13 +261,18 @@ class Engine:
             ),
         )
 
-    def load(self, program: Program, now_us: int) -> None:
-        """Swap the rules; those that are unchanged keep their episodes and timers.
+    def load(self, program: Program, now_us: int) -> list[tuple[int, tuple[Verdict, ...]]]:
+        """Swap the rules; those whose levels are decided as before keep their episodes and timers.
+
+        Returns markets with verdicts: levels of rules that are gone or decide otherwise end, and a level that stands is told anew,
+        as if it had just been reached, where its rule tells people or holds from now on and did not before.
 
         A plain detector that is switched off stays so while its class is the same.
         """
         for row in self.kernel.turned():
             self.sync(row)
+        told: list[tuple[int, tuple[Verdict, ...]]] = []
+        edited: list[tuple[int, Handover]] = []
         if program.leaves != self.kernel.leaves:
             self.kernel.adopt(program.leaves)
         old, self.program = self.program, program
@@ -275,12 +281,16 @@ class Engine:
         self._code_length = -1
         bindings = [program.bind(watched.facts) for watched in self.watched]
         handovers: dict[tuple[tuple[int, ...], tuple[int, ...]], Handover] = {}
-        for watched, binding in zip(self.watched, bindings, strict=True):
+        for row, (watched, binding) in enumerate(zip(self.watched, bindings, strict=True)):
             pair = (watched.binding.rules, binding.rules)
             handover = handovers.get(pair)
             if handover is None:
                 handover = handovers[pair] = Handover(old, program, *pair)
+            if handover.ended and (over := ended_verdicts(watched, handover.ended, now_us)):
+                told.append((row, over))
             watched.bind(binding, handover.episodes(watched.episodes), program.unknown)
+            if handover.edited:
+                edited.append((row, handover))
         # Code grows with what asks where it begins.
         begins = [binding.program for binding in bindings]
         self._load_code()
@@ -288,6 +298,18 @@ class Engine:
         looks = [binding.looks_at_age for binding in bindings]
         opens = [watched.is_open for watched in self.watched]
         self.kernel.rebind(Bound(begins, screens, looks, opens, now_us + _BIN_US, len(program.rules)))
+        return told + [(row, verdicts) for row, handover in edited if (verdicts := self._restated(row, handover, now_us))]
+
+    def _restated(self, row: int, handover: Handover, now_us: int) -> tuple[Verdict, ...]:
+        """Tell again of the levels at which rules of a market may do more than before the swap."""
+        watched, verdicts = self.watched[row], []
+        for place, rule, was in handover.edited:
+            episode = watched.episodes[place]
+            if episode.level is not Level.NORMAL and may_more(rule, was, episode.level):
+                self.look(row, now_us)
+                outcome = watched.outcomes[place]
+                verdicts.append(verdict_of(self.program, watched, rule, outcome, episode, before=Level.NORMAL, at_us=now_us))
+        return tuple(verdicts)
 
     def _wake(self, row: int, now_us: int | None) -> None:
         """Run the rules of a market soon, whatever they say; None where time alone no longer changes anything."""

@@ -8,12 +8,14 @@ from guard.dsl.signature import SECOND_FAMILY_MIN
 from guard.model import Finding, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from guard.dsl import Outcome, Program, Rule
     from guard.engine.episode import Episode
     from guard.engine.watched import Watched
     from guard.model import MarketFacts
 
-__all__ = ["candidate_level", "risk_of", "verdict_of"]
+__all__ = ["candidate_level", "ended_verdicts", "risk_of", "verdict_of"]
 
 
 def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
@@ -57,6 +59,22 @@ def verdict_of(
         episode_us=episode.started_us,
         alert=episode.level in rule.actions and rule.actions[episode.level].alert,
     )
+
+
+def ended_verdicts(watched: Watched, rules: Iterable[tuple[int, Rule]], at_us: int) -> tuple[Verdict, ...]:
+    """Tell that the levels of some rules of a market ended with the rules themselves, and not because the market is calm."""
+    found = []
+    for place, rule in rules:
+        episode = watched.episodes[place]
+        if episode.level is not Level.NORMAL:
+            market = watched.facts.market
+            nothing = RiskScore(None, ())
+            found.append(
+                Verdict(
+                    at_us, market, rule.id, Level.NORMAL, episode.level, rule.mode, nothing, (), episode.started_us, alert=False
+                )
+            )
+    return tuple(found)
 
 
 def risk_of(rule: Rule, outcome: Outcome, facts: MarketFacts) -> RiskScore:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from guard.model import Kind
+from guard.model import Control, Kind
 from guard.runtime.blocked import BlockedTime
 from guard.runtime.lines import DecisionLog, lines_of
 from guard.runtime.native import NativeRules
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from guard.model import Batch, Decision
+    from guard.model import Batch, Decision, MarketFacts
     from guard.pipeline import Pipeline
     from guard.runtime.clock import SystemClock
 
 __all__ = ["Replay", "opened_tape"]
 
+# What a person did to the recorded run; see `guard.runtime.replay_recorded`.
+_OF_PEOPLE: Final = [int(Control.RELOAD), int(Control.ORDER)]
 # A replay that has run for so long will run on for long enough to gain more than machine code costs.
 _LONG_US: Final = 2_000_000
 
@@ -66,6 +68,7 @@ class Replay:
         self.log = DecisionLog()
         self.events = 0
         self.markets = 0
+        self.left_out = 0
         self._batch_rows = batch_rows
         self._write = write
         self._takes_arrays = takes_arrays
@@ -83,9 +86,7 @@ class Replay:
         native_us = 0 if self._compiles_first else started_us + _LONG_US
         for opened, batch in tape.batches(self._batch_rows):
             for facts in opened:
-                row = self.pipeline.open(facts)
-                assert row == self.markets, "the pipeline is a fresh one"
-                self.markets += 1
+                self._open(facts, batch)
             now_us = clock.monotonic_us()
             if now_us >= native_us:
                 self._native.poll()
@@ -109,11 +110,21 @@ class Replay:
             "rejected_examples": tape.examples,
             "repeated": tape.repeated,
             "detector_faults": [fault._asdict() for fault in self.pipeline.engine.program.detector_faults],
+            "left_out": self.left_out,
             "detectors_demoted": list(self.pipeline.engine.demoted),
             "digest": self.log.digest,
         }
 
+    def _open(self, facts: MarketFacts, batch: Batch) -> None:
+        """Watch a market whose first row begins a batch."""
+        del batch
+        row = self.pipeline.open(facts)
+        assert row == self.markets, "the pipeline is a fresh one"
+        self.markets += 1
+
     def _process(self, batch: Batch) -> None:
+        kind, side = np.asarray(batch.kind), np.asarray(batch.side)
+        self.left_out += int(np.count_nonzero((kind == int(Kind.CONTROL)) & np.isin(side, _OF_PEOPLE)))
         self.events += int(np.count_nonzero(np.asarray(batch.kind) <= int(Kind.LEVEL)))
         self._take(self.pipeline.process(batch if self._takes_arrays else batch.plain()))
 

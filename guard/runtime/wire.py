@@ -22,6 +22,8 @@ from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
+from guard.runtime.reloading import headline
+from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
 from guard.runtime.settings import channel_urls, connector_factory, feed_plan, pipeline_settings
 from guard.runtime.summary import bot_lines
@@ -40,6 +42,8 @@ __all__ = ["RunningGuard"]
 _log = structlog.get_logger(__name__)
 _NATIVE_POLL_S: Final = 5.0
 _NATIVE_MAX: Final = 1_000
+# A reload may play the packs' tests first.
+_HANDLE_S: Final = 80.0
 
 
 class RunningGuard:
@@ -111,11 +115,15 @@ class RunningGuard:
             on_decision=self._on_decision,
         )
         await self._remember_state()
-        self.rulebook.connect(facts=lambda: [each.facts for each in self.pipeline.engine.watched], changed=self._rules_changed)
+        self.rulebook.connect(
+            facts=lambda: [each.facts for each in self.pipeline.engine.watched],
+            changed=self._rules_changed,
+            now_us=self.clock.now_us,
+        )
         self.live.publish()
         self.live.publisher.beat()
         self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
-        server = OperatorServer(state.socket, self.operators.handlers())
+        server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.live.feeds = [
             Feed(
@@ -155,7 +163,7 @@ class RunningGuard:
         hangup = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
         extra = [
-            asyncio.create_task(self.rulebook.watch(self.clock), name="rules"),
+            asyncio.create_task(self._watch_rules(), name="rules"),
             asyncio.create_task(self._reload_on(hangup), name="reload"),
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
@@ -190,6 +198,12 @@ class RunningGuard:
             rules.poll()
             await self.clock.sleep(_NATIVE_POLL_S)
 
+    async def _watch_rules(self) -> None:
+        # Importing what tells of changed files takes long.
+        watch = RuleWatch(self.rulebook, self.clock, changes=await asyncio.to_thread(system_changes))
+        self.rulebook.way = lambda: watch.way
+        await watch.run()
+
     async def _reload_on(self, hangup: asyncio.Event) -> None:
         while True:
             await hangup.wait()
@@ -200,14 +214,17 @@ class RunningGuard:
         if program is not None:
             self.live.swap(program)
         if problem is None:
-            self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.NORMAL)
+            title = "the rules are whole again" if program is None else "new rules run"
+            self.live.announce("rules", title, f"{self.rulebook.active} rules are active.", Level.NORMAL)
         elif program is not None:
             self.live.announce(
                 "rules", "new rules run, but not all is well", f"{problem}\n{self.rulebook.active} rules are active."
             )
         else:
             body = f"{problem}\nThe last good rules run on: {self.rulebook.active} of them."
-            self.live.announce("rules", "changes were not taken over", body)
+            # Another mistake makes another title, and is told.
+            what = headline(problem, self.rulebook.problems)
+            self.live.announce("rules", f"changes were not taken over: {what}", body)
 
     async def summary(self, record: RunRecord) -> dict[str, Any]:
         """Return what the run found; on the embedded exchange held against what was staged."""
