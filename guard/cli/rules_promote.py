@@ -202,6 +202,11 @@ def _show(output: Output, document: dict[str, Any], since_us: int) -> None:
             f"  recordings, {tape['events']:,} events on {_count(tape['markets'], 'market')}: enforced alone it would have opened "
             f"{_count(tape['quarantines'], 'quarantine')}, {tape['blocked_minutes']:.1f} minutes blocked"
         )
+        if tape["judged"] < tape["markets"]:
+            output.text(
+                f"    it looks at {tape['judged']} of the {_count(tape['markets'], 'market')} only: the others are out of its "
+                "scope, or a stream that it needs is not recorded"
+            )
     elif told["problem"]:
         output.text("  see what it makes of recordings: --tape FILES")
     for note in document["notes"]:

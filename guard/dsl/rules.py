@@ -56,12 +56,14 @@ class RuleSource:
 class RuleSet:
     """All rules of one configuration, in the order of the files.
 
-    `hash` names the whole set. `warnings` of the files are kept in `report`.
+    `hash` names the whole set. `warnings` of the files are kept in `report`. `files` are all that were read, as they are shown,
+    also those without a rule.
     """
 
     rules: tuple[RuleSource, ...]
     hash: str
     report: Report
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
     rules = tuple(
         rule for rule_id, (entry, shell) in found.items() if (rule := _rule(rule_id, entry, nodes[rule_id], shell, report))
     )
-    return RuleSet(rules, set_hash(rules), report)
+    return RuleSet(rules, set_hash(rules), report, tuple(file for file, _ in files))
 
 
 def set_hash(rules: Iterable[RuleSource]) -> str:

@@ -78,13 +78,15 @@ def replayed(
 ) -> dict[str, Any]:
     """Replay recordings with one rule alone, in mode enforce, and return the summary of `Replay`.
 
-    Raises ConfigurationError for a file that is no tape.
+    Its key ``judged`` tells on how many markets the rule looks: not where its scope ends, nor where a stream that it needs is not
+    recorded. Raises ConfigurationError for a file that is no tape.
     """
     raised = tuple(with_mode(rule, RuleMode.ENFORCE, why="a replay") for rule in rules.rules if rule.id == rule_id)
     tape = opened_tape(paths, exchange=exchange)
     settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
     program = compile_rules(type(rules)(raised, set_hash(raised), rules.report))
-    replay = Replay(
-        Pipeline(program, settings, jit=is_jitted), batch_rows=_BATCH_ROWS, write=lambda _: None, takes_arrays=is_jitted
-    )
-    return replay.play(tape, clock=clock)
+    pipeline = Pipeline(program, settings, jit=is_jitted)
+    replay = Replay(pipeline, batch_rows=_BATCH_ROWS, write=lambda _: None, takes_arrays=is_jitted)
+    summary = replay.play(tape, clock=clock)
+    judged = sum(bool(watched.binding.rules) for watched in pipeline.engine.watched)
+    return {**summary, "judged": judged}

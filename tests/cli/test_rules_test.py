@@ -192,3 +192,12 @@ def test_a_pack_is_tested_with_what_it_includes(capsys: pytest.CaptureFixture[st
     code, out = run(capsys, "rules/main.yaml")
     assert code == 1
     assert "rules/part.yaml:3: the rule jump has no test that keeps it silent" in out
+
+
+def test_a_pack_of_nothing_but_includes_has_its_own_tests_played(capsys: pytest.CaptureFixture[str]) -> None:
+    written(name="part", tests="")
+    Path("rules/main.yaml").write_text("include: part.yaml\n" + TESTS.partition("\n")[2])
+    Path("guard.yaml").write_text("version: 1\nrules: [rules/main.yaml]\nexchanges: {sim: {connector: sim}}\n")
+    for words in ([], ["rules/main.yaml"]):
+        code, out = run(capsys, *words)
+        assert (code, out.partition(";")[0]) == (0, "2 tests: 2 passed")

@@ -56,7 +56,7 @@ def collect(paths: Sequence[str], config: Path, env: Mapping[str, str]) -> Colle
     """
     if not paths:
         rules = load_rules(load_guard(config, env)) if config.is_file() else load_rules(shipped_packs())
-        shown = dict.fromkeys(rule.file for rule in rules.rules)
+        shown = rules.files
         files = [test for file in shown for test in _beside(Path(file))]
         if not files:
             raise OperationRefused("no pack has a test in it or beside it; a test file is named PACK.test.yaml")
@@ -80,9 +80,9 @@ def collect(paths: Sequence[str], config: Path, env: Mapping[str, str]) -> Colle
 
 
 def _included(rules: RuleSet, packs: Iterable[Path]) -> list[str]:
-    """Return the files, as shown, of rules that no path named."""
+    """Return the files, as shown, that no path named."""
     named = {shown_path(pack) for pack in packs}
-    return [file for file in dict.fromkeys(rule.file for rule in rules.rules) if file not in named]
+    return [file for file in rules.files if file not in named]
 
 
 def _tests_of(text: str, packs: dict[Path, bool]) -> list[Path]:
