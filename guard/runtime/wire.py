@@ -119,6 +119,7 @@ class RunningGuard:
             facts=lambda: [each.facts for each in self.pipeline.engine.watched],
             changed=self._rules_changed,
             now_us=self.clock.now_us,
+            is_jitted=lambda: self.pipeline.engine.kernel.is_jitted,
         )
         self.live.publish()
         self.live.publisher.beat()
