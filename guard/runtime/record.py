@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
+from guard.errors import ConfigurationError
 from guard.model import Batch, Control, Kind, event_key
 from guard.pipeline import Pipeline
 from guard.runtime.course import CourseWriter
@@ -37,7 +38,12 @@ class RecordedPipeline(Pipeline):
     settings, jit
         As for `Pipeline`.
     writer
-        What `recording_writer` returned. `close` it after `finish`.
+        What `recording_writer` returned; `finish` closes it.
+
+    Attributes
+    ----------
+    problem
+        Why nothing is recorded any more, None while all is: a disk that is full ends the recording, and nothing else.
 
     Notes
     -----
@@ -56,11 +62,12 @@ class RecordedPipeline(Pipeline):
         jit: bool = False,
     ) -> None:
         super().__init__(program, settings, jit=jit)
+        # A tape's time begins with the year 2000.
+        self.now_us = _EARLIEST_US
+        self.problem: str | None = None
         self._writer = writer
         self._course = CourseWriter(self.settings)
         self._course.learn(rules)
-        # A tape's time begins with the year 2000.
-        self.now_us = _EARLIEST_US
         self._has_begun = False
         self._written_us = 0
         self._row = Batch(1)
@@ -86,7 +93,7 @@ class RecordedPipeline(Pipeline):
             if batch.received_us[0] < self.now_us and self._written_us < self.now_us:
                 # These arrived before a moment that the pipeline has reached by the clock; a replay must have reached it too.
                 self._control(Control.PASS, 0)
-            self._writer.append(batch)
+            self._write(batch)
             newest_us = max(batch.received_us[: len(batch)])
             self._written_us = max(self._written_us, newest_us)
         return super().process(batch)
@@ -103,10 +110,16 @@ class RecordedPipeline(Pipeline):
         self._control(Control.ORDER, self._course.order(command))
         return decision
 
-    def finish(self) -> None:
-        """Write down until when time passed, and what stands beside the events."""
+    def finish(self) -> bool:
+        """Write down until when time passed and what stands beside the events, and close the file; False where it has none."""
         self._control(Control.PASS, 0)
-        self._writer.course(self._course.document())
+        if self.problem is None:
+            try:
+                self._writer.course(self._course.document())
+                self._writer.close()
+            except ConfigurationError as error:
+                self._give_up(error)
+        return self.problem is None
 
     def _control(self, what: Control, key: int, *, market: int = 0) -> None:
         if not self._has_begun:
@@ -115,4 +128,15 @@ class RecordedPipeline(Pipeline):
         self._row.clear()
         at_us = self._written_us = max(self.now_us, self._written_us)
         self._row.append(Kind.CONTROL, market, at_us=at_us, received_us=at_us, side=what, key=key)
-        self._writer.append(self._row)
+        self._write(self._row)
+
+    def _write(self, batch: Batch) -> None:
+        if self.problem is None:
+            try:
+                self._writer.append(batch)
+            except ConfigurationError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: ConfigurationError) -> None:
+        self.problem = error.problems[0].message
+        self._writer.abandon()

@@ -123,9 +123,11 @@ class Replay:
         self.markets += 1
 
     def _process(self, batch: Batch) -> None:
-        kind, side = np.asarray(batch.kind), np.asarray(batch.side)
-        self.left_out += int(np.count_nonzero((kind == int(Kind.CONTROL)) & np.isin(side, _OF_PEOPLE)))
-        self.events += int(np.count_nonzero(np.asarray(batch.kind) <= int(Kind.LEVEL)))
+        kind = np.asarray(batch.kind)
+        controls = kind == int(Kind.CONTROL)
+        if controls.any():
+            self.left_out += int(np.count_nonzero(np.isin(np.asarray(batch.side)[controls], _OF_PEOPLE)))
+        self.events += int(np.count_nonzero(kind <= int(Kind.LEVEL)))
         self._take(self.pipeline.process(batch if self._takes_arrays else batch.plain()))
 
     def _take(self, decision: Decision) -> None:

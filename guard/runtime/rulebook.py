@@ -67,6 +67,7 @@ class Rulebook:
         self._facts: Callable[[], Sequence[MarketFacts]] = tuple
         self._changed: Callable[[Program | None, str | None], None] | None = None
         self._now_us: Callable[[], int] = int
+        self._is_jitted: Callable[[], bool] = bool
         self.config: GuardConfig = load_guard(path, env)
         self._started_with = self._without_rules(self.config)
         self.upgrade = Upgrade(last_good.with_name("shipped-rules.json"))
@@ -82,13 +83,14 @@ class Rulebook:
         facts: Callable[[], Sequence[MarketFacts]],
         changed: Callable[[Program | None, str | None], None],
         now_us: Callable[[], int] = int,
+        is_jitted: Callable[[], bool] = bool,
     ) -> None:
-        """Say which markets are open, who takes over new rules, and what time it is.
+        """Say which markets are open, who takes over new rules, what time it is, and whether the kernel runs compiled.
 
         `facts` returns the open markets: new rules are bound to all of them in a thread, so that the swap only looks them up.
         `changed` gets the new program, or None, and what is wrong.
         """
-        self._facts, self._changed, self._now_us = facts, changed, now_us
+        self._facts, self._changed, self._now_us, self._is_jitted = facts, changed, now_us, is_jitted
 
     @staticmethod
     def _without_rules(config: GuardConfig) -> dict[str, object]:
@@ -231,7 +233,7 @@ class Rulebook:
             return _Reading((), error=ConfigurationError(restless))
         if reading.program is not None and reading.program.hash != self.program.hash:
             Kernel.prepare(reading.program.leaves)
-            reading.program.prepare(facts)
+            reading.program.prepare(facts, is_jitted=self._is_jitted())
         return reading
 
     def _read_once(self) -> _Reading:

@@ -22,6 +22,7 @@ from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
+from guard.runtime.record import RecordedPipeline, recording_writer
 from guard.runtime.reloading import headline
 from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
     from guard.model import Decision
+    from guard.pipeline import Settings
     from guard.runtime.opening import Opening
     from guard.runtime.summary import RunRecord
 
@@ -57,6 +59,8 @@ class RunningGuard:
         guard.yaml and the environment.
     on_decision
         Told of every decision at once.
+    record
+        The recording to write of all that goes into the pipeline; markets begin cold then.
 
     Notes
     -----
@@ -71,8 +75,10 @@ class RunningGuard:
         env: Mapping[str, str],
         *,
         on_decision: Callable[[Decision], None],
+        record: Path | None = None,
     ) -> None:
         self._opening = opening
+        self._record = record
         self._path = path
         self._env = env
         self._on_decision = on_decision
@@ -97,7 +103,7 @@ class RunningGuard:
         state, ledger = self.state, self._opening.ledger
         self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules)
         config = self.rulebook.config
-        self.pipeline = Pipeline(self.rulebook.program, pipeline_settings(config))
+        self.pipeline = self._pipeline(pipeline_settings(config))
         self.pipeline.recall(ledger, self.clock.now_us())
         self.notifier = NotificationHandler(channel_urls(config))
         self._stack.push_async_callback(self.notifier.close)
@@ -119,6 +125,7 @@ class RunningGuard:
             facts=lambda: [each.facts for each in self.pipeline.engine.watched],
             changed=self._rules_changed,
             now_us=self.clock.now_us,
+            is_jitted=lambda: self.pipeline.engine.kernel.is_jitted,
         )
         self.live.publish()
         self.live.publisher.beat()
@@ -139,12 +146,27 @@ class RunningGuard:
             for name, exchange in config.exchanges.items()
         ]
 
+    def _pipeline(self, settings: Settings) -> Pipeline:
+        if self._record is None:
+            return Pipeline(self.rulebook.program, settings)
+        writer = recording_writer(self._record)
+        return RecordedPipeline(self.rulebook.rules, self.rulebook.program, settings, writer=writer)
+
+    def _finish_recording(self) -> None:
+        if isinstance(self.pipeline, RecordedPipeline):
+            if self.pipeline.finish():
+                _log.info("recorded", file=str(self._record))
+            else:
+                _log.error("nothing was recorded", file=str(self._record), problem=self.pipeline.problem)
+
     async def _remember_state(self) -> None:
         """Keep what is learnt for the next start, and read what the last run kept."""
         kernel = self.pipeline.engine.kernel
         if isinstance(kernel, Rows):
             keeper = Keeper(self.pipeline, kernel, self.state.checkpoint, clock=self.clock, committed=self.live.all_committed)
-            await asyncio.to_thread(keeper.open)
+            if self._record is None:
+                # What an earlier run learnt is not on a recording, which must have all that decisions come of.
+                await asyncio.to_thread(keeper.open)
             self.live.keeper = keeper
 
     @staticmethod
@@ -177,6 +199,7 @@ class RunningGuard:
             await self.live.run(stop, also=extra, before_close=before_close)
         finally:
             timer.cancel()
+            self._finish_recording()
 
     async def _stop_after(self, stop: asyncio.Event, for_s: float | None) -> None:
         if for_s is not None:
@@ -212,6 +235,8 @@ class RunningGuard:
 
     def _rules_changed(self, program: Program | None, problem: str | None) -> None:
         if program is not None:
+            if isinstance(self.pipeline, RecordedPipeline):
+                self.pipeline.learn(self.rulebook.rules)
             self.live.swap(program)
         if problem is None:
             title = "the rules are whole again" if program is None else "new rules run"

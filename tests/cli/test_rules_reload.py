@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cli.test_run import CONFIG, RULE, Running, folder_of, guard, until
 
+from guard.runtime.lines import DecisionLog
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -144,6 +146,33 @@ def test_rules_with_failing_tests_are_refused_where_tests_are_required(running: 
     code, out, _ = guard(running.folder, "rules", "reload")
     assert code == 0, f"a rule in a lower mode is not broken: {out}"
     assert out.startswith("  + fast_fall\n  - busy\ntaken over: 1 rule run")
+
+
+def test_a_live_run_that_was_recorded_with_its_reloads_is_replayed_to_the_same_decisions(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    folder = folder_of(tmp_path)
+    busy = "rules:\n  busy: {mode: shadow, when: trades(5s) >= 1, level: warning, for: 1s, clear: {when: trades(5s) < 1}}\n"
+    (folder / "rules" / "own.yaml").write_text(busy)
+    (folder / "guard.yaml").write_text(CONFIG.replace("INBOX", "") + "reload: {watch: off}\n")
+    with (folder / "out").open("w") as out:
+        running = Running(folder, out.fileno(), "--json", "--record", "run.parquet")
+        until(running.is_streaming)
+        until(lambda: "verdict" in (folder / "out").read_text())
+        (folder / "rules" / "own.yaml").write_text(busy.replace("shadow", "enforce, actions: {warning: [{quarantine: {for: 1m}}]}"))
+        assert running.ask("reload")["outcome"] == "taken_over"
+        until(lambda: running.ask("quarantine.ls")["quarantines"])
+        (folder / "rules" / "own.yaml").write_text(busy.replace("5s", "3s"))
+        assert running.ask("reload")["unattended"]
+        running.ask("quarantine.release", target="sim:BTC/USDT", reason="checked")
+        assert running.stop() == 0
+    log, lines = DecisionLog(), [json.loads(line) for line in (folder / "out").read_text().splitlines()]
+    for line in lines:
+        if line["type"] in {"verdict", "quarantine"}:
+            log.write(line)
+    assert {"rule", "rule_gone", "operator"} <= {line.get("cause") for line in lines}
+    code, shown, errors = guard(folder, "--json", "replay", "--as-recorded", "--no-jit", "run.parquet")
+    assert code == 0, errors
+    assert json.loads(shown.splitlines()[-1])["digest"] == log.digest
 
 
 def test_without_a_guard_nobody_answers(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from collections import Counter
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
 from guard.cli.main import main
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
-from guard.errors import ConfigurationError, OperationRefused
+from guard.errors import ConfigurationError, OperationRefused, Problem
 from guard.model import (
     AddQuarantine,
     Batch,
@@ -143,12 +144,11 @@ class Run(RecordedPipeline):
 
 def recorded(path: Path, *, jit: bool = False) -> Run:
     run = Run(path, jit=jit)
-    with run.writer:
-        simulation = Simulation(run, tape, on_decision=run.take)
-        schedule = [{"pattern": "pump_dump", "symbol": "MOON/USDT", "at": 40}]
-        symbols = ["BTC/USDT", "ETH/USDT", "MOON/USDT", "YAWN/USDT"]
-        simulation.run(seconds=SECONDS, history_s=HISTORY_S, clock=SystemClock(), seed=7, schedule=schedule, symbols=symbols)
-        run.finish()
+    simulation = Simulation(run, tape, on_decision=run.take)
+    schedule = [{"pattern": "pump_dump", "symbol": "MOON/USDT", "at": 40}]
+    symbols = ["BTC/USDT", "ETH/USDT", "MOON/USDT", "YAWN/USDT"]
+    simulation.run(seconds=SECONDS, history_s=HISTORY_S, clock=SystemClock(), seed=7, schedule=schedule, symbols=symbols)
+    assert run.finish()
     return run
 
 
@@ -209,6 +209,7 @@ def test_the_command_replays_as_recorded_and_says_what_it_leaves_out_otherwise(
         code, out = command(capsys, "--json", "replay", "--as-recorded", "--no-jit", str(file))
         assert code == 0, out
         assert json.loads(out.splitlines()[-1])["digest"] == made.log.digest
+    assert "of a live run, with its rules (3 sets)" in command(capsys, "tape", "info", str(copy))[1]
     _, out = command(capsys, "replay", "--no-jit", str(path))
     assert "4 reloads and orders of the recorded run were left out; --as-recorded does them again" in out
 
@@ -266,33 +267,32 @@ def scrambled(path: Path, seed: int) -> Run:
     sets = [*run.sets, rules(RULES)]
     target = Target(TargetKind.EXCHANGE, "x")
     opened: list[int] = []
-    with run.writer:
-        for key in range(1_500):
-            at_us += int(random() * (0.2 if random() < 0.99 else 20) * S)
-            chance = random()
-            if left and (chance < 0.002 or (not opened and chance < 0.01)):
-                facts = MarketFacts(Market("x", f"{left.pop()}/USDT"), streams=frozenset({"trades"}))
-                opened.append(run.open(facts))
-                run.take(run.process(row(Kind.STATUS, opened[-1], at_us, side=Channel.TRADES, key=Status.LIVE)))
-            elif chance < 0.004:
-                run.take(run.load(compile_rules(sets[int(len(sets) * random())]), at_us))
-            elif chance < 0.006:
-                orders = (
-                    AddQuarantine(target, int(30 * S * random()) + 1, "news", "ann"),
-                    ReleaseQuarantine(target, None, "ok", "bob"),
-                )
-                with suppress(OperationRefused):
-                    run.take(run.operate(orders[int(2 * random())], at_us))
-            elif chance < 0.05:
-                run.take(RecordedPipeline.advance(run, at_us))
-            elif opened:
-                # Now and then a row is handed over after time has passed its arrival.
-                late_us = int(random() * S) if random() < 0.1 else 0
-                price = 100 + random()
-                batch = row(Kind.TRADE, opened[int(len(opened) * random())], at_us - late_us, side=1, key=key, price=price)
-                run.take(run.process(batch))
-        run.take(RecordedPipeline.advance(run, at_us + 60 * S))
-        run.finish()
+    for key in range(1_500):
+        at_us += int(random() * (0.2 if random() < 0.99 else 20) * S)
+        chance = random()
+        if left and (chance < 0.002 or (not opened and chance < 0.01)):
+            facts = MarketFacts(Market("x", f"{left.pop()}/USDT"), streams=frozenset({"trades"}))
+            opened.append(run.open(facts))
+            run.take(run.process(row(Kind.STATUS, opened[-1], at_us, side=Channel.TRADES, key=Status.LIVE)))
+        elif chance < 0.004:
+            run.take(run.load(compile_rules(sets[int(len(sets) * random())]), at_us))
+        elif chance < 0.006:
+            orders = (
+                AddQuarantine(target, int(30 * S * random()) + 1, "news", "ann"),
+                ReleaseQuarantine(target, None, "ok", "bob"),
+            )
+            with suppress(OperationRefused):
+                run.take(run.operate(orders[int(2 * random())], at_us))
+        elif chance < 0.05:
+            run.take(RecordedPipeline.advance(run, at_us))
+        elif opened:
+            # Now and then a row is handed over after time has passed its arrival.
+            late_us = int(random() * S) if random() < 0.1 else 0
+            price = 100 + random()
+            batch = row(Kind.TRADE, opened[int(len(opened) * random())], at_us - late_us, side=1, key=key, price=price)
+            run.take(run.process(batch))
+    run.take(RecordedPipeline.advance(run, at_us + 60 * S))
+    run.finish()
     return run
 
 
@@ -300,3 +300,19 @@ def row(kind: Kind, market: int, at_us: int, **columns: float) -> Batch:
     batch = Batch(1)
     batch.append(kind, market, at_us=at_us, received_us=at_us, amount=1.0, **columns)  # type: ignore[arg-type]  # whole ones are ints
     return batch
+
+
+def test_a_disk_that_is_full_ends_the_recording_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "full.parquet"
+    run = Run(path)
+    run.steps.clear()
+    market = run.open(MarketFacts(Market("x", "A/USDT"), streams=frozenset({"trades"})))
+    run.process(row(Kind.STATUS, market, T0, side=Channel.TRADES, key=Status.LIVE))
+    full = ConfigurationError(Problem(str(path), 1, 1, "T005", "unwritable-recording", "error", "no space left on device"))
+    monkeypatch.setattr(run.writer, "append", Mock(side_effect=full))
+    for second in range(20):
+        run.process(row(Kind.TRADE, market, T0 + second * S, side=1, key=second + 1, price=1.0))
+    assert run.problem == "no space left on device"
+    assert run.now_us == T0 + 19 * S
+    assert not run.finish()
+    assert list(tmp_path.iterdir()) == []
