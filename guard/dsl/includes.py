@@ -127,7 +127,9 @@ class _Gathering:
         text = item.text
         problem = _refused(text, folder, root)
         if problem:
-            hint = f"paths are relative to this file and stay under {_named(root)}"
+            hint = (
+                f"paths are relative to this file and stay under {_named(root)}; where guard.yaml names the pack, under its folder"
+            )
             self._report.add("E060", item.place, problem, hint)
             return []
         self._seen.add(Include(folder, text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.dsl import compile_rules
@@ -84,7 +85,7 @@ def replayed(
     raised = tuple(with_mode(rule, RuleMode.ENFORCE, why="a replay") for rule in rules.rules if rule.id == rule_id)
     tape = opened_tape(paths, exchange=exchange)
     settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
-    program = compile_rules(type(rules)(raised, set_hash(raised), rules.report))
+    program = compile_rules(replace(rules, rules=raised, hash=set_hash(raised)))
     pipeline = Pipeline(program, settings, jit=is_jitted)
     replay = Replay(pipeline, batch_rows=_BATCH_ROWS, write=lambda _: None, takes_arrays=is_jitted)
     summary = replay.play(tape, clock=clock)
