@@ -127,7 +127,7 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
         "guard keeps the time of its start; see that the machine's clock is right, then restart guard",
     )
     problem = status["rules"]["problem"]
-    yield _Finding("running rules", problem is None, problem or _reloads(status["rules"]), "guard rules check")
+    yield _Finding("running rules", problem is None, problem or _reloads(status["rules"]), "guard rules check, guard rules test")
     yield _Finding(
         "bypass",
         status["bypass"] is None,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from guard.dsl.problems import NAMES
 from guard.errors import ConfigurationError, OperationRefused, Problem
 from guard.runtime.reloading import problem_at
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.dsl import RuleSet
+    from guard.dsl.rules import RuleSource
     from guard.runtime.rehearsal.collection import FoundCase
 
 __all__ = ["failing_tests", "verdict_on"]
@@ -64,7 +66,8 @@ async def failing_tests(path: Path, env: Mapping[str, str], *, limit_s: float = 
 
 def verdict_on(path: Path, env: Mapping[str, str]) -> tuple[Problem, ...]:
     """Play the tests here and return what forbids the rules."""
-    from guard.dsl.problems import Report  # noqa: PLC0415 - the process that waits for the answer needs none of these
+    from guard.dsl import load_guard, load_rules  # noqa: PLC0415 - the process that waits for the answer needs none of these
+    from guard.dsl.problems import Report  # noqa: PLC0415 - likewise
     from guard.runtime.rehearsal.collection import collect, read_cases  # noqa: PLC0415 - likewise
     from guard.runtime.rehearsal.runner import coverage, rehearse  # noqa: PLC0415 - likewise
 
@@ -73,9 +76,12 @@ def verdict_on(path: Path, env: Mapping[str, str]) -> tuple[Problem, ...]:
         collection = collect((), path, env)
         cases = read_cases(collection.files, collection.rules, report)
         records = list(rehearse(collection.rules, cases, report))
-    except OperationRefused as error:
-        hint = "write one: guard rules test tells what a rule lacks; or set reload.require_tests: false"
-        return (problem_at(path, "E090", f"rules are taken over only with tests: {error}", hint),)
+    except OperationRefused:
+        # No pack has any: each rule is told of at its own place, as where some have.
+        places = [
+            (rule.id, f"{rule.file}:{rule.place.line}") for rule in load_rules(load_guard(path, env)).rules if _is_tested(rule)
+        ]
+        return tuple(_untested(name, place, firing=0, calm=0) for name, place in places[:_PROBLEMS_MAX])
     except ConfigurationError as error:
         return error.problems
     failed = [(test, record) for test, record in _paired(cases, records) if not record["passed"]]
@@ -83,14 +89,8 @@ def verdict_on(path: Path, env: Mapping[str, str]) -> tuple[Problem, ...]:
     again = {} if lowered is None else {record["test"]: record for record in rehearse(lowered, [t for t, _ in failed], Report())}
     problems = [*report.errors]
     problems += [_failed(record) for test, record in failed if not again.get(test.name, record)["passed"]]
-    problems += [
-        Problem(*_place(rule.place), "E090", "untested-rule", "error", text, "add one, or set reload.require_tests: false")
-        for rule in coverage(collection, cases)
-        if not rule.is_complete
-        for text in [
-            f"the rule {rule.rule} has no test {_lacking(firing=rule.firing, calm=rule.calm)}; untested rules are not taken over"
-        ]
-    ]
+    covered = coverage(collection, cases)
+    problems += [_untested(rule.rule, rule.place, firing=rule.firing, calm=rule.calm) for rule in covered if not rule.is_complete]
     return tuple(problems[:_PROBLEMS_MAX])
 
 
@@ -136,14 +136,16 @@ def _failed(record: dict[str, Any]) -> Problem:
     )
 
 
-def _place(text: str) -> tuple[str, int, int]:
-    file, _, line = text.rpartition(":")
-    return file, int(line), 1
+def _is_tested(rule: RuleSource) -> bool:
+    return rule.spec is not None and rule.spec.mode != "disabled"
 
 
-def _lacking(*, firing: int, calm: int) -> str:
+def _untested(rule: str, place: str, *, firing: int, calm: int) -> Problem:
     kinds = [kind for kind, count in (("that makes it fire", firing), ("that keeps it silent", calm)) if not count]
-    return " and none ".join(kinds)
+    text = f"the rule {rule} has no test {' and none '.join(kinds)}; rules are taken over only with both"
+    file, _, line = place.rpartition(":")
+    hint = "a test stands in its pack or in PACK.test.yaml beside it; or set reload.require_tests: false"
+    return Problem(file, int(line), 1, "E090", NAMES["E090"], "error", text, hint)
 
 
 def _main() -> None:

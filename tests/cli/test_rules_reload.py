@@ -133,7 +133,9 @@ def test_rules_with_failing_tests_are_refused_where_tests_are_required(running: 
     code, out, _ = guard(running.folder, "rules", "reload")
     assert code == 1
     assert "E090" in out
-    assert "no pack has a test in it or beside it" in out
+    assert (
+        "own.yaml:2:1: error[E090 untested-rule]: the rule busy has no test that makes it fire and none that keeps it silent" in out
+    )
     own.write_text(TESTED.replace("< -2%", "< -50%"))
     code, out, _ = guard(running.folder, "rules", "reload")
     assert code == 1
