@@ -14,6 +14,7 @@ from guard.model import (
     Image,
     IsolationState,
     Level,
+    Market,
     MarketView,
     Mode,
     ReleaseQuarantine,
@@ -21,7 +22,7 @@ from guard.model import (
     Transition,
     Verdict,
 )
-from guard.quarantine import IsolationManager
+from guard.quarantine import OPERATOR_RULE, IsolationManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -109,10 +110,36 @@ class Pipeline:
         return self._decision()
 
     def load(self, program: Program, now_us: int) -> Decision:
-        """Swap the rules; unchanged ones keep timers and open episodes."""
+        """Swap the rules; those whose levels are decided as before keep timers and open episodes.
+
+        A level that stands is acted on at once where its rule may do more than before. What a rule holds that holds nothing any
+        more (it is gone, renamed, out of scope, or in a lower mode) stays held until its announced end, without waiting for calm.
+        """
         self._fire(now_us)
-        self.engine.load(program, self.now_us)
+        told = self.engine.load(program, self.now_us)
+        self._let_run_out()
+        for row, verdicts in told:
+            self._take(row, verdicts)
         return self._decision()
+
+    def _let_run_out(self) -> None:
+        transitions = self.isolation.let_run_out(self._attends, self.now_us)
+        if transitions:
+            self._tell((), transitions)
+
+    def _attends(self, rule_id: str, market: str) -> bool:
+        """Whether a rule may hold and is asked about a market; of one that is not open, or none, only the former is known."""
+        rules = self.engine.program.rules
+        rule = next((rule for rule in rules if rule.id == rule_id), None)
+        if rule is None or not rule.may_hold:
+            return False
+        row = self.engine.markets.get(Market.parse(market)) if market else None
+        return row is None or rule.number in self.engine.watched[row].binding.rules
+
+    def unattended(self) -> tuple[Quarantine, ...]:
+        """Return what rules hold that hold nothing any more: each ends as announced."""
+        held = (each for each in self.isolation.active() if each.state is IsolationState.QUARANTINED)
+        return tuple(each for each in held if each.hold.release_for_us is None and each.hold.rule != OPERATOR_RULE)
 
     def accelerate(self) -> None:
         """Run the kernel compiled from now on; the decisions stay the same. Raises as `Kernel.accelerate` does."""
@@ -138,6 +165,7 @@ class Pipeline:
         self.isolation.restore(ledger.quarantines, self.now_us)
         self.alerts.restore((*ledger.recent_deliveries, *ledger.pending), ledger.quarantines)
         self.orders.restore((*ledger.recent_deliveries, *ledger.pending))
+        self._let_run_out()
         for row in range(len(self.engine.watched)):
             self._hold(row)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guard.errors import ConfigurationError, Problem
-from guard.model import Kind
-from guard_tape.arrow import MARKETS_KEY, ROWS_MAX, VERSION, VERSION_KEY, parquet, schema
+from guard.model import Control, Kind
+from guard_tape.arrow import COURSE_KEY, MARKETS_KEY, ROWS_MAX, VERSION, VERSION_KEY, course_of, parquet, schema
 from guard_tape.columns import Rows
 from guard_tape.facts import markets_of
 from guard_tape.rows import EARLIEST_MS, LATEST_MS
@@ -36,6 +36,8 @@ class Recording:
         The facts of each market, in the order of the numbers in the column `market`.
     rows, row_groups
         How many of them there are.
+    course
+        What a live run was beside its events, as `guard.runtime.record` wrote it; None where the file came of other files.
 
     Raises
     ------
@@ -52,6 +54,8 @@ class Recording:
             self.rows: int = file.metadata.num_rows
             self.row_groups: int = file.metadata.num_row_groups
             self.markets: list[MarketFacts] = markets_of(metadata[MARKETS_KEY])
+            packed = metadata.get(COURSE_KEY)
+            self.course: dict[str, Any] | None = None if packed is None else course_of(packed)
 
     def tables(self) -> Iterator[Rows]:
         """Yield the rows in order, in tables of bounded size over the memory of pyarrow, read-only."""
@@ -96,7 +100,7 @@ class Recording:
             "market": (table.market, 0, len(self.markets) - 1),
             "at_us": (table.at_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
             "received_us": (table.received_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
-            "side": (table.side, -1, 2),
+            "side": (table.side, -1, max(Control)),
         }
         for name, (column, least, most) in bounds.items():
             if len(column) and not (least <= column.min() and column.max() <= most):

@@ -47,6 +47,7 @@ def summarize(tape: Tape) -> dict[str, Any]:
             }
             for number, facts in enumerate(markets)
         ],
+        "rule_sets": sorted(tape.course.get("rules", ())) if tape.course is not None else [],
         "repeated": tape.repeated,
         "rejected": dict(tape.rejected),
         "rejected_examples": tape.examples,
@@ -73,6 +74,8 @@ def convert(tape: Tape, path: Path) -> dict[str, Any]:
                 writer.market(facts)
                 markets += 1
             writer.append(batch)
+        if tape.course is not None:
+            writer.course(tape.course)
     return {
         "file": str(path),
         "rows": writer.rows,

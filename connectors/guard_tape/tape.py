@@ -15,6 +15,7 @@ from guard_tape.recording import Recording, RecordingTables
 from guard_tape.rows import TapeTrade, TradeFile
 from guard_tape.summary import convert, summarize
 from guard_tape.trades import TradeTables
+from guard_tape.writer import RecordingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,6 +70,17 @@ class Tape:
                 for start in range(0, length(rows), rows_max):
                     yield facts, Batch.over(**cut(rows, start, start + rows_max)._asdict())
                     facts = ()
+
+    @staticmethod
+    def writer(path: Path) -> RecordingWriter:
+        """Return what writes a recording; raises ConfigurationError as that does."""
+        return RecordingWriter(path)
+
+    @property
+    def course(self) -> dict[str, Any] | None:
+        """What the live run was beside its events; None where there are several files, or the file came of none."""
+        tape = self._tapes[0] if len(self._tapes) == 1 else None
+        return tape.course if isinstance(tape, Recording) else None
 
     def summary(self) -> dict[str, Any]:
         """Read all and return what is there, JSON-able: rows by kind, times, markets, what was refused."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guard.errors import ConfigurationError, Problem
-from guard_tape.arrow import ENCODING, MARKETS_KEY, ROWS_MAX, parquet, schema
+from guard_tape.arrow import COURSE_KEY, ENCODING, MARKETS_KEY, ROWS_MAX, packed_course, parquet, schema
 from guard_tape.columns import Rows
 from guard_tape.facts import markets_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -47,6 +47,7 @@ class RecordingWriter:
         self._schema = schema()
         self._columns = Rows(*(np.empty(ROWS_MAX, field.type.to_pandas_dtype()) for field in self._schema))
         self._filled = 0
+        self._course: Mapping[str, Any] | None = None
         self.rows = 0
         with _writable(self._path):
             self._file: Any = self._part.open("wb")
@@ -56,6 +57,10 @@ class RecordingWriter:
         """Enter a market and return its number, which the column `market` of later batches means: 0, 1, ..."""
         self._markets.append(facts)
         return len(self._markets) - 1
+
+    def course(self, course: Mapping[str, Any]) -> None:
+        """Say, before `close`, what a live run was beside its events, as JSON can hold it."""
+        self._course = course
 
     def append(self, batch: Batch) -> None:
         """Take the rows of a batch, which may be reused afterwards."""
@@ -75,6 +80,8 @@ class RecordingWriter:
         with _writable(self._path):
             self._flush()
             self._writer.add_key_value_metadata({MARKETS_KEY: markets_json(self._markets).encode()})
+            if self._course is not None:
+                self._writer.add_key_value_metadata({COURSE_KEY: packed_course(self._course)})
             self._writer.close()
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -124,7 +131,7 @@ def _writable(path: Path) -> Iterator[None]:
     """Make a ConfigurationError that names the file of what goes wrong in writing it."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             Problem(str(path), 1, 1, "T005", "unwritable-recording", "error", f"the recording cannot be written: {error}")
         ) from error

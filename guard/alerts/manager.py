@@ -256,6 +256,7 @@ class AlertManager:
             for about in abouts:
                 if "episode" in about:
                     self._told.note(about["episode"], each.channel, Level(about["rank"]))
+                self._pushed[f"{about['rule']}|{about['market']}|{each.channel}"] = (at_us, Level(about["rank"]))
         return sent
 
     def _end(self, transition: Transition, at_us: int) -> list[Delivery]:

@@ -127,7 +127,7 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
         "guard keeps the time of its start; see that the machine's clock is right, then restart guard",
     )
     problem = status["rules"]["problem"]
-    yield _Finding("running rules", problem is None, problem or f"{status['rules']['active']} active", "guard rules check")
+    yield _Finding("running rules", problem is None, problem or _reloads(status["rules"]), "guard rules check, guard rules test")
     yield _Finding(
         "bypass",
         status["bypass"] is None,
@@ -138,6 +138,11 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
         found = f"{feed['received']:,} rows, {feed['reconnects']} reconnects, {feed['gaps']} gaps, {feed['bad_frames']} bad frames"
         yield _Finding(f"feed {feed['exchange']}", feed["problem"] is None, found, "; ".join(feed["notes"]))
     yield from _channels(status)
+
+
+def _reloads(rules: Mapping[str, Any]) -> str:
+    ways = {"files": "the system tells of changes", "poll": "changes are looked for each second", "off": "read only when asked"}
+    return f"{rules['active']} active, {ways[rules['watch']]}, {rules['reloads']['taken_over']} changes taken over"
 
 
 def _channels(status: Mapping[str, Any]) -> Iterator[_Finding]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
     from guard.pipeline import Settings
+    from guard.runtime.replay import Replay
 
 __all__ = ["REFERENCE", "is_compiled", "leave_quietly", "replay"]
 
@@ -45,6 +46,7 @@ REFERENCE = "BTC/USDT"
     callback=duration_option,
     help="With --diff: what begins so near to each other is the same, moved.",
 )
+@click.option("--as-recorded", is_flag=True, help="With the rules, reloads and orders of the run that was recorded.")
 @click.option("--batch", "batch_rows", default=16_384, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
 @click.option("--jit/--no-jit", default=None, help="Run compiled, or not; by default where compiled code is there (guard warm).")
 @click.pass_obj
@@ -58,6 +60,7 @@ def replay(
     only: Sequence[str],
     within_us: int,
     batch_rows: int,
+    as_recorded: bool,
     jit: bool | None,
 ) -> int:
     """Show what the rules make of recordings.
@@ -71,9 +74,11 @@ def replay(
         raise click.UsageError("--diff names both rule sets, so --rules has no meaning beside it")
     if only and not diff_names:
         raise click.UsageError("--only goes with --diff")
-    from guard.pipeline import Pipeline, Settings
+    if as_recorded and (rules_name or diff_names):
+        raise click.UsageError("--as-recorded takes the rules of the recording: leave --rules and --diff away")
+    from guard.pipeline import Settings
     from guard.runtime.clock import SystemClock
-    from guard.runtime.replay import Replay, opened_tape
+    from guard.runtime.replay import opened_tape
 
     write = output.line if output.is_json else _printer(output)
     tape = opened_tape(files, exchange=exchange)
@@ -81,8 +86,8 @@ def replay(
     is_jitted = is_compiled(output) if jit is None else jit
     if diff_names:
         return _diff(output, tape, settings, diff_names, only=only, within_us=within_us, batch_rows=batch_rows, jit=is_jitted)
-    pipeline = Pipeline(_program(rules_name), settings, jit=is_jitted)
-    run = Replay(pipeline, batch_rows=batch_rows, write=write, takes_arrays=is_jitted, compiles_first=bool(jit))
+    options = {"batch_rows": batch_rows, "write": write, "takes_arrays": is_jitted, "compiles_first": bool(jit)}
+    run = _as_recorded(tape, files, options) if as_recorded else _by_rules(rules_name, settings, options)
     try:
         summary = run.play(tape, clock=SystemClock())
         if output.is_json:
@@ -132,6 +137,21 @@ def _diff(
     return code
 
 
+def _by_rules(rules_name: str | None, settings: Settings, options: dict[str, Any]) -> Replay:
+    from guard.pipeline import Pipeline
+    from guard.runtime.replay import Replay
+
+    return Replay(Pipeline(_program(rules_name), settings, jit=options["takes_arrays"]), **options)
+
+
+def _as_recorded(tape: Any, files: Sequence[Path], options: dict[str, Any]) -> Replay:  # noqa: ANN401 - of a connector
+    from guard.runtime.course import Course
+    from guard.runtime.replay_recorded import RecordedReplay, recorded_pipeline
+
+    course = Course(tape.course, files[0])
+    return RecordedReplay(recorded_pipeline(course, jit=options["takes_arrays"]), course, **options)
+
+
 def is_compiled(output: Output) -> bool:
     """Whether compiled code is there; where it could be but is not, tell a person so."""
     from guard.runtime.acceleration import is_ready, wanted
@@ -177,6 +197,9 @@ def _print_summary(output: Output, summary: dict[str, Any]) -> None:
         output.text(f"{summary['repeated']:,} rows were dropped: a download page had repeated them")
     for fault in summary["detector_faults"]:
         output.text(f"detector {fault['detector']}: {fault['times']:,} of {fault['calls']:,} calls failed: {fault['text']}")
+    if summary["left_out"]:
+        text = f"{summary['left_out']:,} reloads and orders of the recorded run were left out; --as-recorded does them again"
+        output.text(text)
     if summary["detectors_demoted"]:
         output.text(f"switched off in the recording: {', '.join(summary['detectors_demoted'])}")
     for lane, counts in summary.get("actions", {}).items():

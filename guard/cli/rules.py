@@ -14,6 +14,7 @@ from guard.cli.rules_error import error
 from guard.cli.rules_explain import explain
 from guard.cli.rules_new import new
 from guard.cli.rules_promote import promote
+from guard.cli.rules_reload import reload
 from guard.cli.rules_schema import language, schema
 from guard.cli.rules_sweep import sweep
 from guard.cli.rules_test import test
@@ -36,6 +37,7 @@ def rules() -> None:
 
 rules.add_command(check)
 rules.add_command(error)
+rules.add_command(reload)
 rules.add_command(language)
 rules.add_command(schema)
 rules.add_command(test)

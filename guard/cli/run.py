@@ -35,8 +35,11 @@ __all__ = ["run"]
     "--state", type=click.Path(path_type=Path), envvar="GUARD_STATE", help="State folder; by default the one of guard.yaml."
 )
 @click.option("--for", "for_us", callback=duration_option, help="Stop after this time, with a summary: 120s, 10m.")
+@click.option(
+    "--record", type=click.Path(dir_okay=False, path_type=Path), help="Write all that decisions come of to X.parquet; starts cold."
+)
 @click.pass_obj
-def run(output: Output, config_path: Path, state: Path | None, for_us: int | None) -> int:
+def run(output: Output, config_path: Path, state: Path | None, for_us: int | None, record: Path | None) -> int:
     """Watch the exchanges of guard.yaml until stopped."""
     from guard.dsl import load_guard
     from guard.runtime.printer import Printer
@@ -45,7 +48,7 @@ def run(output: Output, config_path: Path, state: Path | None, for_us: int | Non
     # Each way out has its own thread: nobody reads the board, and the log goes on all the same.
     printer, log_printer = Printer(), Printer()
     try:
-        is_deaf = asyncio.run(_run(output, config, state, for_us, printer=printer, log_printer=log_printer))
+        is_deaf = asyncio.run(_run(output, config, state, for_us, record, printer=printer, log_printer=log_printer))
     except BaseException:
         printer.close()
         log_printer.close()
@@ -72,7 +75,14 @@ def _leave(printer: Printer, log_printer: Printer) -> None:
 
 
 async def _run(
-    output: Output, config: GuardConfig, state: Path | None, for_us: int | None, *, printer: Printer, log_printer: Printer
+    output: Output,
+    config: GuardConfig,
+    state: Path | None,
+    for_us: int | None,
+    record: Path | None,
+    *,
+    printer: Printer,
+    log_printer: Printer,
 ) -> bool:
     from guard.runtime.opening import Opening
 
@@ -85,7 +95,7 @@ async def _run(
         set_up_logging(log_printer, level=config.log.level, style=config.log.format)
         _tell_warnings(config)
         console = JsonConsole(output, printer) if output.is_json else make_console(printer)
-        async with RunningGuard(opening, config.path, os.environ, on_decision=console.decision) as guard:
+        async with RunningGuard(opening, config.path, os.environ, on_decision=console.decision, record=record) as guard:
             board = asyncio.create_task(console.follow(guard), name="board")
             try:
                 await guard.run(for_s=None if for_us is None else for_us / 1e6, before_close=lambda: _finish(guard, console))

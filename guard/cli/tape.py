@@ -79,6 +79,8 @@ def _print(output: Output, tape: Mapping[str, Any]) -> None:
         output.text(
             f"    {market['market']:<28} {market['class']:<10} {', '.join(market['streams']):<14} {market['rows']:>14,} rows"
         )
+    if tape["rule_sets"]:
+        output.text(f"    of a live run, with its rules ({len(tape['rule_sets'])} sets): guard replay --as-recorded does it again")
     _print_refused(output, tape)
 
 

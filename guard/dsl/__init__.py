@@ -6,7 +6,7 @@ from guard.dsl.patterns import matches, matches_any
 from guard.dsl.program import Binding, Explanation, Program
 from guard.dsl.rule import Actions, Factor, Outcome, Rule, UsedDetector
 from guard.dsl.rule_models import QuarantineAction
-from guard.dsl.rules import RuleSet, rules_from_text
+from guard.dsl.rules import RuleSet, rules_from_text, rules_from_texts
 from guard.dsl.settings import ChannelSettings, ExchangeSettings, GuardConfig
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "matches_any",
     "pack_folder",
     "rules_from_text",
+    "rules_from_texts",
     "shipped_packs",
 ]

@@ -336,6 +336,7 @@ class _RuleCheck:
             mode=spec.mode,
             tags=spec.tags,
             hash=self._source.hash,
+            level_hash=self._source.level_hash,
             file=self._source.file,
             line=self._source.place.line,
             scope=spec.scope,

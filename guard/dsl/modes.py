@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from guard.dsl.document import Entry, Scalar, Table
 from guard.dsl.problems import Place, Source
-from guard.dsl.rules import RuleSet, rule_hash, set_hash
+from guard.dsl.rules import RuleSet, rule_hashes, set_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,8 @@ def with_mode(rule: RuleSource, mode: RuleMode, *, why: str) -> RuleSource:
     place = Place(Source.of(why, ""))
     node = Table({**rule.node.entries, "mode": Entry(place, Scalar(str(mode), str(mode), place))}, rule.node.place)
     spec = None if rule.spec is None else rule.spec.model_copy(update={"mode": mode})
-    return replace(rule, spec=spec, node=node, hash=rule_hash(rule.id, node, rule.lists, rule.macros))
+    whole, level = rule_hashes(rule.id, node, rule.lists, rule.macros)
+    return replace(rule, spec=spec, node=node, hash=whole, level_hash=level)
 
 
 def with_modes(rules: RuleSet, modes: Mapping[str, RuleMode], *, why: str) -> RuleSet:

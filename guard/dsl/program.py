@@ -203,11 +203,16 @@ class Program:
             lookout = self._lookouts[bound] = Lookout(self, bound)
         return Binding(numbers, facts, lookout, looks_at_age=not self.aged_streams.isdisjoint(facts.streams))
 
-    def prepare(self, markets: Iterable[MarketFacts]) -> None:
-        """Make what is otherwise made when it is first asked for; any thread may do it before the program is in use."""
+    def prepare(self, markets: Iterable[MarketFacts], *, is_jitted: bool = False) -> None:
+        """Make what is otherwise made when it is first asked for; any thread may do it before the program is in use.
+
+        A compiled kernel needs no screens, and Python makes one in a single step of 50 ms that no other thread can interrupt.
+        """
         for facts in markets:
             binding = self.bind(facts)
-            _ = binding.program, binding.make_screen
+            _ = binding.program
+            if not is_jitted:
+                _ = binding.make_screen
         _ = self.code, self.constants, self.unknown
 
     def _bound(self, numbers: tuple[int, ...], known: Mapping[str, Any], facts: MarketFacts) -> Bound:

@@ -78,8 +78,8 @@ class UsedDetector(NamedTuple):
 class Rule:
     """One resolved rule.
 
-    `level` is set where there is no risk; `hash` changes with anything that the rule means. `quorum` is set where markets have one
-    level together, by what `per` says.
+    `level` is set where there is no risk. `hash` changes with anything that the rule means, `level_hash` with what decides its
+    level. `quorum` is set where markets have one level together, by what `per` says.
     """
 
     id: str
@@ -89,6 +89,7 @@ class Rule:
     mode: RuleMode
     tags: tuple[str, ...]
     hash: str
+    level_hash: str
     file: str
     line: int
     scope: ScopeSpec
@@ -118,6 +119,11 @@ class Rule:
         if not self.detectors or len(families) > 1 or any(detector.is_hard for detector in self.detectors):
             return None
         return tuple(at for at, factor in enumerate(self.factors) if (factor.family or factor.name) not in families)
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether it quarantines at any level."""
+        return self.mode is RuleMode.ENFORCE and any(actions.quarantine is not None for actions in self.actions.values())
 
     def factor_absent(self, facts: MarketFacts) -> tuple[bool, ...]:
         """Return for each factor whether a stream that it needs will never arrive on this market."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -21,10 +20,22 @@ if TYPE_CHECKING:
 
     from guard.dsl.includes import Include, PackFile
 
-__all__ = ["RULES_MAX", "RuleSet", "RuleSource", "read_rules", "rule_hash", "rules_from_text", "set_hash", "with_node"]
+__all__ = [
+    "RULES_MAX",
+    "RuleSet",
+    "RuleSource",
+    "read_rules",
+    "rule_hashes",
+    "rules_from_text",
+    "rules_from_texts",
+    "set_hash",
+    "with_node",
+]
 
 RULES_MAX = 2000
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BESIDE_LEVEL = frozenset({"title", "why", "tags", "mode", "actions"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +43,8 @@ class RuleSource:
     """One rule as written, after overrides.
 
     `spec` is None where its keys have mistakes. `node` is the tree with the origin of every key; `lists` and `macros` are those
-    of its file. `hash` is over everything that the rule means: unchanged, a reload keeps its state.
+    of its file. `hash` is over everything that the rule means, and the lists and macros that it uses. `level_hash` leaves out what
+    does not decide its level (title, why, tags, mode, actions): where that is unchanged, a reload keeps the rule's state.
     """
 
     id: str
@@ -42,6 +54,7 @@ class RuleSource:
     lists: dict[str, tuple[str, ...]]
     macros: dict[str, Scalar]
     hash: str
+    level_hash: str
     list_places: dict[str, Place] = field(default_factory=dict)
 
     @property
@@ -72,11 +85,6 @@ class _Shell:
     rules: dict[str, Entry]
     override: dict[str, Entry]
     list_places: dict[str, Place]
-
-    @cached_property
-    def meaning(self) -> str:
-        """What its rules share, as JSON for their hashes."""
-        return _shared(self.lists, self.macros)
 
 
 def read_rules(
@@ -116,6 +124,11 @@ def with_node(rules: RuleSet, rule_id: str, node: Table, report: Report) -> Rule
     return replace(rules, rules=tuple(found), hash=set_hash(found))
 
 
+def rules_from_texts(texts: Iterable[str], report: Report, *, file: str = "rules.yaml") -> RuleSet:
+    """Read packs from texts, in their order."""
+    return _join([(file, read_text(file, text, report)) for text in texts], report, None)
+
+
 def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: Node | None) -> RuleSet:
     shells = []
     for file, root in files:
@@ -150,20 +163,6 @@ def _join(files: Sequence[tuple[str, Node | None]], report: Report, override: No
 def set_hash(rules: Iterable[RuleSource]) -> str:
     """Return the name of a whole set: another one for any rule that means something else."""
     return sha256("".join(f"{rule.id}={rule.hash};" for rule in rules).encode()).hexdigest()[:12]
-
-
-def rule_hash(rule_id: str, node: Node, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
-    """Return the name of all that a rule means."""
-    return _digest(rule_id, plain(node), _shared(lists, macros))
-
-
-def _digest(rule_id: str, values: object, shared: str) -> str:
-    return sha256(f"[{_json(rule_id)}, {_json(values)}, {shared}]".encode()).hexdigest()[:12]
-
-
-def _shared(lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
-    """Return what the rules of a file share, as JSON for their hashes."""
-    return f"{_json(lists)}, {_json({name: macro.text for name, macro in macros.items()})}"
 
 
 def _is_rule_id(text: str) -> bool:
@@ -233,6 +232,23 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     values = plain(node)
     # With a report full of errors the set is refused already.
     spec = None if report.is_full else validate(RuleSpec, Table(node.entries, entry.key, node.is_torn), report, values=values)
-    return RuleSource(
-        rule_id, spec, node, entry.key, shell.lists, shell.macros, _digest(rule_id, values, shell.meaning), shell.list_places
-    )
+    whole, level = rule_hashes(rule_id, node, shell.lists, shell.macros)
+    return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, whole, level, shell.list_places)
+
+
+def rule_hashes(rule_id: str, node: Table, lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> tuple[str, str]:
+    """Return `RuleSource.hash` and `RuleSource.level_hash` of a rule."""
+    keys = plain(Table({key: part for key, part in node.entries.items() if key in _BESIDE_LEVEL}, node.place))
+    deciding = plain(Table({key: part for key, part in node.entries.items() if key not in _BESIDE_LEVEL}, node.place))
+    return _digest(rule_id, [deciding, keys], lists, macros), _digest(rule_id, [deciding], lists, macros)
+
+
+def _digest(rule_id: str, keys: list[object], lists: Mapping[str, tuple[str, ...]], macros: Mapping[str, Scalar]) -> str:
+    """Return a hash of these keys of a rule, with what their words may mean: any macro and list that they name."""
+    words: set[str] = set(_WORD.findall(json.dumps(keys, default=str)))
+    named: dict[str, str] = {}
+    while found := {name for name in words if name in macros} - named.keys():
+        named.update({name: macros[name].text for name in found})
+        words.update(word for name in found for word in _WORD.findall(named[name]))
+    used = {name: list_ for name, list_ in lists.items() if name in words}
+    return sha256(json.dumps([rule_id, keys, used, named], sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -200,6 +200,15 @@ class LogSettings(Model):
     """auto: text on a terminal, json elsewhere."""
 
 
+class ReloadSettings(Model):
+    """How a running guard takes over changed rules."""
+
+    watch: Literal["auto", "poll", "off"] = "auto"
+    """auto: the system tells of changed files where watchfiles is installed; poll: look every second; off: only when asked."""
+    require_tests: bool = False
+    """Whether changed rules run only once their tests have passed."""
+
+
 class GuardConfig(Model):
     """guard.yaml."""
 
@@ -229,6 +238,8 @@ class GuardConfig(Model):
     """The page and its interface."""
     log: LogSettings = LogSettings()
     """What is written to stderr."""
+    reload: ReloadSettings = ReloadSettings()
+    """How changed rules are taken over."""
 
     _path: Path = PrivateAttr(default=Path("guard.yaml"))
     _tree: Any = PrivateAttr(default=None)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
 from guard.engine.groups import Groups
 from guard.engine.handover import Handover
-from guard.engine.verdicts import candidate_level, of_group, verdict_of
+from guard.engine.swap import ended_groups, restated
+from guard.engine.verdicts import candidate_level, ended_verdicts, of_group, verdict_of
 from guard.engine.watched import Watched
 from guard.features.kernel import DONE, TOLD, Bound, Kernel
 from guard.model import Channel, Control, DataState, Kind, Level, Market, RuleMode, Status, event_key
@@ -23,6 +24,7 @@ __all__ = ["Engine"]
 
 # After other rules came, or a quarantine began, a market is looked at this soon.
 _BIN_US = 50_000
+_NOT_OURS = frozenset(Control) - {Control.DEMOTE_DETECTOR}
 # No rule's signature: the next evaluation is done here.
 _ANEW = -1
 
@@ -166,7 +168,7 @@ class Engine:
             return True
         if batch.side[number] == Control.DEMOTE_DETECTOR:
             self._demote(batch.key[number])
-        else:
+        elif batch.side[number] not in _NOT_OURS:
             self.controls_unknown += 1
         return False
 
@@ -303,13 +305,18 @@ class Engine:
             ),
         )
 
-    def load(self, program: Program, now_us: int) -> None:
-        """Swap the rules; those that are unchanged keep their episodes and timers.
+    def load(self, program: Program, now_us: int) -> list[tuple[int, tuple[Verdict, ...]]]:
+        """Swap the rules; those whose levels are decided as before keep their episodes and timers.
+
+        Returns markets with verdicts: levels of rules that are gone or decide otherwise end, and a level that stands is told anew,
+        as if it had just been reached, where its rule tells people or holds from now on and did not before.
 
         A plain detector that is switched off stays so while its class is the same.
         """
         for row in self.kernel.turned():
             self.sync(row)
+        told: list[tuple[int, tuple[Verdict, ...]]] = []
+        edited: list[tuple[int, Handover]] = []
         if program.leaves != self.kernel.leaves:
             self.kernel.adopt(program.leaves)
         old, self.program = self.program, program
@@ -318,13 +325,19 @@ class Engine:
         self._code_length = -1
         bindings = [program.bind(watched.facts) for watched in self.watched]
         handovers: dict[tuple[tuple[int, ...], tuple[int, ...]], Handover] = {}
-        for watched, binding in zip(self.watched, bindings, strict=True):
+        for row, (watched, binding) in enumerate(zip(self.watched, bindings, strict=True)):
             pair = (watched.binding.rules, binding.rules)
             handover = handovers.get(pair)
             if handover is None:
                 handover = handovers[pair] = Handover(old, program, *pair)
+            if handover.ended and (over := ended_verdicts(watched, handover.ended, now_us)):
+                told.append((row, over))
             watched.bind(binding, handover.episodes(watched.episodes), program.unknown)
-        if not self.groups.keep({program.rules[number].hash for number in program.grouped}):
+            if handover.edited:
+                edited.append((row, handover))
+        grouped = {program.rules[number].level_hash for number in program.grouped}
+        told += ended_groups(self, old, grouped, now_us)
+        if not self.groups.keep(grouped):
             for row in range(len(self.watched)):
                 self._join_groups(row)
         # Code grows with what asks where it begins.
@@ -334,6 +347,7 @@ class Engine:
         looks = [binding.looks_at_age for binding in bindings]
         opens = [watched.is_open for watched in self.watched]
         self.kernel.rebind(Bound(begins, screens, looks, opens, now_us + _BIN_US, len(program.rules)))
+        return told + restated(self, edited, now_us)
 
     def _wake(self, row: int, now_us: int | None) -> None:
         """Run the rules of a market soon, whatever they say; None where time alone no longer changes anything."""

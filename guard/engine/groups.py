@@ -247,7 +247,7 @@ _FALLING: Final = (Level.CRITICAL, Level.DANGER, Level.WARNING)
 
 
 class Groups:
-    """The groups of all rules that judge markets together, by the rule's hash and the group's name."""
+    """The groups of all rules that judge markets together, by what decides the rule's level and the group's name."""
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, Group]] = {}
@@ -255,7 +255,7 @@ class Groups:
     def join(self, rule: Rule, row: int, market: Market) -> None:
         """Let a market belong to its group under a rule."""
         assert rule.quorum is not None
-        groups = self._of.setdefault(rule.hash, {})
+        groups = self._of.setdefault(rule.level_hash, {})
         name = rule.per.name_of(market)
         if name not in groups:
             groups[name] = Group(rule.quorum)
@@ -263,7 +263,7 @@ class Groups:
 
     def of(self, rule: Rule, market: Market) -> Group:
         """Return the group of a market that joined."""
-        return self._of[rule.hash][rule.per.name_of(market)]
+        return self._of[rule.level_hash][rule.per.name_of(market)]
 
     def level(self, rule: Rule, market: Market, own: Level) -> Level:
         """Return what counts for a market under a rule: `own`, the level that it has there alone, or that of its group."""
@@ -271,7 +271,7 @@ class Groups:
 
     def under(self, rule: Rule, target: Target) -> Sequence[Group]:
         """Return the groups of a rule that lie within a target."""
-        groups = self._of.get(rule.hash, {})
+        groups = self._of.get(rule.level_hash, {})
         if target.kind is TargetKind.BASE:
             return [group for name, group in groups.items() if name.partition("/")[0] == target.name]
         found = groups.get(target.name) if target.kind is rule.per.target else None
@@ -281,6 +281,10 @@ class Groups:
         """Return whether every group within a target is calm."""
         words = {group.calm(at_us) for group in self.under(rule, target)}
         return False if False in words else True if words == {True} else None
+
+    def all_of(self, rule: Rule) -> Sequence[Group]:
+        """Return the groups of a rule."""
+        return tuple(self._of.get(rule.level_hash, {}).values())
 
     def keep(self, hashes: AbstractSet[str]) -> bool:
         """Forget the groups of other rules than these, and return whether those of all of them are there."""

@@ -8,7 +8,7 @@ from guard.dsl.signature import SECOND_FAMILY_MIN
 from guard.model import Finding, GroupStand, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from guard.dsl import Outcome, Program, Rule
     from guard.engine.episode import Episode
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guard.engine.watched import Watched
     from guard.model import Market, MarketFacts
 
-__all__ = ["candidate_level", "group_stand", "of_group", "risk_of", "verdict_of"]
+__all__ = ["candidate_level", "ended_verdicts", "group_stand", "of_group", "risk_of", "verdict_of"]
 
 _MEMBERS_SHOWN = 8
 
@@ -89,6 +89,23 @@ def group_stand(rule: Rule, group: Group, watched: Sequence[Watched], member: Ma
         needed=group.needed,
         of=len(group.rows),
     )
+
+
+def ended_verdicts(watched: Watched, rules: Iterable[tuple[int, Rule]], at_us: int) -> tuple[Verdict, ...]:
+    """Tell that the levels of some rules of a market ended with the rules themselves, and not because the market is calm."""
+    found = []
+    for place, rule in rules:
+        episode = watched.episodes[place]
+        # What a group told ends with the group.
+        if episode.level is not Level.NORMAL and rule.quorum is None:
+            market = watched.facts.market
+            nothing = RiskScore(None, ())
+            found.append(
+                Verdict(
+                    at_us, market, rule.id, Level.NORMAL, episode.level, rule.mode, nothing, (), episode.started_us, alert=False
+                )
+            )
+    return tuple(found)
 
 
 def risk_of(rule: Rule, outcome: Outcome, facts: MarketFacts) -> RiskScore:

@@ -74,10 +74,17 @@ class Status(IntEnum):
 class Control(IntEnum):
     """What guard does to itself, in `side` of a CONTROL row, so that a recording does it again.
 
-    DEMOTE_DETECTOR: the plain detector whose name has the `event_key` that `key` holds is not asked any more.
+    DEMOTE_DETECTOR: the plain detector whose name has the `event_key` that `key` holds is not asked any more. All others are for
+    who feeds the pipeline, which takes them for nothing. RELOAD: the rules whose hash has the `event_key` that `key` holds take
+    over. ORDER: a person's order, `key` is its number on the tape. OPEN: the market of this row is opened. PASS: time has passed up
+    to this row.
     """
 
     DEMOTE_DETECTOR = 1
+    RELOAD = 2
+    ORDER = 3
+    OPEN = 4
+    PASS = 5
 
 
 class Flag(IntFlag):

@@ -49,6 +49,16 @@ class CalmClock:
         """Whether `source` has a say: the markets that offended, or any where none is known."""
         return source == EVERYWHERE or source in self._sources or EVERYWHERE in self._sources or not self._sources
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All that have a say."""
+        return tuple(self._sources)
+
+    def forget(self, source: str, *, at_us: int, floor_us: int) -> None:
+        """Wait for the word of a source no longer; the others decide."""
+        self._sources.pop(source, None)
+        self._settle(at_us=at_us, floor_us=floor_us)
+
     def feed(self, source: str, *, at_us: int, floor_us: int, is_calm: bool | None) -> None:
         """Take the word of one source at `at_us`; a word for the whole target replaces all others."""
         if source == EVERYWHERE:

@@ -14,7 +14,7 @@ from guard.quarantine.history import History
 from guard.quarantine.recovery import RecoveryHandler, ended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from guard.model.market import Market
     from guard.quarantine.allow import AllowEntry
@@ -101,6 +101,29 @@ class IsolationManager:
             self._hear(() if case is None else (case,), EVERYWHERE, at_us, is_calm=is_calm)
         else:
             self._hear(self._cases.of_rule_over(rule, subject), str(subject), at_us, is_calm=is_calm)
+        return self._take()
+
+    def let_run_out(self, attends: Callable[[str, str], bool], at_us: int) -> tuple[Transition, ...]:
+        """Wait for calm no longer where nobody will tell of it: such a quarantine ends at its announced end (cause ``rule_gone``).
+
+        `attends` says whether a rule still holds and tells of calm on a market, given in its written form; an empty one asks
+        whether the rule does so anywhere. A target held for several markets waits for those that are left.
+        """
+        at_us = self._catch_up(at_us)
+        for case in tuple(self._cases):
+            quarantine = case.quarantine
+            hold = quarantine.hold
+            if hold.release_for_us is None or quarantine.state is not IsolationState.QUARANTINED:
+                continue
+            sources = case.calm.sources or (EVERYWHERE,)
+            lost = [source for source in sources if not attends(hold.rule, source)]
+            if len(lost) == len(sources):
+                timed = quarantine._replace(hold=hold._replace(release_for_us=None))
+                self._move(case, timed, at_us, "rule_gone", actor="guard", reason=hold.reason)
+            elif lost:
+                for source in lost:
+                    case.calm.forget(source, at_us=at_us, floor_us=quarantine.floor_us)
+                self._cases.schedule(case, self._due_us(case, at_us))
         return self._take()
 
     def advance(self, now_us: int) -> tuple[Transition, ...]:
@@ -219,7 +242,8 @@ class IsolationManager:
         before = case.quarantine
         case.calm.offend("" if hold.market is None else str(hold.market), at_us=at_us)
         case.quarantine = opening.reminded(before, hold)
-        if case.quarantine.block is not before.block:
+        is_attended = before.hold.release_for_us is None is not case.quarantine.hold.release_for_us
+        if case.quarantine.block is not before.block or is_attended:
             self._tell(case.quarantine, before.state, at_us, "rule", actor=actor, reason=hold.reason)
         self._cases.schedule(case, self._due_us(case, at_us))
 

@@ -73,6 +73,8 @@ def merged(hold: Hold, other: Hold) -> Hold:
         block=Block.ENTRIES if Block.ENTRIES in (hold.block, other.block) else Block.SHRINK,
         for_us=max(hold.for_us, other.for_us),
         max_us=max(hold.max_us, other.max_us),
+        # A rule that was gone for a while and is back waits for calm again.
+        release_for_us=other.release_for_us if hold.release_for_us is None else hold.release_for_us,
         max_fraction=min(hold.max_fraction, other.max_fraction),
     )
 

@@ -182,7 +182,7 @@ class Live:
         """
         self.committer.make_sure_of_room()
         try:
-            decision = self.pipeline.operate(command, self.clock.now_us())
+            decision = self.pipeline.operate(command, self._moment_us())
         except OperationRefused:
             raise
         except Exception as error:
@@ -191,10 +191,14 @@ class Live:
         self._show(decision)
         return decision, await self.committer.settled(decision)
 
+    def _moment_us(self) -> int:
+        """Return the pipeline's time: rows that wait come first, and it must not pass them."""
+        return min(now_us := self.clock.now_us(), self.inlet.oldest_us or now_us)
+
     def swap(self, program: Program) -> None:
-        """Run new rules. An error ends guard: half of the old rules must not run beside half of the new."""
+        """Run new rules. An error ends guard: half of the old must not run beside half of the new."""
         try:
-            self.take(self.pipeline.load(program, self.clock.now_us()))
+            self.take(self.pipeline.load(program, self._moment_us()))
         except Exception as error:
             self._break("new rules could not take over, guard ends", error)
             raise
@@ -290,7 +294,6 @@ class Live:
             self.watchlist.remember(kept | set(map(str, markets)))
 
     def _look_around(self) -> None:
-        """Do what is done once a second."""
         self._remember()
         self.watch_feeds()
         self.overload.look()
@@ -310,9 +313,7 @@ class Live:
             self.inlet.flush()
             if self._ended is not None:
                 raise self._ended
-            # Rows that wait come first: time must not pass them.
-            now_us = self.clock.now_us()
-            self.take(self.pipeline.advance(min(now_us, self.inlet.oldest_us or now_us)))
+            self.take(self.pipeline.advance(self._moment_us()))
             self._rates.append((self.clock.monotonic_us(), self.inlet.received))
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
                 self._look_around()
@@ -371,8 +372,8 @@ class Live:
             # Events could not be processed: the state itself may be why, and must not end the next start too.
             self.keeper.discard()
         body = f"{task.get_name()}: {cause}\nBots get 'unknown' and, by default, open nothing; blocks stay, exits always pass."
-        now_us = self.clock.now_us()
         # Not through the pipeline: it may be what died.
+        now_us = self.clock.now_us()
         sent = self.pipeline.alerts.system("guard", "guard ended by itself", body, Level.CRITICAL, now_us)
         decision = Decision(now_us, deliveries=sent)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from guard.dsl.problems import did_you_mean
@@ -131,10 +132,28 @@ class Operators:
         return {"channels": await self._live.outbox.counts(), "errors": errors, "actions": newest}
 
     async def reload(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Read the rules anew; broken ones leave the last good ones running."""
+        """Read the rules anew, without waiting for files to rest, and tell what came of it, once that is in the ledger.
+
+        `since` is when the rules that run were taken over, None where they run since the start. `unattended` is what is held by
+        rules that hold nothing any more.
+        """
         del arguments
-        await self._rulebook.reload()
-        return {"active": self._rulebook.active, "problem": self._rulebook.problem}
+        # Whoever asked may go away meanwhile: a reload is not left halfway.
+        outcome = await asyncio.shield(asyncio.ensure_future(self._rulebook.reload()))
+        is_kept = await self._live.all_committed()
+        return {
+            "outcome": str(outcome.state),
+            "since": self._rulebook.counts.since,
+            "seq": self._live.seq,
+            "durable": is_kept,
+            "active": self._rulebook.active,
+            "added": outcome.added,
+            "removed": outcome.removed,
+            "changed": outcome.changed,
+            "problem": outcome.problem,
+            "errors": [problem._asdict() for problem in outcome.problems],
+            "unattended": [quarantine_record(held) for held in self._live.pipeline.unattended()],
+        }
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from guard.model import Kind
+from guard.model import Control, Kind
 from guard.runtime.blocked import BlockedTime
 from guard.runtime.lines import DecisionLog, lines_of
 from guard.runtime.native import NativeRules
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay", "opened_tape"]
 
+# What a person did to the recorded run; see `guard.runtime.replay_recorded`.
+_OF_PEOPLE: Final = [int(Control.RELOAD), int(Control.ORDER)]
 # A replay that has run for so long will run on for long enough to gain more than machine code costs.
 _LONG_US: Final = 2_000_000
 
@@ -69,6 +71,7 @@ class Replay:
         self.log = DecisionLog()
         self.events = 0
         self.markets = 0
+        self.left_out = 0
         self._batch_rows = batch_rows
         self._write = write
         self._takes_arrays = takes_arrays
@@ -122,6 +125,7 @@ class Replay:
             "rejected_examples": tape.examples,
             "repeated": tape.repeated,
             "detector_faults": [fault._asdict() for fault in self.pipeline.engine.program.detector_faults],
+            "left_out": self.left_out,
             "detectors_demoted": list(self.pipeline.engine.demoted),
             **({"actions": ordered} if (ordered := self.pipeline.orders.counts) else {}),
             "digest": self.log.digest,
@@ -135,7 +139,11 @@ class Replay:
         self.markets += 1
 
     def _process(self, batch: Batch) -> None:
-        self.events += int(np.count_nonzero(np.asarray(batch.kind) <= int(Kind.LEVEL)))
+        kind = np.asarray(batch.kind)
+        controls = kind == int(Kind.CONTROL)
+        if controls.any():
+            self.left_out += int(np.count_nonzero(np.isin(np.asarray(batch.side)[controls], _OF_PEOPLE)))
+        self.events += int(np.count_nonzero(kind <= int(Kind.LEVEL)))
         self._take(self.pipeline.process(batch if self._takes_arrays else batch.plain()))
 
     def _take(self, decision: Decision) -> None:

@@ -1,37 +1,37 @@
-"""The rules that run: loaded, watched for changes, and replaced only by ones without a mistake."""
+"""The rules that run: loaded, and replaced only by ones without a mistake."""
 
 from __future__ import annotations
 
 import asyncio
-import glob
 import shutil
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-import yaml
 
 from guard.dsl import compile_rules, load_guard, load_rules
-from guard.dsl.document import plain
 from guard.errors import ConfigurationError, Problem, RuleError
 from guard.features.kernel import Kernel
 from guard.model import ActionKind
+from guard.runtime.reloading import Reload, ReloadCounts, ReloadState, changes, problem_at, problems_of
+from guard.runtime.rule_files import stamp_of, stamps_of
+from guard.runtime.rule_texts import rule_texts
+from guard.runtime.trial import failing_tests
 from guard.runtime.upgrade import Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from guard.dsl import GuardConfig, Program, RuleSet
     from guard.dsl.includes import Include
     from guard.model import MarketFacts
-    from guard.model.ports import Clock
+    from guard.runtime.rule_files import Stamp
 
 __all__ = ["Rulebook"]
 
 _log = structlog.get_logger(__name__)
-_LOOK_S = 1.0
 _PROBLEM_MAX = 500
+_READS_MAX = 3
 
 
 class Rulebook:
@@ -47,59 +47,90 @@ class Rulebook:
     Notes
     -----
     A first start with broken rules raises; a later one takes the copy, and `problem` says why. A reload with broken rules leaves
-    the running ones alone. Only rules are reloaded: other changes of guard.yaml need a restart, and `problem` says so.
+    the running ones alone. Only rules are reloaded: other changes of guard.yaml need a restart, and `problem` says so. With
+    ``reload: {require_tests: true}`` a reload also plays the packs' tests; a start does not, for bots wait for it.
+
+    All is read off the loop, and read again where a file changed meanwhile: what runs stood on the disk at one moment.
     """
 
     def __init__(self, path: Path, env: Mapping[str, str], *, last_good: Path) -> None:
         self.path = path
         self.problem: str | None = None
+        self.problems: tuple[Problem, ...] = ()
+        self.counts = ReloadCounts()
+        # How changes are noticed, told by whoever watches.
+        self.way: Callable[[], str] = lambda: "off"
         self._env = env
         self._last_good = last_good
         self._replaced = last_good.with_suffix(".old")
         self._reading = asyncio.Lock()
         self._facts: Callable[[], Sequence[MarketFacts]] = tuple
         self._changed: Callable[[Program | None, str | None], None] | None = None
+        self._now_us: Callable[[], int] = int
+        self._is_jitted: Callable[[], bool] = bool
         self.config: GuardConfig = load_guard(path, env)
         self._started_with = self._without_rules(self.config)
         self._webhooks = frozenset(self.config.webhooks)
         self.upgrade = Upgrade(last_good.with_name("shipped-rules.json"))
-        self._includes: set[Include] = set()
-        self._seen = self._fingerprint()
-        self.program = self._first_program()
+        # What the packs include.
+        self.includes: frozenset[Include] = frozenset()
+        # How the files stood when they were read last.
+        self.seen = self.look()
+        self.rules, self.program = self._first_rules()
 
-    def connect(self, *, facts: Callable[[], Sequence[MarketFacts]], changed: Callable[[Program | None, str | None], None]) -> None:
-        """Say which markets are open, and who takes over new rules.
+    def connect(
+        self,
+        *,
+        facts: Callable[[], Sequence[MarketFacts]],
+        changed: Callable[[Program | None, str | None], None],
+        now_us: Callable[[], int] = int,
+        is_jitted: Callable[[], bool] = bool,
+    ) -> None:
+        """Say which markets are open, who takes over new rules, what time it is, and whether the kernel runs compiled.
 
         `facts` returns the open markets: new rules are bound to all of them in a thread, so that the swap only looks them up.
         `changed` gets the new program, or None, and what is wrong.
         """
-        self._facts, self._changed = facts, changed
+        self._facts, self._changed, self._now_us, self._is_jitted = facts, changed, now_us, is_jitted
 
     @staticmethod
     def _without_rules(config: GuardConfig) -> dict[str, object]:
-        return config.model_dump(exclude={"rules", "override"})
+        return config.model_dump(exclude={"rules", "override", "reload"})
 
-    def _first_program(self) -> Program:
+    def _load(self, config: GuardConfig) -> RuleSet:
+        """Read the packs; what they include is watched from then on, also where it is what is broken."""
+        included: set[Include] = set()
+        try:
+            return self.upgrade.take(config, load_rules(config, seen=included))
+        finally:
+            self.includes = frozenset(included)
+
+    def _first_rules(self) -> tuple[RuleSet, Program]:
         try:
             rules = self._load(self.config)
+            if self.includes:
+                # Nobody looked at these files before they were read.
+                self.seen = self.look()
+                rules = self._load(self.config)
             program = compile_rules(rules)
         except ConfigurationError as error:
-            program = self._last_good_program(error)
-            self.problem = _short(error)
+            found = self._last_good_rules(error)
+            self._blame(error)
             _log.error("rules are broken, the last good ones run", problem=self.problem)
-            return program
+            return found
         try:
             self._keep(rules)
         except OSError as error:
             _log.error("no copy of the rules is kept: a restart with broken rules would not start", error=str(error))
-        return program
+        return rules, program
 
-    def _last_good_program(self, broken: ConfigurationError) -> Program:
+    def _last_good_rules(self, broken: ConfigurationError) -> tuple[RuleSet, Program]:
         """Return what the copy says; raises `broken` where there is none, or none that this version understands."""
         for folder in (self._last_good, self._replaced):
             if folder.is_dir():
                 try:
-                    return compile_rules(load_rules([folder]))
+                    rules = load_rules([folder])
+                    return rules, compile_rules(rules)
                 except ConfigurationError as error:
                     _log.error("the last good rules cannot be used", folder=str(folder), problem=_short(error))
         raise broken
@@ -110,15 +141,8 @@ class Rulebook:
         fresh = self._last_good.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        for number, rule in enumerate(rules.rules):
-            document = {
-                "version": 1,
-                "lists": {name: list(words) for name, words in rule.lists.items()},
-                "macros": {name: plain(macro) for name, macro in rule.macros.items()},
-                "rules": {rule.id: plain(rule.node)},
-            }
-            text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-            (fresh / f"{number:04d}_{rule.id}.yaml").write_text(text, encoding="utf-8")
+        for number, (rule_id, text) in enumerate(rule_texts(rules)):
+            (fresh / f"{number:04d}_{rule_id}.yaml").write_text(text, encoding="utf-8")
         # Whenever the machine stops here, one of the two folders is whole.
         shutil.rmtree(self._replaced, ignore_errors=True)
         if self._last_good.is_dir():
@@ -126,93 +150,137 @@ class Rulebook:
         fresh.rename(self._last_good)
         shutil.rmtree(self._replaced, ignore_errors=True)
 
-    def _load(self, config: GuardConfig) -> RuleSet:
-        """Read the packs; what they include is watched from then on, also where it is what is broken."""
-        seen: set[Include] = set()
-        with suppress(ConfigurationError):
-            rules = load_rules(config, seen=seen)
-            if seen == self._includes:
-                return self.upgrade.take(config, rules)
-        if seen != self._includes:
-            # Nobody looked at these files before they were read: read once more what is watched now.
-            self._includes, self._seen = seen, self._fingerprint()
-        return self.upgrade.take(config, load_rules(config))
-
-    def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
-        names = [str(self.path)]
-        wanted = [(self.config.folder, pattern) for pattern in self.config.rules]
-        for folder, pattern in [*wanted, *sorted(self._includes)]:
-            # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
-            found = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 - for that reason
-            names += [str(folder / name) for name in sorted(found)]
-        marks = []
-        for name in names:
-            try:
-                status = Path(name).stat()
-                marks.append((name, status.st_mtime_ns, status.st_size))
-            except OSError as error:
-                # Whatever keeps the file from being read, `reload` will tell of it.
-                marks.append((name, 0, -(error.errno or 1)))
-        return tuple(marks)
-
     @property
     def active(self) -> int:
         """How many rules run."""
         return len(self.program.rules)
 
-    def _read(self, facts: Iterable[MarketFacts]) -> tuple[GuardConfig, RuleSet, Program]:
-        config = load_guard(self.path, self._env)
-        rules = self._load(config)
-        program = compile_rules(rules)
-        _refuse_late_webhooks(program, self._webhooks, str(self.path))
-        if program.hash != self.program.hash:
-            Kernel.prepare(program.leaves)
-            program.prepare(facts)
-        return config, rules, program
+    def look(self) -> tuple[Stamp, ...]:
+        """Return how the files stand now; any thread may ask, and a slow disk is slow."""
+        return stamps_of(self.config, self.includes)
 
-    async def reload(self) -> Program | None:
-        """Read everything anew and hand over what changed; returns the new program, None where it is broken or the same."""
+    async def reload(self) -> Reload:
+        """Read everything anew, hand over what changed, and return what came of it."""
         async with self._reading:
-            before = self.problem
-            program = await self._reload()
-            if self._changed is not None and (program is not None or self.problem != before):
-                self._changed(program, self.problem)
-            return program
+            began_us, before = self._now_us(), (self.problem, self.problems)
+            outcome = await self._reload()
+            if self._changed is not None and (outcome.program is not None or (self.problem, self.problems) != before):
+                self._changed(outcome.program, self.problem)
+            now_us = self._now_us()
+            self.counts.take(outcome, at_us=now_us, took_us=now_us - began_us)
+            return outcome
 
-    async def _reload(self) -> Program | None:
-        self._seen = self._fingerprint()
+    def complain(self, problem: Problem) -> None:
+        """Tell of what keeps the rules from being read at all; the next reload that works ends it."""
+        if self.problems != (problem,):
+            self._blame(ConfigurationError(problem))
+            if self._changed is not None:
+                self._changed(None, self.problem)
+
+    async def _reload(self) -> Reload:
         try:
-            config, rules, program = await asyncio.to_thread(self._read, self._facts())
-        except (ConfigurationError, OSError) as error:
-            self._stay(_short(error))
-            return None
+            reading = await asyncio.to_thread(self._read, self._facts())
+            self.seen = reading.seen
+            if reading.error is None:
+                await self._try(reading)
         except Exception as error:  # noqa: BLE001 - rules must never end a guard that runs, a mistake of the compiler included
-            _log.exception("guard failed to compile the rules")
-            self._stay(f"guard failed to compile the rules, a mistake of guard: {_short(error)}")
-            return None
-        self.config = config
-        changed = self._without_rules(config) != self._started_with
-        self.problem = "guard.yaml changed beyond its rules: restart guard to apply that" if changed else None
-        if program.hash == self.program.hash:
-            return None
+            _log.exception("guard failed to read the rules")
+            # Not again before something changes: it would fail each second.
+            self.seen = await asyncio.to_thread(self.look)
+            return self._stay(ConfigurationError(problem_at(self.path, "E094", f"a mistake of guard: {_short(error)}")))
+        if reading.error is not None:
+            return self._stay(reading.error)
+        assert reading.config is not None
+        assert reading.rules is not None
+        assert reading.program is not None
+        self.config = reading.config
+        self._praise()
+        if reading.program.hash == self.program.hash:
+            return Reload(ReloadState.UNCHANGED, problem=self.problem, problems=self.problems)
         try:
-            await asyncio.to_thread(self._keep, rules)
+            await asyncio.to_thread(self._keep, reading.rules)
         except OSError as error:
             self.problem = f"the rules run, but no copy of them is kept for a restart: {error}"
             _log.error("no copy of the rules is kept", error=str(error))
+        what = changes(self.program, reading.program)
+        self.rules, self.program = reading.rules, reading.program
+        _log.info("new rules run", active=self.active, **{name: ids for name, ids in what.items() if ids})
+        return Reload(ReloadState.TAKEN_OVER, self.program, self.problem, self.problems, **what)
+
+    def _praise(self) -> None:
+        """Forget what was wrong; what stays is a change that this guard cannot take over."""
+        self.problem, self.problems = None, ()
+        if self._without_rules(self.config) != self._started_with:
+            self.problem = "guard.yaml changed beyond its rules: restart guard to apply that"
+
+    def _blame(self, error: Exception) -> None:
+        self.problem, self.problems = _short(error), problems_of(error)
+
+    def _stay(self, error: Exception) -> Reload:
+        self._blame(error)
+        _log.error("rules are broken, the last good ones run on", problem=self.problem)
+        return Reload(ReloadState.BROKEN, None, self.problem, self.problems)
+
+    def _read(self, facts: Iterable[MarketFacts]) -> _Reading:
+        """Read the files as they stood at one moment."""
+        for _ in range(_READS_MAX):
+            began = stamp_of(self.path)
+            reading = self._read_once()
+            if reading.seen == stamps_of(reading.config or self.config, self.includes) and began == stamp_of(self.path):
+                break
+        else:
+            restless = problem_at(self.path, "E093", f"the rule files changed while they were read, {_READS_MAX} times over")
+            # Nothing stands like this: whoever watches looks again.
+            return _Reading((), error=ConfigurationError(restless))
+        if reading.program is not None and reading.program.hash != self.program.hash:
+            Kernel.prepare(reading.program.leaves)
+            reading.program.prepare(facts, is_jitted=self._is_jitted())
+        return reading
+
+    def _read_once(self) -> _Reading:
+        config, seen = None, stamps_of(self.config, self.includes)
+        try:
+            config = load_guard(self.path, self._env)
+            # Where other files turn out to be included, this is read once more.
+            seen = stamps_of(config, self.includes)
+            rules = self._load(config)
+            program = compile_rules(rules)
+            _refuse_late_webhooks(program, self._webhooks, str(self.path))
+            return _Reading(seen, config, rules, program)
+        except (ConfigurationError, OSError) as error:
+            return _Reading(seen, config, error=error)
+
+    async def _try(self, reading: _Reading) -> None:
+        """Play the tests where they are asked for; what fails becomes the reading's error."""
+        assert reading.config is not None
+        assert reading.program is not None
+        if not reading.config.reload.require_tests or reading.program.hash == self.program.hash:
+            return
+        problems = await failing_tests(self.path, self._env)
+        if await asyncio.to_thread(stamps_of, reading.config, self.includes) != reading.seen:
+            problems = (problem_at(self.path, "E093", "the rule files changed while their tests were played; they are read again"),)
+            self.seen = ()
+        if problems:
+            reading.error = ConfigurationError(*problems)
+
+
+class _Reading:
+    """What was read, with how the files stood; `error` is what is wrong with it."""
+
+    def __init__(
+        self,
+        seen: tuple[Stamp, ...],
+        config: GuardConfig | None = None,
+        rules: RuleSet | None = None,
+        program: Program | None = None,
+        *,
+        error: Exception | None = None,
+    ) -> None:
+        self.seen = seen
+        self.config = config
+        self.rules = rules
         self.program = program
-        return program
-
-    def _stay(self, problem: str) -> None:
-        self.problem = problem
-        _log.error("rules are broken, the last good ones run on", problem=problem)
-
-    async def watch(self, clock: Clock) -> None:
-        """Look for changed files every second, until cancelled."""
-        while True:
-            await clock.sleep(_LOOK_S)
-            if self._fingerprint() != self._seen:
-                await self.reload()
+        self.error = error
 
 
 def _refuse_late_webhooks(program: Program, known: frozenset[str], file: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guard.runtime.live import Live
     from guard.runtime.rulebook import Rulebook
 
-__all__ = ["inlet_record", "keeper_record", "quarantine_record", "status_document"]
+__all__ = ["inlet_record", "keeper_record", "quarantine_record", "rules_record", "status_document"]
 
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
@@ -63,7 +63,7 @@ def status_document(
         "clock_jump_ms": round(clock_jump_us / 1000),
         "console_failures": live.console_failures,
         "engine": {"form": "compiled" if live.pipeline.engine.kernel.is_jitted else "plain", "problem": live.engine_problem},
-        "rules": {"active": rulebook.active, "problem": rulebook.problem},
+        "rules": rules_record(rulebook),
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
         "upgrade": rulebook.upgrade.record(),
         "detectors": live.detectors.records(),
@@ -76,6 +76,18 @@ def status_document(
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "nearest": _nearest(live.pipeline),
         "markets": [row_record(row) for row in rows],
+    }
+
+
+def rules_record(rulebook: Rulebook) -> dict[str, Any]:
+    """Return which rules run, what is wrong with those on the disk, how changes are noticed, and what came of them so far."""
+    return {
+        "active": rulebook.active,
+        "hash": rulebook.program.hash,
+        "problem": rulebook.problem,
+        "errors": [problem._asdict() for problem in rulebook.problems],
+        "watch": rulebook.way(),
+        "reloads": rulebook.counts.record(),
     }
 
 

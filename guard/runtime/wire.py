@@ -26,6 +26,9 @@ from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
+from guard.runtime.record import RecordedPipeline, recording_writer
+from guard.runtime.reloading import headline
+from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
 from guard.runtime.settings import channel_urls, connector_factory, endpoints, feed_plan, pipeline_settings
 from guard.runtime.summary import bot_lines
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
     from guard.model import Decision
+    from guard.pipeline import Settings
     from guard.runtime.opening import Opening
     from guard.runtime.summary import RunRecord
 
@@ -44,6 +48,8 @@ __all__ = ["RunningGuard"]
 _log = structlog.get_logger(__name__)
 _NATIVE_POLL_S: Final = 5.0
 _NATIVE_MAX: Final = 1_000
+# A reload may play the packs' tests first.
+_HANDLE_S: Final = 80.0
 
 
 class RunningGuard:
@@ -57,6 +63,8 @@ class RunningGuard:
         guard.yaml and the environment.
     on_decision
         Told of every decision at once.
+    record
+        The recording to write of all that goes into the pipeline; markets begin cold then.
 
     Notes
     -----
@@ -71,8 +79,10 @@ class RunningGuard:
         env: Mapping[str, str],
         *,
         on_decision: Callable[[Decision], None],
+        record: Path | None = None,
     ) -> None:
         self._opening = opening
+        self._record = record
         self._path = path
         self._env = env
         self._on_decision = on_decision
@@ -97,7 +107,7 @@ class RunningGuard:
         state, ledger = self.state, self._opening.ledger
         self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules)
         config = self.rulebook.config
-        self.pipeline = Pipeline(self.rulebook.program, pipeline_settings(config))
+        self.pipeline = self._pipeline(pipeline_settings(config))
         self.pipeline.recall(ledger, self.clock.now_us())
         self.notifier = NotificationHandler(channel_urls(config))
         self._stack.push_async_callback(self.notifier.close)
@@ -120,11 +130,16 @@ class RunningGuard:
         )
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
-        self.rulebook.connect(facts=lambda: [each.facts for each in self.pipeline.engine.watched], changed=self._rules_changed)
+        self.rulebook.connect(
+            facts=lambda: [each.facts for each in self.pipeline.engine.watched],
+            changed=self._rules_changed,
+            now_us=self.clock.now_us,
+            is_jitted=lambda: self.pipeline.engine.kernel.is_jitted,
+        )
         self.live.publish()
         self.live.publisher.beat()
         self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
-        server = OperatorServer(state.socket, self.operators.handlers())
+        server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.live.feeds = [
             Feed(
@@ -140,12 +155,27 @@ class RunningGuard:
             for name, exchange in config.exchanges.items()
         ]
 
+    def _pipeline(self, settings: Settings) -> Pipeline:
+        if self._record is None:
+            return Pipeline(self.rulebook.program, settings)
+        writer = recording_writer(self._record)
+        return RecordedPipeline(self.rulebook.rules, self.rulebook.program, settings, writer=writer)
+
+    def _finish_recording(self) -> None:
+        if isinstance(self.pipeline, RecordedPipeline):
+            if self.pipeline.finish():
+                _log.info("recorded", file=str(self._record))
+            else:
+                _log.error("nothing was recorded", file=str(self._record), problem=self.pipeline.problem)
+
     async def _remember_state(self) -> None:
         """Keep what is learnt for the next start, and read what the last run kept."""
         kernel = self.pipeline.engine.kernel
         if isinstance(kernel, Rows):
             keeper = Keeper(self.pipeline, kernel, self.state.checkpoint, clock=self.clock, committed=self.live.all_committed)
-            await asyncio.to_thread(keeper.open)
+            if self._record is None:
+                # What an earlier run learnt is not on a recording, which must have all that decisions come of.
+                await asyncio.to_thread(keeper.open)
             self.live.keeper = keeper
 
     @staticmethod
@@ -164,7 +194,7 @@ class RunningGuard:
         hangup = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
         extra = [
-            asyncio.create_task(self.rulebook.watch(self.clock), name="rules"),
+            asyncio.create_task(self._watch_rules(), name="rules"),
             asyncio.create_task(self._reload_on(hangup), name="reload"),
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
@@ -179,6 +209,7 @@ class RunningGuard:
             await self.live.run(stop, also=extra, before_close=before_close)
         finally:
             timer.cancel()
+            self._finish_recording()
 
     async def _stop_after(self, stop: asyncio.Event, for_s: float | None) -> None:
         if for_s is not None:
@@ -200,6 +231,12 @@ class RunningGuard:
             rules.poll()
             await self.clock.sleep(_NATIVE_POLL_S)
 
+    async def _watch_rules(self) -> None:
+        # Importing what tells of changed files takes long.
+        watch = RuleWatch(self.rulebook, self.clock, changes=await asyncio.to_thread(system_changes))
+        self.rulebook.way = lambda: watch.way
+        await watch.run()
+
     async def _reload_on(self, hangup: asyncio.Event) -> None:
         while True:
             await hangup.wait()
@@ -209,16 +246,21 @@ class RunningGuard:
     def _rules_changed(self, program: Program | None, problem: str | None) -> None:
         if program is not None:
             self.outbox.add(lanes_of(program))
+            if isinstance(self.pipeline, RecordedPipeline):
+                self.pipeline.learn(self.rulebook.rules)
             self.live.swap(program)
         if problem is None:
-            self.live.announce("rules", "new rules run", f"{self.rulebook.active} rules are active.", Level.NORMAL)
+            title = "the rules are whole again" if program is None else "new rules run"
+            self.live.announce("rules", title, f"{self.rulebook.active} rules are active.", Level.NORMAL)
         elif program is not None:
             self.live.announce(
                 "rules", "new rules run, but not all is well", f"{problem}\n{self.rulebook.active} rules are active."
             )
         else:
             body = f"{problem}\nThe last good rules run on: {self.rulebook.active} of them."
-            self.live.announce("rules", "changes were not taken over", body)
+            # Another mistake makes another title, and is told.
+            what = headline(problem, self.rulebook.problems)
+            self.live.announce("rules", f"changes were not taken over: {what}", body)
 
     async def summary(self, record: RunRecord) -> dict[str, Any]:
         """Return what the run found; on the embedded exchange held against what was staged."""

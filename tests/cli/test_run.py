@@ -157,7 +157,8 @@ def test_rules_explain_without_a_recording_asks_the_running_guard(running: Runni
 def test_rules_reloaded_by_an_operator_are_the_ones_that_run(running: Running) -> None:
     own = running.folder / "rules" / "own.yaml"
     own.write_text(RULE + "  calm: {mode: shadow, when: trades(10s) < 0, level: warning}\n")
-    assert running.ask("reload") == {"active": 2, "problem": None}
+    answer = running.ask("reload")
+    assert (answer["active"], answer["problem"]) == (2, None)
     until(lambda: {told["rule"] for told in running.ask("why", market="sim:BTC/USDT")["rules"]} == {"busy", "calm"})
     own.write_text(RULE)
     running.ask("reload")

@@ -250,3 +250,42 @@ def check_text(text: str) -> tuple[Problem, ...]:
     report = Report()
     compiled(rules_from_text(text, report), report)
     return report.problems
+
+
+MEANING = """
+lists: {majors: [BTC/USDT], minors: [A/USDT]}
+macros: {quiet: trades(10s) < 2, calm: quiet and market.symbol in $minors, spare: trades(10s) > 9}
+rules:
+  one: {title: One, when: calm, level: warning, actions: {warning: [alert]}}
+  two: {when: market.symbol in $majors, level: warning}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed", "decided"),
+    [
+        ("[BTC/USDT]", "[BTC/USDT, ETH/USDT]", {"two"}, {"two"}),
+        ("[A/USDT]", "[A/USDT, B/USDT]", {"one"}, {"one"}),
+        ("trades(10s) < 2", "trades(10s) < 3", {"one"}, {"one"}),
+        ("trades(10s) > 9", "trades(10s) > 8", set(), set()),
+        ("title: One", "title: Two", {"one"}, set()),
+        ("[alert]", "[{quarantine: {for: 1m}}]", {"one"}, set()),
+        ("one: {title", "one: {mode: enforce, title", {"one"}, set()),
+        ("one: {title", "one: {for: 1s, title", {"one"}, {"one"}),
+        ("one: {title", "one: {scope: {symbol: A/USDT}, title", {"one"}, {"one"}),
+        ("rules:", "# a comment\nrules:", set(), set()),
+    ],
+)
+def test_a_rules_hashes_change_with_what_it_means_and_with_what_decides_its_level(
+    old: str, new: str, changed: set[str], decided: set[str]
+) -> None:
+    def hashes(text: str) -> dict[str, tuple[str, str]]:
+        report = Report()
+        rules = rules_from_text(text, report)
+        assert not report.errors, report.errors
+        return {rule.id: (rule.hash, rule.level_hash) for rule in rules.rules}
+
+    assert old in MEANING
+    before, after = hashes(MEANING), hashes(MEANING.replace(old, new))
+    assert {name for name in before if before[name][0] != after[name][0]} == changed
+    assert {name for name in before if before[name][1] != after[name][1]} == decided
