@@ -86,7 +86,7 @@ def _show(output: Output, upgrade: Upgrade) -> None:
         for change in told:
             output.text(f"  {_line(change, width)}")
     if any(change.kind in _RISING for change in upgrade.pending):
-        output.text("a mode that is held goes up by: guard rules promote ID")
+        output.text("a mode that is held goes up by: guard rules promote RULE")
     if any(change.kind not in _RISING for change in upgrade.pending):
         output.text("all else runs already; once you have seen it: guard rules diff --accept")
 

@@ -80,7 +80,7 @@ def test_each_value_is_shown_and_accepted(capsys: pytest.CaptureFixture[str]) ->
         f"pump_dump (guard:pump_dump), guard 0.0.9 -> {__version__}",
         "  mode           alert -> enforce; held at alert",
         "  levels.danger  0.85 -> 0.8",
-        "a mode that is held goes up by: guard rules promote ID",
+        "a mode that is held goes up by: guard rules promote RULE",
         "all else runs already; once you have seen it: guard rules diff --accept",
     ]
     document = json.loads(run(capsys, "diff", "--json")[1])
