@@ -53,7 +53,10 @@ def diff(output: Output, *, accept: bool, state: Path | None) -> int:
     if output.is_json:
         output.document({**upgrade.record(), "known": upgrade.is_known, "accepted": accept})
     else:
-        _show(output, upgrade)
+        if accept and not upgrade.problem:
+            output.text("accepted: the shipped rules are as they last ran" + ("; still held:" if upgrade.pending else ""))
+        if upgrade.pending or not accept:
+            _show(output, upgrade)
     return Exit.FINDINGS if (upgrade.pending and not accept) or upgrade.problem else Exit.OK
 
 

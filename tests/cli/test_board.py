@@ -85,7 +85,7 @@ def test_a_level_of_the_shadow_stands_in_brackets_and_is_explained() -> None:
 
 def test_markets_that_have_their_level_together_are_named_once() -> None:
     group = {
-        "rule": "many_move", "mode": "enforce", "per": "exchange", "group": "sim", "level": "critical", "held": 9, "needed": 2, "of": 16,
-        "members": ["sim:A/USDT"],
+        "rule": "many_move", "mode": "enforce", "per": "exchange", "group": "sim", "level": "critical", "held": 9,
+        "needed": 2, "of": 16, "members": ["sim:A/USDT"],
     }  # fmt: skip
     assert "exchange:sim critical by many_move (enforce): 9 of 16 markets hold it, quorum 2" in shown(status(groups=[group]))
