@@ -132,9 +132,9 @@ def _compiled(rules: RuleSet, rule_id: str) -> Rule:
 def _ledger(rule: Rule, state: Path, since_us: int) -> dict[str, Any]:
     """Return what the ledger tells of a rule; `problem` says why it tells nothing."""
     from guard.api.call import call
+    from guard.model.moments import stamp
     from guard.runtime.clock import SystemClock
     from guard.runtime.hindsight import hindsight
-    from guard.runtime.lines import stamp
     from guard.runtime.state import StateFolder
     from guard.store.trail import read_trail
 

@@ -11,8 +11,8 @@ from guard.engine import Engine
 from guard.errors import OperationRefused
 from guard.features.lacking import lasting
 from guard.model import Batch, IsolationState, Market, Mode
+from guard.model.moments import stamp
 from guard.pipeline import Pipeline, Settings
-from guard.runtime.lines import stamp
 from guard.runtime.status import quarantine_record
 
 if TYPE_CHECKING:
