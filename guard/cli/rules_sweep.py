@@ -69,7 +69,7 @@ def sweep(
 
     Exits 1 where a value could not be tried, or the picture not be written.
     """
-    from guard.cli.replay import REFERENCE, is_compiled, leave_quietly
+    from guard.cli.replay import is_compiled, leave_quietly
     from guard.dsl.trials import is_disabled, trials
     from guard.errors import OperationRefused
     from guard.runtime.sweep import Sweep
@@ -94,7 +94,6 @@ def sweep(
         rule,
         settings,
         read_truth(truth) if truth is not None else (),
-        reference=REFERENCE,
         jit=is_compiled(output),
     )
     measured = []

@@ -12,7 +12,8 @@ from guard.errors import OperationRefused
 from guard.features.lacking import lasting
 from guard.model import Batch, IsolationState, Market, Mode
 from guard.model.moments import stamp
-from guard.pipeline import Pipeline, Settings
+from guard.pipeline import Pipeline
+from guard.runtime.settings import tape_settings
 from guard.runtime.status import quarantine_record
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["At", "explained", "explained_on_tape", "of_rule"]
 
 _ROWS: Final = 16_384
-# The market leader, where the tape has it, as in a replay.
-_REFERENCE: Final = "BTC/USDT"
 
 
 class At(NamedTuple):
@@ -95,7 +94,7 @@ def explained_on_tape(
     known = [each.id for each in program.rules]
     if rule not in known:
         raise OperationRefused(f"there is no rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
-    settings = Settings(mode=mode, references=dict.fromkeys(tape.exchanges, _REFERENCE))
+    settings = tape_settings(tape, mode=mode)
     which = ""
     if at is None:
         scout = _Scout(program, rule, market, jit=is_jitted)
