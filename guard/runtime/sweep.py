@@ -14,7 +14,7 @@ from guard.dsl.problems import Report
 from guard.errors import OperationRefused, RuleError
 from guard.pipeline import Pipeline
 from guard.runtime.comparison import unseen
-from guard.runtime.crew import can_fork, spread
+from guard.runtime.crew import can_fork, in_order
 from guard.runtime.kept_tape import KEPT_ROWS_MAX, KeptTape, kept
 from guard.runtime.replay import Replay, opened_tape
 from guard.runtime.settings import tape_settings
@@ -175,14 +175,9 @@ def sweep(asked: Sweep, *, jobs: int) -> Generator[Measured]:
         # What lives now lives on in all copies: collecting it there would copy its pages.
         gc.collect()
         gc.freeze()
-    waiting: dict[int, Measured] = {}
-    following = 0
     try:
-        with closing(spread(asked.replay, count, jobs=jobs, forks=forks)) as running:
+        with closing(in_order(asked.replay, count, jobs=jobs, forks=forks)) as running:
             for done in running:
-                waiting[done.number] = Measured(done.number, done.answer, done.error)
-                while following in waiting:
-                    yield waiting.pop(following)
-                    following += 1
+                yield Measured(done.number, done.answer, done.error)
     finally:
         gc.unfreeze()
