@@ -114,7 +114,7 @@ def _diff(
     jit: bool,
 ) -> Exit:
     from guard.cli.replay_diff import show_diff
-    from guard.dsl.problems import did_you_mean
+    from guard.dsl.problems import guessed
     from guard.errors import OperationRefused
     from guard.runtime.comparison import compare
     from guard.runtime.rule_sets import rule_set
@@ -123,7 +123,7 @@ def _diff(
     known = [rule.id for rules in (old, new) for rule in rules.rules]
     for rule in only:
         if rule not in known:
-            raise OperationRefused(f"neither rule set has a rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
+            raise OperationRefused(guessed(f"neither rule set has a rule {rule!r}", rule, known))
     found = compare(tape, old, new, settings, only=only, within_us=within_us, jit=jit, batch_rows=batch_rows)
     try:
         code = show_diff(output, found, names)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from guard.dsl.problems import did_you_mean
+from guard.dsl.problems import did_you_mean, guessed
 from guard.engine import Engine
 from guard.errors import OperationRefused
 from guard.features.lacking import lasting
@@ -72,7 +72,7 @@ def of_rule(found: Mapping[str, Any], rule: str) -> dict[str, Any]:
     outside = [told for told in found["outside"] if told["rule"] == rule]
     known = [told["rule"] for told in (*found["rules"], *found["outside"])]
     if not rules and not outside and known:
-        raise OperationRefused(f"there is no rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
+        raise OperationRefused(guessed(f"there is no rule {rule!r}", rule, known))
     return {**found, "rules": rules, "outside": outside}
 
 
@@ -93,7 +93,7 @@ def explained_on_tape(
     """
     known = [each.id for each in program.rules]
     if rule not in known:
-        raise OperationRefused(f"there is no rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
+        raise OperationRefused(guessed(f"there is no rule {rule!r}", rule, known))
     settings = tape_settings(tape, mode=mode)
     which = ""
     if at is None:
