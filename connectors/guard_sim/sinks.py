@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from guard.model import BUY, SELL, Flag, Kind
+from guard.model.moments import stamp
 from guard_sim.coins import chosen
 
 if TYPE_CHECKING:
@@ -76,13 +76,11 @@ class CsvTape:
             return
         self.trades += 1
         coin, stamp_ms = self._coins[market], at_us // 1000
-        # From whole seconds: a float of today's microseconds would round some milliseconds.
-        moment = datetime.fromtimestamp(stamp_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         self._writer.writerow(
             (
                 coin.symbol,
                 stamp_ms,
-                f"{moment}.{stamp_ms % 1000:03d}Z",
+                stamp(at_us),
                 _SIDES[side],
                 f"{price:.{coin.price_digits}f}",
                 f"{amount:.{coin.lot_digits}f}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 from guard.alerts.display import display
-from guard.alerts.templates import utc
+from guard.model.moments import utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.alerts.daybook import DAY_US, DayBook
 from guard.alerts.tally import Tally
-from guard.alerts.templates import utc
 from guard.model import Delivery, Level, Mode
+from guard.model.moments import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

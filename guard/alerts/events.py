@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from guard.alerts.desk import delivery_id, episode_id
 from guard.model import ActionEvent, ActionHold, ActionKind, Delivery, Level
+from guard.model.moments import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def about_level(verdict: Verdict, hold: Quarantine | None, mode: RuleMode) -> di
         "score": _rounded(verdict.risk.score),
         "factors": {part.factor: _rounded(part.value) for part in verdict.risk.contributions},
         "mode": str(mode),
-        "at": _stamp(verdict.at_us),
+        "at": stamp(verdict.at_us),
         "episode": episode_id(verdict),
         "repeat": False,
         "quarantine": None if hold is None else _hold(hold),
@@ -53,7 +53,7 @@ def about_hold(quarantine: Quarantine, mode: RuleMode, at_us: int) -> dict[str, 
         "score": None,
         "factors": {},
         "mode": str(mode),
-        "at": _stamp(at_us),
+        "at": stamp(at_us),
         "episode": "",
         "repeat": False,
         "quarantine": _hold(quarantine),
@@ -75,7 +75,7 @@ def about_test(lane: str, at_us: int) -> Delivery:
         "score": None,
         "factors": {},
         "mode": "alert",
-        "at": _stamp(at_us),
+        "at": stamp(at_us),
         "episode": "",
         "repeat": False,
         "quarantine": None,
@@ -101,13 +101,8 @@ def action_event(document: Mapping[str, Any]) -> ActionEvent:
 
 
 def _hold(quarantine: Quarantine) -> dict[str, Any]:
-    target, until = str(quarantine.target), _stamp(quarantine.until_us)
+    target, until = str(quarantine.target), stamp(quarantine.until_us)
     return ActionHold(quarantine.id, target, str(quarantine.state), str(quarantine.block), until)._asdict()
-
-
-def _stamp(at_us: int) -> str:
-    moment = datetime.fromtimestamp(at_us // 1_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_us % 1_000_000 // 1000:03d}Z"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import DictLoader, StrictUndefined, TemplateError
@@ -12,13 +11,14 @@ from guard.alerts.display import display, is_plain_market
 from guard.alerts.texts import TEXTS
 from guard.errors import ConfigurationError, Problem
 from guard.model import Block, IsolationState, Mode
+from guard.model.moments import utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.model import GroupStand, Market, Quarantine, Transition, Verdict
 
-__all__ = ["Message", "Messages", "about_quarantine", "about_risk", "about_verdict", "utc"]
+__all__ = ["Message", "Messages", "about_quarantine", "about_risk", "about_verdict"]
 
 _BODY_MAX = 3000
 _TITLE_MAX = 160
@@ -152,17 +152,6 @@ def about_quarantine(transition: Transition, risk: Mapping[str, Any] | None, *, 
         "summary": "free again" if is_over else "entries pass at a reduced size",
         "blocked": _blocked(quarantine, mode),
     }
-
-
-def utc(at_us: int) -> str:
-    """Return a time as a person reads it.
-
-    Examples
-    --------
-    >>> utc(1_000_000)
-    '1970-01-01 00:00:01 UTC'
-    """
-    return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _about_market(text: str) -> dict[str, Any]:

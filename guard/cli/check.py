@@ -18,7 +18,7 @@ from guard.client.places import locate
 from guard.errors import StateError
 from guard.model.clearance import Mode
 from guard.model.market import Market
-from guard.runtime.lines import stamp
+from guard.model.moments import stamp
 
 if TYPE_CHECKING:
     from guard.cli.output import Output

@@ -7,6 +7,8 @@ import sys
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from guard.cli.counting import many
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -45,7 +47,7 @@ def counted(problems: Sequence[Problem]) -> str:
     """Return ``2 errors and 1 warning``, empty where there is nothing to count."""
     errors = len(errors_of(problems))
     rows = ((errors, "error"), (len(problems) - errors, "warning"))
-    return " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in rows if count)
+    return " and ".join(many(count, word) for count, word in rows if count)
 
 
 def summary_of(problems: Sequence[Problem], paths: Sequence[Path]) -> str:

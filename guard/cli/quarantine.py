@@ -15,8 +15,8 @@ from guard.client.clock import MACHINE
 from guard.client.places import locate
 from guard.errors import NotRunning, OperationRefused
 from guard.model.market import Market
+from guard.model.moments import stamp
 from guard.model.quarantine import TargetKind
-from guard.runtime.lines import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

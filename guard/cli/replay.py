@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from guard.pipeline import Settings
     from guard.runtime.replay import Replay
 
-__all__ = ["REFERENCE", "is_compiled", "leave_quietly", "replay"]
-
-# The market leader, where the tape has it: returns are then judged net of what it explains.
-REFERENCE = "BTC/USDT"
+__all__ = ["is_compiled", "leave_quietly", "replay"]
 
 
 @click.command
@@ -76,13 +73,13 @@ def replay(
         raise click.UsageError("--only goes with --diff")
     if as_recorded and (rules_name or diff_names):
         raise click.UsageError("--as-recorded takes the rules of the recording: leave --rules and --diff away")
-    from guard.pipeline import Settings
     from guard.runtime.clock import SystemClock
     from guard.runtime.replay import opened_tape
+    from guard.runtime.settings import tape_settings
 
     write = output.line if output.is_json else _printer(output)
     tape = opened_tape(files, exchange=exchange)
-    settings = Settings(references=dict.fromkeys(tape.exchanges, REFERENCE))
+    settings = tape_settings(tape)
     is_jitted = is_compiled(output) if jit is None else jit
     if diff_names:
         return _diff(output, tape, settings, diff_names, only=only, within_us=within_us, batch_rows=batch_rows, jit=is_jitted)
@@ -117,7 +114,7 @@ def _diff(
     jit: bool,
 ) -> Exit:
     from guard.cli.replay_diff import show_diff
-    from guard.dsl.problems import did_you_mean
+    from guard.dsl.problems import guessed
     from guard.errors import OperationRefused
     from guard.runtime.comparison import compare
     from guard.runtime.rule_sets import rule_set
@@ -126,7 +123,7 @@ def _diff(
     known = [rule.id for rules in (old, new) for rule in rules.rules]
     for rule in only:
         if rule not in known:
-            raise OperationRefused(f"neither rule set has a rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
+            raise OperationRefused(guessed(f"neither rule set has a rule {rule!r}", rule, known))
     found = compare(tape, old, new, settings, only=only, within_us=within_us, jit=jit, batch_rows=batch_rows)
     try:
         code = show_diff(output, found, names)

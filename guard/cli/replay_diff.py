@@ -8,8 +8,8 @@ from guard.cli.counting import many
 from guard.cli.durations import say_duration
 from guard.cli.output import Exit
 from guard.cli.wording import safe
+from guard.model.moments import stamp
 from guard.runtime.comparison import counts, streams_in_words
-from guard.runtime.lines import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -153,13 +153,13 @@ def features(output: Output, word: str, *, markdown: bool) -> None:
 def show(output: Output, rule_id: str, paths: Sequence[Path], *, resolved: bool) -> None:
     """Show RULE as it stands after overrides."""
     from guard.dsl.describe import origins, shown
-    from guard.dsl.problems import did_you_mean
+    from guard.dsl.problems import guessed
     from guard.errors import OperationRefused
 
     found = {rule.id: rule for rule in _rule_set(paths).rules}
     rule = found.get(rule_id)
     if rule is None:
-        raise OperationRefused(f"there is no rule {rule_id!r}; {did_you_mean(rule_id, found)}")
+        raise OperationRefused(guessed(f"there is no rule {rule_id!r}", rule_id, found))
     if output.is_json:
         output.document({"rule": rule_id, "hash": rule.hash, "keys": shown(rule, resolved=resolved), "origins": origins(rule)})
         return

@@ -124,7 +124,7 @@ def _list(output: Output) -> int:
 
 def _asked(name: str | None, source: str | None) -> tuple[str, Template]:
     """Return name and template where both can be used; raises UsageError with what is allowed."""
-    from guard.dsl.problems import did_you_mean
+    from guard.dsl.problems import guessed
 
     found = templates()
     if name is None or source is None:
@@ -136,7 +136,7 @@ def _asked(name: str | None, source: str | None) -> tuple[str, Template]:
         raise click.UsageError(f"{name!r} is not a rule's name: small letters, digits and underscores, first a letter{hint}")
     template = found.get(source.replace("-", "_"))
     if template is None:
-        raise click.UsageError(f"there is no template {source!r}; {did_you_mean(source, found)}")
+        raise click.UsageError(guessed(f"there is no template {source!r}", source, found))
     return name, template
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from guard.cli.counting import many
 from guard.cli.durations import duration_option, say_duration
 from guard.cli.output import Exit
 from guard.cli.wording import safe
@@ -105,11 +106,11 @@ def promote(
 
 
 def _rule(rules: RuleSet, rule_id: str) -> RuleSource:
-    from guard.dsl.problems import did_you_mean
+    from guard.dsl.problems import guessed
 
     found = {rule.id: rule for rule in rules.rules}
     if rule_id not in found:
-        raise OperationRefused(f"guard.yaml names no rule {safe(rule_id)!r}; {did_you_mean(rule_id, found)}".rstrip("; "))
+        raise OperationRefused(guessed(f"guard.yaml names no rule {safe(rule_id)!r}", rule_id, found))
     return found[rule_id]
 
 
@@ -139,9 +140,9 @@ def _compiled(rules: RuleSet, rule_id: str) -> Rule:
 def _ledger(rule: Rule, state: Path, since_us: int) -> dict[str, Any]:
     """Return what the ledger tells of a rule; `problem` says why it tells nothing."""
     from guard.api.call import call
+    from guard.model.moments import stamp
     from guard.runtime.clock import SystemClock
     from guard.runtime.hindsight import hindsight
-    from guard.runtime.lines import stamp
     from guard.runtime.state import StateFolder
     from guard.store.trail import read_trail
 
@@ -206,12 +207,12 @@ def _show(output: Output, document: dict[str, Any], since_us: int) -> None:
         _show_ledger(output, told, since_us)
     if tape is not None:
         output.text(
-            f"  recordings, {tape['events']:,} events on {_count(tape['markets'], 'market')}: enforced alone it would have opened "
-            f"{_count(tape['quarantines'], 'quarantine')}, {tape['blocked_minutes']:.1f} minutes blocked"
+            f"  recordings, {tape['events']:,} events on {many(tape['markets'], 'market')}: enforced alone it would have opened "
+            f"{many(tape['quarantines'], 'quarantine')}, {tape['blocked_minutes']:.1f} minutes blocked"
         )
         if tape["judged"] < tape["markets"]:
             output.text(
-                f"    it looks at {tape['judged']} of the {_count(tape['markets'], 'market')} only: the others are out of its "
+                f"    it looks at {tape['judged']} of the {many(tape['markets'], 'market')} only: the others are out of its "
                 "scope, or a stream that it needs is not recorded"
             )
     elif told["problem"]:
@@ -225,10 +226,10 @@ def _show(output: Output, document: dict[str, Any], since_us: int) -> None:
 
 
 def _show_ledger(output: Output, told: dict[str, Any], since_us: int) -> None:
-    where = f" on {_count(len(told['targets']), 'target')}, {told['minutes']:.1f} minutes at the least" if told["targets"] else ""
+    where = f" on {many(len(told['targets']), 'target')}, {told['minutes']:.1f} minutes at the least" if told["targets"] else ""
     output.text(
-        f"  the ledger, last {say_duration(since_us)}: {_count(told['episodes'], 'episode')}; told, it would have been "
-        f"{_count(told['told'], 'message')}; enforced, {_count(told['quarantines'], 'quarantine')}{where}"
+        f"  the ledger, last {say_duration(since_us)}: {many(told['episodes'], 'episode')}; told, it would have been "
+        f"{many(told['told'], 'message')}; enforced, {many(told['quarantines'], 'quarantine')}{where}"
     )
     for row in told["latest"]:
         score = "" if row["score"] is None else f"{row['score']:.2f}"
@@ -237,10 +238,6 @@ def _show_ledger(output: Output, told: dict[str, Any], since_us: int) -> None:
     begins = "is empty" if told["begins"] is None else f"begins {told['begins'][:19]}Z"
     cut = "" if told["complete"] else "; it is longer than what was looked at"
     output.text(f"    the ledger {begins}{cut}; {running}; the rule may have been another before its last change")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _ask(output: Output, plan: Plan) -> Exit:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.cli.counting import many
 from guard.cli.output import Exit
 from guard.cli.wording import safe
 from guard.errors import Problem
@@ -49,9 +50,9 @@ def _tell(output: Output, answer: Mapping[str, Any]) -> None:
         output.text(f"{problem}\n")
     if answer["problem"] and not problems:
         output.text(f"{safe(answer['problem'])}\n")
-    active = f"{answer['active']} rule{'' if answer['active'] == 1 else 's'}"
+    active = many(answer["active"], "rule")
     if answer["outcome"] == "broken":
-        count = f"{len(problems)} mistake{'' if len(problems) == 1 else 's'}" if problems else "the rules cannot be read"
+        count = many(len(problems), "mistake") if problems else "the rules cannot be read"
         output.text(f"not taken over: {count}; the last good rules run on, {active} of them")
     elif answer["outcome"] == "unchanged":
         since = "guard started" if answer["since"] is None else f"{answer['since'][11:19]}Z"

@@ -69,9 +69,10 @@ def sweep(
 
     Exits 1 where a value could not be tried, or the picture not be written.
     """
-    from guard.cli.replay import REFERENCE, is_compiled, leave_quietly
+    from guard.cli.replay import is_compiled, leave_quietly
     from guard.dsl.trials import is_disabled, trials
     from guard.errors import OperationRefused
+    from guard.runtime.crew import cores
     from guard.runtime.sweep import Sweep
     from guard.runtime.sweep import sweep as run_sweep
     from guard.runtime.truth import read_truth
@@ -94,11 +95,10 @@ def sweep(
         rule,
         settings,
         read_truth(truth) if truth is not None else (),
-        reference=REFERENCE,
         jit=is_compiled(output),
     )
     measured = []
-    with closing(run_sweep(asked, jobs=jobs or _cores())) as running:
+    with closing(run_sweep(asked, jobs=jobs or cores())) as running:
         for row in running:
             measured.append(row)
             _progress(output, len(measured), len(settings))
@@ -116,11 +116,6 @@ def _rules(named: str | None) -> tuple[str, RuleSet]:
     if named is None:
         named = str(guard_file()) if guard_file().is_file() else "guard:"
     return named, rule_set(named, os.environ)
-
-
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _progress(output: Output, done: int, count: int) -> None:

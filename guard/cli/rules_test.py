@@ -38,9 +38,9 @@ def test(output: Output, paths: Sequence[str], only: Sequence[str], junit: Path 
     or that none keeps silent, fails. Clauses that the tests never saw true, or never saw false, are listed.
     """
     from guard.cli.rules import guard_file
+    from guard.runtime.crew import cores
     from guard.runtime.rehearsal.findings import rehearsed
     from guard.runtime.rehearsal.junit import written
-    from guard.runtime.rehearsal.workers import cores
 
     found = rehearsed(paths, guard_file(), os.environ, only=only, jobs=jobs or cores())
     for record in found.run():

@@ -7,7 +7,6 @@ import glob
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from guard.cli.output import Exit
@@ -15,10 +14,13 @@ from guard.cli.problems import problem_rows, show_problems
 from guard.cli.rules_check import exit_of, find_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from guard.cli.output import Output
+    from guard.dsl.includes import Include
     from guard.model.ports import Clock
+    from guard.runtime.rule_files import Stamp
 
 __all__ = ["fingerprint", "follow", "watch_files"]
 
@@ -26,7 +28,7 @@ _LOOK_S: Final = 0.5
 _FILES_MAX: Final = 2000
 _CLEAR: Final = "\x1b[2J\x1b[H"
 
-Marks = tuple[tuple[str, int, int, int], ...]
+Marks = tuple["Stamp", ...]
 
 
 def watch_files(output: Output, paths: Sequence[Path], *, is_strict: bool) -> Exit:
@@ -51,11 +53,17 @@ async def follow(
 
     Files are looked at twice a second: that sees changes in mounted folders too, of which the system tells nobody.
     """
+    from guard.dsl.loading import includes_of
+
+    includes: Collection[Include] = ()
     seen: Marks | None = None
     while True:
-        marks = fingerprint(paths)
+        marks = fingerprint(paths, includes)
         if marks != seen:
-            seen = marks
+            includes = includes_of(paths, env=env)
+            now = {stamp.name: stamp for stamp in fingerprint(paths, includes)}
+            # What changes again before its includes are known is looked at again.
+            seen = None if any(now.get(stamp.name, stamp) != stamp for stamp in marks) else tuple(now.values())
             _report(output, paths, clock, last, is_strict=is_strict, env=env)
         await clock.sleep(_LOOK_S)
 
@@ -77,17 +85,13 @@ def _report(
     sys.stdout.flush()
 
 
-def fingerprint(paths: Sequence[Path]) -> Marks:
-    """Return what tells whether any file that a check reads has changed: name, time, size and number on the disk."""
-    marks = []
-    for name in sorted({name for path in paths for name in _files(path)})[:_FILES_MAX]:
-        try:
-            status = Path(name).stat()
-            marks.append((name, status.st_mtime_ns, status.st_size, status.st_ino))
-        except OSError as error:
-            # Whatever keeps the file from being read, the check will tell of it.
-            marks.append((name, 0, -(error.errno or 1), 0))
-    return tuple(marks)
+def fingerprint(paths: Sequence[Path], includes: Iterable[Include] = ()) -> Marks:
+    """Return what tells whether any file that a check reads has changed, those that others include too."""
+    from guard.runtime.rule_files import stamp_of
+
+    names = {name for path in paths for name in _files(path)}
+    names.update(name for folder, pattern in includes for name in _found(folder, pattern))
+    return tuple(map(stamp_of, sorted(names)[:_FILES_MAX]))
 
 
 def _files(path: Path) -> Iterator[str]:
@@ -98,8 +102,12 @@ def _files(path: Path) -> Iterator[str]:
     yield str(path)
     yield from (str(beside) for beside in path.parent.glob(f"{glob.escape(path.stem)}.test.y*ml"))
     for pattern in _patterns(path):
-        # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
-        yield from (str(path.parent / name) for name in glob.glob(pattern, root_dir=path.parent, recursive=True))  # noqa: PTH207 - for that reason
+        yield from _found(path.parent, pattern)
+
+
+def _found(folder: Path, pattern: str) -> Iterator[str]:
+    # pathlib's own glob refuses absolute patterns, and a container mounts its rules outside the folder.
+    yield from (str(folder / name) for name in glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 - for that reason
 
 
 def _patterns(path: Path) -> list[str]:

@@ -69,7 +69,7 @@ def convert(output: Output, files: Sequence[Path], exchange: str, out: Path) -> 
 
 
 def _print(output: Output, tape: Mapping[str, Any]) -> None:
-    from guard.runtime.lines import stamp
+    from guard.model.moments import stamp
 
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in tape["kinds"].items())
     output.text(f"{tape['file']}: {tape['rows']:,} rows ({kinds or 'empty'})")

@@ -13,7 +13,7 @@ from guard.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NAMES", "Place", "Report", "Source", "did_you_mean", "meant"]
+__all__ = ["NAMES", "Place", "Report", "Source", "did_you_mean", "guessed", "meant"]
 
 PROBLEMS_MAX = 100
 _WARNINGS_MAX = 50
@@ -214,3 +214,17 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
     if close is not None:
         return f"did you mean {close}?"
     return f"allowed here: {', '.join(known)}" if 0 < len(known) <= _SHOWN_MAX else ""
+
+
+def guessed(message: str, word: str, words: Iterable[str]) -> str:
+    """Return a message about a word that is not there, with what `did_you_mean` knows.
+
+    Examples
+    --------
+    >>> guessed("there is no rule 'pmp_dump'", "pmp_dump", ["pump_dump", "spoofing"])
+    "there is no rule 'pmp_dump'; did you mean pump_dump?"
+    >>> guessed("there is no rule 'pmp_dump'", "pmp_dump", [])
+    "there is no rule 'pmp_dump'"
+    """
+    hint = did_you_mean(word, words)
+    return f"{message}; {hint}" if hint else message

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from guard.errors import OperationRefused
 from guard.model.market import Market
+from guard.model.moments import utc
 from guard.model.quarantine import Hold, Quarantine, TargetKind
 from guard.model.risk import Level
 
@@ -42,7 +42,7 @@ def lengthened(quarantine: Quarantine, hold: Hold, at_us: int) -> Quarantine:
     """Return a person's `quarantine` with the later end that `hold` asks for; raises OperationRefused where it is not later."""
     end_us = at_us + hold.for_us
     if end_us <= quarantine.until_us:
-        held = f"{quarantine.target} is held until {_written(quarantine.until_us)} already ({quarantine.id})"
+        held = f"{quarantine.target} is held until {utc(quarantine.until_us)} already ({quarantine.id})"
         raise OperationRefused(f"{held}; release it first to shorten")
     length_us = end_us - quarantine.opened_us
     hold = hold._replace(for_us=length_us, max_us=length_us)
@@ -78,7 +78,3 @@ def _named(introduction: str, quarantines: Sequence[Quarantine]) -> str:
     names = ", ".join(f"{each.target} ({each.id}, {each.hold.rule})" for each in quarantines[:_NAMED_MAX])
     more = f" and {len(quarantines) - _NAMED_MAX} more" if len(quarantines) > _NAMED_MAX else ""
     return f"{introduction}{names}{more}"
-
-
-def _written(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

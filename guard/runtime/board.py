@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from guard.engine import risk_of
 from guard.engine.verdicts import group_stand
 from guard.model import IsolationState, Level, RuleMode
-from guard.runtime.lines import stamp
+from guard.model.moments import stamp
 
 if TYPE_CHECKING:
     from guard.dsl import Outcome, Rule

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from guard.dsl import compile_rules
 from guard.dsl.describe import shown
 from guard.errors import OperationRefused
+from guard.model.moments import stamp
 from guard.pipeline import Pipeline
-from guard.runtime.lines import stamp
 from guard.runtime.matching import matched
 from guard.runtime.replay import Replay
 from guard.runtime.spans import Spans

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,17 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from multiprocessing.connection import Connection
 
-__all__ = ["Done", "can_fork", "spread"]
+__all__ = ["Done", "can_fork", "cores", "in_order", "spread"]
 
 _TEXT_MAX = 400
 
 
 class Done(NamedTuple):
-    """What came of one piece: its `answer`, or `error` in words."""
+    """What came of one piece: its `answer`, or `error` in words and, unless its process died, what it `raised`."""
 
     number: int
     answer: Any
     error: str | None = None
+    raised: Exception | None = None
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def can_fork() -> bool:
@@ -60,11 +67,23 @@ def spread(work: Callable[[int], Any], count: int, *, jobs: int, forks: bool) ->
         crew.end()
 
 
+def in_order(work: Callable[[int], Any], count: int, *, jobs: int, forks: bool) -> Generator[Done]:
+    """Do the same as `spread`, and yield the pieces in their order."""
+    waiting: dict[int, Done] = {}
+    following = 0
+    with closing(spread(work, count, jobs=jobs, forks=forks)) as running:
+        for done in running:
+            waiting[done.number] = done
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+
 def _done(work: Callable[[int], Any], number: int) -> Done:
     try:
         return Done(number, work(number))
     except Exception as error:  # noqa: BLE001 - one piece that fails must not lose the others; it is told
-        return Done(number, None, (str(error) or type(error).__name__)[:_TEXT_MAX])
+        return Done(number, None, (str(error) or type(error).__name__)[:_TEXT_MAX], error)
 
 
 class _Crew:
@@ -158,4 +177,11 @@ def _serve(work: Callable[[int], Any], pipe: Connection, inherited: Sequence[Con
             number = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(tuple(_done(work, number)))
+        done = _done(work, number)
+        try:
+            pipe.send(tuple(done))
+        except Exception:
+            if done.raised is None:
+                raise
+            # What cannot be sent is told in words.
+            pipe.send(tuple(done._replace(raised=None)))

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from guard.dsl.problems import did_you_mean
+from guard.dsl.problems import did_you_mean, guessed
 from guard.engine import Engine
 from guard.errors import OperationRefused
 from guard.features.lacking import lasting
 from guard.model import Batch, IsolationState, Market, Mode
-from guard.pipeline import Pipeline, Settings
-from guard.runtime.lines import stamp
+from guard.model.moments import stamp
+from guard.pipeline import Pipeline
+from guard.runtime.settings import tape_settings
 from guard.runtime.status import quarantine_record
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["At", "explained", "explained_on_tape", "of_rule"]
 
 _ROWS: Final = 16_384
-# The market leader, where the tape has it, as in a replay.
-_REFERENCE: Final = "BTC/USDT"
 
 
 class At(NamedTuple):
@@ -73,7 +72,7 @@ def of_rule(found: Mapping[str, Any], rule: str) -> dict[str, Any]:
     outside = [told for told in found["outside"] if told["rule"] == rule]
     known = [told["rule"] for told in (*found["rules"], *found["outside"])]
     if not rules and not outside and known:
-        raise OperationRefused(f"there is no rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
+        raise OperationRefused(guessed(f"there is no rule {rule!r}", rule, known))
     return {**found, "rules": rules, "outside": outside}
 
 
@@ -94,8 +93,8 @@ def explained_on_tape(
     """
     known = [each.id for each in program.rules]
     if rule not in known:
-        raise OperationRefused(f"there is no rule {rule!r}; {did_you_mean(rule, known)}".rstrip("; "))
-    settings = Settings(mode=mode, references=dict.fromkeys(tape.exchanges, _REFERENCE))
+        raise OperationRefused(guessed(f"there is no rule {rule!r}", rule, known))
+    settings = tape_settings(tape, mode=mode)
     which = ""
     if at is None:
         scout = _Scout(program, rule, market, jit=is_jitted)

@@ -10,8 +10,9 @@ from guard.dsl.modes import with_mode
 from guard.dsl.rules import set_hash
 from guard.engine.holds import target_of
 from guard.model import Level, Market, RuleMode
-from guard.pipeline import Pipeline, Settings
+from guard.pipeline import Pipeline
 from guard.runtime.replay import Replay, opened_tape
+from guard.runtime.settings import tape_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Hindsight", "hindsight", "replayed"]
 
-_REFERENCE: Final = "BTC/USDT"
 _BATCH_ROWS: Final = 16_384
 _LATEST_MAX: Final = 5
 
@@ -84,9 +84,8 @@ def replayed(
     """
     raised = tuple(with_mode(rule, RuleMode.ENFORCE, why="a replay") for rule in rules.rules if rule.id == rule_id)
     tape = opened_tape(paths, exchange=exchange)
-    settings = Settings(references=dict.fromkeys(tape.exchanges, _REFERENCE))
     program = compile_rules(replace(rules, rules=raised, hash=set_hash(raised)))
-    pipeline = Pipeline(program, settings, jit=is_jitted)
+    pipeline = Pipeline(program, tape_settings(tape), jit=is_jitted)
     replay = Replay(pipeline, batch_rows=_BATCH_ROWS, write=lambda _: None, takes_arrays=is_jitted)
     summary = replay.play(tape, clock=clock)
     judged = sum(bool(watched.binding.rules) for watched in pipeline.engine.watched)

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from guard.alerts.orders import ACTION_KINDS
 from guard.model import Verdict
+from guard.model.moments import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guard.model import Decision, Delivery, GroupStand, Transition
 
-__all__ = ["DecisionLog", "action_record", "alert_line", "lines_of", "stamp", "transition_line", "verdict_line"]
+__all__ = ["DecisionLog", "action_record", "alert_line", "lines_of", "transition_line", "verdict_line"]
 
 _DIGITS = 6
-
-
-def stamp(at_us: int) -> str:
-    """Return a time as ISO 8601 in UTC with milliseconds.
-
-    Examples
-    --------
-    >>> stamp(1_536_334_200_123_456)
-    '2018-09-07T15:30:00.123Z'
-    """
-    moment = datetime.fromtimestamp(at_us // 1_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_us % 1_000_000 // 1000:03d}Z"
 
 
 def _rounded(value: float | None) -> float | None:

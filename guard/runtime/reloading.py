@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl.problems import NAMES
 from guard.errors import ConfigurationError, Problem
-from guard.runtime.lines import stamp
+from guard.model.moments import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

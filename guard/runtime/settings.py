@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from guard.alerts.endpoints import Endpoint
 from guard.alerts.policy import AlertPolicy, ChannelPolicy, alert_policy
 from guard.errors import ConfigurationError, Problem
-from guard.model import Target, TargetKind
+from guard.model import Mode, Target, TargetKind
 from guard.model.ports import ConnectorContext
 from guard.pipeline import Settings
 from guard.quarantine import AllowEntry
@@ -21,11 +21,22 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock, Connector, Random
     from guard.runtime.state import StateFolder
 
-__all__ = ["PEERS_MIN", "board_policy", "channel_urls", "connector_factory", "endpoints", "feed_plan", "pipeline_settings"]
+__all__ = [
+    "PEERS_MIN",
+    "board_policy",
+    "channel_urls",
+    "connector_factory",
+    "endpoints",
+    "feed_plan",
+    "pipeline_settings",
+    "tape_settings",
+]
 
 _DAY_US = 86_400_000_000
 PEERS_MIN = 3
 _HISTORY_WAIT_S = 60.0
+# The market leader, where it is watched: returns are then judged net of what it explains.
+_REFERENCE = "BTC/USDT"
 
 
 def pipeline_settings(config: GuardConfig) -> Settings:
@@ -38,6 +49,12 @@ def pipeline_settings(config: GuardConfig) -> Settings:
         on_unknown=config.on_unknown(),
         has_peers=len(config.exchanges) >= PEERS_MIN,
     )
+
+
+def tape_settings(tape: Any, *, mode: Mode = Mode.ENFORCE) -> Settings:  # noqa: ANN401 - guard imports no connector
+    """Return what decisions depend on where what `guard.runtime.replay.opened_tape` returned is replayed without guard.yaml."""
+    exchanges = tape.exchanges
+    return Settings(mode=mode, references=dict.fromkeys(exchanges, _REFERENCE), has_peers=len(exchanges) >= PEERS_MIN)
 
 
 def board_policy() -> AlertPolicy:
@@ -54,7 +71,7 @@ def _allow(entry: Any) -> AllowEntry:  # noqa: ANN401 - the settings' own class 
 def _reference(exchange: ExchangeSettings) -> str:
     if exchange.reference:
         return exchange.reference
-    return f"BTC/{exchange.quotes[0]}" if exchange.quotes else "BTC/USDT"
+    return f"BTC/{exchange.quotes[0]}" if exchange.quotes else _REFERENCE
 
 
 def channel_urls(config: GuardConfig) -> dict[str, str]:

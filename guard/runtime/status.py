@@ -9,8 +9,8 @@ from guard.client.bypass import read_bypass
 from guard.client.clock import MACHINE
 from guard.engine import missing_in_group, missing_to_fire
 from guard.model import DataState, IsolationState, Level
+from guard.model.moments import stamp
 from guard.runtime.board import board_rows, group_records, leading_rule, row_record
-from guard.runtime.lines import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

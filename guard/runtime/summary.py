@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.model import IsolationState, Level
+from guard.model.moments import stamp
 from guard.runtime.blocked import BlockedTime
-from guard.runtime.lines import DecisionLog, lines_of, stamp
+from guard.runtime.lines import DecisionLog, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

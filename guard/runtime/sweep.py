@@ -12,11 +12,12 @@ from guard.dsl import compile_rules
 from guard.dsl.parameters import with_values
 from guard.dsl.problems import Report
 from guard.errors import OperationRefused, RuleError
-from guard.pipeline import Pipeline, Settings
+from guard.pipeline import Pipeline
 from guard.runtime.comparison import unseen
-from guard.runtime.crew import can_fork, spread
+from guard.runtime.crew import can_fork, in_order
 from guard.runtime.kept_tape import KEPT_ROWS_MAX, KeptTape, kept
 from guard.runtime.replay import Replay, opened_tape
+from guard.runtime.settings import tape_settings
 from guard.runtime.spans import Spans
 from guard.runtime.truth import found
 
@@ -79,8 +80,6 @@ class Sweep:
         What is tried.
     truths
         What is known to have happened.
-    reference
-        The symbol that leads each exchange.
     jit
         Whether the kernel runs compiled.
     rows_max
@@ -97,7 +96,6 @@ class Sweep:
     rule: str
     settings: Sequence[Setting]
     truths: Sequence[Truth] = ()
-    reference: str = "BTC/USDT"
     jit: bool = False
     rows_max: int = KEPT_ROWS_MAX
     _kept: KeptTape | None = field(default=None, init=False, repr=False)
@@ -132,8 +130,7 @@ class Sweep:
         program = compile_rules(rules)
         spans = Spans([self.rule])
         tape: Any = self._kept if self.keep() else opened_tape(self.files, exchange=self.exchange)
-        settings = Settings(references=dict.fromkeys(tape.exchanges, self.reference))
-        pipeline = Pipeline(program, settings, jit=self.jit)
+        pipeline = Pipeline(program, tape_settings(tape), jit=self.jit)
         run = Replay(pipeline, batch_rows=_BATCH_ROWS, write=lambda _record: None, takes_arrays=self.jit, watch=spans.take)
         markets: list[MarketFacts] = []
         from_us: int | None = None
@@ -178,14 +175,9 @@ def sweep(asked: Sweep, *, jobs: int) -> Generator[Measured]:
         # What lives now lives on in all copies: collecting it there would copy its pages.
         gc.collect()
         gc.freeze()
-    waiting: dict[int, Measured] = {}
-    following = 0
     try:
-        with closing(spread(asked.replay, count, jobs=jobs, forks=forks)) as running:
+        with closing(in_order(asked.replay, count, jobs=jobs, forks=forks)) as running:
             for done in running:
-                waiting[done.number] = Measured(done.number, done.answer, done.error)
-                while following in waiting:
-                    yield waiting.pop(following)
-                    following += 1
+                yield Measured(done.number, done.answer, done.error)
     finally:
         gc.unfreeze()

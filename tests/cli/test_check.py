@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,7 +163,7 @@ def test_document_carries_every_field_of_the_clearance(run: Run, state: Path) ->
     code, text = run("check", "sim:X/USDT", "--json")
     document: dict[str, Any] = json.loads(text)
     age_ms = document.pop("age_ms")
-    assert 0 <= age_ms < 2000
+    assert age_ms >= 0
     assert document == {
         "schema": 1, "market": "sim:X/USDT", "intent": "open", "status": "blocked", "permitted": False, "would_block": True,
         "reason": "up 9 %", "rule": "pump_dump", "level": "danger", "quarantine_id": "aabbccddeeff", "until_us": HELD.until_us,
@@ -181,44 +180,31 @@ def test_market_that_is_not_one_is_a_mistake_of_usage(run: Run, market: str) -> 
     assert "exchange:SYMBOL" in text
 
 
-HEAVY = {"ccxt", "pandas", "numpy", "pydantic", "aiohttp", "rich", "asyncio", "sklearn", "apprise", "structlog"}
+# Of the standard library, what costs a start tens of milliseconds.
+HEAVY = {"asyncio", "concurrent.futures", "multiprocessing", "unittest", "xml.etree", "sqlite3"}
 
 
 def imported_by(code: str) -> set[str]:
-    names = "import sys, json; print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
+    names = "import sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", f"{code}\n{names}"], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_check_imports_nothing_heavy(state: Path) -> None:
+def packages(modules: set[str]) -> set[str]:
+    """Return what is neither of the standard library nor of the way in which Python begins here."""
+    return {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
+
+
+def test_check_imports_click_and_little_of_guard(state: Path) -> None:
     code = f"from guard.cli import main\ntry: main(['check', 'sim:X/USDT', '--state', {str(state)!r}])\nexcept SystemExit: pass"
-    assert not imported_by(code) & HEAVY
+    modules = imported_by(code)
+    assert packages(modules) <= packages(imported_by("")) | {"guard", "click"}
+    assert not modules & HEAVY
+    floors = {name.split(".")[1] for name in modules if name.startswith("guard.")}
+    assert floors == {"cli", "client", "errors", "model"}
 
 
-def test_client_imports_the_standard_library_and_starts_fast() -> None:
-    bare = imported_by("import guard.errors")
-    assert not imported_by("import guard.client") & (HEAVY | {"click", "yaml", "pathlib", "dataclasses"})
-    assert "guard" in bare
-
-    def seconds(code: str) -> float:
-        timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-        return float(subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True).stdout)
-
-    # An absolute bar means nothing on a shared machine: asyncio, which every bot has, is the measure.
-    rounds = [(seconds("import guard.client"), seconds("import asyncio")) for _ in range(6)]
-    assert min(ours for ours, _ in rounds) < max(0.06, 2 * min(theirs for _, theirs in rounds))
-
-
-def test_check_is_done_in_a_fifth_of_a_second_on_a_quiet_machine(state: Path) -> None:
-    command = [sys.executable, "-m", "guard", "check", "sim:X/USDT", "--state", str(state)]
-    baseline = [sys.executable, "-c", "import click, asyncio"]
-
-    def fastest(words: list[str]) -> float:
-        times = []
-        for _ in range(5):
-            began = time.clock_gettime(time.CLOCK_BOOTTIME)
-            subprocess.run(words, capture_output=True, check=False)
-            times.append(time.clock_gettime(time.CLOCK_BOOTTIME) - began)
-        return min(times)
-
-    assert fastest(command) < max(0.2, 2 * fastest(baseline))
+def test_client_imports_the_standard_library_alone() -> None:
+    modules = imported_by("import guard.client")
+    assert packages(modules) <= packages(imported_by("")) | {"guard"}
+    assert not modules & (HEAVY | {"pathlib", "dataclasses", "datetime", "inspect", "subprocess"})

@@ -18,8 +18,8 @@ from guard.client.clock import MACHINE
 from guard.client.payload import block_record
 from guard.errors import OperationRefused
 from guard.model import IsolationState, TargetKind
+from guard.model.moments import stamp
 from guard.runtime.clock import SystemClock
-from guard.runtime.lines import stamp
 from guard.runtime.publish import SnapshotPublisher
 
 if TYPE_CHECKING:

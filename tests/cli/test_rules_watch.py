@@ -111,3 +111,17 @@ def test_everything_that_a_check_reads_is_watched(tmp_path: Path) -> None:
             assert fingerprint(paths) != between
             test.unlink()
         pack.unlink()
+
+
+async def test_what_a_pack_includes_is_watched_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, shared = tmp_path / "rules" / "pack.yaml", tmp_path / "rules" / "shared" / "one.yaml"
+    for each in (path, shared):
+        each.parent.mkdir()
+    path.write_text("include: shared/*.yaml\n")
+    (tmp_path / "guard.yaml").write_text("exchanges: {sim: {connector: sim}}\nrules: [rules/*.yaml]\n")
+    shared.write_text(GOOD)
+    for asked in (path, tmp_path / "guard.yaml"):
+        code, _ = await watched(asked, nothing, lambda: shared.write_text(BAD), nothing, lambda: shared.write_text(GOOD))
+        out = capsys.readouterr().out
+        assert code is Exit.OK
+        assert (out.count("unknown name 'retn'"), out.count("no mistakes found")) == (1, 2)

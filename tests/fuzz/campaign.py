@@ -1,11 +1,12 @@
 """One run of a fuzzer: every seed as it is, then changed seeds, until the time or the count is over.
 
-Used by the tests with a small count, and by ``make fuzz SECONDS=60``.
+Used by the tests with a small count, and by ``make fuzz SECONDS=60``, which judges time as well.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import time
 import traceback
 from random import Random
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from fuzz.targets import Target
 
-__all__ = ["Campaign", "Failure", "campaign", "cost"]
+__all__ = ["Campaign", "Failure", "campaign", "cost", "steps"]
 
 _YARDSTICK_S = 0.0016
 _AGAIN = 4
@@ -45,8 +46,14 @@ class Campaign(NamedTuple):
     slowest: str
 
 
-def campaign(target: Target, *, seed: int, cases: int | None = None, seconds: float | None = None) -> Campaign:
-    """Run a fuzzer. A case that seems slow is run again, and what counts is its `cost`: a busy machine shall not lie."""
+def campaign(
+    target: Target, *, seed: int, cases: int | None = None, seconds: float | None = None, judges_time: bool = False
+) -> Campaign:
+    """Run a fuzzer.
+
+    Where it judges time, a slow case is a failure; one that seems slow is run again, and what counts is its `cost`: a busy machine
+    shall not lie.
+    """
     chance = Random(seed)  # noqa: S311 - nothing secret
     ends = time.monotonic() + seconds if seconds is not None else None
     failures: dict[str, Failure] = {}
@@ -61,14 +68,14 @@ def campaign(target: Target, *, seed: int, cases: int | None = None, seconds: fl
         count += 1
         try:
             spent_s = _once(target, text)
-            if spent_s > max(slowest_s, target.slow_s / 10):
+            if judges_time and spent_s > max(slowest_s, target.slow_s / 10):
                 spent_s = min(spent_s, cost(target, text))
         except Exception as error:  # noqa: BLE001 - this is what a fuzzer is for
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{type(error).__name__} at {place.name}:{place.lineno}"
             failures.setdefault(where, Failure(text, f"{type(error).__name__}: {str(error)[:200]}", where))
             continue
-        if spent_s > target.slow_s:
+        if judges_time and spent_s > target.slow_s:
             failures.setdefault(
                 "slow", Failure(text, f"took {1e3 * spent_s:.0f} ms, at most {1e3 * target.slow_s:.0f} allowed", "slow")
             )
@@ -88,6 +95,24 @@ def cost(target: Target, text: str) -> float:
         parse.cache_clear()
         fastest = min(fastest, _once(target, text) / busy)
     return fastest
+
+
+def steps(target: Target, text: str) -> int:
+    """Return how many calls and returns a case takes, of Python and of C: the same on every machine."""
+    count = 0
+
+    def take(_frame: object, _event: str, _argument: object) -> None:
+        nonlocal count
+        count += 1
+
+    parse.cache_clear()
+    before = sys.getprofile()
+    sys.setprofile(take)
+    try:
+        target.run(text)
+    finally:
+        sys.setprofile(before)
+    return count
 
 
 def _yardstick() -> float:

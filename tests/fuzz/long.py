@@ -19,7 +19,7 @@ def main(words: list[str]) -> int:
     names = words[2:] or list(TARGETS)
     found = 0
     for name in names:
-        run = campaign(TARGETS[name], seed=seed, seconds=seconds)
+        run = campaign(TARGETS[name], seed=seed, seconds=seconds, judges_time=True)
         found += len(run.failures)
         slowest = f"{1e3 * run.slowest_s:.1f} ms for {len(run.slowest)} characters: {run.slowest[:60]!r}"
         print(f"{name:<14} {run.cases:>8} cases  {len(run.failures):>2} failures  slowest {slowest}", flush=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.runtime.crew import Done, can_fork, spread
+from guard.runtime.crew import Done, can_fork, in_order, spread
 
 WAYS = [pytest.param(True, id="forked"), pytest.param(False, id="spawned")]
 
@@ -30,6 +30,19 @@ def troubled(number: int) -> int:
 
 def marked(folder: str, number: int) -> int:
     (Path(folder) / str(os.getpid())).touch()
+    return number
+
+
+def late(number: int) -> int:
+    # Any other is done before the first is.
+    return sum(range(3_000_000 if number == 0 else 10))
+
+
+def odd(number: int) -> int:
+    if number:
+        error = KeyError("who")
+        error.held = threading.Lock()  # type: ignore[attr-defined]
+        raise error
     return number
 
 
@@ -71,3 +84,19 @@ def test_no_copy_is_made_of_a_process_with_threads() -> None:
         gate.set()
         other.join()
     assert can_fork() == before
+
+
+@pytest.mark.parametrize("forks", WAYS)
+def test_pieces_come_in_their_order_though_the_first_is_late(forks: bool) -> None:  # noqa: FBT001 - a case
+    assert [one.number for one in in_order(late, 12, jobs=2, forks=forks)] == list(range(12))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_piece_raises_comes_with_it(jobs: int) -> None:
+    done = list(in_order(troubled, 2, jobs=jobs, forks=True))
+    assert (done[0].raised, type(done[1].raised), str(done[1].raised)) == (None, ValueError, "one is too little")
+
+
+def test_what_cannot_be_sent_is_told_in_words() -> None:
+    done = list(in_order(odd, 3, jobs=2, forks=True))
+    assert [(one.answer, one.error, one.raised) for one in done] == [(0, None, None), *[(None, "'who'", None)] * 2]

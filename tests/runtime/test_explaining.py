@@ -15,9 +15,10 @@ from guard.dsl import Program, compile_rules, load_rules, rules_from_text, shipp
 from guard.dsl.problems import Report
 from guard.errors import OperationRefused
 from guard.model import Batch
-from guard.pipeline import Pipeline, Settings
+from guard.pipeline import Pipeline
 from guard.runtime.explaining import At, explained, explained_on_tape
 from guard.runtime.replay import opened_tape
+from guard.runtime.settings import tape_settings
 
 DATA = Path(__file__).parents[2] / "../shared/data/pump_trades"
 TAPE = DATA / "AST_2018-09-07_15.30.csv.gz"
@@ -73,7 +74,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stopped(program: Program, path: Path, at_us: int, batch_rows: int) -> Pipeline:
     """Return a pipeline that lived through the tape up to a moment, as live: in other batches, then row by row, then time."""
     tape = opened_tape([path], exchange="tape")
-    pipeline = Pipeline(program, Settings(references=dict.fromkeys(tape.exchanges, "BTC/USDT")))
+    pipeline = Pipeline(program, tape_settings(tape))
     for opened, batch in tape.batches(batch_rows):
         for facts in opened:
             pipeline.open(facts)
@@ -109,7 +110,7 @@ def test_the_tree_is_what_was_decided_and_contributions_add_up_to_the_score(
 ) -> None:
     program: Program = request.getfixturevalue(which)
     tape = opened_tape([short], exchange="tape")
-    pipeline = Pipeline(program, Settings(references=dict.fromkeys(tape.exchanges, "BTC/USDT")))
+    pipeline = Pipeline(program, tape_settings(tape))
     moments, looked, fired = [*MOMENTS], 0, 0
     for opened, batch in tape.batches(64):
         for facts in opened:

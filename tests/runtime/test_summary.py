@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from guard.errors import ConfigurationError
 from guard.model import Decision, IsolationState, Transition
+from guard.model.moments import stamp
 from guard.runtime.blocked import BlockedTime
-from guard.runtime.lines import DecisionLog, lines_of, stamp
+from guard.runtime.lines import DecisionLog, lines_of
 from guard.runtime.settings import _nested
 from guard.runtime.summary import RunRecord, bot_lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from guard.dsl.problems import Report, did_you_mean
+from guard.dsl.problems import Report, guessed
 from guard.errors import OperationRefused, RuleError
 from guard.runtime.rehearsal.collection import collect, read_cases
 from guard.runtime.rehearsal.runner import Rehearsal, coverage
@@ -116,7 +116,7 @@ def _chosen(cases: Sequence[FoundCase], only: Sequence[str]) -> list[FoundCase]:
     names = [test.name for test in cases]
     for text in only:
         if not any(_is_meant(name, text) for name in names):
-            raise OperationRefused(f"no test is named like {text!r}; {did_you_mean(text, names)}".rstrip("; "))
+            raise OperationRefused(guessed(f"no test is named like {text!r}", text, names))
     return [test for test in cases if not only or any(_is_meant(test.name, text) for text in only)]
 
 

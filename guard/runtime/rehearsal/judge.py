@@ -10,7 +10,7 @@ from guard.engine.missing import below
 from guard.engine.verdicts import candidate_level
 from guard.features.lacking import lasting
 from guard.model import Level, Market, RuleMode
-from guard.runtime.lines import stamp
+from guard.model.moments import stamp
 from guard.runtime.rehearsal.values import is_absolute
 
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.dsl import compile_rules
 from guard.dsl.document import Scalar, find, place_in
 from guard.model import RuleMode
 from guard.runtime.clock import SystemClock
+from guard.runtime.crew import can_fork, in_order
 from guard.runtime.rehearsal.clauses import clause_coverage
 from guard.runtime.rehearsal.collection import place_of
 from guard.runtime.rehearsal.featured import featured
@@ -15,7 +17,6 @@ from guard.runtime.rehearsal.judge import around, misses, nearest
 from guard.runtime.rehearsal.scene import recorded, scripted
 from guard.runtime.rehearsal.script import Unplayable
 from guard.runtime.rehearsal.stage import play
-from guard.runtime.rehearsal.workers import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,10 +65,10 @@ class Mistake(NamedTuple):
     """Why a test cannot be played, see `Unplayable`, as it is sent from one process to another."""
 
     message: str
-    path: tuple[str | int, ...]
-    code: str
-    start: int
-    is_key: bool
+    path: tuple[str | int, ...] = ()
+    code: str = "E091"
+    start: int = 0
+    is_key: bool = False
 
 
 class _Result(NamedTuple):
@@ -86,7 +87,7 @@ class Rehearsal:
     rules, cases
         What is tested by what.
     jobs
-        How many processes share the work, > 0; results do not depend on it.
+        How many processes share the work where the system can fork safely, > 0; results do not depend on it.
     """
 
     def __init__(self, rules: RuleSet, cases: Sequence[FoundCase], *, jobs: int = 1) -> None:
@@ -98,14 +99,18 @@ class Rehearsal:
 
     def run(self, report: Report) -> Iterator[dict[str, Any]]:
         """Yield a JSON-able record of each test in order; one that cannot be played goes to the report."""
-        results = in_order(self._rehearsed, len(self._cases), jobs=self._jobs)
-        for test, result in zip(self._cases, results, strict=True):
-            if result.record is None:
-                assert result.mistake is not None
-                report.add(result.mistake.code, _place(test, result.mistake), result.mistake.message)
-                continue
-            self._counts.append((test.case.rule, result.counts or {}))
-            yield result.record
+        jobs = self._jobs if can_fork() else 1
+        with closing(in_order(self._rehearsed, len(self._cases), jobs=jobs, forks=True)) as running:
+            for test, done in zip(self._cases, running, strict=True):
+                if done.raised is not None:
+                    raise done.raised
+                result = done.answer or _Result(mistake=Mistake(f"the test could not be played: {done.error}"))
+                if result.record is None:
+                    assert result.mistake is not None
+                    report.add(result.mistake.code, _place(test, result.mistake), result.mistake.message)
+                    continue
+                self._counts.append((test.case.rule, result.counts or {}))
+                yield result.record
 
     def clauses(self, rules: Sequence[str]) -> tuple[ClauseCoverage, ...]:
         """Return what the tests that ran saw of every clause of some rules."""
