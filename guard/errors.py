@@ -37,6 +37,7 @@ __all__ = [
 
 
 _EXCERPT_CELLS: Final = 160
+_NEAR = 4
 
 
 def _cells(char: str) -> int:
@@ -71,13 +72,15 @@ def excerpt(source: str, column: int, *, cells_max: int = _EXCERPT_CELLS) -> tup
     ('a: \N{PILE OF POO} b', '      ')
     """
     at = min(max(column, 1) - 1, len(source))
-    line = "".join(char if char.isprintable() else " " for char in source)
-    before, after = line[:at], line[at:]
-    if sum(map(_cells, line)) > cells_max:
+    # What is farther away cannot be shown, and may be a megabyte.
+    start, end = max(0, at - _NEAR * cells_max), at + _NEAR * cells_max
+    line = "".join(char if char.isprintable() else " " for char in source[start:end])
+    before, after = line[: at - start], line[at - start :]
+    if start or end < len(source) or sum(map(_cells, line)) > cells_max:
         kept = _fitting(before[::-1], cells_max * 5 // 8)
-        before = before if kept == len(before) else f"...{before[len(before) - kept :]}"
+        before = before if kept == len(before) and not start else f"...{before[len(before) - kept :]}"
         fits = _fitting(after, cells_max - 3 - sum(map(_cells, before)))
-        after = after if fits == len(after) else f"{after[:fits]}..."
+        after = after if fits == len(after) and end >= len(source) else f"{after[:fits]}..."
     return before + after, " " * sum(map(_cells, before))
 
 
