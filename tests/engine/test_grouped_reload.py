@@ -121,6 +121,20 @@ def test_a_hold_that_its_rule_has_no_group_for_any_more_ends_as_announced(before
     assert bench.pipeline.isolation.active() == ()
 
 
+def test_a_hold_of_a_group_that_its_rule_watches_no_more_ends_as_announced_and_one_with_members_left_waits() -> None:
+    for scope, is_left in (("one", True), ("two", False)):
+        bench = held()
+        bench.until(22)
+        bench.load(EXCHANGE.replace("per: exchange", f"scope: {{exchange: {scope}}}\n    per: exchange"))
+        assert [each.hold.release_for_us is not None for each in bench.pipeline.isolation.active()] == [is_left]
+    # The market that tipped it is out of scope, two others are not.
+    bench = held()
+    bench.load(EXCHANGE.replace("per: exchange", "scope: {exclude: B/USDT}\n    per: exchange"))
+    assert bench.pipeline.unattended() == ()
+    bench.until(100)
+    assert bench.states("one:A/USDT") is IsolationState.NORMAL
+
+
 def test_an_action_added_beside_a_hold_does_not_ask_for_the_hold_again() -> None:
     text = EXCHANGE.replace("[alert, {quarantine", "[{quarantine").replace("probation: 0s", "probation: 300s")
     bench = held(text)
