@@ -89,6 +89,9 @@ class Pipeline:
             facts = facts._replace(streams=facts.streams | {"peers"})
         row = self.engine.open(facts, reference=self.settings.references.get(facts.market.exchange))
         self._hold(row)
+        if self.engine.watched[row].is_held:
+            # Of what was held before a restart it is known only now whether its rule still looks at this market.
+            self._let_run_out()
         return row
 
     def process(self, batch: Batch) -> Decision:
@@ -129,7 +132,7 @@ class Pipeline:
             self._tell((), transitions)
 
     def _attends(self, hold: Hold, market: str) -> bool:
-        """Whether a hold's rule may hold and is asked about a market; of one that is not open, or none, only the former is known.
+        """Whether a hold's rule may hold and is asked about a market, "" for any; of one that is not open only the former is known.
 
         A rule that judges markets together tells nothing of targets that leave some of them out.
         """
@@ -137,8 +140,15 @@ class Pipeline:
         rule = next((rule for rule in rules if rule.id == hold.rule), None)
         if rule is None or not rule.may_hold or not rule.per.is_covered_by(hold.target.kind):
             return False
-        row = self.engine.markets.get(Market.parse(market)) if market else None
-        return row is None or rule.number in self.engine.watched[row].binding.rules
+        asked = Market.parse(market) if market else hold.market
+        if asked is None or asked not in self.engine.markets:
+            return True
+        if market and rule.quorum is None:
+            return self._watches(rule, asked)
+        return any(hold.target.covers(each) and self._watches(rule, each) for each in self.engine.markets)
+
+    def _watches(self, rule: Rule, market: Market) -> bool:
+        return rule.number in self.engine.watched[self.engine.markets[market]].binding.rules
 
     def unattended(self) -> tuple[Quarantine, ...]:
         """Return what rules hold that hold nothing any more: each ends as announced."""

@@ -306,6 +306,21 @@ def test_a_start_without_the_rule_lets_what_it_held_run_out() -> None:
         assert found.until_us == held.until_us
 
 
+def test_a_start_with_the_rule_scoped_elsewhere_lets_what_it_held_run_out_once_the_market_is_open() -> None:
+    held = blocked().held
+    scoped = edited("    mode: enforce", "    scope: {symbol: D/USDT}\n    mode: enforce")
+    for rules, left in ((program(), [held]), (scoped, [])):
+        pipeline = Pipeline(rules)
+        pipeline.recall(LedgerState(1, 1, (held,), ()), held.opened_us + S)
+        assert pipeline.unattended() == ()
+        for name in ("D", "A"):
+            pipeline.open(MarketFacts(Market("x", f"{name}/USDT"), streams=frozenset({"trades"})))
+        assert [each.hold.release_for_us is None for each in pipeline.isolation.active()] == [not left]
+        pipeline.advance(held.until_us)
+        (found,) = pipeline.isolation.active()
+        assert found.state is (IsolationState.QUARANTINED if left else IsolationState.PROBATION)
+
+
 def test_a_hold_that_runs_out_survives_its_saved_state() -> None:
     desk = blocked().load(program(OTHER))
     again = Pipeline(program(OTHER))

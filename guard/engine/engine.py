@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
 from guard.engine.groups import Groups
 from guard.engine.handover import Handover
-from guard.engine.swap import ended_groups, restated
+from guard.engine.swap import ended_groups, follow_groups, restated
 from guard.engine.verdicts import candidate_level, ended_verdicts, of_group, verdict_of
 from guard.engine.watched import Watched
 from guard.features.kernel import DONE, TOLD, Bound, Kernel
@@ -337,9 +337,11 @@ class Engine:
                 edited.append((row, handover))
         grouped = {program.rules[number].level_hash for number in program.grouped}
         told += ended_groups(self, old, grouped, now_us)
+        before = {(old.rules[number].id, old.rules[number].per): self.groups.named(old.rules[number]) for number in old.grouped}
         if not self.groups.keep(grouped):
             for row in range(len(self.watched)):
                 self._join_groups(row)
+            follow_groups(self, before)
         # Code grows with what asks where it begins.
         begins = [binding.program for binding in bindings]
         self._load_code()

@@ -189,6 +189,11 @@ class Group:
         self._forget_words()
         self._is_asked = True
 
+    def follow(self, before: Group) -> None:
+        """Go on asking as the group of the same markets did under a rule that decided otherwise: who was to blame then still is."""
+        self._is_asked = before._is_asked
+        self._blamed = before._blamed & self.rows.keys()
+
     def calm(self, at_us: int) -> bool | None:
         """Whether fewer than the quorum are not calm; a member of which nothing is known may be either.
 
@@ -295,6 +300,10 @@ class Groups:
         """Forget the groups of other rules than these, and return whether those of all of them are there."""
         self._of = {key: groups for key, groups in self._of.items() if key in hashes}
         return hashes <= self._of.keys()
+
+    def named(self, rule: Rule) -> Mapping[str, Group]:
+        """Return the groups of a rule by name."""
+        return self._of.get(rule.level_hash, {})
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON-able values."""

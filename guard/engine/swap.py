@@ -9,16 +9,17 @@ from guard.engine.verdicts import group_stand, of_group, verdict_of
 from guard.model import Level, RiskScore, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from guard.dsl import Program, Rule
     from guard.engine.engine import Engine
     from guard.engine.groups import Group
     from guard.engine.handover import Handover
+    from guard.model import Per
 
     Told = list[tuple[int, tuple[Verdict, ...]]]
 
-__all__ = ["ended_groups", "restated"]
+__all__ = ["ended_groups", "follow_groups", "restated"]
 
 
 def ended_groups(engine: Engine, old: Program, kept: Collection[str], now_us: int) -> Told:
@@ -45,6 +46,16 @@ def ended_groups(engine: Engine, old: Program, kept: Collection[str], now_us: in
                 )
                 told.append((row, (over,)))
     return told
+
+
+def follow_groups(engine: Engine, before: Mapping[tuple[str, Per], Mapping[str, Group]]) -> None:
+    """Let groups that are new, of rules that decide otherwise than before, know whom those of the same name were asking."""
+    rules = engine.program.rules
+    for rule in (rules[number] for number in engine.program.grouped):
+        earlier = before.get((rule.id, rule.per), {})
+        for name, group in engine.groups.named(rule).items():
+            if name in earlier and earlier[name] is not group:
+                group.follow(earlier[name])
 
 
 def restated(engine: Engine, edited: Sequence[tuple[int, Handover]], now_us: int) -> Told:

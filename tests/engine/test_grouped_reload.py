@@ -121,6 +121,38 @@ def test_a_hold_that_its_rule_has_no_group_for_any_more_ends_as_announced(before
     assert bench.pipeline.isolation.active() == ()
 
 
+def test_a_hold_of_a_group_that_its_rule_watches_no_more_ends_as_announced_and_one_with_members_left_waits() -> None:
+    for scope, is_left in (("one", True), ("two", False)):
+        bench = held()
+        bench.until(22)
+        bench.load(EXCHANGE.replace("per: exchange", f"scope: {{exchange: {scope}}}\n    per: exchange"))
+        assert [each.hold.release_for_us is not None for each in bench.pipeline.isolation.active()] == [is_left]
+    # The market that tipped it is out of scope, two others are not.
+    bench = held()
+    bench.load(EXCHANGE.replace("per: exchange", "scope: {exclude: B/USDT}\n    per: exchange"))
+    assert bench.pipeline.unattended() == ()
+    bench.until(100)
+    assert bench.states("one:A/USDT") is IsolationState.NORMAL
+
+
+def test_markets_that_can_never_tell_do_not_keep_a_group_held_after_an_edit_unless_they_were_to_blame() -> None:
+    text = EXCHANGE.replace("release: {for: 5s", "release: {when: ret(10s) < 50%, for: 5s")
+    thin = ("one:D/USDT", "one:E/USDT", "one:F/USDT")
+    for edit in (text, text.replace(">= 3", ">= 4")):
+        bench = Bench(text, (*MARKETS, *thin))
+        for name in ("one:A/USDT", "one:B/USDT", "one:C/USDT"):
+            bench.trade(name, 5)
+        bench.burst("one:A/USDT", 20)
+        bench.burst("one:B/USDT", 21)
+        bench.load(edit)
+        for at_s in range(22, 80):
+            for name in ("one:A/USDT", "one:B/USDT", "one:C/USDT"):
+                if at_s % 9 == 0:
+                    bench.trade(name, at_s)
+        bench.until(80)
+        assert bench.states("one:A/USDT") is IsolationState.NORMAL, edit
+
+
 def test_an_action_added_beside_a_hold_does_not_ask_for_the_hold_again() -> None:
     text = EXCHANGE.replace("[alert, {quarantine", "[{quarantine").replace("probation: 0s", "probation: 300s")
     bench = held(text)
