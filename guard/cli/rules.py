@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from guard.cli.pack_names import files_of
 from guard.cli.rules_check import check
 from guard.cli.rules_diff import diff, upgrade_of
 from guard.cli.rules_error import error
@@ -73,7 +74,7 @@ def _rule_set(paths: Sequence[Path]) -> RuleSet:
     from guard.dsl import load_guard, load_rules
 
     if paths:
-        return load_rules(paths)
+        return load_rules(files_of(paths))
     config = load_guard(guard_file(), os.environ)
     # As guard runs them: a mode that an upgrade raised is held down.
     return upgrade_of(config, None).take(config, load_rules(config))
@@ -85,7 +86,8 @@ def _rule_set(paths: Sequence[Path]) -> RuleSet:
 def list_rules(output: Output, paths: Sequence[Path]) -> None:
     """List rules with their mode.
 
-    Shadow rules never alert nor block.
+    PATHS are packs, folders of them, or guard:NAME for a shipped one; the default is the guard.yaml in use. Rules in mode shadow
+    neither alert nor block.
     """
     found = [_row(rule) for rule in _rule_set(paths).rules]
     if output.is_json:
@@ -151,7 +153,10 @@ def features(output: Output, word: str, *, markdown: bool) -> None:
 @click.option("--resolved", is_flag=True, help="With defaults filled in, and where each key comes from.")
 @click.pass_obj
 def show(output: Output, rule_id: str, paths: Sequence[Path], *, resolved: bool) -> None:
-    """Show RULE as it stands after overrides."""
+    """Show RULE as it stands after overrides.
+
+    PATHS are packs, folders of them, or guard:NAME for a shipped one; the default is the guard.yaml in use.
+    """
     from guard.dsl.describe import origins, shown
     from guard.dsl.problems import guessed
     from guard.errors import OperationRefused

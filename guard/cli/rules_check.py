@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit
+from guard.cli.pack_names import files_of
 from guard.cli.problems import errors_of, show_problems
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ _PATH = click.Path(path_type=Path)
 def check(output: Output, paths: Sequence[Path], *, strict: bool, watch: bool, explain: str | None) -> int:
     """Find every mistake in rule files.
 
-    PATHS are packs, folders of them, or a guard.yaml, which stands for its own rules; the default is the guard.yaml in use.
+    PATHS are packs, folders of them, guard:NAME for a shipped one, or a guard.yaml, which stands for its own rules; the default
+    is the guard.yaml in use.
     Tests that stand in packs or beside them are read, not played. Errors end with exit code 1, warnings do so with --strict.
     """
     from guard.cli.rules import guard_file
@@ -40,7 +42,7 @@ def check(output: Output, paths: Sequence[Path], *, strict: bool, watch: bool, e
         from guard.cli.rules_error import tell
 
         return tell(output, explain)
-    wanted = list(paths) or [guard_file()]
+    wanted = files_of(paths) or [guard_file()]
     if watch:
         from guard.cli.rules_watch import watch_files
 

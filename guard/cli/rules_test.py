@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from guard.cli.output import Exit
+from guard.cli.pack_names import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,16 +34,17 @@ _NAMES_MAX: Final = 6
 def test(output: Output, paths: Sequence[str], only: Sequence[str], junit: Path | None, *, strict: bool, jobs: int | None) -> int:
     """Play the tests of rule packs and show what differs.
 
-    They run on virtual time. PATHS are packs, test files, folders or globs; the default are the packs of guard.yaml, without
-    one the shipped packs. Tests stand in their pack (tests:) or lie beside it (PACK.test.yaml). A rule that no test makes fire,
-    or that none keeps silent, fails. Clauses that the tests never saw true, or never saw false, are listed.
+    They run on virtual time. PATHS are packs, test files, folders, globs, or guard:NAME for a shipped pack; the default are the
+    packs of guard.yaml, without one the shipped packs. Tests stand in their pack (tests:) or lie beside it (PACK.test.yaml). A
+    rule that no test makes fire, or that none keeps silent, fails. Clauses that the tests never saw true, or never saw false, are
+    listed.
     """
     from guard.cli.rules import guard_file
     from guard.runtime.crew import cores
     from guard.runtime.rehearsal.findings import rehearsed
     from guard.runtime.rehearsal.junit import written
 
-    found = rehearsed(paths, guard_file(), os.environ, only=only, jobs=jobs or cores())
+    found = rehearsed([str(path) for path in files_of(paths)], guard_file(), os.environ, only=only, jobs=jobs or cores())
     for record in found.run():
         if not output.is_json and not record["passed"]:
             _show(output, record)

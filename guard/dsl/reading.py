@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BYTES_MAX", "DEPTH_MAX", "NODES_MAX", "read_file", "read_text", "resolve"]
 
+_NO_CONFIG = "guard init writes one; GUARD_CONFIG names one that lies elsewhere"
 BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 20
 NODES_MAX = 50_000
@@ -82,7 +83,8 @@ def read_file(path: Path, report: Report, *, shown: str | None = None) -> Node |
         with path.open("rb") as stream:
             raw = stream.read(BYTES_MAX + 1)
     except (OSError, ValueError) as error:
-        report.add("E001", nowhere, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        hint = _NO_CONFIG if isinstance(error, FileNotFoundError) and path.name == "guard.yaml" else ""
+        report.add("E001", nowhere, f"cannot be read: {getattr(error, 'strerror', None) or error}", hint)
         return None
     if len(raw) > BYTES_MAX:
         report.add("E002", nowhere, f"larger than {BYTES_MAX // 1024} KiB")

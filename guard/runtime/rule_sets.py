@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from guard.dsl.rules import RuleSet
 
-__all__ = ["rule_set"]
+__all__ = ["rule_set", "shipped"]
 
 
 def rule_set(named: str, env: Mapping[str, str]) -> RuleSet:
@@ -42,14 +42,15 @@ def rule_set(named: str, env: Mapping[str, str]) -> RuleSet:
     ['spoofing']
     """
     if named.startswith(SHIPPED):
-        return load_rules(_shipped(named))
+        return load_rules(shipped(named))
     path = Path(named)
     if path.is_dir() and (path / CONFIG).is_file():
         path /= CONFIG
     return load_rules(load_guard(path, env)) if _is_configuration(path) else load_rules([path])
 
 
-def _shipped(named: str) -> list[Path]:
+def shipped(named: str) -> list[Path]:
+    """Return the files of ``guard:NAME``, of ``guard:`` all; raises RuleError where there is no such pack."""
     packs = {path.stem: path for path in shipped_packs()}
     name = named.removeprefix(SHIPPED)
     if not name:

@@ -304,4 +304,11 @@ def _modes(program: Program) -> dict[str, RuleMode]:
 
 
 def _short(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:_PROBLEM_MAX]
+    """Return what to show of an error; of many mistakes the first ones, each whole."""
+    problems = error.problems if isinstance(error, ConfigurationError) else ()
+    shown = str(problems[0])[:_PROBLEM_MAX] if problems else (str(error) or type(error).__name__)[:_PROBLEM_MAX]
+    for number, problem in enumerate(problems[1:], start=1):
+        if len(shown) + len(str(problem)) >= _PROBLEM_MAX:
+            return f"{shown}\nand {len(problems) - number} more: guard rules reload shows all"
+        shown += f"\n{problem}"
+    return shown

@@ -58,7 +58,8 @@ def read_truth(path: Path) -> tuple[Truth, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        report.add("E001", Place(Source.of(str(path), "")), f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        why = "is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
+        report.add("E001", Place(Source.of(str(path), "")), why)
         raise ConfigurationError(*report.errors) from error
     source = Source.of(str(path), text)
     rows = csv.reader(text.splitlines())

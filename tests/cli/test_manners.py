@@ -89,3 +89,18 @@ def test_an_empty_recording_is_called_empty(capsys: pytest.CaptureFixture[str]) 
     code, _, err = run(capsys, "replay", "empty.csv")
     assert code == 3
     assert "empty.csv:1:1: error[T002 tape-columns]: the file is empty" in err
+
+
+@pytest.mark.parametrize("words", [["check"], ["list"], ["test", "-k", "calm"], ["show", "spoofing"]])
+def test_a_shipped_pack_is_named_as_in_guard_yaml(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "rules", *words, "guard:spoofing")[0] == 0
+    code, out, err = run(capsys, "rules", *words, "guard:spofing")
+    assert code == 3
+    assert "did you mean spoofing?" in out + err
+
+
+@pytest.mark.parametrize("words", [["rules", "list"], ["rules", "check"], ["config", "check"], ["run"], ["rules", "promote", "x"]])
+def test_without_guard_yaml_it_is_told_how_to_get_one(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *words)
+    assert code in {1, 3}
+    assert "hint: guard init writes one; GUARD_CONFIG names one that lies elsewhere" in out + err

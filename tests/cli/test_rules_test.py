@@ -116,7 +116,7 @@ def test_a_rule_without_either_kind_of_test_fails(kept: str, lacking: str, capsy
     code, out = run(capsys, "rules")
     assert code == 1
     assert f"rules/pack.yaml:3: the rule jump has no test that {lacking}" in out
-    assert "1 tests: 1 passed; 0 of 1 rules" in out
+    assert "1 test: 1 passed; 0 of 1 rules" in out
 
 
 def test_a_disabled_rule_needs_no_test(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +136,7 @@ def test_a_file_of_tests_without_a_pack_is_tried_on_its_neighbours_and_answers_f
     Path("rules/mine.test.yaml").write_text(TESTS.partition("  calm:")[0])
     code, out = run(capsys, "rules/mine.test.yaml")
     assert code == 0
-    assert out.startswith("1 tests: 1 passed; 0 of 0 rules")
+    assert out.startswith("1 test: 1 passed; 0 of 0 rules")
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_clause_of_a_rule_without_tests_was_never_decided(capsys: pytest.Captu
 def test_chosen_tests_run_alone_and_nothing_is_said_of_what_is_not_tested(capsys: pytest.CaptureFixture[str]) -> None:
     written(CLAUSES)
     code, out = run(capsys, "rules", "-k", "cal")
-    assert (code, out) == (0, "1 tests: 1 passed; chosen by cal, so nothing is said of what is not tested\n")
+    assert (code, out) == (0, "1 test: 1 passed; chosen by cal, so nothing is said of what is not tested\n")
     assert run(capsys, "rules", "--only", "r*s", "--only", "calm")[1].startswith("2 tests: 2 passed; chosen by r*s, calm")
     code, out = run(capsys, "rules", "-k", "risess")
     assert (code, out) == (1, "no test is named like 'risess'; did you mean rises?\n")

@@ -138,3 +138,15 @@ async def test_reloads_at_the_same_moment_hand_over_once(bench: Bench) -> None:
     outcomes = await asyncio.gather(*(book.reload() for _ in range(4)))
     assert sum(outcome.program is not None for outcome in outcomes) == 1
     assert len(bench.changes) == 1
+
+
+async def test_of_many_mistakes_the_first_are_shown_whole_and_the_rest_counted(bench: Bench) -> None:
+    book = bench.start()
+    names = [f"busy_{number}" for number in range(12)]
+    bench.rules.write_text("rules:\n" + "".join(f"  {name}: {{when: tradez(10s) > 3, level: danger}}\n" for name in names))
+    await book.reload()
+    shown = str(book.problem)
+    whole = shown.count("error[E042 unknown-name]")
+    assert 1 <= whole < len(book.problems)
+    assert shown.count("hint: did you mean trades?") == whole
+    assert shown.endswith(f"\nand {len(book.problems) - whole} more: guard rules reload shows all")

@@ -97,5 +97,5 @@ def test_row_that_cannot_be_used_is_told_with_its_line(tmp_path: Path, text: str
 def test_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="is no text in UTF-8"):
         read_truth(path)

@@ -76,9 +76,9 @@ class Findings:
 
     def summary(self) -> str:
         """Return all in one line."""
-        passed = f"{len(self.records)} tests: {len(self.records) - self.failed} passed"
+        passed = f"{len(self.records)} test{'' if len(self.records) == 1 else 's'}: {len(self.records) - self.failed} passed"
         failed = f", {self.failed} failed" if self.failed else ""
-        broken = f", {len(self.problems)} mistakes in files" if self.problems else ""
+        broken = f", {len(self.problems)} mistake{'' if len(self.problems) == 1 else 's'} in files" if self.problems else ""
         if self._run.only:
             return f"{passed}{failed}{broken}; chosen by {', '.join(self._run.only)}, so nothing is said of what is not tested"
         complete = len(self.covered) - len(self.lacking)
