@@ -62,6 +62,16 @@ class RuleSource:
         """The file it stands in."""
         return self.place.source.file
 
+    def at(self, *path: str) -> Node | None:
+        """Return what stands at a path of the rule's keys."""
+        node: Node = self.node
+        for key in path:
+            entry = node.entries.get(key) if isinstance(node, Table) else None
+            if entry is None:
+                return None
+            node = entry.node
+        return node
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleSet:
