@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.rules_check import check
 from guard.cli.rules_diff import diff, upgrade_of
 from guard.cli.rules_error import error
@@ -46,11 +47,6 @@ rules.add_command(new)
 rules.add_command(promote)
 rules.add_command(sweep)
 rules.add_command(explain)
-
-
-def guard_file() -> Path:
-    """Return the guard.yaml in use: GUARD_CONFIG, else the one in the working folder."""
-    return Path(os.environ.get("GUARD_CONFIG", "guard.yaml"))
 
 
 def _rule_set(paths: Sequence[Path]) -> RuleSet:

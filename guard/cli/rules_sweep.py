@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 
 if TYPE_CHECKING:
@@ -110,7 +111,6 @@ def sweep(
 
 
 def _rules(named: str | None) -> tuple[str, RuleSet]:
-    from guard.cli.rules import guard_file
     from guard.runtime.rule_sets import rule_set
 
     if named is None:

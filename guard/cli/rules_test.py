@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ def test(output: Output, paths: Sequence[str], only: Sequence[str], junit: Path 
     one the shipped packs. Tests stand in their pack (tests:) or lie beside it (PACK.test.yaml). A rule that no test makes fire,
     or that none keeps silent, fails. Clauses that the tests never saw true, or never saw false, are listed.
     """
-    from guard.cli.rules import guard_file
     from guard.runtime.crew import cores
     from guard.runtime.rehearsal.findings import rehearsed
     from guard.runtime.rehearsal.junit import written

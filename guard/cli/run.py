@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.durations import duration_option
+from guard.cli.guard_file import config_option, state_option
 from guard.cli.output import Exit, Output
 
 if TYPE_CHECKING:
@@ -22,18 +23,8 @@ __all__ = ["run"]
 
 
 @click.command
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default="guard.yaml",
-    show_default=True,
-    envvar="GUARD_CONFIG",
-    help="The file to read.",
-)
-@click.option(
-    "--state", type=click.Path(path_type=Path), envvar="GUARD_STATE", help="State folder; by default the one of guard.yaml."
-)
+@config_option
+@state_option
 @click.option("--for", "for_us", callback=duration_option, help="Stop after this time, with a summary: 120s, 10m.")
 @click.option(
     "--record", type=click.Path(dir_okay=False, path_type=Path), help="Write all that decisions come of to X.parquet; starts cold."
