@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.guard_file import config_option, state_option
-from guard.cli.output import Exit, Output
+from guard.cli.output import Exit, Output, leave_quietly
 
 if TYPE_CHECKING:
     from guard.dsl import GuardConfig
@@ -61,8 +60,7 @@ def _leave(printer: Printer, log_printer: Printer) -> None:
         # A thread hangs in a write and holds the stream's lock, which Python would wait for at its end. All else is done.
         os._exit(Exit.OK)
     if printer.is_closed_outside:
-        # Otherwise Python would complain, at its very end, of what nobody reads.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_quietly()
 
 
 async def _run(
