@@ -116,10 +116,11 @@ class Pipeline:
         more (it is gone, renamed, out of scope, or in a lower mode) stays held until its announced end, without waiting for calm.
         """
         self._fire(now_us)
+        before = {rule.id: rule for rule in self.engine.program.rules}
         told = self.engine.load(program, self.now_us)
         self._let_run_out()
         for row, verdicts in told:
-            self._take(row, verdicts)
+            self._take(row, verdicts, before)
         return self._decision()
 
     def _let_run_out(self) -> None:
@@ -127,11 +128,14 @@ class Pipeline:
         if transitions:
             self._tell((), transitions)
 
-    def _attends(self, rule_id: str, market: str) -> bool:
-        """Whether a rule may hold and is asked about a market; of one that is not open, or none, only the former is known."""
+    def _attends(self, hold: Hold, market: str) -> bool:
+        """Whether a hold's rule may hold and is asked about a market; of one that is not open, or none, only the former is known.
+
+        A rule that judges markets together tells nothing of targets that leave some of them out.
+        """
         rules = self.engine.program.rules
-        rule = next((rule for rule in rules if rule.id == rule_id), None)
-        if rule is None or not rule.may_hold:
+        rule = next((rule for rule in rules if rule.id == hold.rule), None)
+        if rule is None or not rule.may_hold or not rule.per.is_covered_by(hold.target.kind):
             return False
         row = self.engine.markets.get(Market.parse(market)) if market else None
         return row is None or rule.number in self.engine.watched[row].binding.rules
@@ -210,7 +214,8 @@ class Pipeline:
         else:
             self._deliveries += self.alerts.advance(due_us)
 
-    def _take(self, row: int, verdicts: Sequence[Verdict]) -> None:
+    def _take(self, row: int, verdicts: Sequence[Verdict], before: Mapping[str, Rule] = {}) -> None:
+        """Act on the verdicts of a market; `before` are the rules that were just replaced: what they held is not ordered again."""
         transitions: list[Transition] = []
         watched = self.engine.watched[row]
         if watched.is_held:
@@ -223,7 +228,7 @@ class Pipeline:
                     group.hear(row, is_calm=is_calm, is_ready=watched.health.is_live)
                     transitions += self._calm_together(rule, held)
         for verdict in verdicts:
-            hold = hold_of(self.engine.program, verdict)
+            hold = hold_of(self.engine.program, verdict, before.get(verdict.rule))
             if hold is not None:
                 transitions += self._quarantine(row, hold)
         if verdicts or transitions:

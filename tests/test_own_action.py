@@ -38,6 +38,8 @@ rules:
     actions:
       danger:
         - %s
+    title: Busy
+    why: an example
 """
 GOOD = "call: {name: notebook.append, timeout: 3s, args: {folder: ., style: long}}"
 

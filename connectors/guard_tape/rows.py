@@ -120,7 +120,7 @@ class TradeFile:
                     "T002",
                     "tape-columns",
                     "error",
-                    f"no column {', '.join(missing)}; found {found!r}",
+                    f"no column {', '.join(missing)}; found {found!r}" if header else "the file is empty",
                     hint=f"a tape begins with a line that names {','.join(COLUMNS)} (others may stand between)",
                 )
             )

@@ -77,9 +77,11 @@ class OrderDesk:
         sent: list[Delivery] = []
         told: set[str] = set()
         for verdict in verdicts:
-            if verdict.level > verdict.previous and verdict.orders:
+            if verdict.level > verdict.previous:
                 hold = _hold_of(verdict, held(verdict.market))
-                told |= {"" if hold is None else hold.id}
+                # A level that stands is told again where its rule may do more: then some know of the episode already.
+                if not self._join(verdict, hold) and hold is not None and verdict.orders:
+                    told.add(hold.id)
                 sent += self._rise(verdict, hold, at_us)
             elif verdict.level is Level.NORMAL and self._episodes and episode_id(verdict) in self._episodes:
                 sent += self._clear(verdict, _hold_of(verdict, held(verdict.market)), at_us)
@@ -103,6 +105,14 @@ class OrderDesk:
                 if order.kind is ActionKind.WEBHOOK:
                     self._note(event, order.lane)
         return sent
+
+    def _join(self, verdict: Verdict, hold: Quarantine | None) -> bool:
+        """Let those who know of an episode that is told anew hear of its quarantine; returns whether there are any."""
+        lanes = self._episodes.get(episode_id(verdict), ()) if self._episodes and verdict.previous is Level.NORMAL else ()
+        if hold is not None and hold.hold.rule == verdict.rule:
+            for lane in lanes:
+                _add(self._quarantines, hold.id, lane)
+        return bool(lanes)
 
     def _clear(self, verdict: Verdict, hold: Quarantine | None, at_us: int) -> list[Delivery]:
         """Tell those who were told of an episode that it is over."""

@@ -73,13 +73,20 @@ def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
             "   -" if score is None else f"{score:4.2f}",
             Text(_bar(score, _BAR_CELLS if is_wide else _NARROW_CELLS), style=_BAR_STYLES[row["level"]]),
             *wide,
-            Text(row["level"], style=_LEVEL_STYLES[row["level"]]),
+            _level(row),
             Text(_state(row), style=_STATE_STYLES[row["state"]]),
             Text(row["data"], style=_DATA_STYLES.get(row["data"], "bold red")),
             "-" if row["age_ms"] is None else _age(row["age_ms"]),
             *((Text(row["rule"], style="dim"),) if is_wide else ()),
         )
     return table
+
+
+def _level(row: Mapping[str, Any]) -> Text:
+    """Return the level; one that only a rule in the shadow gives stands in brackets, since nobody is told and nothing is held."""
+    if row.get("mode") == "shadow" and row["level"] != "normal":
+        return Text(f"({row['level']})", style="dim")
+    return Text(row["level"], style=_LEVEL_STYLES[row["level"]])
 
 
 def _state(row: Mapping[str, Any]) -> str:
@@ -128,10 +135,23 @@ def _upgrade(upgrade: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _group(group: Mapping[str, Any]) -> str:
+    """Return one line for markets that have their level together: the board shows it on each of them."""
+    colour = "dim" if group["mode"] == "shadow" else "yellow" if group["level"] == "warning" else "bold red"
+    name = escape(f"{group['per']}:{group['group']}")
+    return (
+        f"[{colour}]{name} {group['level']}[/] by {escape(group['rule'])} ({group['mode']}): {group['held']} of {group['of']} "
+        f"markets hold it, quorum {group['needed']}"
+    )
+
+
 def _notes(status: Mapping[str, Any]) -> list[str]:
     parts = (("rules", "[bold red]rules:[/]"), ("engine", "[yellow]compiled code failed, the engine runs plain:[/]"))
     lines = [f"{title} {escape(status[part]['problem'])}" for part, title in parts if status[part]["problem"]]
     lines += _upgrade(status.get("upgrade") or {})
+    lines += [_group(group) for group in status.get("groups", ())]
+    if any(row.get("mode") == "shadow" and row["level"] != "normal" for row in status["markets"]):
+        lines.append("[dim](a level in brackets) is that of a rule in the shadow: nobody is told, nothing is held[/]")
     for feed in status["feeds"]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")

@@ -150,7 +150,7 @@ def make_console(printer: Printer) -> LogConsole:
 
 
 def _event(record: dict[str, Any]) -> str:
-    at = record["ts"][11:23]
+    at = f"{record['ts'][11:23]}Z"
     match record["type"]:
         case "verdict":
             score = "" if record["score"] is None else f" {record['score']:.2f}"

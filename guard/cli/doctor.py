@@ -55,7 +55,8 @@ def _findings(config_path: Path, state: Path | None) -> Iterator[_Finding]:
 
         config = load_guard(config_path, os.environ)
         folder = folder or config.state_folder
-        yield _Finding("guard.yaml", is_well=True, found=f"{config_path}, mode {config.mode}, {len(config.exchanges)} exchange(s)")
+        names = ", ".join(config.exchanges)
+        yield _Finding("guard.yaml", is_well=True, found=f"{config_path}, mode {config.mode}, exchanges: {names}")
         for problem in config.warnings:
             yield _Finding(f"{problem.file}:{problem.line}", is_well=False, found=problem.message, mend=problem.hint)
         yield _rules(config)
@@ -119,6 +120,7 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
     )
     problem = status["rules"]["problem"]
     yield _Finding("running rules", problem is None, problem or _reloads(status["rules"]), "guard rules check, guard rules test")
+    yield from _upgrade(status.get("upgrade") or {})
     yield _Finding(
         "bypass",
         status["bypass"] is None,
@@ -131,9 +133,20 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
     yield from _channels(status)
 
 
+def _upgrade(upgrade: Mapping[str, Any]) -> Iterator[_Finding]:
+    """Yield what an upgrade changed in the shipped rules; a mode that is held, and was seen, is no trouble."""
+    if upgrade.get("problem"):
+        yield _Finding("upgrade", is_well=False, found=upgrade["problem"], mend="guard rules diff")
+    elif upgrade.get("pending"):
+        changes = upgrade["changes"]
+        is_seen = all(change["kind"] in {"held", "new"} for change in changes)
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        yield _Finding("upgrade", is_seen, f"{changes[0]['text']}{more}", "guard rules diff")
+
+
 def _reloads(rules: Mapping[str, Any]) -> str:
     ways = {"files": "the system tells of changes", "poll": "changes are looked for each second", "off": "read only when asked"}
-    return f"{rules['active']} active, {ways[rules['watch']]}, {rules['reloads']['taken_over']} changes taken over"
+    return f"{rules['active']} active, {ways[rules['watch']]}, changes taken over: {rules['reloads']['taken_over']}"
 
 
 def _channels(status: Mapping[str, Any]) -> Iterator[_Finding]:

@@ -56,6 +56,15 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that a line begins with; a slip of the pen is answered with what was meant."""
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], _COMMANDS, n=1)
+            ctx.fail(f"No such command {args[0]!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what a newcomer needs first, then the rest."""
         for title, names in (
@@ -80,6 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     output = Output(is_json="--json" in words)
     words = [word for word in words if word != "--json"]
+    if words == ["--version"]:
+        words = ["version"]
     sys.exit(_run(words, output))
 
 
@@ -107,6 +118,8 @@ def _run(words: list[str], output: Output) -> int:
     try:
         answer: Any = guard.main(words, prog_name="guard", standalone_mode=False, obj=output)
     except click.ClickException as error:
+        if output.is_json:
+            return fail(output, Exit.USAGE, error.format_message())
         error.show()
         return Exit.USAGE
     except click.Abort:

@@ -1,10 +1,10 @@
-"""``guard rules``: check, list, show and describe rules."""
+"""``guard rules``: write, check, test, explain and promote rules."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -31,22 +31,38 @@ __all__ = ["rules"]
 _PATH = click.Path(path_type=Path)
 
 
-@click.group
+# As a rule comes to be: written and looked up, checked, tried, taken over; then what an upgrade does, and tools for editors.
+_ORDER: Final = (
+    ("Write and check", ("new", "check", "error", "features", "language", "list", "show")),
+    ("Try", ("test", "explain", "sweep")),
+    ("Take over", ("promote", "reload", "diff")),
+    ("For editors", ("schema",)),
+)
+
+
+class _Stages(click.Group):
+    """A group that shows its commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help page."""
+        del ctx
+        return [name for _, names in _ORDER for name in names]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by what they are for."""
+        for title, names in _ORDER:
+            rows = [(name, command.get_short_help_str(90)) for name in names if (command := self.get_command(ctx, name))]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=_Stages)
 def rules() -> None:
-    """Check, test, list and show rules."""
+    """Write, check, test, explain and promote rules."""
 
 
-rules.add_command(check)
-rules.add_command(error)
-rules.add_command(reload)
-rules.add_command(language)
-rules.add_command(schema)
-rules.add_command(test)
-rules.add_command(diff)
-rules.add_command(new)
-rules.add_command(promote)
-rules.add_command(sweep)
-rules.add_command(explain)
+for _command in (check, error, reload, language, schema, test, diff, new, promote, sweep, explain):
+    rules.add_command(_command)
 
 
 def _rule_set(paths: Sequence[Path]) -> RuleSet:
@@ -99,7 +115,7 @@ def _row(rule: RuleSource) -> dict[str, Any]:
 def features(output: Output, word: str, *, markdown: bool) -> None:
     """List the features that expressions can name.
 
-    With WORD: those that have it in their name or description.
+    With WORD: those that have it in their name or description; exit code 1 where none has.
     """
     from guard.dsl.describe import described
     from guard.dsl.feature_page import feature_page
@@ -109,6 +125,13 @@ def features(output: Output, word: str, *, markdown: bool) -> None:
         output.document({"page": page}) if output.is_json else output.text(page)
         return
     rows = [row for row in described() if word.lower() in f"{row['name']} {row['doc']}".lower()]
+    if word and not rows:
+        from guard.dsl.problems import meant
+        from guard.errors import OperationRefused
+
+        near = meant(word, sorted({str(row["name"]) for row in described()}))
+        hint = "`guard rules features` lists all" if near is None else f"did you mean {near}?"
+        raise OperationRefused(f"no feature has {word!r} in its name or description; {hint}")
     if output.is_json:
         output.document({"features": rows})
         return
@@ -119,12 +142,12 @@ def features(output: Output, word: str, *, markdown: bool) -> None:
 
 
 @rules.command
-@click.argument("rule_id", metavar="ID")
+@click.argument("rule_id", metavar="RULE")
 @click.argument("paths", nargs=-1, type=_PATH)
 @click.option("--resolved", is_flag=True, help="With defaults filled in, and where each key comes from.")
 @click.pass_obj
 def show(output: Output, rule_id: str, paths: Sequence[Path], *, resolved: bool) -> None:
-    """Show one rule as it stands after overrides."""
+    """Show RULE as it stands after overrides."""
     from guard.dsl.describe import origins, shown
     from guard.dsl.problems import guessed
     from guard.errors import OperationRefused

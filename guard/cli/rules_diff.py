@@ -53,7 +53,10 @@ def diff(output: Output, *, accept: bool, state: Path | None) -> int:
     if output.is_json:
         output.document({**upgrade.record(), "known": upgrade.is_known, "accepted": accept})
     else:
-        _show(output, upgrade)
+        if accept and not upgrade.problem:
+            output.text("accepted: the shipped rules are as they last ran" + ("; still held:" if upgrade.pending else ""))
+        if upgrade.pending or not accept:
+            _show(output, upgrade)
     return Exit.FINDINGS if (upgrade.pending and not accept) or upgrade.problem else Exit.OK
 
 
@@ -86,7 +89,7 @@ def _show(output: Output, upgrade: Upgrade) -> None:
         for change in told:
             output.text(f"  {_line(change, width)}")
     if any(change.kind in _RISING for change in upgrade.pending):
-        output.text("a mode that is held goes up by: guard rules promote ID")
+        output.text("a mode that is held goes up by: guard rules promote RULE")
     if any(change.kind not in _RISING for change in upgrade.pending):
         output.text("all else runs already; once you have seen it: guard rules diff --accept")
 

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _PATH = click.Path(exists=True, path_type=Path)
+_TAPE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command
 @click.argument("rule")
 @click.argument("market")
-@click.option("--tape", "tapes", multiple=True, type=_PATH, help="Recording to replay; several merge by time.")
+@click.option("--tape", "tapes", multiple=True, type=_TAPE, metavar="FILE", help="Recording to replay; several merge by time.")
 @click.option("--at", help="Moment of the tape: 2018-09-07T15:31:05Z, or +90s from its beginning; default: the highest score.")
 @click.option("--rules", "paths", multiple=True, type=_PATH, help="Packs or folders; default: those of guard.yaml, else ours.")
 @click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets of CSV files appear.")

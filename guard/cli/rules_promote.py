@@ -34,10 +34,17 @@ _ORDER: Final = ("disabled", "shadow", "alert", "enforce")
 
 
 @click.command
-@click.argument("rule_id", metavar="ID")
-@click.argument("files", nargs=-1, type=_TAPE)
+@click.argument("rule_id", metavar="RULE")
+@click.argument("files", metavar="[FILES]...", nargs=-1, type=_TAPE)
 @click.option("--to", "wanted", type=click.Choice(["alert", "enforce"]), help="The new mode; by default one step up.")
-@click.option("--tape", "tapes", multiple=True, type=_TAPE, help="Recordings to replay with the rule enforced; more may follow.")
+@click.option(
+    "--tape",
+    "tapes",
+    multiple=True,
+    type=_TAPE,
+    metavar="FILES",
+    help="Recordings to replay with the rule enforced; more may follow.",
+)
 @click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets of CSV files appear.")
 @click.option("--since", "since_us", callback=duration_option, default="7d", show_default=True, help="How far to look back.")
 @click.option("--yes", is_flag=True, help="Write without asking.")

@@ -29,7 +29,7 @@ _SUFFIXES = (".svg", ".png")
 
 @click.command
 @click.argument("rule", metavar="RULE")
-@click.argument("more", metavar="[FILES]", nargs=-1, type=_FILE)
+@click.argument("more", metavar="[FILES]...", nargs=-1, type=_FILE)
 @click.option(
     "--param",
     "params",

@@ -78,7 +78,7 @@ def _report(
         return
     if sys.stdout.isatty():
         print(_CLEAR, end="")
-    output.text(f"{at.astimezone():%H:%M:%S}")
+    output.text(f"{at.astimezone(UTC):%H:%M:%SZ}")
     show_problems(output, problems, paths)
     output.text("")
     sys.stdout.flush()

@@ -130,7 +130,7 @@ def _line(act: Any) -> str:  # noqa: ANN401 - a Truth of the connector's package
 def _clock(at_us: int) -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3]
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3] + "Z"
 
 
 def _serve(output: Output, options: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def _headline(found: Mapping[str, Any]) -> str:
     moment = f" at {found['at']}" if tape else ""
     if tape:
         moment += f" ({tape['which']})" if tape["which"] else ""
-    return f"{found['market']}{moment}: {found['state']}, data {found['data']}"
+    return f"{found['market']}{moment}: state {found['state']}, data {found['data']}"
 
 
 def _plain(text: str, width: int, indent: str = "") -> Iterator[str]:

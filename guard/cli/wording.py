@@ -48,9 +48,8 @@ def judged(verdict: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def moment(at_us: int, *, now_us: int) -> str:
-    """Return a time as the reader's clock shows it, and how far it is: ``14:05 (in 28m 10s)``."""
-    there = datetime.fromtimestamp(at_us / 1e6, UTC).astimezone()
-    today = datetime.fromtimestamp(now_us / 1e6, UTC).astimezone()
-    shown = f"{there:%H:%M:%S}" if there.date() == today.date() else f"{there:%Y-%m-%d %H:%M}"
+    """Return a time in UTC, as all of guard tells it, and how far it is: ``14:05:00Z (in 28m 10s)``."""
+    there, today = (datetime.fromtimestamp(us / 1e6, UTC) for us in (at_us, now_us))
+    shown = f"{there:%H:%M:%S}Z" if there.date() == today.date() else f"{there:%Y-%m-%d %H:%M}Z"
     away = say_duration(abs(at_us - now_us))
     return f"{shown} (in {away})" if at_us >= now_us else f"{shown} ({away} ago)"

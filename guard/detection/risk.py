@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import reduce
 from math import isnan, nan
 from operator import add, itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.model import Contribution, Level, RiskScore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["DEFAULT_FACTORS", "RiskClassifier", "RiskFactor", "with_best"]
+__all__ = ["DEFAULT_FACTORS", "SECOND_FAMILY_MIN", "RiskClassifier", "RiskFactor", "with_best"]
+
+SECOND_FAMILY_MIN: Final = 0.5
+"""How high a factor of another family must be to lift the cap of soft detectors."""
 
 
 class RiskFactor(NamedTuple):

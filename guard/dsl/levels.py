@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guard.detection.risk import SECOND_FAMILY_MIN
 from guard.dsl.question import either, opposite
-from guard.dsl.signature import SECOND_FAMILY_MIN
 from guard.model import Level
 
 if TYPE_CHECKING:

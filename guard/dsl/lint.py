@@ -6,12 +6,11 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from guard.detection.risk import with_best
+from guard.detection.risk import SECOND_FAMILY_MIN, with_best
 from guard.dsl.atoms import Span, atoms, clashes, implies
 from guard.dsl.document import Items, Node, Scalar, Table
 from guard.dsl.graph import BOOLEAN
 from guard.dsl.operations import OPERATIONS, UNKNOWN
-from guard.dsl.signature import SECOND_FAMILY_MIN
 from guard.dsl.tokens import written_quantity
 from guard.features.tables import Unit
 from guard.model import Level, RuleMode

@@ -13,6 +13,7 @@ from guard.dsl.rule import Outcome
 from guard.dsl.terms import all_of
 from guard.dsl.tracing import Explanation, Tracer, untold
 from guard.features.tables import Type, Unit
+from guard.model import RuleMode
 
 if TYPE_CHECKING:
     from array import array
@@ -143,8 +144,8 @@ class Program:
 
     @cached_property
     def grouped(self) -> frozenset[int]:
-        """The numbers of the rules by which markets have one level together."""
-        return frozenset(rule.number for rule in self.rules if rule.quorum is not None)
+        """The numbers of the rules by which markets have one level together; a disabled rule gives none."""
+        return frozenset(rule.number for rule in self.rules if rule.quorum is not None and rule.mode is not RuleMode.DISABLED)
 
     @cached_property
     def aged_streams(self) -> frozenset[str]:

@@ -113,7 +113,7 @@ class Rule:
     def lifting(self) -> tuple[int, ...] | None:
         """Which factors, by their place, let it rise above warning; None where it may without one.
 
-        Soft detectors of one family cap at warning unless a factor of another family is at least `signature.SECOND_FAMILY_MIN`.
+        Soft detectors of one family cap at warning unless a factor of another family is at least `risk.SECOND_FAMILY_MIN`.
         """
         families = self.families
         if not self.detectors or len(families) > 1 or any(detector.is_hard for detector in self.detectors):

@@ -19,7 +19,6 @@ __all__ = [
     "LEVEL_MASK",
     "PARTS_MASK",
     "RELEASES_SHIFT",
-    "SECOND_FAMILY_MIN",
     "TRUTHS",
     "TRUTH_MASK",
     "TURNED",
@@ -42,9 +41,6 @@ TRUTH_MASK: Final = 3
 UNASKED: Final = 0
 UNKNOWN_TRUTH: Final = 2
 TRUTHS: Final = {True: 1, None: UNKNOWN_TRUTH, False: 3}
-
-SECOND_FAMILY_MIN: Final = 0.5
-"""How high a factor of another family must be to lift the cap of soft detectors; see `Rule.lifting`."""
 
 
 def signature(level: int | None, clears: bool | None, releases: bool | None, *, is_open: bool, is_held: bool) -> int:  # noqa: FBT001 - truth values are what it is made of

@@ -117,6 +117,11 @@ class Group:
         floor = max(level, Level.WARNING)
         return sorted(row for row, (held, _) in self._standings.items() if held >= floor)
 
+    @property
+    def speaker(self) -> int:
+        """The member that stands for all where no event tips the group: the first that holds its level, else the first."""
+        return min((row for row, (held, _) in self._standings.items() if held >= self.level), default=min(self.rows))
+
     def update(self, row: int, at_us: int, level: Level, reached: Level | None, *, may_clear: bool = True) -> Level | None:
         """Take the level of a member, and the one that its rule reaches now; None where it cannot tell.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard.engine.episode import Episode
-from guard.model import RuleMode
+from guard.model import ActionKind, Block, RuleMode
 
 if TYPE_CHECKING:
     from guard.dsl import Program
     from guard.dsl.rule import Rule
-    from guard.model import Level
+    from guard.model import ActionOrder, Level
 
-__all__ = ["Handover", "may_more"]
+__all__ = ["Handover", "holds_more", "may_more", "orders_more"]
 
 
 class Handover:
@@ -64,8 +64,26 @@ class Handover:
 
 
 def may_more(rule: Rule, was: Rule, level: Level) -> bool:
-    """Whether a rule tells people or holds a target at a level at which it did not before."""
-    return any(may(rule, level) and not may(was, level) for may in (_tells, _holds))
+    """Whether a rule tells people, holds, posts or calls at a level at which it did not before, or holds more."""
+    is_told = _tells(rule, level) and not _tells(was, level)
+    return is_told or holds_more(rule, was, level) or bool(orders_more(rule, was, level))
+
+
+def holds_more(rule: Rule, was: Rule, level: Level) -> bool:
+    """Whether a rule holds at a level at which it did not before, or another target there, or more than shrinking."""
+    if not _holds(rule, level):
+        return False
+    now, before = rule.actions[level].quarantine, was.actions[level].quarantine
+    assert now is not None
+    if not _holds(was, level) or before is None:
+        return True
+    return now.target is not before.target or (now.block is Block.ENTRIES and before.block is not Block.ENTRIES)
+
+
+def orders_more(rule: Rule, was: Rule, level: Level) -> tuple[ActionOrder, ...]:
+    """Return what a rule posts and calls at a level that it did not before; another timeout makes no other order."""
+    before = {(order.lane, order.arguments) for order in _orders(was, level)}
+    return tuple(order for order in _orders(rule, level) if (order.lane, order.arguments) not in before)
 
 
 def _tells(rule: Rule, level: Level) -> bool:
@@ -74,3 +92,10 @@ def _tells(rule: Rule, level: Level) -> bool:
 
 def _holds(rule: Rule, level: Level) -> bool:
     return rule.mode is RuleMode.ENFORCE and rule.actions[level].quarantine is not None
+
+
+def _orders(rule: Rule, level: Level) -> tuple[ActionOrder, ...]:
+    if rule.mode not in {RuleMode.ALERT, RuleMode.ENFORCE}:
+        return ()
+    orders = rule.actions[level].orders
+    return tuple(order for order in orders if rule.mode is RuleMode.ENFORCE or order.kind is not ActionKind.CALL)

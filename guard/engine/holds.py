@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guard.engine.handover import holds_more
 from guard.model import Hold, Market, RuleMode, Target, TargetKind
 
 if TYPE_CHECKING:
-    from guard.dsl import Program
+    from guard.dsl import Program, Rule
     from guard.model import Verdict
 
 __all__ = ["hold_of", "target_of"]
@@ -15,13 +16,16 @@ __all__ = ["hold_of", "target_of"]
 _FACTORS_SHOWN = 2
 
 
-def hold_of(program: Program, verdict: Verdict) -> Hold | None:
-    """Return the quarantine that a verdict's rule orders at its level; None where it orders none or may not."""
+def hold_of(program: Program, verdict: Verdict, was: Rule | None = None) -> Hold | None:
+    """Return the quarantine that a verdict's rule orders at its level; None where it orders none or may not.
+
+    `was` is the rule that it replaced a moment ago, at the same level: what that held already is not ordered again.
+    """
     if verdict.level <= verdict.previous or verdict.mode is not RuleMode.ENFORCE:
         return None
     rule = next(rule for rule in program.rules if rule.id == verdict.rule)
     order = rule.actions[verdict.level].quarantine
-    if order is None:
+    if order is None or (was is not None and not holds_more(rule, was, verdict.level)):
         return None
     return Hold(
         rule=rule.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guard.dsl.signature import SECOND_FAMILY_MIN
+from guard.detection.risk import SECOND_FAMILY_MIN
 from guard.model import Finding, GroupStand, Level, RiskScore, Verdict
 
 if TYPE_CHECKING:

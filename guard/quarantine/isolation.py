@@ -103,11 +103,11 @@ class IsolationManager:
             self._hear(self._cases.of_rule_over(rule, subject), str(subject), at_us, is_calm=is_calm)
         return self._take()
 
-    def let_run_out(self, attends: Callable[[str, str], bool], at_us: int) -> tuple[Transition, ...]:
+    def let_run_out(self, attends: Callable[[Hold, str], bool], at_us: int) -> tuple[Transition, ...]:
         """Wait for calm no longer where nobody will tell of it: such a quarantine ends at its announced end (cause ``rule_gone``).
 
-        `attends` says whether a rule still holds and tells of calm on a market, given in its written form; an empty one asks
-        whether the rule does so anywhere. A target held for several markets waits for those that are left.
+        `attends` says whether the rule of a hold still tells of calm for it on a market, given in its written form; an empty one
+        asks whether the rule does so anywhere. A target held for several markets waits for those that are left.
         """
         at_us = self._catch_up(at_us)
         for case in tuple(self._cases):
@@ -116,7 +116,7 @@ class IsolationManager:
             if hold.release_for_us is None or quarantine.state is not IsolationState.QUARANTINED:
                 continue
             sources = case.calm.sources or (EVERYWHERE,)
-            lost = [source for source in sources if not attends(hold.rule, source)]
+            lost = [source for source in sources if not attends(hold, source)]
             if len(lost) == len(sources):
                 timed = quarantine._replace(hold=hold._replace(release_for_us=None))
                 self._move(case, timed, at_us, "rule_gone", actor="guard", reason=hold.reason)

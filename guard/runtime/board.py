@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.engine import risk_of
-from guard.model import IsolationState, Level
+from guard.engine.verdicts import group_stand
+from guard.model import IsolationState, Level, RuleMode
 from guard.model.moments import stamp
 
 if TYPE_CHECKING:
@@ -20,12 +22,14 @@ __all__ = ["BoardRow", "board_rows", "row_record"]
 class BoardRow(NamedTuple):
     """One market as the board shows it.
 
-    `rule` is the one at the highest level, then with the highest score; `factors` are (name, value in [0, 1] or None,
+    `rule` is the one at the highest level, then one that tells people before one in the shadow, then with the highest score;
+    `mode` is its mode; `factors` are (name, value in [0, 1] or None,
     ``known``, ``unknown`` or ``absent``) of it. `until_us` is the end of a quarantine as known now.
     """
 
     market: str
     rule: str
+    mode: str
     level: Level
     score: float | None
     factors: tuple[tuple[str, float | None, str], ...]
@@ -55,6 +59,7 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
     return BoardRow(
         market=str(market),
         rule=leading[0].id if leading else "",
+        mode=str(leading[0].mode) if leading else "",
         level=leading[2] if leading else Level.NORMAL,
         score=leading[1].score if leading else None,
         factors=factors,
@@ -68,13 +73,45 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
 
 
 def leading_rule(pipeline: Pipeline, watched: Watched) -> tuple[Rule, Outcome, Level] | None:
-    """Return the rule of a market at the highest level, with it, then with the highest score; None before the first evaluation."""
+    """Return the rule of a market at the highest level, with it; None before the first evaluation.
+
+    Of several, one that tells people goes before one in the shadow, then the highest score.
+    """
     rules, groups, market = pipeline.engine.program.rules, pipeline.engine.groups, watched.facts.market
     told = [
         (rules[outcome.rule], outcome, groups.level(rules[outcome.rule], market, episode.level))
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=False)
     ]
-    return max(told, key=lambda t: (t[2], bool(t[0].factors), -1.0 if t[1].score is None else t[1].score), default=None)
+    return max(told, key=_weight, default=None)
+
+
+def _weight(told: tuple[Rule, Outcome, Level]) -> tuple[Level, bool, bool, float]:
+    rule, outcome, level = told
+    is_heard = level is not Level.NORMAL and rule.mode is not RuleMode.SHADOW
+    return level, is_heard, bool(rule.factors), -1.0 if outcome.score is None else outcome.score
+
+
+def group_records(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the groups of markets that have a level under a rule that judges them together, JSON-able, the highest level first."""
+    engine, found = pipeline.engine, []
+    for rule in engine.program.rules:
+        for group in engine.groups.all_of(rule):
+            if group.level is Level.NORMAL:
+                continue
+            stand = group_stand(rule, group, engine.watched, engine.watched[next(iter(group.rows))].facts.market)
+            told = {
+                "rule": rule.id,
+                "mode": str(rule.mode),
+                "per": str(stand.per),
+                "group": stand.name,
+                "level": str(group.level),
+                "held": stand.held,
+                "needed": stand.needed,
+                "of": stand.of,
+                "members": list(map(str, stand.members)),
+            }
+            found.append((-group.level, rule.id, stand.name, told))
+    return [told for *_, told in sorted(found, key=itemgetter(0, 1, 2))]
 
 
 def row_record(row: BoardRow) -> dict[str, Any]:
@@ -84,6 +121,7 @@ def row_record(row: BoardRow) -> dict[str, Any]:
         "level": str(row.level),
         "score": None if row.score is None else round(row.score, 4),
         "rule": row.rule,
+        "mode": row.mode,
         "factors": {name: None if value is None else round(value, 4) for name, value, _ in row.factors},
         "state": str(row.state),
         "data": row.data,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import GuardConfig, Program, RuleSet
     from guard.dsl.includes import Include
-    from guard.model import MarketFacts
+    from guard.model import MarketFacts, RuleMode
     from guard.runtime.rule_files import Stamp
 
 __all__ = ["Rulebook"]
@@ -97,21 +97,28 @@ class Rulebook:
     def _without_rules(config: GuardConfig) -> dict[str, object]:
         return config.model_dump(exclude={"rules", "override", "reload"})
 
-    def _load(self, config: GuardConfig) -> RuleSet:
+    def _load(self, config: GuardConfig, ran: Callable[[], Mapping[str, RuleMode]]) -> RuleSet:
         """Read the packs; what they include is watched from then on, also where it is what is broken."""
         included: set[Include] = set()
         try:
-            return self.upgrade.take(config, load_rules(config, seen=included))
+            return self.upgrade.take(config, load_rules(config, seen=included), ran)
         finally:
             self.includes = frozenset(included)
 
+    def _kept_modes(self) -> dict[str, RuleMode]:
+        """Return in which mode each rule ran before this start, as far as the copy tells."""
+        try:
+            return _modes(self._last_good_rules(ConfigurationError())[1])
+        except (ConfigurationError, OSError):
+            return {}
+
     def _first_rules(self) -> tuple[RuleSet, Program]:
         try:
-            rules = self._load(self.config)
+            rules = self._load(self.config, self._kept_modes)
             if self.includes:
                 # Nobody looked at these files before they were read.
                 self.seen = self.look()
-                rules = self._load(self.config)
+                rules = self._load(self.config, self._kept_modes)
             program = compile_rules(rules)
         except ConfigurationError as error:
             found = self._last_good_rules(error)
@@ -243,7 +250,7 @@ class Rulebook:
             config = load_guard(self.path, self._env)
             # Where other files turn out to be included, this is read once more.
             seen = stamps_of(config, self.includes)
-            rules = self._load(config)
+            rules = self._load(config, lambda: _modes(self.program))
             program = compile_rules(rules)
             _refuse_late_webhooks(program, self._webhooks, str(self.path))
             return _Reading(seen, config, rules, program)
@@ -290,6 +297,10 @@ def _refuse_late_webhooks(program: Program, known: frozenset[str], file: str) ->
     if late:
         message = f"guard.yaml had no webhook {late[0]!r} when guard started"
         raise RuleError(Problem(file, 1, 1, "E070", "unknown-webhook", "error", message, "restart guard before rules use it"))
+
+
+def _modes(program: Program) -> dict[str, RuleMode]:
+    return {rule.id: rule.mode for rule in program.rules}
 
 
 def _short(error: Exception) -> str:

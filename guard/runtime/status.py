@@ -10,7 +10,7 @@ from guard.client.clock import MACHINE
 from guard.engine import missing_in_group, missing_to_fire
 from guard.model import DataState, IsolationState, Level
 from guard.model.moments import stamp
-from guard.runtime.board import board_rows, leading_rule, row_record
+from guard.runtime.board import board_rows, group_records, leading_rule, row_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +74,7 @@ def status_document(
         "actions": live.pipeline.orders.counts,
         "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
+        "groups": group_records(live.pipeline),
         "nearest": _nearest(live.pipeline),
         "markets": [row_record(row) for row in rows],
     }

@@ -97,7 +97,7 @@ class Upgrade:
     -----
     A value that changed runs at once and is told until it is accepted; a key that the user overrides is his and is not told. A mode
     that went up stays down until the user sets it (`guard rules promote`). Nothing here keeps guard from starting: what
-    cannot be read is told in `problem`, and the rules run as they are shipped.
+    cannot be read is told in `problem`, and the rules run as they are shipped, but in no higher mode than they ran in last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,14 +107,19 @@ class Upgrade:
         self.is_known = False
         self._fresh: Known | None = None
 
-    def take(self, config: GuardConfig, rules: RuleSet) -> RuleSet:
-        """Compare the shipped rules that `config` names; return `rules` with the modes held down that an upgrade raised."""
+    def take(self, config: GuardConfig, rules: RuleSet, ran: Callable[[], Mapping[str, RuleMode]] = dict) -> RuleSet:
+        """Compare the shipped rules that `config` names; return `rules` with the modes held down that an upgrade raised.
+
+        `ran` returns in which mode each rule ran last, for where the file cannot be read.
+        """
         self.pending, self.problem, self._fresh = (), None, None
+        now = Known()
         try:
-            known, now = read_known(self.path), _shipped(config)
+            now = _shipped(config)
+            known = read_known(self.path)
         except (StateError, ConfigurationError, OSError) as error:
             self.problem = f"what an upgrade changed in the shipped rules is not known: {str(error).splitlines()[0]}"
-            return rules
+            return _no_higher(rules, now, ran())
         self.is_known = bool(known)
         running = {rule.id: rule for rule in rules.rules}
         changes, fresh = [], Known()
@@ -169,6 +174,26 @@ class Upgrade:
         }
 
 
+def _no_higher(rules: RuleSet, now: Known, ran: Mapping[str, RuleMode]) -> RuleSet:
+    """Return the rules with no shipped one above the mode in which it ran, but where the user says so."""
+    shipped = {rule for definitions in now.values() for rule in definitions}
+    held = {
+        rule.id: ran[rule.id]
+        for rule in rules.rules
+        if rule.id in shipped & ran.keys()
+        and rule.spec is not None
+        and _rank(rule.spec.mode) > _rank(ran[rule.id])
+        and _is_as_shipped(rule)
+    }
+    return with_modes(rules, held, why=_WHY)
+
+
+def _is_as_shipped(rule: RuleSource) -> bool:
+    """Whether the user does not set the mode himself."""
+    mode = _written(rule.node, ("mode",))
+    return mode is None or mode.place.source.file == rule.file
+
+
 def _shipped(config: GuardConfig) -> Known:
     """Return the shipped rules that a configuration names by reference, as this version ships them."""
     files = {path.stem: path for path in shipped_packs()}
@@ -202,8 +227,7 @@ def _changes(
         source = running.get(rule)
         if rule in known or source is None or _rank(after.mode) <= _rank("shadow"):
             continue
-        mode = _written(source.node, ("mode",))
-        if mode is None or mode.place.source.file == source.file:
+        if _is_as_shipped(source):
             yield Change(Kind.NEW, pack, rule, "mode", "shadow", after.mode, oldest, after.version)
 
 

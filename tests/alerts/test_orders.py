@@ -237,3 +237,17 @@ def test_body_that_another_version_wrote_keeps_nobody_from_starting(body: str) -
     fresh = Desk().desk
     fresh.restore([post._replace(body=body), call._replace(body=body), delivery(channel="people")])
     assert all(counts == {"unreadable": 1} for counts in fresh.counts.values())
+
+
+def test_a_level_told_again_because_its_mode_went_up_is_no_new_order_and_its_quarantine_is_told() -> None:
+    desk = Desk()
+    (first,) = desk.take(found(Level.DANGER, POST, mode=RuleMode.ALERT))
+    again = found(Level.DANGER, CALL, at_us=START_US + MINUTE_US, episode_us=START_US)
+    sent = desk.take(again, transitions=[transition()], at_us=START_US + MINUTE_US)
+    assert [(each.channel, event_of(each)["event"]) for each in sent] == [
+        ("call:notebook.append", "level"),
+        ("webhook:bot", "quarantine"),
+    ]
+    over = verdict(level=Level.NORMAL, previous=Level.DANGER, episode_us=START_US, at_us=START_US + 2 * MINUTE_US)
+    (last,) = desk.take(over, at_us=START_US + 2 * MINUTE_US)
+    assert (event_of(last)["event"], last.alert_id) == ("clear", first.alert_id)

@@ -70,3 +70,22 @@ def test_trouble_is_written_out() -> None:
 def test_the_rest_is_counted_where_there_are_too_many_markets() -> None:
     rows = status()["markets"] * 7
     assert "and 4 calmer markets" in shown(status(markets=rows), rows_max=3)
+
+
+def test_a_level_of_the_shadow_stands_in_brackets_and_is_explained() -> None:
+    row = {**status()["markets"][0], "mode": "shadow"}
+    board = shown(status(markets=[row]))
+    assert "(danger)" in board
+    assert "a rule in the shadow" in board
+    told = shown(status(markets=[{**row, "mode": "enforce"}]))
+    assert "(danger)" not in told
+    assert "a rule in the shadow" not in told
+    assert "a rule in the shadow" not in shown(status(markets=[{**row, "level": "normal"}]))
+
+
+def test_markets_that_have_their_level_together_are_named_once() -> None:
+    group = {
+        "rule": "many_move", "mode": "enforce", "per": "exchange", "group": "sim", "level": "critical", "held": 9,
+        "needed": 2, "of": 16, "members": ["sim:A/USDT"],
+    }  # fmt: skip
+    assert "exchange:sim critical by many_move (enforce): 9 of 16 markets hold it, quorum 2" in shown(status(groups=[group]))

@@ -218,6 +218,6 @@ def test_other_text_is_no_duration(text: str) -> None:
 def test_duration_and_moment_are_said_for_people() -> None:
     assert [say_duration(seconds * 10**6) for seconds in (0, 59, 61, 5400, 90061)] == ["0s", "59s", "1m 1s", "1h 30m", "1d 1h"]
     now_us = 1_800_000_000_000_000
-    assert moment(now_us + 90 * 10**6, now_us=now_us).endswith(" (in 1m 30s)")
+    assert moment(now_us + 90 * 10**6, now_us=now_us).endswith("Z (in 1m 30s)")
     assert moment(now_us - 90 * 10**6, now_us=now_us).endswith(" (1m 30s ago)")
     assert "-" in moment(now_us + 200_000 * 10**6, now_us=now_us)

@@ -80,7 +80,7 @@ def test_each_value_is_shown_and_accepted(capsys: pytest.CaptureFixture[str]) ->
         f"pump_dump (guard:pump_dump), guard 0.0.9 -> {__version__}",
         "  mode           alert -> enforce; held at alert",
         "  levels.danger  0.85 -> 0.8",
-        "a mode that is held goes up by: guard rules promote ID",
+        "a mode that is held goes up by: guard rules promote RULE",
         "all else runs already; once you have seen it: guard rules diff --accept",
     ]
     document = json.loads(run(capsys, "diff", "--json")[1])
@@ -91,7 +91,8 @@ def test_each_value_is_shown_and_accepted(capsys: pytest.CaptureFixture[str]) ->
     assert "mode: alert" in out
     assert "held down since an upgrade, see guard rules diff" in out
 
-    assert run(capsys, "diff", "--accept")[0] == 0
+    code, out = run(capsys, "diff", "--accept")
+    assert (code, out.splitlines()[0]) == (0, "accepted: the shipped rules are as they last ran; still held:")
     assert [change["kind"] for change in json.loads(run(capsys, "diff", "--json")[1])["changes"]] == ["held"]
     code, out = run(capsys, "promote", "pump_dump", "--yes")
     assert (code, out.splitlines()[0].rpartition(": ")[2]) == (0, "alert -> enforce")
@@ -106,6 +107,12 @@ def test_a_damaged_file_is_told_and_accepting_leaves_it(capsys: pytest.CaptureFi
     assert (code, "is damaged" in out, "move it away" in out) == (1, True, True)
     assert run(capsys, "diff", "--accept")[0] == 1
     assert KEPT.read_text() == "{"
+
+
+def _doctor(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    return capsys.readouterr().out
 
 
 @pytest.fixture
@@ -132,7 +139,10 @@ def test_a_running_guard_holds_the_mode_and_shows_what_changed_until_it_is_accep
         main(["status", "--state", ".guard"])
     out = " ".join(capsys.readouterr().out.split())
     assert "an upgrade changed shipped rules: pump_dump: mode alert -> enforce, held at alert" in out
+    told = _doctor(capsys)
+    assert "LOOK  upgrade: pump_dump: mode alert -> enforce, held at alert" in told
     assert run(capsys, "diff", "--accept")[0] == 0
+    assert "ok    upgrade: pump_dump: mode alert -> enforce, held at alert" in _doctor(capsys)
     assert [change["kind"] for change in running.ask("status")["upgrade"]["changes"]] == ["held"]
     assert run(capsys, "promote", "pump_dump", "--yes")[0] == 0
     until(lambda: mode() == "enforce")

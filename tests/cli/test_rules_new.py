@@ -32,7 +32,8 @@ def test_every_template_passes_check_and_test_as_written_in_the_shadow(template:
     assert (code, out.splitlines()[0]) == (0, "wrote rules/my_rule.yaml and rules/my_rule.test.yaml")
     assert run(capsys, "check", "rules") == (0, "rules: no mistakes found\n")
     code, out = run(capsys, "test", "rules/my_rule.yaml")
-    assert (code, out.partition("; ")[2]) == (0, "1 of 1 rules have a test that fires and one that stays silent\n")
+    # Clauses that its two tests do not see both ways are a hint for whoever goes on from here.
+    assert (code, out.partition("; ")[2].partition("\n")[0]) == (0, "1 of 1 rules have a test that fires and one that stays silent")
     (rule,) = load_rules(["rules"]).rules
     assert rule.spec is not None
     assert (rule.id, rule.spec.mode) == ("my_rule", "shadow")

@@ -75,6 +75,25 @@ def test_a_difference_is_shown_with_its_place_and_what_surrounds_it(capsys: pyte
     assert lines[-1].startswith("2 tests: 1 passed, 1 failed; ")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("mode: enforce", "mode: shadow", "jump is in mode shadow and blocks nothing"),
+        ("mode: enforce", "mode: alert", "jump is in mode alert and blocks nothing"),
+        ("danger: [quarantine]", "danger: [alert]", "jump has no quarantine among its actions"),
+    ],
+)
+def test_a_rule_that_can_never_block_says_why_a_block_was_missed(
+    old: str, new: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(pack=PACK.replace(old, new))
+    code, out = run(capsys, "rules")
+    assert code == 1
+    assert told in out
+    written(tests=TESTS.replace("by: 12s", "by: 6s"))
+    assert "blocks nothing" not in run(capsys, "rules")[1]
+
+
 @pytest.mark.parametrize("path", ["nowhere", "rules/*.nothing", "empty"])
 def test_a_path_that_matches_no_test_fails(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     written()
@@ -82,6 +101,7 @@ def test_a_path_that_matches_no_test_fails(path: str, capsys: pytest.CaptureFixt
     code, out = run(capsys, "rules", path)
     assert code == 1
     assert f"no test matches {path!r}" in out
+    assert ("there is no such file" in out) is (path != "empty")
 
 
 def test_a_pack_without_tests_fails(capsys: pytest.CaptureFixture[str]) -> None:

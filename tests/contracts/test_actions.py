@@ -86,6 +86,7 @@ def test_a_rule_takes_its_examples(action: type[Action], monkeypatch: pytest.Mon
     for arguments in action.examples:
         call = json.dumps({"call": {"name": "it", "args": arguments}}, default=str)
         report = Report()
-        text = f"rules: {{one: {{mode: enforce, when: trades(10s) > 3, level: danger, actions: {{danger: [{call}]}}}}}}"
+        head = "title: One, why: an example, mode: enforce, when: trades(10s) > 3, level: danger"
+        text = f"rules: {{one: {{{head}, actions: {{danger: [{call}]}}}}}}"
         compiled(rules_from_text(text, report), report)
         assert report.problems == ()

@@ -78,6 +78,11 @@ class Bench:
     def trade(self, name: str, at_s: float) -> None:
         self._put(Kind.TRADE, name, at_s, price=1.0, amount=1.0, side=BUY, key=int(at_s * 1000))
 
+    def load(self, text: str) -> None:
+        """Swap the rules; what was told before is forgotten."""
+        self.lines, self.titles, self.log = [], [], []
+        self._take(self.pipeline.load(program(text), self.pipeline.now_us))
+
     def until(self, at_s: float) -> None:
         self._take(self.pipeline.advance(T0 + int(at_s * S)))
 

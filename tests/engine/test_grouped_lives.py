@@ -87,13 +87,14 @@ def test_a_reload_keeps_the_group_of_an_unchanged_rule_and_drops_that_of_a_chang
     assert (group.level, len(group.rows)) == (Level.NORMAL, 3)
 
 
-def test_a_mode_that_changes_lets_the_group_fire_anew() -> None:
+def test_a_mode_that_goes_up_holds_the_group_at_once_and_once() -> None:
     bench = Bench(EXCHANGE.replace("enforce", "alert"))
     bench.burst("one:A/USDT", 20)
     bench.burst("one:B/USDT", 21)
     assert (bench.openings, len(bench.verdicts)) == ([], 1)
-    bench.pipeline.load(program(EXCHANGE), bench.pipeline.now_us)
+    bench.load(EXCHANGE)
     bench.trade("one:A/USDT", 22)
     bench.trade("one:B/USDT", 22.5)
     bench.until(24)
     assert bench.openings == ["exchange:one"]
+    assert len(bench.verdicts) == 1

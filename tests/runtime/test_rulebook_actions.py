@@ -9,6 +9,7 @@ from runtime.test_rulebook import CONFIG, Bench
 
 from guard.errors import ConfigurationError
 from guard.runtime.action_watch import lanes_of
+from guard.runtime.reloading import ReloadState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ async def test_reload_that_names_a_webhook_the_running_guard_has_no_address_of_c
     before = book.program.hash
     bench.config.write_text(WITH_BOT.replace("webhooks: {", "webhooks: {late: {url: https://late.example.org}, "))
     bench.rules.write_text(POSTS % "late")
-    assert await book.reload() is None
+    assert (await book.reload()).state is ReloadState.BROKEN
     assert book.program.hash == before
     assert book.problem is not None
     assert "no webhook 'late' when guard started" in book.problem
@@ -48,7 +49,7 @@ async def test_reload_may_use_a_webhook_that_was_there_at_the_start(bench: Bench
     bench.rules.write_text(POSTS.replace("[webhook: %s]", "[alert]"))
     book = bench.start()
     bench.rules.write_text(POSTS % "bot")
-    program = await book.reload()
+    program = (await book.reload()).program
     assert program is not None
     assert lanes_of(program) == ["webhook:bot"]
     assert book.problem is None

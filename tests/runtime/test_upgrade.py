@@ -293,7 +293,7 @@ def test_no_sequence_of_upgrades_raises_a_mode_above_what_was_accepted(
 ) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         world = World(tmp_path_factory.mktemp("upgrades"), monkeypatch)
-        # A rule that a pack in use did not have before is accepted in the shadow.
+        # Up to what it may run: its mode when it was noted, or accepted. None while a rule that an upgrade brought waits.
         ceiling: int | None = None
         for number, (mode, danger, is_accepted) in enumerate(versions):
             if mode is None:
@@ -306,9 +306,44 @@ def test_no_sequence_of_upgrades_raises_a_mode_above_what_was_accepted(
             upgrade.keep()
             running = next((ORDER.index(rule.spec.mode) for rule in rules.rules if rule.spec and rule.id == "pump"), None)
             if running is not None and mode is not None:
-                if ceiling is None:
-                    ceiling = ORDER.index(mode) if number == 0 else min(ORDER.index(mode), ORDER.index("shadow"))
-                assert running == min(ORDER.index(mode), ceiling)
+                shipped = ORDER.index(mode)
+                if ceiling is None and (number == 0 or shipped <= ORDER.index("shadow")):
+                    # Nothing is held down, so nothing is told: this is how it is known from now on.
+                    ceiling = shipped
+                assert running == min(shipped, ORDER.index("shadow") if ceiling is None else ceiling)
+                assert (running < shipped) == any(change.kind in {Kind.HELD, Kind.NEW} for change in upgrade.pending)
             if is_accepted:
                 upgrade.accept(config)
                 ceiling = running
+
+
+def test_a_new_rule_that_was_disabled_before_anybody_accepted_it_stays_so_when_a_version_raises_it(world: World) -> None:
+    modes = []
+    for number, mode in enumerate((None, "alert", "disabled", "shadow")):
+        text = PACK if mode else "rules: {other: {mode: shadow, when: trades(10s) > 3, level: danger}}\n"
+        world.ship(f"0.{number}.0", text, MODE=mode or "")
+        modes.append(world.run())
+    assert [running.get("pump") for _, running in modes] == [None, "shadow", "disabled", "disabled"]
+    assert modes[3][0][-1] == "pump: mode disabled -> shadow, held at disabled (guard 0.2.0 -> 0.3.0)"
+
+
+def test_a_damaged_file_raises_no_mode_above_the_one_that_ran_but_by_the_users_word(world: World) -> None:
+    world.ship("0.4.0")
+    world.run()
+    world.ship("0.5.0", MODE="enforce")
+    assert world.run()[1] == {"pump": "alert"}
+    world.upgrade().path.write_bytes(b"{")
+    for _ in range(2):
+        assert world.run()[1] == {"pump": "alert"}
+    world.write("override: {pump: {mode: enforce}}\n")
+    assert world.run()[1] == {"pump": "enforce"}
+
+
+async def test_a_file_that_is_damaged_beneath_a_running_guard_raises_no_mode_at_its_reload(world: World) -> None:
+    world.ship("0.4.0")
+    book = world.start()
+    world.ship("0.5.0", MODE="enforce", DANGER=0.75)
+    world.upgrade().path.write_bytes(b"{")
+    await book.reload()
+    assert [str(rule.mode) for rule in book.program.rules] == ["alert"]
+    assert "shipped-rules.json" in str(book.upgrade.problem)

@@ -73,7 +73,12 @@ def collect(paths: Sequence[str], config: Path, env: Mapping[str, str]) -> Colle
     beside = [test for file in included for test in _beside(Path(file))]
     # A pack that has no tests of its own may include one that has.
     if found_rules is None or (lacking and not beside):
-        raise OperationRefused(f"no test matches {lacking[0]!r}; a test file is named PACK.test.yaml and lies beside its pack")
+        there = (
+            f"no test matches {lacking[0]!r}"
+            if Path(lacking[0]).exists()
+            else f"no test matches {lacking[0]!r}, there is no such file"
+        )
+        raise OperationRefused(f"{there}; a test file is named PACK.test.yaml and lies beside its pack")
     found.update(dict.fromkeys(beside))
     whole = {shown_path(pack) for pack, is_whole in packs.items() if is_whole}
     return Collection(found_rules, tuple(found), frozenset({*whole, *included}))

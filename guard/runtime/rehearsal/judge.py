@@ -9,7 +9,7 @@ from guard.engine import missing_to_fire
 from guard.engine.missing import below
 from guard.engine.verdicts import candidate_level
 from guard.features.lacking import lasting
-from guard.model import Level, Market
+from guard.model import Level, Market, RuleMode
 from guard.model.moments import stamp
 from guard.runtime.rehearsal.values import is_absolute
 
@@ -65,13 +65,23 @@ def misses(case: Case, scene: Scene, play: Play) -> Iterator[Miss]:
             miss = None if met is not None else _by(expectation, path, market, play, from_us=from_us, by_us=by_us)
             met_us = by_us if met is None else met
         if miss is not None:
-            yield miss._replace(group=expectation.group or "")
+            reason = _never_blocks(play.rule) if expectation.blocked else ""
+            yield miss._replace(group=expectation.group or "", found=miss.found + reason)
     yield from _quiet_for_a_reason(case, own, play)
     if case.orders is not None and set(case.orders) != set(play.orders):
         expected = f"orders {', '.join(sorted(set(case.orders))) or 'nothing'}"
         yield Miss(("orders",), own, 0, expected, f"it orders {', '.join(sorted(play.orders)) or 'nothing'}")
     for at_us, rule, target in play.others if case.others == "fail" else ():
         yield Miss(("rule",), own, at_us, f"no quarantine by a rule other than {case.rule}", f"{rule} held {target}")
+
+
+def _never_blocks(rule: Rule) -> str:
+    """Return why no market is ever held by a rule, empty where one may be."""
+    if rule.mode is not RuleMode.ENFORCE:
+        return f"; {rule.id} is in mode {rule.mode} and blocks nothing: only `mode: enforce` does"
+    if not any(action.quarantine is not None for action in rule.actions.values()):
+        return f"; {rule.id} has no quarantine among its actions"
+    return ""
 
 
 def _quiet_for_a_reason(case: Case, market: Market, play: Play) -> Iterator[Miss]:
