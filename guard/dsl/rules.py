@@ -179,10 +179,6 @@ def _is_rule_id(text: str) -> bool:
     return _RULE_ID.match(text) is not None
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
 def _tables(node: Node | None) -> dict[str, Entry]:
     return node.entries if isinstance(node, Table) else {}
 
