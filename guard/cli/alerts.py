@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.cli.guard_file import config_option
 from guard.cli.output import Exit
 from guard.cli.wording import safe
 from guard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from guard.cli.output import Output
     from guard.dsl import GuardConfig
@@ -33,16 +34,9 @@ def alerts() -> None:
 
 @alerts.command("test")
 @click.argument("channel", required=False)
-@click.option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default="guard.yaml",
-    envvar="GUARD_CONFIG",
-    show_default=True,
-    help="The configuration.",
-)
+@config_option
 @click.pass_obj
-def test(output: Output, channel: str | None, config: Path) -> int:
+def test(output: Output, channel: str | None, config_path: Path) -> int:
     """Send a test message to one channel or to all.
 
     CHANNEL is a name in guard.yaml, or webhook:NAME to post an event "test" there; without it all channels, and no webhook, are
@@ -52,12 +46,12 @@ def test(output: Output, channel: str | None, config: Path) -> int:
 
     from guard.dsl import load_guard
 
-    found = load_guard(config, os.environ)
+    found = load_guard(config_path, os.environ)
     urls = {name: each.url.get_secret_value() for name, each in found.alerts.channels.items()}
     webhooks = [f"webhook:{name}" for name in found.webhooks]
     if channel is not None and channel not in {*urls, *webhooks}:
         raise click.BadParameter(
-            f"{channel!r} is no channel of {config}; it has: {', '.join([*urls, *webhooks]) or 'none'}", param_hint="CHANNEL"
+            f"{channel!r} is no channel of {config_path}; it has: {', '.join([*urls, *webhooks]) or 'none'}", param_hint="CHANNEL"
         )
     chosen = {name: url for name, url in urls.items() if channel in {None, name}}
     outcomes = asyncio.run(_try_webhook(found, channel) if channel in webhooks else _try_all(chosen))
@@ -69,7 +63,7 @@ def test(output: Output, channel: str | None, config: Path) -> int:
     for name, outcome in outcomes.items():
         output.text(f"{name:<16} {'delivered' if outcome.is_delivered else f'FAILED: {outcome.error}'}")
     if not outcomes:
-        output.text(f"{config} names no channel under alerts.channels: nobody would be told anything")
+        output.text(f"{config_path} names no channel under alerts.channels: nobody would be told anything")
     return code
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def config() -> None:
 
 
 def _file(file: Path | None) -> Path:
-    return file or Path(os.environ.get("GUARD_CONFIG", "guard.yaml"))
+    return file or guard_file()
 
 
 @config.command

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from guard.cli.guard_file import config_option, state_option
 from guard.cli.output import Exit, Output
 from guard.errors import ConfigurationError, GuardError
 
@@ -30,18 +31,8 @@ class _Finding(NamedTuple):
 
 
 @click.command
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default="guard.yaml",
-    show_default=True,
-    envvar="GUARD_CONFIG",
-    help="The file to read.",
-)
-@click.option(
-    "--state", type=click.Path(path_type=Path), envvar="GUARD_STATE", help="State folder; by default the one of guard.yaml."
-)
+@config_option
+@state_option
 @click.pass_obj
 def doctor(output: Output, config_path: Path, state: Path | None) -> int:
     """Look for what is wrong, and say how to mend it."""

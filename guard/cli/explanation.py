@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guard.cli.output import leave_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,8 +39,7 @@ def page(output: Output, lines: Iterable[str]) -> None:
             output.text(line)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Otherwise Python would complain of the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_quietly()
 
 
 def page_width() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from guard.errors import Problem
 
-__all__ = ["Exit", "Output", "fail"]
+__all__ = ["Exit", "Output", "fail", "leave_quietly"]
 
 SCHEMA = 1
 
@@ -60,3 +61,8 @@ def fail(output: Output, code: Exit, message: str, *, problems: Iterable[Problem
     else:
         print(message, file=sys.stderr)
     return code
+
+
+def leave_quietly() -> None:
+    """Let the rest of what is printed go nowhere: whoever reads has seen enough (head), and Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.durations import duration_option
-from guard.cli.output import Exit, Output
+from guard.cli.output import Exit, Output, leave_quietly
 from guard.cli.wording import counts_text, judged
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from guard.pipeline import Settings
     from guard.runtime.replay import Replay
 
-__all__ = ["is_compiled", "leave_quietly", "replay"]
+__all__ = ["is_compiled", "replay"]
 
 
 @click.command
@@ -95,11 +95,6 @@ def replay(
     except BrokenPipeError:
         leave_quietly()
     return Exit.OK
-
-
-def leave_quietly() -> None:
-    """Let the rest of what is printed go nowhere: whoever reads has seen enough (head), and Python would complain at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _diff(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.pack_names import files_of
 from guard.cli.rules_check import check
 from guard.cli.rules_diff import diff, upgrade_of
@@ -63,11 +64,6 @@ def rules() -> None:
 
 for _command in (check, error, reload, language, schema, test, diff, new, promote, sweep, explain):
     rules.add_command(_command)
-
-
-def guard_file() -> Path:
-    """Return the guard.yaml in use: GUARD_CONFIG, else the one in the working folder."""
-    return Path(os.environ.get("GUARD_CONFIG", "guard.yaml"))
 
 
 def _rule_set(paths: Sequence[Path]) -> RuleSet:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 from guard.cli.pack_names import files_of
 from guard.cli.problems import errors_of, show_problems
@@ -36,8 +37,6 @@ def check(output: Output, paths: Sequence[Path], *, strict: bool, watch: bool, e
     is the guard.yaml in use.
     Tests that stand in packs or beside them are read, not played. Errors end with exit code 1, warnings do so with --strict.
     """
-    from guard.cli.rules import guard_file
-
     if explain is not None:
         from guard.cli.rules_error import tell
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 from guard.errors import GuardError
 
@@ -41,7 +42,6 @@ def diff(output: Output, *, accept: bool, state: Path | None) -> int:
     Each value of the packs that guard.yaml names by reference (guard:NAME), as it was when it last ran or was accepted, and as it
     is shipped now. Keys that you override are yours and not shown. Exit code 1 where there are differences.
     """
-    from guard.cli.rules import guard_file
     from guard.dsl import load_guard, load_rules
 
     config = load_guard(guard_file(), os.environ)

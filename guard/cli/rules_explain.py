@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ def _on_tape(
 
 def _rules(paths: Sequence[Path]) -> tuple[Program, Mode]:
     """Return the rules of some paths, else of guard.yaml with its mode, else the shipped ones."""
-    from guard.cli.rules import guard_file
     from guard.dsl import compile_rules, load_guard, load_rules, shipped_packs
     from guard.model import Mode
 

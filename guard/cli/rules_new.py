@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 from guard.cli.rules_schema import MODELINE, write_schemas
 from guard.errors import ConfigurationError, GuardError, OperationRefused
@@ -85,7 +86,6 @@ def new(output: Output, name: str | None, source: str | None, out: Path | None, 
     if is_list:
         return _list(output)
     name, template = _asked(name, source)
-    from guard.cli.rules import guard_file
 
     config = guard_file()
     pack = out or (config.parent / "rules" / f"{name}.yaml")

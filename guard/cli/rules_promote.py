@@ -11,6 +11,7 @@ import click
 
 from guard.cli.counting import many
 from guard.cli.durations import duration_option, say_duration
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 from guard.cli.wording import safe
 from guard.errors import GuardError, OperationRefused, Unavailable
@@ -68,7 +69,6 @@ def promote(
     """
     if files and not tapes:
         raise click.UsageError(f"what is {files[0]} for? recordings go after --tape")
-    from guard.cli.rules import guard_file
     from guard.cli.rules_diff import upgrade_of
     from guard.dsl import load_guard, load_rules
     from guard.runtime.rewriting import plan_mode, write

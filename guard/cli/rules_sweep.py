@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from guard.cli.output import Exit
+from guard.cli.guard_file import guard_file
+from guard.cli.output import Exit, leave_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ def sweep(
 
     Exits 1 where a value could not be tried, or the picture not be written.
     """
-    from guard.cli.replay import is_compiled, leave_quietly
+    from guard.cli.replay import is_compiled
     from guard.dsl.trials import is_disabled, trials
     from guard.errors import OperationRefused
     from guard.runtime.crew import cores
@@ -110,7 +111,6 @@ def sweep(
 
 
 def _rules(named: str | None) -> tuple[str, RuleSet]:
-    from guard.cli.rules import guard_file
     from guard.runtime.rule_sets import rule_set
 
     if named is None:

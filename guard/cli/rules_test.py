@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 from guard.cli.pack_names import files_of
 
@@ -39,7 +40,6 @@ def test(output: Output, paths: Sequence[str], only: Sequence[str], junit: Path 
     rule that no test makes fire, or that none keeps silent, fails. Clauses that the tests never saw true, or never saw false, are
     listed.
     """
-    from guard.cli.rules import guard_file
     from guard.runtime.crew import cores
     from guard.runtime.rehearsal.findings import rehearsed
     from guard.runtime.rehearsal.junit import written

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from guard.cli.output import Exit
+from guard.cli.output import Exit, leave_quietly
 from guard.cli.problems import problem_rows, show_problems
 from guard.cli.rules_check import exit_of, find_problems
 
@@ -41,8 +41,7 @@ def watch_files(output: Output, paths: Sequence[Path], *, is_strict: bool) -> Ex
     except KeyboardInterrupt:
         print(file=sys.stderr)
     except BrokenPipeError:
-        # Whoever read along has gone; what Python would still flush goes nowhere, and it must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_quietly()
     return last[0]
 
 

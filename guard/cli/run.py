@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from guard.cli.durations import duration_option
-from guard.cli.output import Exit, Output
+from guard.cli.guard_file import config_option, state_option
+from guard.cli.output import Exit, Output, leave_quietly
 
 if TYPE_CHECKING:
     from guard.dsl import GuardConfig
@@ -22,18 +22,8 @@ __all__ = ["run"]
 
 
 @click.command
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default="guard.yaml",
-    show_default=True,
-    envvar="GUARD_CONFIG",
-    help="The file to read.",
-)
-@click.option(
-    "--state", type=click.Path(path_type=Path), envvar="GUARD_STATE", help="State folder; by default the one of guard.yaml."
-)
+@config_option
+@state_option
 @click.option("--for", "for_us", callback=duration_option, help="Stop after this time, with a summary: 120s, 10m.")
 @click.option(
     "--record", type=click.Path(dir_okay=False, path_type=Path), help="Write all that decisions come of to X.parquet; starts cold."
@@ -70,8 +60,7 @@ def _leave(printer: Printer, log_printer: Printer) -> None:
         # A thread hangs in a write and holds the stream's lock, which Python would wait for at its end. All else is done.
         os._exit(Exit.OK)
     if printer.is_closed_outside:
-        # Otherwise Python would complain, at its very end, of what nobody reads.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_quietly()
 
 
 async def _run(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from functools import cached_property
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from guard.dsl.action_models import is_name
 from guard.dsl.document import Entry, Items, Scalar, Table
+from guard.dsl.installed import Installed
 from guard.dsl.problems import did_you_mean
 from guard.dsl.tokens import quantity
 from guard.dsl.validation import validate
@@ -19,8 +17,7 @@ from guard.features.tables import Unit
 from guard.model import ActionKind, ActionOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
+    from collections.abc import Iterator, Mapping
 
     from guard.dsl.document import Node
     from guard.dsl.problems import Report
@@ -34,26 +31,10 @@ ACTIONS = "guard.actions"
 _INSTALL = "install its package where guard runs (guard rules check looks at this environment only)"
 
 
-class InstalledActions(Mapping[str, "type[Action]"]):
-    """Actions of all installed packages, by name; one is imported when it is first asked for."""
+class InstalledActions(Installed["Action"]):
+    """Actions of all installed packages, by name."""
 
-    @cached_property
-    def _entries(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=ACTIONS)}
-
-    def __getitem__(self, name: str) -> type[Action]:
-        loaded: type[Action] = self._entries[name].load()
-        return loaded
-
-    def __contains__(self, name: object) -> bool:
-        """Whether there is such an action; nothing is imported for that."""
-        return name in self._entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    group = ACTIONS
 
 
 def orders_of(steps: tuple[Step, ...]) -> tuple[ActionOrder, ...]:

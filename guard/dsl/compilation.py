@@ -200,17 +200,8 @@ class _RuleCheck:
         return lambda: checked(self._checker, node, self._names, self._file, self._report)
 
     def _table(self, *path: str) -> dict[str, Entry]:
-        node = self._at(*path)
+        node = self._source.at(*path)
         return node.entries if isinstance(node, Table) else {}
-
-    def _at(self, *path: str) -> Node | None:
-        node: Node = self._source.node
-        for key in path:
-            entry = node.entries.get(key) if isinstance(node, Table) else None
-            if entry is None:
-                return None
-            node = entry.node
-        return node
 
     def _check(self, label: str, node: Node | None, kind: Type, names: Names | None = None) -> Term | None:
         if not isinstance(node, Scalar) or (node.value is None and not node.style):
@@ -234,8 +225,8 @@ class _RuleCheck:
 
     def run(self, number: int) -> tuple[Rule, Plan] | None:
         """Return the rule and its plan; None where something is wrong, which is then in the report."""
-        where = self._check("scope.where", self._at("scope", "where"), Type.BOOL)
-        when = self._check("when", self._at("when"), Type.BOOL)
+        where = self._check("scope.where", self._source.at("scope", "where"), Type.BOOL)
+        when = self._check("when", self._source.at("when"), Type.BOOL)
         unless = {name: self._check(f"unless.{name}", entry.node, Type.BOOL) for name, entry in self._table("unless").items()}
         factors = {
             name: self._check(f"risk.{name}", entry.node.entries["value"].node, Type.NUMBER)
@@ -275,7 +266,7 @@ class _RuleCheck:
         cut = tuple(self._cut(term.node) for term in found.factors.values() if term is not None and is_ready)
         score = graph.score(number, cut) if cut or not is_ready else graph.apply("number", fires)
         names = Names({"score": lambda: Term("score", score, Type.NUMBER)}, self._names)
-        clear = self._check("clear.when", self._at("clear", "when"), Type.BOOL, names)
+        clear = self._check("clear.when", self._source.at("clear", "when"), Type.BOOL, names)
         releases = [
             term for label, node in self._release_nodes() if (term := self._check(label, node, Type.BOOL, names)) is not None
         ]

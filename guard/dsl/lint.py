@@ -44,25 +44,15 @@ class _Subject(NamedTuple):
     advice: Advice
     report: Report
 
-    def node(self, *path: str) -> Node | None:
-        """Return what stands at a path of the rule's keys."""
-        node: Node = self.source.node
-        for key in path:
-            entry = node.entries.get(key) if isinstance(node, Table) else None
-            if entry is None:
-                return None
-            node = entry.node
-        return node
-
     def key(self, *path: str) -> Place:
         """Return where a key stands, the rule's own where it is not written."""
-        owner = self.node(*path[:-1])
+        owner = self.source.at(*path[:-1])
         entry = owner.entries.get(path[-1]) if isinstance(owner, Table) else None
         return self.source.place if entry is None else entry.key
 
     def value(self, *path: str) -> Place:
         """Return where a value stands, the rule's key where it is not written."""
-        node = self.node(*path)
+        node = self.source.at(*path)
         return self.source.place if node is None else node.place
 
 
@@ -86,7 +76,7 @@ def _flapping(subject: _Subject) -> None:
     if rule.classifier is None:
         return
     thresholds = dict(zip(_RISING, rule.classifier.thresholds, strict=True))
-    if subject.node("clear", "when") is not None:
+    if subject.source.at("clear", "when") is not None:
         _tell_flapping(subject, plan.clears, "clear.when", subject.value("clear", "when"), Level.WARNING, thresholds)
     for name, place in _releases(subject):
         _tell_flapping(subject, plan.releases, "release.when", place, Level[name.upper()], thresholds)
@@ -107,7 +97,7 @@ def _tell_flapping(  # noqa: PLR0917 - all of it is about one condition
 
 def _releases(subject: _Subject) -> Iterator[tuple[str, Place]]:
     """Yield the level and place of each condition of release."""
-    actions = subject.node("actions")
+    actions = subject.source.at("actions")
     for level, entry in actions.entries.items() if isinstance(actions, Table) else ():
         for step in entry.node.items if isinstance(entry.node, Items) else ():
             node: Node | None = step
@@ -233,7 +223,7 @@ def _unreached_actions(subject: _Subject, reach: _Reach) -> None:
         return
     own = [level for level in _RISING if str(level) in subject.spec.actions]
     for level in (one for one in own if one > reach.level):
-        if subject.node("actions", str(level)) is not None:
+        if subject.source.at("actions", str(level)) is not None:
             report.add(
                 "W011", subject.key("actions", str(level)), f"{level} is never reached: {reach.because}", _remedy(subject, reach)
             )
@@ -244,7 +234,7 @@ def _unreached_actions(subject: _Subject, reach: _Reach) -> None:
         report.add("W011", subject.value("level"), f"{fixed} is never reached: {reach.because}", _remedy(subject, reach))
     used = max((one for one in own if one <= reach.level), default=Level.NORMAL)
     for level in (one for one in own if one < used):
-        if subject.node("actions", str(level)) is not None:
+        if subject.source.at("actions", str(level)) is not None:
             message = f"actions at {level} never happen: level: is {fixed}, and {used} has actions of its own"
             report.add("W011", subject.key("actions", str(level)), message, f"move them to {used}:")
 

@@ -62,6 +62,16 @@ class RuleSource:
         """The file it stands in."""
         return self.place.source.file
 
+    def at(self, *path: str) -> Node | None:
+        """Return what stands at a path of the rule's keys."""
+        node: Node = self.node
+        for key in path:
+            entry = node.entries.get(key) if isinstance(node, Table) else None
+            if entry is None:
+                return None
+            node = entry.node
+        return node
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleSet:
@@ -167,10 +177,6 @@ def set_hash(rules: Iterable[RuleSource]) -> str:
 
 def _is_rule_id(text: str) -> bool:
     return _RULE_ID.match(text) is not None
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _tables(node: Node | None) -> dict[str, Entry]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from guard.dsl.installed import Installed
 from guard.features.catalogue import CATALOGUE
 from guard.features.fields import FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from importlib.metadata import EntryPoint
+    from collections.abc import Iterable
 
-    from guard.detection.detector import Detector
+    from guard.detection.detector import Detector  # noqa: F401 - named in a text below
     from guard.features.tables import Feature, Field
 
 __all__ = ["InstalledDetectors", "Tables", "installed_tables"]
@@ -38,28 +36,10 @@ class Tables:
         return self._names
 
 
-class InstalledDetectors(Mapping[str, "type[Detector]"]):
-    """Detectors of all installed packages, by name; one is imported when it is first asked for."""
+class InstalledDetectors(Installed["Detector"]):
+    """Detectors of all installed packages, by name."""
 
-    def __init__(self) -> None:
-        self._entries: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=DETECTORS)}
-        self._loaded: dict[str, type[Detector]] = {}
-
-    def __getitem__(self, name: str) -> type[Detector]:
-        loaded = self._loaded.get(name)
-        if loaded is None:
-            loaded = self._loaded[name] = self._entries[name].load()
-        return loaded
-
-    def __contains__(self, name: object) -> bool:
-        """Whether there is such a detector; nothing is imported for that."""
-        return name in self._entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    group = DETECTORS
 
 
 def installed_tables() -> tuple[tuple[Field, ...], tuple[Feature, ...]]:

@@ -20,6 +20,7 @@ from struct import error as StructError  # noqa: N812 - a class, unlike its name
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.errors import StateError
+from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -101,21 +102,7 @@ def write(path: Path, header: Header, entries: Mapping[str, Entry]) -> int:
     size = sum(len(entry.body) for entry in entries.values())
     if size > FILE_MAX // 2:
         raise StateError(f"the kept state has {size} bytes; at most {FILE_MAX // 2} are allowed")
-    fresh = path.with_suffix(".new")
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(file, "wb") as out:
-        for part in _parts(header, entries):
-            out.write(part)
-        out.flush()
-        os.fsync(out.fileno())
-        size = out.tell()
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return size
+    return replace_file(path, _parts(header, entries))
 
 
 def _parts(header: Header, entries: Mapping[str, Entry]) -> Iterable[bytes]:

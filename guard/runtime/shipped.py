@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.errors import StateError
+from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,9 +75,4 @@ def write_known(path: Path, known: Known) -> None:
         for pack, rules in known.items()
     }
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump({"schema": _SCHEMA, "packs": packs}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    replace_file(path, [json.dumps({"schema": _SCHEMA, "packs": packs}).encode()])

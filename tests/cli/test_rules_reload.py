@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.test_run import CONFIG, RULE, Running, folder_of, guard, until
+from runtime.test_trial import RULE as FALL
+from runtime.test_trial import TESTS
 
 from guard.runtime.lines import DecisionLog
 
@@ -18,26 +20,7 @@ if TYPE_CHECKING:
 
 MORE = "  calm: {mode: shadow, when: trades(10s) < 0, level: warning}\n"
 BROKEN = RULE.replace("trades(", "tradez(")
-TESTED = """\
-rules:
-  fast_fall:
-    mode: enforce
-    scope: {symbol: "*/USDT"}
-    when: ret(60s) < -2%
-    level: danger
-    actions: {danger: [alert, {quarantine: {for: 15m}}]}
-tests:
-  falls:
-    rule: fast_fall
-    feed:
-      - {at: 10s, price: "100 -> 92 over 40s", trades: 8/s, side: sell, size: 8x, sweep: 3}
-    expect:
-      - {by: 50s, level: danger, blocked: true}
-  stays:
-    rule: fast_fall
-    length: 2m
-    expect: [{never: warning}]
-"""
+TESTED = FALL + TESTS
 
 
 @pytest.fixture(scope="module")
