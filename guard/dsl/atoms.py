@@ -104,7 +104,7 @@ def atom(graph: Graph, node: int) -> Atom:  # noqa: PLR0911 - one case for each 
 
 
 def clashes(graph: Graph, terms: Sequence[int], joined: str) -> Iterator[Finding]:
-    """Yield what pairs of terms, joined by ``and`` or ``or``, say together; of each pair the first thing."""
+    """Yield what pairs of terms, joined by ``and`` or ``or``, say together; of each later term the first thing."""
     single = {number for number, node in enumerate(terms) if graph.nodes[node].operation != joined}
     rows = [(number, one) for number, node in enumerate(terms) for one in atoms(graph, node, joined)]
     if len(rows) > _ROWS_MAX:
@@ -119,6 +119,7 @@ def clashes(graph: Graph, terms: Sequence[int], joined: str) -> Iterator[Finding
             if finding is not None and (finding.kind != "adds_nothing" or finding.first in single):
                 is_told.add((first, second))
                 yield finding
+                break
 
 
 def _pair(first: int, second: int, earlier: Atom, later: Atom, joined: str) -> Finding | None:  # noqa: PLR0911 - one case for each finding

@@ -238,7 +238,7 @@ def _rule(rule_id: str, entry: Entry, node: Node, shell: _Shell, report: Report)
     values = plain(node)
     # With a report full of errors the set is refused already.
     spec = None if report.is_full else validate(RuleSpec, Table(node.entries, entry.key, node.is_torn), report, values=values)
-    whole, level = rule_hashes(rule_id, node, shell.lists, shell.macros)
+    whole, level = ("", "") if report.is_full else rule_hashes(rule_id, node, shell.lists, shell.macros)
     return RuleSource(rule_id, spec, node, entry.key, shell.lists, shell.macros, whole, level, shell.list_places)
 
 
