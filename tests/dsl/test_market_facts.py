@@ -46,7 +46,8 @@ def test_every_way_to_judge_agrees_on_a_score_of_facts(risk: float | None, move:
         assert found.score == pytest.approx((max(risk - 0.2, 0.0) / 0.8 + min(max((move - 0.01) / 0.03, 0.0), 1.0)) / 2)
     for is_open in (False, True):
         signed = expected(made, binding, values, is_open=is_open)
-        ways = (judged, natively) if is_open else (judged,)
+        # To make machine code takes a second.
+        ways = (judged, natively) if is_open and (risk, move) in ((0.6, 0.02), (None, 0.02)) else (judged,)
         assert [way(made, binding, values, signed) for way in ways] == [0] * len(ways)
         assert [way(made, binding, values, [each ^ 7 for each in signed]) for way in ways] == [1] * len(ways)
     # The plain screen leaves a score that is unknown to the compiled function.
