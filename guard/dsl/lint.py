@@ -110,17 +110,23 @@ def _releases(subject: _Subject) -> Iterator[tuple[str, Place]]:
 
 def truth_at(graph: Graph, node: int, score: int, value: float) -> Any:  # noqa: ANN401 - a number, a truth value, or None
     """Return what a node says where the score is `value` and nothing else is known; None and NaN are unknown."""
-    values: dict[int, Any] = {}
-    for number in graph.needed((node,)):
-        found = graph.nodes[number]
-        if number == score:
-            values[number] = value
-        elif found.operation == "const":
-            values[number] = found.value
-        elif found.operation in _OPAQUE or found.operation == "score":
-            values[number] = None if found.operation in BOOLEAN else UNKNOWN
-        else:
-            values[number] = OPERATIONS[found.operation](*(values[argument] for argument in found.arguments))
+    values: dict[int, Any] = {score: value}
+    # What only the score rests on is not looked at: most of a rule.
+    stack = [node]
+    while stack:
+        at = stack[-1]
+        found = graph.nodes[at]
+        if at not in values:
+            if found.operation == "const":
+                values[at] = found.value
+            elif found.operation in _OPAQUE or found.operation == "score":
+                values[at] = None if found.operation in BOOLEAN else UNKNOWN
+            elif waiting := [argument for argument in found.arguments if argument not in values]:
+                stack += waiting
+                continue
+            else:
+                values[at] = OPERATIONS[found.operation](*(values[argument] for argument in found.arguments))
+        stack.pop()
     return values[node]
 
 
