@@ -35,7 +35,7 @@ _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _QUESTION = re.compile(r"(?<=\S)\?")
 _ASKED = "\ue000"
 _GLUED = re.compile(r":[\[{,\]}]")
-_RETRIES_MAX = 20
+_RETRIES_MAX = 6
 _WRITE_OUT = "write the value out, or use lists: and macros:"
 _YAML_TAG = "tag:yaml.org,2002:"
 _TAB_INDENT = re.compile(r"^ *\t(?=[ \t]*[^\s#])", re.MULTILINE)
