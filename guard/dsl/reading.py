@@ -35,7 +35,10 @@ _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _QUESTION = re.compile(r"(?<=\S)\?")
 _ASKED = "\ue000"
 _GLUED = re.compile(r":[\[{,\]}]")
-_RETRIES_MAX = 6
+_RETRIES_MAX = 20
+_RETRIES_MIN = 6
+# Characters read again because of mistakes: every mistake of an ordinary pack is told in one run, and no file takes long.
+_AGAIN_MAX = 60_000
 _WRITE_OUT = "write the value out, or use lists: and macros:"
 _YAML_TAG = "tag:yaml.org,2002:"
 _TAB_INDENT = re.compile(r"^ *\t(?=[ \t]*[^\s#])", re.MULTILINE)
@@ -141,7 +144,7 @@ def read_text(file: str, text: str, report: Report, *, parser: Any = None) -> No
 
 def _parsed(source: Source, text: str, report: Report, parser: Any) -> Node | None:  # noqa: ANN401 - PyYAML's loaders
     """Return the tree; where one character is the mistake, another one in its place lets the rest be read in the same run."""
-    for _ in range(_RETRIES_MAX):
+    for _ in range(max(_RETRIES_MIN, min(_RETRIES_MAX, _AGAIN_MAX // max(1, len(text))))):
         try:
             return _composed(text, parser, source, report)
         except _Stop:

@@ -202,3 +202,11 @@ def test_huge_and_binary_files_are_refused(tmp_path: Path) -> None:
     read_file(big, report)
     read_file(binary, report)
     assert [(row.id, row.line) for row in report.problems] == [("E002", 1), ("E001", 2)]
+
+
+@pytest.mark.parametrize(("slips", "rest", "told"), [(15, 0, 15), (15, 20_000, 6)])
+def test_every_slip_of_an_ordinary_file_is_told_in_one_run_and_some_of_a_large_one(slips: int, rest: int, told: int) -> None:
+    report = Report()
+    text = "".join(f"k{number}: @x\n" for number in range(slips)) + "# a remark\n" * (rest // 11)
+    read_text("a.yaml", text, report)
+    assert [row.line for row in report.problems] == list(range(1, told + 1))
