@@ -45,6 +45,8 @@ class Options:
         Seconds before missed trades are asked for: REST answers lag behind streams. 0..4.
     bad_frames_max
         Bad frames in a row that end a connection, >= 1.
+    tier
+        ``auto``: a typed decoder reads frames where the exchange has one and msgspec is installed; ``generic``: ccxt alone does.
     rest_concurrent
         REST requests under way at once, 1..32.
     dummy_keys
@@ -63,6 +65,7 @@ class Options:
     ticker_poll_s: float = 60.0
     repair_delay_s: float = 1.0
     bad_frames_max: int = 20
+    tier: str = "auto"
     rest_concurrent: int = 4
     dummy_keys: bool = False
 
@@ -134,6 +137,7 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "ticker_poll_s": _seconds(0.0, 3600.0),
     "repair_delay_s": _seconds(0.0, 4.0),
     "bad_frames_max": _count(1, 100_000),
+    "tier": ((lambda value: value in ("auto", "generic")), "auto or generic"),
     "rest_concurrent": _count(1, 32),
     "dummy_keys": ((lambda value: isinstance(value, bool)), "true or false"),
 }

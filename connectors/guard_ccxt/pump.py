@@ -12,10 +12,13 @@ from ccxt import NetworkError
 if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
+    from guard_ccxt.fast import Decoder
 
 __all__ = ["Connection", "pump"]
 
 _BURST = 256
+# So many frames that no decoder could read, out of five times as many, mean that the exchange sends something else now.
+_UNREAD_MAX, _UNREAD_SHARE = 200, 5
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 _log = structlog.get_logger("guard_ccxt")
 
@@ -23,14 +26,19 @@ _log = structlog.get_logger("guard_ccxt")
 class Connection:
     """One socket: when it was heard, and how long it used to be quiet. Times are monotonic microseconds but `heard_at_us`."""
 
-    def __init__(self, client: Any, clock: Clock) -> None:
+    def __init__(self, client: Any, clock: Clock, *, name: str = "") -> None:
         self.client = client
+        self.name = name
         self.clock = clock
         self.url = str(client.url)
         self.heard_us = clock.monotonic_us()
         self.heard_at_us: int | None = None
         self.data_us = self.heard_us
         self.frames = 0
+        self.decoder: Decoder | None = None
+        self.fallbacks = 0
+        self.deferred = 0
+        self._unread_mark = (0, 0)
         self.longest_quiet_us = 0
         self.received_us = 0
         self.is_open = False
@@ -50,6 +58,16 @@ class Connection:
             if self.frames and quiet_us > self.longest_quiet_us:
                 self.longest_quiet_us = quiet_us
             self.frames += 1
+
+    def fell_back(self) -> bool:
+        """Note that stock ccxt gets the frame that just arrived; return whether too many were not read lately."""
+        self.fallbacks += 1
+        frames_mark, unread_mark = self._unread_mark
+        unread = self.fallbacks - self.deferred
+        if unread - unread_mark < _UNREAD_MAX:
+            return False
+        self._unread_mark = (self.frames, unread)
+        return self.frames - frames_mark <= _UNREAD_MAX * _UNREAD_SHARE
 
     @property
     def state(self) -> str:
@@ -78,8 +96,10 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
                 return
             is_data = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
             connection.arrived(is_data=is_data)
+            counters.frames += is_data
             try:
-                client.handle_message(message)
+                if not (connection.decoder and message.type is WSMsgType.TEXT and _read(connection, counters, message.data)):
+                    client.handle_message(message)
                 if is_data:
                     connection.bad_in_a_row = 0
             except Exception as error:  # noqa: BLE001  # an exchange's frame may make ccxt raise anything
@@ -95,6 +115,22 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
         client.on_error(NetworkError(f"receiving from {connection.url}: {error!r}"))
 
 
+def _read(connection: Connection, counters: Counters, text: str) -> bool:
+    assert connection.decoder is not None
+    try:
+        if connection.decoder.take(connection, text):
+            connection.client.last_message_at = connection.received_us // 1000
+            return True
+    except Exception as error:  # noqa: BLE001  # a decoder's mistake must not cost a frame
+        _note_bad(connection, counters, error)
+    counters.fallbacks += 1
+    if connection.fell_back():
+        counters.note(
+            f"{connection.name}: a fifth of the last frames could not be read by the fast tier: the wire changed; ccxt reads them"
+        )
+    return False
+
+
 def _end(client: Any, message: Any) -> None:
     if client.error is not None:
         return
@@ -106,13 +142,15 @@ def _end(client: Any, message: Any) -> None:
 
 
 def _bad_frame(connection: Connection, counters: Counters, error: Exception, bad_frames_max: int) -> None:
-    counters.bad_frames += 1
+    _note_bad(connection, counters, error)
     connection.bad_in_a_row += 1
-    if not connection.has_bad:
-        connection.has_bad = True
-        _log.warning(
-            "bad frame skipped; further ones on this connection are only counted", url=connection.url, error=repr(error)[:300]
-        )
     if connection.bad_in_a_row >= bad_frames_max:
         connection.bad_in_a_row = 0
         connection.client.on_error(NetworkError(f"{bad_frames_max} bad frames in a row from {connection.url}"))
+
+
+def _note_bad(connection: Connection, counters: Counters, error: Exception) -> None:
+    counters.bad_frames += 1
+    if not connection.has_bad:
+        connection.has_bad = True
+        _log.warning("bad frame; further ones on this connection are only counted", url=connection.url, error=repr(error)[:300])

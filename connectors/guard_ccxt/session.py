@@ -69,6 +69,7 @@ class Session:
             counters=counters,
             levels_max=options.levels_max,
             bad_frames_max=options.bad_frames_max,
+            tier=options.tier,
         )
         missing = missing_names(self.exchange)
         self.is_tapped = not missing

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind, Status
+from guard_ccxt.gate import AMOUNT_MAX, PRICE_MAX, TradeRow, positive
 from guard_ccxt.mirror import BookMirror
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
-    from guard_ccxt.gate import Gate, TradeRow
+    from guard_ccxt.gate import Gate
     from guard_ccxt.mirror import Change
 
 __all__ = ["Phase", "Subscription"]
@@ -23,6 +24,7 @@ _RECENT_MAX = 512
 _HELD_MAX = 5000
 _OLD_US = 60_000_000
 _FIRST_US = 5_000_000
+_INFERRED = int(Flag.INFERRED_SIDE)
 
 
 class Phase(Enum):
@@ -93,7 +95,7 @@ class Subscription:
         self._counters = counters
         self._clock = clock
         self._on_hole = on_hole
-        self._mirror = BookMirror()
+        self.mirror = BookMirror()
         self._book: Any = None
         self._needs_snapshot = True
         self._recent: dict[int, int] = {}
@@ -179,16 +181,29 @@ class Subscription:
             except MalformedEvent as error:
                 self._counters.reject(error.reason)
                 continue
-            if self._is_repeated(row):
-                self._counters.reject("duplicate")
-                continue
-            self.confirm(at_us=row.at_us, received_us=received_us)
-            if self.held is None:
-                self._put(row, received_us)
-                continue
-            self.held.append((row, received_us))
-            if len(self.held) >= _HELD_MAX:
-                self.settle((), is_closed=False)
+            self._take(row, received_us)
+
+    def take_trade(self, at_ms: int, price: float, amount: float, *, side: int, key: int, received_us: int) -> None:
+        """Take one trade of a decoder: the exchange's stamp, price and amount in its own units, the taker's side, `event_key`."""
+        try:
+            base = self.gate.base_amount(positive(price, "price", most=PRICE_MAX), positive(amount, "amount", most=AMOUNT_MAX))
+            at_us = self.gate.at_us(at_ms, received_us=received_us)
+        except MalformedEvent as error:
+            self._counters.reject(error.reason)
+            return
+        self._take(TradeRow(at_us, price, base, side, key, 0 if side else _INFERRED), received_us)
+
+    def _take(self, row: TradeRow, received_us: int) -> None:
+        if self._is_repeated(row):
+            self._counters.reject("duplicate")
+            return
+        self.confirm(at_us=row.at_us, received_us=received_us)
+        if self.held is None:
+            self._put(row, received_us)
+            return
+        self.held.append((row, received_us))
+        if len(self.held) >= _HELD_MAX:
+            self.settle((), is_closed=False)
 
     def on_book(
         self, book: Any, received_us: int, *, drain: Callable[[Any], dict[float, float] | None], is_cut: bool = False
@@ -203,25 +218,57 @@ class Subscription:
             at_us = received_us
         flags = 0
         if self._needs_snapshot or is_cut:
-            changes = self._mirror.replace(bids, asks)
+            changes = self.mirror.replace(bids, asks)
             flags = int(Flag.SNAPSHOT)
             self._needs_snapshot = not changes
         elif book is not self._book or touched_bids is None or touched_asks is None:
-            changes = self._mirror.compare(BID, bids) + self._mirror.compare(ASK, asks)
+            changes = self.mirror.compare(BID, bids) + self.mirror.compare(ASK, asks)
         else:
-            changes = self._mirror.apply(BID, touched_bids) + self._mirror.apply(ASK, touched_asks)
+            changes = self.mirror.apply(BID, touched_bids) + self.mirror.apply(ASK, touched_asks)
         self._book = book
         if self.phase is not Phase.LIVE and not self._needs_snapshot:
             self.confirm(at_us=at_us, received_us=received_us)
         if changes:
             self._put_levels(changes, at_us, received_us, key=_sequence(book.get("nonce")), flags=flags)
 
+    def is_showing(self, book: Any) -> bool:
+        """Whether all of ccxt's `book` has been shown, and is what a diff would be laid over."""
+        return self._book is book and self.phase is Phase.LIVE and not self._needs_snapshot
+
+    def take_diff(
+        self,
+        book: Any,
+        bids: Iterable[tuple[float, float]],
+        asks: Iterable[tuple[float, float]],
+        *,
+        at_ms: int,
+        nonce: int,
+        received_us: int,
+        levels_max: int,
+    ) -> None:
+        """Take one book message of a decoder: (price, amount resting now) in the exchange's units, 0 for a level that is gone.
+
+        `book` is what ``Desk.book`` gave; its nonce and timestamp are written.
+        """
+        book["nonce"], book["timestamp"] = nonce, at_ms
+        try:
+            at_us = self.gate.at_us(at_ms, received_us=received_us)
+        except MalformedEvent as error:
+            self._counters.reject(error.reason)
+            at_us = received_us
+        mirror, flags = self.mirror, 0
+        changes = mirror.apply(BID, dict(bids)) + mirror.apply(ASK, dict(asks))
+        if mirror.cut(levels_max):
+            changes, flags = mirror.levels(), int(Flag.SNAPSHOT)
+        if changes:
+            self._put_levels(changes, at_us, received_us, key=_sequence(nonce), flags=flags)
+
     def show_book(self) -> None:
         """Show the whole book as of its last message; one that does not flow is shown when it does."""
         if self.phase is not Phase.LIVE or self._needs_snapshot:
             self._needs_snapshot = True
             return
-        changes = self._mirror.levels()
+        changes = self.mirror.levels()
         if changes:
             now_us = self._clock.now_us()
             self._put_levels(changes, now_us, now_us, key=0, flags=int(Flag.SNAPSHOT))

@@ -12,11 +12,15 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 
 from guard.model import Channel
 from guard_ccxt import recording
+from guard_ccxt.fast import Desk, decoder_of
 from guard_ccxt.pump import Connection, pump
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
+    from guard_ccxt.fast import Decoder
     from guard_ccxt.subscription import Subscription
 
 __all__ = ["Tap", "missing_names"]
@@ -52,6 +56,8 @@ class Tap:
         Levels kept on each side of a book. > 0.
     bad_frames_max
         Bad frames in a row that end a connection. > 0.
+    tier
+        ``auto`` or ``generic``, see `Options`.
 
     Notes
     -----
@@ -59,7 +65,9 @@ class Tap:
     down. ccxt's cache of trades is emptied at once: it costs 2 kB for each trade.
     """
 
-    def __init__(self, exchange: Any, *, clock: Clock, counters: Counters, levels_max: int, bad_frames_max: int) -> None:
+    def __init__(
+        self, exchange: Any, *, clock: Clock, counters: Counters, levels_max: int, bad_frames_max: int, tier: str = "auto"
+    ) -> None:
         self.exchange = exchange
         self.subscriptions: dict[tuple[Channel, str], Subscription] = {}
         self.callers: dict[asyncio.Task[Any], Subscription] = {}
@@ -70,6 +78,12 @@ class Tap:
         self._bad_frames_max = bad_frames_max
         self._stock_client = exchange.client
         self._closing: set[asyncio.Task[Any]] = set()
+        self._make_decoder = None if tier == "generic" else _decoder(exchange.id, counters)
+
+    @property
+    def tier(self) -> str:
+        """``fast`` where frames are read by a typed decoder first, else ``generic``."""
+        return "generic" if self._make_decoder is None else "fast"
 
     def install(self) -> None:
         """Put the hooks in place."""
@@ -106,6 +120,7 @@ class Tap:
         subscription = self.subscriptions.get((Channel.BOOK, book.get("symbol") or ""))
         if subscription is None:
             return False
+        recording.take_back(book)
         is_cut = recording.trim(book["bids"], self._levels_max) | recording.trim(book["asks"], self._levels_max)
         subscription.on_book(book, received_us, drain=recording.drain, is_cut=is_cut)
         return True
@@ -140,7 +155,9 @@ class Tap:
         return None if task is None else self.callers.get(task)
 
     def _hook(self, client: Any) -> Connection:
-        connection = Connection(client, self._clock)
+        connection = Connection(client, self._clock, name=self.exchange.id)
+        if self._make_decoder is not None:
+            connection.decoder = self._make_decoder(Desk(self.exchange, client, self.subscriptions, levels_max=self._levels_max))
         stock_resolve, stock_future = client.resolve, client.future
 
         def resolve(outcome: Any, message_hash: Any) -> Any:
@@ -178,3 +195,11 @@ async def _close(client: Any) -> None:
     except (TimeoutError, OSError, RuntimeError, ValueError):
         # A peer that does not answer the close frame; the session's end takes the socket down.
         return
+
+
+def _decoder(exchange_id: str, counters: Counters) -> Callable[[Desk], Decoder] | None:
+    try:
+        return decoder_of(exchange_id)
+    except ImportError:
+        counters.note(f"{exchange_id} is read by ccxt alone: msgspec is not installed (pip install 'trading-guard[fast]')")
+        return None

@@ -156,6 +156,7 @@ def channel_record(health: ChannelHealth) -> dict[str, Any]:
 def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
     """Return how a feed fares."""
     health = feed.connector.health()
+    details = health.details or {}
     notes = list(health.notes)
     if feed.trouble:
         notes.insert(0, feed.trouble)
@@ -176,6 +177,7 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         "gaps": health.gaps,
         "gap_seconds": round(health.gap_seconds, 3),
         "connections": dict(health.connections),
+        **{name: details[name] for name in ("tier", "frames", "fallbacks") if name in details},
         "notes": notes,
     }
 
