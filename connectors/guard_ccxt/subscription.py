@@ -242,7 +242,7 @@ class Subscription:
         asks: Iterable[tuple[float, float]],
         *,
         at_ms: int,
-        nonce: int,
+        nonce: int | None,
         received_us: int,
         levels_max: int,
     ) -> None:
@@ -262,6 +262,14 @@ class Subscription:
             changes, flags = mirror.levels(), int(Flag.SNAPSHOT)
         if changes:
             self._put_levels(changes, at_us, received_us, key=_sequence(nonce), flags=flags)
+
+    def mend(self) -> None:
+        """Note that the book missed a diff that ccxt will not notice: it is lost until ccxt has it whole again."""
+        self.lose(Status.LOST)
+        self.phase = Phase.WAITING
+        self.started_us = self._clock.monotonic_us()
+        self.delivered_s = 0.0
+        self._needs_snapshot = True
 
     def show_book(self) -> None:
         """Show the whole book as of its last message; one that does not flow is shown when it does."""

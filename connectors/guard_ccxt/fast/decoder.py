@@ -110,18 +110,20 @@ class Desk:
         """Return the subscription that the trades of `symbol` go to; None where nobody watches them."""
         return self._subscriptions.get((_TRADES, symbol))
 
-    def book(self, symbol: str) -> tuple[Subscription, Any] | None:
+    def book(self, symbol: str, *, is_numbered: bool = True) -> tuple[Subscription, Any] | None:
         """Return the subscription of a book and ccxt's own book, where a diff may be applied now; else None.
 
         That is so once ccxt has synchronised the book and the subscription has shown all of it. Hold ``book["nonce"]`` and
         ``book["timestamp"]`` against the frame by ccxt's own rule of the exchange; then give the diff to
         ``subscription.take_diff(book, ...)``, which writes both back. From then on the levels are kept by the subscription and
         ccxt's lists stand behind; they are made whole at the moment ccxt touches them, so nothing need be handed back: return
-        False for a gap, and stock ccxt does what it does.
+        False for a gap, and stock ccxt does what it does. `is_numbered` False is for an exchange whose books ccxt gives no nonce.
         """
         subscription = self._subscriptions.get((_BOOK, symbol))
         books = self.exchange.orderbooks
         book = books.get(symbol) if books else None
-        if subscription is None or book is None or book["nonce"] is None or not subscription.is_showing(book):
+        if subscription is None or book is None or not subscription.is_showing(book):
+            return None
+        if is_numbered and book["nonce"] is None:
             return None
         return (subscription, book) if recording.lend(book, subscription.mirror) else None

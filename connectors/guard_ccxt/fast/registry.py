@@ -17,6 +17,16 @@ DECODERS: Final = {
     "binance": ("binance", "BinanceDecoder"),
     "binanceusdm": ("binance", "BinanceDecoder"),
     "binanceus": ("binance", "BinanceDecoder"),
+    "bybit": ("bybit", "BybitDecoder"),
+    "bybiteu": ("bybit", "BybitDecoder"),
+    "bybitid": ("bybit", "BybitDecoder"),
+    "gate": ("gate", "GateDecoder"),
+    "gateeu": ("gate", "GateDecoder"),
+    "kucoin": ("kucoin", "KucoinDecoder"),
+    "kucoinfutures": ("kucoin", "KucoinDecoder"),
+    "myokx": ("okx", "OkxDecoder"),
+    "okx": ("okx", "OkxDecoder"),
+    "okxus": ("okx", "OkxDecoder"),
 }
 
 
