@@ -63,6 +63,11 @@ class CcxtConnector:
         """Deliver `markets` into `sink` until cancelled; reconnects by itself."""
         await self._opened().stream(markets, sink)
 
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """Stream these markets from now on: new ones are subscribed, missing ones unsubscribed, where a stream runs."""
+        if self._session is not None:
+            self._session.follow(markets)
+
     def resync(self, market: Market) -> None:
         """Show the whole book of `market` now, as ccxt holds it; without a request to the exchange."""
         if self._session is not None:

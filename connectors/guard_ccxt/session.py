@@ -60,6 +60,9 @@ class Session:
         self._counters = counters
         self._offset = ClockOffset()
         self._gates: dict[str, Gate] = {}
+        self._sink: Sink | None = None
+        self._poll: TickerPoll | None = None  # while a stream runs
+        self._subscriptions: dict[tuple[Channel, str], Subscription] = {}
         self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
         self._rest = Rest(self.exchange, context.clock, concurrent=options.rest_concurrent)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
@@ -111,11 +114,13 @@ class Session:
 
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Deliver `markets` into `sink` until cancelled."""
-        subscriptions = list(self._subscriptions(markets, sink))
-        streaming = asyncio.ensure_future(self._supervisor.run(subscriptions))
-        poll = TickerPoll(
+        self._sink = sink
+        self._subscriptions = {one.key: one for one in self._made_for(markets)}
+        self._supervisor.add(self._subscriptions.values())
+        streaming = asyncio.ensure_future(self._supervisor.run())
+        self._poll = poll = TickerPoll(
             self._tickers,
-            subscriptions=subscriptions,
+            subscriptions=list(self._subscriptions.values()),
             on_deaf=self._supervisor.restart,
             markets=markets,
             sink=sink,
@@ -128,12 +133,26 @@ class Session:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._poll = None
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """Stream `markets` from now on, where a stream runs."""
+        if self._poll is None:
+            return
+        before, wanted = self._subscriptions, {(market.symbol, row) for market, row in markets.items()}
+        gone = [one for one in before.values() if (one.symbol, one.row) not in wanted]
+        self._supervisor.let_go(gone)
+        kept = {key: one for key, one in before.items() if one not in gone}
+        new = {one.key: one for one in self._made_for(markets) if one.key not in kept}
+        self._supervisor.add(new.values())
+        self._subscriptions = kept | new
+        self._poll.follow(self._subscriptions.values(), markets)
 
     def resync(self, symbol: str) -> None:
         """Show the whole book of `symbol`, where it streams."""
@@ -161,7 +180,8 @@ class Session:
         """Return how many subscriptions stand in each phase."""
         return dict(Counter(subscription.phase.name.lower() for subscription in self.tap.subscriptions.values()))
 
-    def _subscriptions(self, markets: Mapping[Market, int], sink: Sink) -> Iterable[Subscription]:
+    def _made_for(self, markets: Mapping[Market, int]) -> Iterable[Subscription]:
+        assert self._sink is not None
         can_repair = bool(self.exchange.has.get("fetchTrades"))
         for market, row in markets.items():
             for stream in sorted(self._streams()):
@@ -171,7 +191,7 @@ class Session:
                     row,
                     channel,
                     gate=self._gates.get(market.symbol) or Gate(offset=self._offset),
-                    sink=sink,
+                    sink=self._sink,
                     counters=self._counters,
                     clock=self._context.clock,
                     on_hole=self._supervisor.start_repair if can_repair else None,
