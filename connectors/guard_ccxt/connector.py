@@ -94,6 +94,7 @@ class CcxtConnector:
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
                 "is_tapped": session is not None and session.is_tapped,
+                "rest": {} if session is None else session.rest(),
                 "subscriptions": {} if session is None else session.phases(),
             },
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent, Unavailable
 from guard.model import Channel, Flag, Kind, Status
+from guard_ccxt.budget import Priority
 from guard_ccxt.candles import MINUTE_US, candle_rows
 from guard_ccxt.gate import Gate
 
@@ -98,7 +99,9 @@ class History:
         cursor_ms = since_us // 1000
         for _ in range(_TRADE_PAGES_MAX):
             doing = f"fetching recent trades of {symbol}"
-            page = self._passed(await self._rest.page(doing, self._exchange.fetch_trades, symbol, cursor_ms), passed)
+            page = self._passed(
+                await self._rest.page(doing, self._exchange.fetch_trades, symbol, cursor_ms, priority=Priority.HISTORY), passed
+            )
             before = len(rows)
             rows.update({one.key or one: one for one in page if since_us <= one.at_us})
             newest_ms = max((one.at_us // 1000 for one in page), default=cursor_ms)
@@ -118,7 +121,7 @@ class History:
         cursor_ms, until_ms = since_us // 1000, until_us // 1000
         for _ in range(_CANDLE_PAGES_MAX):
             doing = f"fetching candles of {symbol}"
-            answer = await self._rest.page(doing, self._exchange.fetch_ohlcv, symbol, "1m", cursor_ms)
+            answer = await self._rest.page(doing, self._exchange.fetch_ohlcv, symbol, "1m", cursor_ms, priority=Priority.HISTORY)
             page = [candle for candle in answer or () if _stamp_ms(candle) is not None]
             fresh = sorted((candle for candle in page if cursor_ms <= candle[0] < until_ms), key=lambda candle: int(candle[0]))
             rows += self._passed(fresh, passed)
