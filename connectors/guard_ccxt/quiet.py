@@ -43,7 +43,7 @@ class Quiet:
         self.reading: Reading | None = None
         self._stop_at = stop_at
         self._read_us = 0
-        self._paused_until_us = 0
+        self._paused_until_us = -2 * _FORGIVEN_US
         self._busy_until_us = 0
         self._in_a_row = 0
         self._why_paused = self._why_busy = ""
