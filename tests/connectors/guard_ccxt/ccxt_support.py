@@ -162,7 +162,8 @@ class FrameServer:
     """A loopback server: REST answers by path, and a script for each websocket.
 
     `rest` maps a path to a function of the query that returns (status, headers, text). `on_socket` is called with each websocket
-    that passed the handshake; `delays` are awaited before a path is answered; `refuse_next` answers so many handshakes with 429 first.
+    that passed the handshake; `delays` are awaited before a path is answered; `refuse_next` answers so many handshakes with 429
+    first.
     """
 
     def __init__(self) -> None:

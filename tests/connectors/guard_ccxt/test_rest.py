@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,7 +123,7 @@ async def test_bans_in_a_row_escalate(server: FrameServer) -> None:
                 await candles(exchange, rest)
         await candles(exchange, rest)
         at = [moment for moment, _ in weigher.arrivals]
-        waits = [after - before for before, after in zip(at, at[1:], strict=False)]
+        waits = [after - before for before, after in pairwise(at)]
         assert all(least <= wait < least * 1.9 for least, wait in zip((20, 40, 80), waits, strict=True))
         assert rest.record()["bans"] == 3
 
