@@ -102,6 +102,7 @@ class CcxtConnector:
                 "frames": counters.frames,
                 "fallbacks": counters.fallbacks,
                 "is_tapped": session is not None and session.is_tapped,
+                "rest": {} if session is None else session.rest(),
                 "subscriptions": {} if session is None else session.phases(),
             },
         )

@@ -49,6 +49,10 @@ class Options:
         ``auto``: a typed decoder reads frames where the exchange has one and msgspec is installed; ``generic``: ccxt alone does.
     rest_concurrent
         REST requests under way at once, 1..32.
+    rest_share
+        The part of the exchange's documented REST budget that guard may use, 0.001..1. A bot beside it needs the rest.
+    rest_stop_at
+        Where all that this address asks uses so much of that budget, guard asks nothing until it falls. 0.01..1.
     dummy_keys
         Set keys that open nothing, for an exchange class that insists on keys for public data. Loopback urls only.
     """
@@ -67,6 +71,8 @@ class Options:
     bad_frames_max: int = 20
     tier: str = "auto"
     rest_concurrent: int = 4
+    rest_share: float = 0.2
+    rest_stop_at: float = 0.5
     dummy_keys: bool = False
 
     def repair_parameters(self, market_type: str) -> dict[str, Any]:
@@ -116,6 +122,10 @@ def _count(least: int, most: int) -> tuple[Callable[[object], bool], str]:
     return (lambda value: isinstance(value, int) and _is_number(value, least, most)), f"a whole number from {least} to {most}"
 
 
+def _part(least: float) -> tuple[Callable[[object], bool], str]:
+    return (lambda value: _is_number(value, least, 1.0)), f"a part from {least:g} to 1"
+
+
 def _is_number(value: object, least: float, most: float) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
 
@@ -139,6 +149,8 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "bad_frames_max": _count(1, 100_000),
     "tier": ((lambda value: value in ("auto", "generic")), "auto or generic"),
     "rest_concurrent": _count(1, 32),
+    "rest_share": _part(0.001),
+    "rest_stop_at": _part(0.01),
     "dummy_keys": ((lambda value: isinstance(value, bool)), "true or false"),
 }
 

@@ -19,7 +19,7 @@ from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
 from guard_ccxt.options import refuse
 from guard_ccxt.poll import TickerPoll
-from guard_ccxt.rest import Rest
+from guard_ccxt.rest import Priority, Rest
 from guard_ccxt.subscription import Subscription
 from guard_ccxt.supervisor import Supervisor
 from guard_ccxt.tap import Tap, missing_names
@@ -64,7 +64,15 @@ class Session:
         self._poll: TickerPoll | None = None  # while a stream runs
         self._subscriptions: dict[tuple[Channel, str], Subscription] = {}
         self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
-        self._rest = Rest(self.exchange, context.clock, concurrent=options.rest_concurrent)
+        self._rest = Rest(
+            self.exchange,
+            context.clock,
+            concurrent=options.rest_concurrent,
+            share=options.rest_share,
+            stop_at=options.rest_stop_at,
+            note=counters.note,
+        )
+        self._rest.install()
         self._reading = asyncio.Semaphore(options.rest_concurrent)
         self.tap = Tap(
             self.exchange,
@@ -82,7 +90,6 @@ class Session:
             )
         else:
             self.tap.install()
-            self._rest.install()
         self._supervisor = Supervisor(
             self.exchange,
             self.tap,
@@ -176,6 +183,10 @@ class Session:
         """Median of received minus exchange time over recent events, microseconds."""
         return self._offset.latency_us
 
+    def rest(self) -> dict[str, Any]:
+        """Return how the REST budget stands, JSON-able."""
+        return self._rest.record()
+
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""
         return dict(Counter(subscription.phase.name.lower() for subscription in self.tap.subscriptions.values()))
@@ -237,7 +248,7 @@ class Session:
             parameters = {"type": market_type} if len(types) > 1 else {}
             doing = f"fetching {market_type} tickers of {self._context.name}"
             try:
-                answer = await self._rest.call(doing, self.exchange.fetch_tickers, None, parameters)
+                answer = await self._rest.call(doing, self.exchange.fetch_tickers, None, parameters, priority=Priority.TICKERS)
             except Unavailable as error:
                 self._counters.note(f"no turnover known: {error}")
                 continue
