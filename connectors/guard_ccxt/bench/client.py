@@ -25,26 +25,25 @@ _STEP_S = 0.05
 async def run(url: str, tier: str, what: str, markets: int) -> None:
     """Answer lines of the input, each one JSON object that says what to send, until it ends.
 
-    ``count``, ``rate`` (0: at once, to one market), ``stall_s``; or ``bad``: one bad frame, then a good one. The answer tells what was
-    sent and what arrived, seconds of processor meanwhile, seconds until the last one arrived, and resident bytes.
+    ``count``, ``rate`` (0: at once, to one market), ``stall_s``; or ``bad``: one bad frame, then a good one. The answer tells what
+    was sent and what arrived, seconds of processor meanwhile, seconds until the last one arrived, and resident bytes.
     """
     subject = reader(url, tier, what, markets)
     await subject.open()
-    clock = MachineClock()
-    until_us = clock.monotonic_us() + int(_READY_S * 1e6)
-    while not subject.is_ready() and clock.monotonic_us() < until_us:
+    for _ in range(int(_READY_S / _STEP_S)):
+        if subject.is_ready():
+            break
         await asyncio.sleep(_STEP_S)
     _say({"tier": tier, "ready": subject.is_ready(), **_tier(subject)})
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            _say(await _round(subject, session, f"{url}/{tier}/control", json.loads(line), what, clock))
+            _say(await _round(subject, session, f"{url}/{tier}/control", json.loads(line), what))
     await subject.close()
 
 
-async def _round(
-    subject: Reader, session: aiohttp.ClientSession, control: str, asked: dict[str, Any], what: str, clock: MachineClock
-) -> dict[str, Any]:
+async def _round(subject: Reader, session: aiohttp.ClientSession, control: str, asked: dict[str, Any], what: str) -> dict[str, Any]:
+    clock = MachineClock()
     gc.collect()
     before, count = subject.count(), int(asked.get("count", 1))
     subject.stall_s = float(asked.get("stall_s", 0.0))

@@ -86,12 +86,12 @@ def exchange_info(coins: list[Coin]) -> str:
 
 
 def framed(text: str) -> bytes:
-    """Return a websocket text frame as a server sends it, neither masked nor compressed.
+    r"""Return a websocket text frame as a server sends it, neither masked nor compressed.
 
     Examples
     --------
     >>> framed("hi")
-    b'\\x81\\x02hi'
+    b'\x81\x02hi'
     """
     data = text.encode()
     length = len(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from guard.model import Batch, Flag, Kind, Market
+from guard.model import RECORD, Batch, Flag, Kind, Market
 from guard.model.ports import ConnectorContext
 from guard_ccxt.bench.clock import MachineClock
 from guard_ccxt.connector import CcxtConnector
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Connected", "Reader", "Stock", "reader"]
 
-_TRADE, _LEVEL, _LAST, _PAST = int(Kind.TRADE), int(Kind.LEVEL), int(Flag.LAST), int(Flag.SNAPSHOT | Flag.BACKFILL)
+_TRADE, _LAST = int(Kind.TRADE), int(Flag.LAST)
 _GROUP = 200
+_ROWS = 512
+_write, _BYTES = RECORD.pack_into, RECORD.size
 
 
 class Reader(Protocol):
@@ -52,17 +54,32 @@ class Counting:
     """A sink as guard's own: a row is packed into a batch, which is looked at when it is full and then used again."""
 
     def __init__(self) -> None:
-        self.batch = Batch(512)
+        self.batch = Batch(_ROWS)
         self.trades = 0
         self.messages = 0
         self.stall_s = 0.0
 
-    def append(self, kind: int, market: int, **columns: Any) -> None:
+    def append(
+        self,
+        kind: int,
+        market: int,
+        *,
+        at_us: int,
+        received_us: int,
+        price: float = 0.0,
+        amount: float = 0.0,
+        side: int = 0,
+        key: int = 0,
+        flags: int = 0,
+    ) -> None:
         """Take one row."""
         batch = self.batch
-        if batch.is_full:
+        at = batch.length
+        if at == _ROWS:
             self.look()
-        batch.append(kind, market, **columns)
+            at = 0
+        _write(batch.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
+        batch.length = at + 1
         if self.stall_s:
             seconds, self.stall_s = self.stall_s, 0.0
             MachineClock().block(seconds)
@@ -70,10 +87,9 @@ class Counting:
     def look(self) -> None:
         """Count what is in the batch, and empty it."""
         batch = self.batch
-        for kind, flags in zip(batch.kind[: batch.length], batch.flags[: batch.length], strict=True):
-            if not flags & _PAST:
-                self.trades += kind == _TRADE
-                self.messages += kind == _LEVEL and bool(flags & _LAST)
+        self.trades += bytes(batch.kind[: batch.length]).count(_TRADE)
+        # A message whose last row has no other flag: not a whole book.
+        self.messages += bytes(batch.flags[: batch.length]).count(_LAST)
         batch.clear()
 
 
@@ -89,6 +105,7 @@ class Connected:
             "id": "binance",
             "urls": _options(url, tier),
             "types": ["spot"],
+            "options": {"streamLimits": {"spot": 10}},
             "has": {"fetchTickers": False},
             "tier": "auto" if tier == "fast" else tier,
         }
@@ -115,7 +132,7 @@ class Connected:
     def is_ready(self) -> bool:
         """Whether every stream is there."""
         phases = (self.connector.health().details or {}).get("subscriptions", {})
-        return sum(phases.values()) == phases.get("live") == self._markets
+        return bool(sum(phases.values()) == phases.get("live") == self._markets)
 
     def count(self) -> int:
         """Return how many trades or messages of books arrived."""

@@ -95,7 +95,9 @@ class Server:
             await self._burst(request, coins[0], make, total)
         return web.json_response({"sent": total, "seconds": (self._clock.monotonic_us() - started_us) / 1e6})
 
-    async def _pace(self, request: web.Request, coins: list[Coin], make: Callable[[Coin, int], str], total: int, rate: float) -> None:
+    async def _pace(
+        self, request: web.Request, coins: list[Coin], make: Callable[[Coin, int], str], total: int, rate: float
+    ) -> None:
         client = request.match_info["client"]
         started_us = self._clock.monotonic_us()
         sent = 0
