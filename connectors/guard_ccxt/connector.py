@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.model import Market, MarketFacts
+    from guard.model.exchange import ExchangeOffer
     from guard.model.ports import ConnectorContext, Sink
     from guard_ccxt.session import Session
 
@@ -45,6 +46,12 @@ class CcxtConnector:
         self._counters = Counters(context.report)
         self._session: Session | None = None
         self._is_closed = False
+
+    @staticmethod
+    def catalogue() -> list[ExchangeOffer]:
+        """Return every exchange that can be asked for; imports ccxt, which takes a second."""
+        found: list[ExchangeOffer] = importlib.import_module("guard_ccxt.catalogue").catalogue()
+        return found
 
     async def open(self) -> Sequence[MarketFacts]:
         """Load the markets; raises Disconnected, RateLimited or ConfigurationError. May be tried again."""

@@ -30,6 +30,7 @@ _COMMANDS = {
     "config": "guard.cli.config:config",
     "simulate": "guard.cli.simulate:simulate",
     "bench": "guard.cli.bench:bench",
+    "exchanges": "guard.cli.exchanges:exchanges",
     "warm": "guard.cli.warm:warm",
     "version": "guard.cli.version:version",
     "completion": "guard.cli.version:completion",
