@@ -167,6 +167,13 @@ class Session:
         """Return how the REST budget stands, JSON-able."""
         return self._rest.record()
 
+    def gives(self) -> dict[str, bool]:
+        """Return what the exchange gives beside its streams: candles to warm with, and trades as single prints."""
+        exchange = self.exchange
+        is_summed = (exchange.options.get("watchTrades") or {}).get("name") == "aggTrade"
+        has_minutes = bool(exchange.has.get("fetchOHLCV")) and "1m" in (exchange.timeframes or {"1m": 1})
+        return {"candles": has_minutes, "prints": not is_summed}
+
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""
         return dict(Counter(subscription.phase.name.lower() for subscription in self.tap.subscriptions.values()))
