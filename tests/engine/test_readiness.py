@@ -78,8 +78,8 @@ def test_the_time_left_is_that_until_the_rule_really_knows() -> None:
     ends = 20 + int(found.in_s)
     trades(made, range(21, ends - 2))
     assert told(made, T + (ends - 3) * SECOND)["short"].state is Ready.WARMING
-    trades(made, range(ends - 2, ends + 4))
-    assert told(made, T + (ends + 3) * SECOND)["short"].state is Ready.READY
+    trades(made, range(ends - 2, ends + 6))
+    assert told(made, T + (ends + 5) * SECOND)["short"].state is Ready.READY
     assert made.watched[0].outcomes[0].fires is False
 
 
