@@ -14,9 +14,9 @@ import ccxt.pro
 from guard.errors import Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
-from guard_ccxt.facts import market_facts
 from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
+from guard_ccxt.offer import Offer
 from guard_ccxt.options import refuse
 from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Rest
@@ -65,6 +65,7 @@ class Session:
         self._subscriptions: dict[tuple[Channel, str], Subscription] = {}
         self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
         self._rest = Rest(self.exchange, context.clock, concurrent=options.rest_concurrent)
+        self._offer = Offer(self.exchange, context, options, rest=self._rest, counters=counters, streams=self._streams)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
         self.tap = Tap(
             self.exchange,
@@ -100,8 +101,20 @@ class Session:
         gc.freeze()
         markets = list(self.exchange.markets.values())
         self._gates = {market["symbol"]: self._gate(market) for market in markets}
-        tickers = await self._tickers()
-        return market_facts(self._context.name, markets, tickers, streams=self._streams(), types=self._options.types)
+        self._offer.tickers = await self._tickers()
+        return await self._offer.take(markets)
+
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return the facts of every market on offer now; raises Unavailable."""
+        watched = {subscription.symbol for subscription in self.tap.subscriptions.values()}
+        facts, has_new = await self._offer.look(watched)
+        if has_new:
+            # As at the load: tables that live for hours are not walked by the collector.
+            gc.collect()
+            gc.freeze()
+            for market in self.exchange.markets.values():
+                self._gates.setdefault(market["symbol"], self._gate(market))
+        return facts
 
     async def history(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
         """Write the past of `symbol`; raises Unavailable."""
@@ -241,6 +254,7 @@ class Session:
                 self._counters.note(f"no turnover known: {error}")
                 continue
             tickers |= answer if isinstance(answer, dict) else {}
+        self._offer.tickers = tickers or self._offer.tickers
         return tickers
 
 
