@@ -106,7 +106,7 @@ def _treated(facts: MarketFacts, treated: Treatment, listed_us: Callable[[str], 
     listed = facts.listed_us or treated.begins_us or listed_us(facts.market.symbol)
     is_new = listed is not None and now_us - listed < _NEW_FOR_US
     tags = treated.tags | {"new"} if is_new else treated.tags
-    return facts._replace(listed_us=listed, tags=frozenset(tags), listing_risk=treated.risk)
+    return facts._replace(listed_us=listed, tags=frozenset(tags), listing_risk=treated.risk, ends_us=treated.ends_us)
 
 
 def _class(market: Mapping[str, Any], bases: frozenset[str]) -> MarketClass:

@@ -71,7 +71,7 @@ class Feed:
     is_held
         Tells of a market that must not be let go.
     notice
-        Given all that the exchange offers, whenever it was looked at while markets are open.
+        Given all that the exchange offers and what was chosen of it, whenever it was looked at, before new markets are opened.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Feed:
         random: Random,
         bots: BotList | None = None,
         is_held: Callable[[Market], bool] = lambda _market: False,
-        notice: Callable[[Sequence[MarketFacts]], None] = lambda _offered: None,
+        notice: Callable[[Sequence[MarketFacts], Sequence[MarketFacts]], None] = lambda _offered, _chosen: None,
     ) -> None:
         self.plan = plan
         self.connector = connect()
@@ -209,7 +209,7 @@ class Feed:
         self._choose(offered)
         if not self.chosen.markets:
             raise GuardError(self._nothing(offered))
-        self._notice(offered)
+        self._notice(offered, self.chosen.markets)
         rows = self.rows = self._open(self.chosen.markets)
         self._let_go_of(set())
         beside = [asyncio.create_task(self._warm(rows), name=f"history of {plan.name}")]
@@ -273,7 +273,7 @@ class Feed:
     def _follow(self, offered: Sequence[MarketFacts]) -> dict[Market, int]:
         """Choose anew, let the connector stream what was chosen, and return what is new."""
         self._choose(offered)
-        self._notice(offered)
+        self._notice(offered, self.chosen.markets)
         before = self.rows
         come = [facts for facts in self.chosen.markets if facts.market not in before]
         kept = {facts.market for facts in self.chosen.markets}
