@@ -55,6 +55,10 @@ class CcxtConnector:
             self._session = module.Session(self._context, self._options, self._counters)
         return await self._opened().load()
 
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return every market on offer as it is known now; raises Unavailable. Asks the exchange once an hour or for a new listing."""
+        return await self._opened().markets()
+
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         """Put candles and recent trades since `since_us` into `sink` as BACKFILL rows, then STATUS WARM; raises Unavailable."""
         await self._opened().history(market.symbol, row, sink, since_us=since_us)
@@ -62,6 +66,11 @@ class CcxtConnector:
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Deliver `markets` into `sink` until cancelled; reconnects by itself."""
         await self._opened().stream(markets, sink)
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """Stream these markets from now on: new ones are subscribed, missing ones unsubscribed, where a stream runs."""
+        if self._session is not None:
+            self._session.follow(markets)
 
     def resync(self, market: Market) -> None:
         """Show the whole book of `market` now, as ccxt holds it; without a request to the exchange."""

@@ -14,9 +14,9 @@ import ccxt.pro
 from guard.errors import Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
-from guard_ccxt.facts import market_facts
 from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
+from guard_ccxt.offer import Offer
 from guard_ccxt.options import refuse
 from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Priority, Rest
@@ -60,6 +60,9 @@ class Session:
         self._counters = counters
         self._offset = ClockOffset()
         self._gates: dict[str, Gate] = {}
+        self._sink: Sink | None = None
+        self._poll: TickerPoll | None = None  # while a stream runs
+        self._subscriptions: dict[tuple[Channel, str], Subscription] = {}
         self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
         self._rest = Rest(
             self.exchange,
@@ -70,6 +73,7 @@ class Session:
             note=counters.note,
         )
         self._rest.install()
+        self._offer = Offer(self.exchange, context, options, rest=self._rest, counters=counters, streams=self._streams)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
         self.tap = Tap(
             self.exchange,
@@ -104,8 +108,20 @@ class Session:
         gc.freeze()
         markets = list(self.exchange.markets.values())
         self._gates = {market["symbol"]: self._gate(market) for market in markets}
-        tickers = await self._tickers()
-        return market_facts(self._context.name, markets, tickers, streams=self._streams(), types=self._options.types)
+        self._offer.tickers = await self._tickers()
+        return await self._offer.take(markets)
+
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return the facts of every market on offer now; raises Unavailable."""
+        watched = {subscription.symbol for subscription in self.tap.subscriptions.values()}
+        facts, has_new = await self._offer.look(watched)
+        if has_new:
+            # As at the load: tables that live for hours are not walked by the collector.
+            gc.collect()
+            gc.freeze()
+            for market in self.exchange.markets.values():
+                self._gates.setdefault(market["symbol"], self._gate(market))
+        return facts
 
     async def history(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
         """Write the past of `symbol`; raises Unavailable."""
@@ -117,11 +133,13 @@ class Session:
 
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Deliver `markets` into `sink` until cancelled."""
-        subscriptions = list(self._subscriptions(markets, sink))
-        streaming = asyncio.ensure_future(self._supervisor.run(subscriptions))
-        poll = TickerPoll(
+        self._sink = sink
+        self._subscriptions = {one.key: one for one in self._made_for(markets)}
+        self._supervisor.add(self._subscriptions.values())
+        streaming = asyncio.ensure_future(self._supervisor.run())
+        self._poll = poll = TickerPoll(
             self._tickers,
-            subscriptions=subscriptions,
+            subscriptions=list(self._subscriptions.values()),
             on_deaf=self._supervisor.restart,
             markets=markets,
             sink=sink,
@@ -134,12 +152,26 @@ class Session:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._poll = None
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """Stream `markets` from now on, where a stream runs."""
+        if self._poll is None:
+            return
+        before, wanted = self._subscriptions, {(market.symbol, row) for market, row in markets.items()}
+        gone = [one for one in before.values() if (one.symbol, one.row) not in wanted]
+        self._supervisor.let_go(gone)
+        kept = {key: one for key, one in before.items() if one not in gone}
+        new = {one.key: one for one in self._made_for(markets) if one.key not in kept}
+        self._supervisor.add(new.values())
+        self._subscriptions = kept | new
+        self._poll.follow(self._subscriptions.values(), markets)
 
     def resync(self, symbol: str) -> None:
         """Show the whole book of `symbol`, where it streams."""
@@ -178,7 +210,8 @@ class Session:
         """Return how many subscriptions stand in each phase."""
         return dict(Counter(subscription.phase.name.lower() for subscription in self.tap.subscriptions.values()))
 
-    def _subscriptions(self, markets: Mapping[Market, int], sink: Sink) -> Iterable[Subscription]:
+    def _made_for(self, markets: Mapping[Market, int]) -> Iterable[Subscription]:
+        assert self._sink is not None
         can_repair = bool(self.exchange.has.get("fetchTrades"))
         for market, row in markets.items():
             for stream in sorted(self._streams()):
@@ -188,7 +221,7 @@ class Session:
                     row,
                     channel,
                     gate=self._gates.get(market.symbol) or Gate(offset=self._offset),
-                    sink=sink,
+                    sink=self._sink,
                     counters=self._counters,
                     clock=self._context.clock,
                     on_hole=self._supervisor.start_repair if can_repair else None,
@@ -239,6 +272,7 @@ class Session:
                 self._counters.note(f"no turnover known: {error}")
                 continue
             tickers |= answer if isinstance(answer, dict) else {}
+        self._offer.tickers = tickers or self._offer.tickers
         return tickers
 
 

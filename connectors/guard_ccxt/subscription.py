@@ -111,6 +111,11 @@ class Subscription:
         self._first_until_us = None
 
     @property
+    def key(self) -> tuple[Channel, str]:
+        """What it is known by among the streams of an exchange."""
+        return self.channel, self.symbol
+
+    @property
     def is_delivering(self) -> bool:
         """Whether data flowed in the present life, or in the last one where it just ended."""
         return self.live_since_us is not None or self.delivered_s > 0.0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from guard.model import Channel, Status
 from guard_ccxt.backoff import Backoff
 from guard_ccxt.faults import Fault, classify
+from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.subscription import Phase, Subscription
 
@@ -67,26 +69,67 @@ class Supervisor:
         self._book_limit: int | None = options.book_limit
         self._book_starts = asyncio.Semaphore(_BOOK_STARTS_MAX)
         self._repairs: set[asyncio.Task[None]] = set()
+        self._tasks: dict[tuple[Channel, str], asyncio.Task[None]] = {}
+        self._leaving: dict[tuple[Channel, str], asyncio.Task[None]] = {}
+        self._broken: asyncio.Future[None] | None = None
         self.is_closed = False
 
-    async def run(self, subscriptions: Iterable[Subscription]) -> None:
-        """Keep `subscriptions` alive until cancelled."""
-        ours = list(subscriptions)
-        for subscription in ours:
-            self._tap.subscriptions[subscription.channel, subscription.symbol] = subscription
-        # Trades first: books cost a snapshot each.
-        ours.sort(key=lambda subscription: subscription.channel)
-        tasks = [asyncio.create_task(self._keep(subscription)) for subscription in ours]
-        tasks.append(asyncio.create_task(self._watch_over(ours)))
+    async def run(self) -> None:
+        """Keep alive what was added, and what will be, until cancelled."""
+        broken = self._failure()
+        watching = asyncio.create_task(self._watch_over())
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.wait({watching, broken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._broken = None
+            tasks = [watching, *self._tasks.values(), *self._leaving.values(), *self._repairs]
+            self._tasks.clear()
             await _cancelled(tasks)
-            await _cancelled(list(self._repairs))
-            for subscription in ours:
-                self._tap.subscriptions.pop((subscription.channel, subscription.symbol), None)
-            if not self._tap.subscriptions:
-                await self._tap.close()
+            self._tap.subscriptions.clear()
+            await self._tap.close()
+        for ended in (broken, watching):
+            if ended.done() and not ended.cancelled():
+                ended.result()
+
+    def add(self, subscriptions: Iterable[Subscription]) -> None:
+        """Subscribe to `subscriptions`, which `run` then keeps alive; trades first: books cost a snapshot each."""
+        self._failure()
+        for subscription in sorted(subscriptions, key=lambda one: one.channel):
+            key = subscription.key
+            assert key not in self._tasks
+            self._tap.subscriptions[key] = subscription
+            task = self._tasks[key] = asyncio.create_task(self._keep(subscription))
+            task.add_done_callback(self._ended)
+
+    def let_go(self, subscriptions: Iterable[Subscription]) -> None:
+        """End `subscriptions`, with STATUS LOST; the exchange is told in the background."""
+        for subscription in subscriptions:
+            key = subscription.key
+            task = self._tasks.pop(key, None)
+            if task is None:
+                continue
+            task.cancel()
+            self._tap.subscriptions.pop(key, None)
+            subscription.park()
+            leaving = asyncio.create_task(leave(self._exchange, self._tap, subscription, self._counters))
+            self._leaving[key] = leaving
+            leaving.add_done_callback(partial(self._left, key))
+
+    def _failure(self) -> asyncio.Future[None]:
+        if self._broken is None:
+            self._broken = asyncio.get_running_loop().create_future()
+        return self._broken
+
+    def _left(self, key: tuple[Channel, str], task: asyncio.Task[None]) -> None:
+        if self._leaving.get(key) is task:
+            del self._leaving[key]
+        self._ended(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # A mistake of ours, not of the exchange: whoever runs this must hear of it.
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._broken is not None and not self._broken.done():
+            self._broken.set_exception(error)
 
     def start_repair(self, subscription: Subscription) -> None:
         """Fetch what `subscription` missed, in the background."""
@@ -116,6 +159,8 @@ class Supervisor:
     async def _keep(self, subscription: Subscription) -> None:
         backoff = Backoff(self._random)
         failures = 0
+        if subscription.key in self._leaving:  # ccxt would take the end of the former stream for the end of this one
+            await asyncio.wait({self._leaving[subscription.key]})
         while not self.is_closed and subscription.phase is not Phase.PARKED:
             error = await self._live(subscription)
             if error is None:
@@ -200,10 +245,11 @@ class Supervisor:
         is_named = subscription.symbol in str(error) or market_id in str(error)
         return failures >= _TRIES_MAX or is_named or not subscription.hashes
 
-    async def _watch_over(self, subscriptions: list[Subscription]) -> None:
+    async def _watch_over(self) -> None:
         tick_s = min(_TICK_MAX_S, self._options.stall_after_s / 4, self._options.first_event_s / 4)
         while not self.is_closed:
             await self._clock.sleep(tick_s)
+            subscriptions = list(self._tap.subscriptions.values())
             for connection in list(self._tap.connections.values()):
                 if connection.state == "live":
                     self._judge(connection, subscriptions)

@@ -87,7 +87,17 @@ class Tap:
         if clients.get(url) is client:
             del clients[url]
         client.reject(error)
-        task = asyncio.ensure_future(_close(client))
+        self._see_off(asyncio.ensure_future(_close(client)))
+
+    def retire(self, connection: Connection, why: str) -> None:
+        """Give up a connection that no subscription needs, and forget it: it is not lost."""
+        self.drop(connection, why)
+        if self.connections.get(connection.url) is connection:
+            del self.connections[connection.url]
+        for task in connection.tasks:
+            self._see_off(task)
+
+    def _see_off(self, task: asyncio.Task[Any]) -> None:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -54,6 +54,7 @@ class SimConnector:
         self._reader: Connector | None = None
         self._watches: list[asyncio.Task[None]] = []
         self._is_closed = False
+        self._followed: Mapping[Market, int] = {}
         self.urls: dict[str, Any] = {}
 
     async def open(self) -> Sequence[MarketFacts]:
@@ -76,6 +77,10 @@ class SimConnector:
             self._reader = self._through_ccxt()
         return await self._opened().open()
 
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return every market on offer; raises Unavailable."""
+        return await self._opened().markets()
+
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         """Put the seeded past into `sink`; raises Unavailable."""
         await self._opened().history(market, row, sink, since_us=since_us)
@@ -86,7 +91,12 @@ class SimConnector:
         assert server is not None
         if self._options.bot and self._bot is None:
             await self._start_bot()
-        reading = asyncio.create_task(reader.stream(markets, sink))
+        self._followed = markets
+
+        async def read() -> None:
+            await reader.stream(self._followed, sink)  # what was followed before this task had its first turn counts too
+
+        reading = asyncio.create_task(read())
         try:
             await asyncio.wait({reading, server.exited}, return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
@@ -96,6 +106,12 @@ class SimConnector:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, Disconnected):
                 await reading
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """Stream these markets from now on."""
+        self._followed = markets
+        if self._reader is not None:
+            self._reader.follow(markets)
 
     def resync(self, market: Market) -> None:
         """Show the whole book of `market` now."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from guard.dsl.rules import RuleSet, RuleSource
     from guard.features.tables import Feature, Field
 
-__all__ = ["compile_rules", "compiled"]
+__all__ = ["compile_rules", "compiled", "fact_term"]
 
 _LEVELS: tuple[tuple[Level, LevelName], ...] = (
     (Level.WARNING, "warning"),
@@ -135,7 +135,7 @@ class _FileNames:
         self._used_lists: set[str] = set()
         # Where an expression cannot be read, nobody knows what it uses.
         self.is_torn = False
-        facts = {f"market.{name}": _fact(graph, name) for name in FACTS}
+        facts = {f"market.{name}": fact_term(graph, name) for name in FACTS}
         self.names = Names({**facts, **{name: self._definition(node) for name, node in source.macros.items()}})
 
     def _definition(self, node: Scalar) -> Callable[[], Term]:
@@ -160,7 +160,8 @@ class _FileNames:
                 self._report.add("W001", place, f"no rule uses the list {name!r}")
 
 
-def _fact(graph: Graph, name: str) -> Callable[[], Term]:
+def fact_term(graph: Graph, name: str) -> Callable[[], Term]:
+    """Return the definition of ``market.NAME``, one of `FACTS`."""
     choices = tuple(map(str, MarketClass)) if name == "class" else ()
     kind = {"tags": Type.LIST, "listing_risk": Type.NUMBER}.get(name, Type.TEXT)
     return lambda: Term(f"market.{name}", graph.fact(name), kind, Unit.NONE, (), choices)

@@ -14,6 +14,7 @@ from guard.dsl.config_lint import lint_config, lint_secrets
 from guard.dsl.document import Items, Node, Scalar, Table
 from guard.dsl.environment import Secrets, overlay
 from guard.dsl.includes import CONFIG, SHIPPED, Include, PackFile, is_pack_name, shown_path
+from guard.dsl.market_where import check_wheres
 from guard.dsl.problems import Place, Report, Source, did_you_mean
 from guard.dsl.reading import BYTES_MAX, read_file
 from guard.dsl.rules import RuleSet, read_rules
@@ -188,6 +189,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
     tree = secrets.replace(root)
     assert isinstance(tree, Table)
     tree = overlay(tree, env, secrets.used, report, keys_allowed(GuardConfig, ()))
+    check_wheres(tree, report)
     config = validate(GuardConfig, tree, report, is_hidden=_is_secret)
     if config is None:
         return None
@@ -217,7 +219,7 @@ def _warn_of_inert_keys(tree: Table, report: Report) -> None:
 
 def _is_secret(path: Sequence[str | int]) -> bool:
     """Whether a value at this path may carry a password."""
-    return not {"url", "urls", "options", "secret", "headers"}.isdisjoint(path)
+    return not {"url", "urls", "options", "secret", "headers", "password", "token"}.isdisjoint(path)
 
 
 def _rules_of(config: GuardConfig, report: Report, seen: set[Include] | None = None) -> RuleSet:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
+from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
 from guard.dsl.values import Duration, Model, Moment, OrText, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import Mode
@@ -44,10 +45,14 @@ class ExchangeSettings(Model):
     """Symbols that are left out."""
     quotes: Words = ()
     """Only markets paid in these assets; none means all."""
+    where: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Only markets for which this holds: volume_24h_usd(), market_age(), usd_rate() and market.*; unknown counts as held."""
+    from_bot: BotList | None = None
+    """Watch what a bot trades; without markets: nothing else."""
     streams: tuple[Literal["trades", "book"], ...] = ("trades", "book")
     """What to subscribe to."""
     max_markets: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """At most so many markets, the ones with the most turnover."""
+    """At most so many markets, the ones with the most turnover; those that are written out or that a bot trades always count in."""
     reference: str | None = None
     """Symbol of the market leader; the default is BTC/USDT, or BTC in the quote that is watched."""
     urls: dict[str, SecretStr] = Field(default_factory=dict)

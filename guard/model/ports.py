@@ -113,12 +113,28 @@ class Connector(Protocol):
         """Connect and return every market on offer. Raises Disconnected or ConfigurationError."""
         ...
 
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return every market on offer as it is known now, asked for once a minute while `stream` runs.
+
+        Answers from what it has (turnover, new listings, special treatment); asks the exchange as rarely as its limits need. Raises
+        Unavailable.
+        """
+        ...
+
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         """Put what happened between `since_us` and now into `sink`, oldest first, as BACKFILL rows. Raises Unavailable."""
         ...
 
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Subscribe to `markets` (with their row numbers) and deliver until cancelled; reconnects by itself."""
+        ...
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """From now on stream these markets, with their rows: new ones are subscribed, trades first, missing ones are let go.
+
+        A market let go ends with STATUS LOST on each of its streams; one that comes with another row is let go and subscribed.
+        Takes effect while `stream` runs, which began with markets of its own. Never blocks.
+        """
         ...
 
     def resync(self, market: Market) -> None:

@@ -48,11 +48,14 @@ class Script:
     """
 
     def __init__(self, **first: object) -> None:
-        self.does: dict[str, object] = {"open": None, "history": None, "stream": None, "close": None, **first}
+        self.does: dict[str, object] = {"open": None, "history": None, "stream": None, "close": None, "markets": None, **first}
         self.made = 0
         self.states: dict[str, str] = {"ws://x": "live"}
         self.fail = asyncio.Event()
         self.asked: list[Market] = []
+        self.offered: list[MarketFacts] = [MarketFacts(A), MarketFacts(B)]
+        self.followed: list[dict[Market, int]] = []
+        self.warmed: list[Market] = []
         self.live: Callable[[Mapping[Market, int], Sink], None] = say_live
 
     def connect(self) -> ScriptedConnector:
@@ -75,10 +78,15 @@ class ScriptedConnector:
 
     async def open(self) -> Sequence[MarketFacts]:
         await self._do("open")
-        return [MarketFacts(A), MarketFacts(B)]
+        return self._script.offered
+
+    async def markets(self) -> Sequence[MarketFacts]:
+        await self._do("markets")
+        return self._script.offered
 
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         del row, sink, since_us
+        self._script.warmed.append(market)
         if market == A:
             await self._do("history")
 
@@ -88,6 +96,9 @@ class ScriptedConnector:
         await self._script.fail.wait()
         self._script.fail.clear()
         raise RuntimeError("the stream broke")
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        self._script.followed.append(dict(markets))
 
     def resync(self, market: Market) -> None:
         self._script.asked.append(market)

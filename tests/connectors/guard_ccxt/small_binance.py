@@ -34,6 +34,7 @@ class SmallBinance:
         self.update_id = 1000
         self.sockets: dict[str, web.WebSocketResponse] = {}
         self.subscribes: list[str] = []
+        self.unsubscribes: list[str] = []
         self.depth_answers: list[tuple[int, dict[str, str], str]] = []
         self.subscribed_at: dict[str, float] = {}
         server.on_socket = self._script
@@ -83,7 +84,11 @@ class SmallBinance:
         if self.is_mute:
             await asyncio.sleep(3600)
         async for request in requests_of(socket):
-            for stream in request["params"]:
+            if request["method"] == "UNSUBSCRIBE":
+                self.unsubscribes += request["params"]
+                for stream in request["params"]:
+                    self.sockets.pop(stream, None)
+            for stream in request["params"] if request["method"] == "SUBSCRIBE" else ():
                 self.sockets[stream] = socket
                 self.subscribes.append(stream)
             if self.gives_acks:

@@ -1,0 +1,77 @@
+"""The keys of guard.yaml that say where the list of a bot's markets comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from guard.dsl.values import Duration, Model
+
+__all__ = ["BotList", "FreqtradeBot"]
+
+_EVERY_MIN_US: Final = 5_000_000
+_EVERY_MAX_US: Final = 600_000_000
+
+
+class FreqtradeBot(Model):
+    """A Freqtrade bot: its configuration file, its REST interface, or both, of which the interface counts while it answers."""
+
+    config: Annotated[str, Field(min_length=1)] | None = None
+    """Its configuration file, relative to guard.yaml; read again when it changes."""
+    url: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Its REST interface, which tells what dynamic pair lists chose."""
+    user: str | None = None
+    """The username of api_server."""
+    password: SecretStr | None = None
+    """The password of api_server."""
+    token: SecretStr | None = None
+    """Sent as a bearer token in place of user and password."""
+    every_us: Annotated[Duration, Field(alias="every", ge=_EVERY_MIN_US, le=_EVERY_MAX_US)] = 20_000_000
+    """How often the interface is asked and the file looked at, 5s to 10m."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            is_whole = False
+        if not is_whole or not url.isprintable() or " " in url:
+            raise ValueError("url must be an address such as http://127.0.0.1:8080")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("url holds a user or password; write user: and password: beside it")
+        if parts.query or parts.fragment:
+            raise ValueError("url must end before '?' and '#'")
+        return url
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.config is None and self.url is None:
+            raise ValueError("freqtrade: needs config, url or both")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password belong together")
+        if self.user is not None and ":" in self.user:
+            raise ValueError("user cannot hold a colon")
+        if self.user is not None and self.token is not None:
+            raise ValueError("either user and password, or token")
+        return self
+
+
+class BotList(Model):
+    """Where the list of a bot's markets comes from."""
+
+    freqtrade: FreqtradeBot | None = None
+    """A Freqtrade bot."""
+    asked: bool = False
+    """Watch also what bots on this machine ask guard about."""
+
+    @model_validator(mode="after")
+    def _has_a_bot(self) -> Self:
+        if self.freqtrade is None and not self.asked:
+            raise ValueError("from_bot: needs freqtrade, or asked: true")
+        return self
