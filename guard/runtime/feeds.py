@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from guard.features.pasts import knows_past, needed_us
 from guard.model import IsolationState
 from guard.runtime.bot_list import BotList
 from guard.runtime.feed import Feed
@@ -59,7 +60,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
 
     bot = None if exchange.from_bot is None else exchange.from_bot.freqtrade
     return Feed(
-        feed_plan(name, exchange),
+        feed_plan(name, exchange, history_us=needed_us(live.pipeline.engine.program.leaves)),
         connect=connector_factory(name, exchange, state=state, clock=live.clock, random=random, report=report),
         open_market=live.open_market,
         sink=live.inlet,
@@ -68,6 +69,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
         bots=bot
         and BotList(name, bot, folder=config.folder, kept=state.caches / f"bot-{name}.json", clock=live.clock, announce=announce),
         is_held=is_held,
+        has_past=lambda row: knows_past(live.pipeline.engine.kernel, row),
         notice=TreatmentWatch(
             name,
             opened=opened,

@@ -164,7 +164,8 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
     if feed.left_out:
         notes.append(f"{feed.left_out} more markets match; max_markets is {feed.plan.markets_max}")
     if feed.is_streaming and feed.unwarmed:
-        notes.append(f"no history for {len(feed.unwarmed)} markets: {', '.join(sorted(feed.unwarmed)[:5])}")
+        name, why = next(iter(feed.warming.missing.items()))
+        notes.append(f"no history yet for {len(feed.unwarmed)} of {len(feed.rows)} markets: {name}: {why}")
     return {
         "exchange": feed.plan.name,
         "streaming": feed.is_streaming,
