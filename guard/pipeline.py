@@ -8,6 +8,7 @@ from guard.alerts.manager import AlertManager
 from guard.alerts.orders import OrderDesk
 from guard.alerts.policy import AlertPolicy
 from guard.engine import Engine, hold_of, outside, why
+from guard.engine.renewal import renew
 from guard.model import (
     AddQuarantine,
     Decision,
@@ -124,6 +125,19 @@ class Pipeline:
         self._let_run_out()
         for row, verdicts in told:
             self._take(row, verdicts, before)
+        return self._decision()
+
+    def treat(self, market: Market, tags: frozenset[str], listing_risk: float | None, now_us: int) -> Decision:
+        """Take what the exchange says of an open market from now on; its rules are chosen anew by it, the rest of its facts stays.
+
+        What a rule that leaves the market holds there stays held until its announced end.
+        """
+        self._fire(now_us)
+        row = self.engine.markets[market]
+        facts = self.engine.watched[row].facts._replace(tags=tags, listing_risk=listing_risk)
+        verdicts = renew(self.engine, row, facts, self.now_us)
+        self._let_run_out()
+        self._take(row, verdicts)
         return self._decision()
 
     def _let_run_out(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from guard_ccxt.limits import Limit
+    from guard_ccxt.quota import Quota
 
 __all__ = ["Budget", "Priority"]
 
@@ -84,8 +84,8 @@ class Budget:
 
     Examples
     --------
-    >>> from guard_ccxt.limits import Limit
-    >>> budget = Budget(Limit(100.0, 60.0), share=0.2)
+    >>> from guard_ccxt.quota import Quota
+    >>> budget = Budget(Quota(100.0, 60.0), share=0.2)
     >>> first, second = budget.ask(Priority.SNAPSHOT, 15.0, 0), budget.ask(Priority.SNAPSHOT, 15.0, 0)
     >>> list(budget.grant(0)), list(budget.grant(1))
     ([0], [])
@@ -94,7 +94,7 @@ class Budget:
     ([], [1])
     """
 
-    def __init__(self, limit: Limit, *, share: float, concurrent: int = 4) -> None:
+    def __init__(self, limit: Quota, *, share: float, concurrent: int = 4) -> None:
         self.limit = limit
         self.share = share
         minute = _Window(MINUTE_US, share * limit.per_minute)

@@ -62,6 +62,10 @@ class CcxtConnector:
             self._session = module.Session(self._context, self._options, self._counters)
         return await self._opened().load()
 
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return every market on offer as it is known now; raises Unavailable. Asks the exchange once an hour or for a new listing."""
+        return await self._opened().markets()
+
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         """Put candles and recent trades since `since_us` into `sink` as BACKFILL rows, then STATUS WARM; raises Unavailable."""
         await self._opened().history(market.symbol, row, sink, since_us=since_us)
@@ -110,6 +114,7 @@ class CcxtConnector:
                 "fallbacks": counters.fallbacks,
                 "is_tapped": session is not None and session.is_tapped,
                 "rest": {} if session is None else session.rest(),
+                "gives": {} if session is None else session.gives(),
                 "subscriptions": {} if session is None else session.phases(),
             },
         )

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from guard.model import Market, MarketClass, MarketFacts
 from guard_ccxt.gate import is_symbol
+from guard_ccxt.treatment import treatment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from guard_ccxt.treatment import Treatment
 
 __all__ = ["market_facts", "turnover_usd", "usd_rate"]
 
@@ -26,6 +29,7 @@ _FIAT = frozenset(
 _STABLES = _USD_STABLES | {"EURT", "EURI", "EURC", "AEUR", "EURS", "XSGD", "BIDR", "IDRT", "BRZ", "TRYB"}
 _MAJORS = frozenset({"BTC", "XBT", "ETH"})
 _LEVERAGED = ("2L", "2S", "3L", "3S", "4L", "4S", "5L", "5S", "UP", "DOWN", "BULL", "BEAR")
+_NEW_FOR_US = 72 * 3_600_000_000
 _DERIVATIVES = {"swap": MarketClass.PERP, "future": MarketClass.DATED}
 
 
@@ -36,11 +40,19 @@ def market_facts(
     *,
     streams: frozenset[str],
     types: Iterable[str] = (),
+    id: str = "",  # noqa: A002 - ccxt's word
+    listed_us: Callable[[str], int | None] = lambda _symbol: None,
+    now_us: int = 0,
 ) -> list[MarketFacts]:
-    """Return the facts of every active market whose symbol passes the gate, of `types` where given; options are left out."""
+    """Return the facts of every market whose symbol passes the gate, of `types` where given; options are left out.
+
+    `id` is ccxt's id of the exchange, `listed_us` tells when a symbol was listed where the exchange does not. A market that is not
+    open has the tag ``halted`` or ``premarket``, one that was listed less than 72 h before `now_us` the tag ``new``.
+    """
     chosen = [market for market in markets if _is_offered(market, frozenset(types))]
     bases = frozenset(str(market.get("base")) for market in chosen)
-    return [_facts(exchange, market, tickers, bases, streams) for market in chosen]
+    found = [_facts(exchange, market, tickers, bases, streams) for market in chosen]
+    return [_treated(facts, treatment(id, market), listed_us, now_us) for facts, market in zip(found, chosen, strict=True)]
 
 
 def usd_rate(quote: str, tickers: Mapping[str, Any]) -> float | None:
@@ -64,7 +76,7 @@ def usd_rate(quote: str, tickers: Mapping[str, Any]) -> float | None:
 
 
 def _is_offered(market: Mapping[str, Any], types: frozenset[str]) -> bool:
-    if market.get("active") is False or market.get("type") not in ("spot", "margin", "swap", "future"):
+    if market.get("type") not in ("spot", "margin", "swap", "future"):
         return False
     kinds = {market.get("type"), *(word for word in ("spot", "linear", "inverse") if market.get(word))}
     return is_symbol(market.get("symbol")) and (not types or bool(kinds & types))
@@ -88,6 +100,13 @@ def _facts(
         listed_us=None if created is None else int(created * 1000),
         streams=streams,
     )
+
+
+def _treated(facts: MarketFacts, treated: Treatment, listed_us: Callable[[str], int | None], now_us: int) -> MarketFacts:
+    listed = facts.listed_us or treated.begins_us or listed_us(facts.market.symbol)
+    is_new = listed is not None and now_us - listed < _NEW_FOR_US
+    tags = treated.tags | {"new"} if is_new else treated.tags
+    return facts._replace(listed_us=listed, tags=frozenset(tags), listing_risk=treated.risk, ends_us=treated.ends_us)
 
 
 def _class(market: Mapping[str, Any], bases: frozenset[str]) -> MarketClass:

@@ -41,6 +41,8 @@ class Options:
         Seconds of silence of a connection, and until the first event of a subscription, before it is rebuilt. 0.05..3600.
     ticker_poll_s
         Seconds between looks at all tickers, which find streams that died in silence; 0 for never, else 0.05..3600.
+    markets_s
+        Seconds between looks at the list of markets, 60..86400; a ticker of an unknown market makes the next one sooner.
     repair_delay_s
         Seconds before missed trades are asked for: REST answers lag behind streams. 0..4.
     bad_frames_max
@@ -67,6 +69,7 @@ class Options:
     stall_after_s: float = 60.0
     first_event_s: float = 30.0
     ticker_poll_s: float = 60.0
+    markets_s: float = 3600.0
     repair_delay_s: float = 1.0
     bad_frames_max: int = 20
     tier: str = "auto"
@@ -145,6 +148,7 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "stall_after_s": _seconds(0.05, 3600.0),
     "first_event_s": _seconds(0.05, 3600.0),
     "ticker_poll_s": _seconds(0.0, 3600.0),
+    "markets_s": _seconds(60.0, 86_400.0),
     "repair_delay_s": _seconds(0.0, 4.0),
     "bad_frames_max": _count(1, 100_000),
     "tier": ((lambda value: value in ("auto", "generic")), "auto or generic"),

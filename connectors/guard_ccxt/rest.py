@@ -14,7 +14,7 @@ from guard.errors import RateLimited, Unavailable
 from guard_ccxt.answers import lowered, reading, retry_after_s
 from guard_ccxt.budget import Budget, Priority
 from guard_ccxt.faults import Fault, classify, translated
-from guard_ccxt.limits import limit_of, weight_of
+from guard_ccxt.quota import quota_of, weight_of
 from guard_ccxt.quiet import Quiet
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Rest:
         self._exchange = exchange
         self._clock = clock
         self._note = note
-        self.budget = Budget(limit_of(exchange), share=share, concurrent=concurrent)
+        self.budget = Budget(quota_of(exchange), share=share, concurrent=concurrent)
         self._state = Quiet(stop_at=stop_at)
         self._turns: dict[int, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()

@@ -14,9 +14,9 @@ import ccxt.pro
 from guard.errors import Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
-from guard_ccxt.facts import market_facts
 from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
+from guard_ccxt.offer import Offer
 from guard_ccxt.options import refuse
 from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Priority, Rest
@@ -73,6 +73,7 @@ class Session:
             note=counters.note,
         )
         self._rest.install()
+        self._offer = Offer(self.exchange, context, options, rest=self._rest, counters=counters, streams=self._streams)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
         self.tap = Tap(
             self.exchange,
@@ -108,8 +109,20 @@ class Session:
         gc.freeze()
         markets = list(self.exchange.markets.values())
         self._gates = {market["symbol"]: self._gate(market) for market in markets}
-        tickers = await self._tickers()
-        return market_facts(self._context.name, markets, tickers, streams=self._streams(), types=self._options.types)
+        self._offer.tickers = await self._tickers()
+        return await self._offer.take(markets)
+
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return the facts of every market on offer now; raises Unavailable."""
+        watched = {subscription.symbol for subscription in self.tap.subscriptions.values()}
+        facts, has_new = await self._offer.look(watched)
+        if has_new:
+            # As at the load: tables that live for hours are not walked by the collector.
+            gc.collect()
+            gc.freeze()
+            for market in self.exchange.markets.values():
+                self._gates.setdefault(market["symbol"], self._gate(market))
+        return facts
 
     async def history(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
         """Write the past of `symbol`; raises Unavailable."""
@@ -187,6 +200,13 @@ class Session:
         """Return how the REST budget stands, JSON-able."""
         return self._rest.record()
 
+    def gives(self) -> dict[str, bool]:
+        """Return what the exchange gives beside its streams: candles to warm with, and trades as single prints."""
+        exchange = self.exchange
+        is_summed = (exchange.options.get("watchTrades") or {}).get("name") == "aggTrade"
+        has_minutes = bool(exchange.has.get("fetchOHLCV")) and "1m" in (exchange.timeframes or {"1m": 1})
+        return {"candles": has_minutes, "prints": not is_summed}
+
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""
         return dict(Counter(subscription.phase.name.lower() for subscription in self.tap.subscriptions.values()))
@@ -253,6 +273,7 @@ class Session:
                 self._counters.note(f"no turnover known: {error}")
                 continue
             tickers |= answer if isinstance(answer, dict) else {}
+        self._offer.tickers = tickers or self._offer.tickers
         return tickers
 
 

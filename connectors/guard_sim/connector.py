@@ -78,6 +78,10 @@ class SimConnector:
             self._reader = self._through_ccxt()
         return await self._opened().open()
 
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return every market on offer; raises Unavailable."""
+        return await self._opened().markets()
+
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         """Put the seeded past into `sink`; raises Unavailable."""
         await self._opened().history(market, row, sink, since_us=since_us)

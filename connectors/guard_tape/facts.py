@@ -15,7 +15,7 @@ __all__ = ["markets_json", "markets_of"]
 
 _NUMBERS = ("tick", "lot", "usd_rate", "volume_24h_usd", "listing_risk")
 # What recordings made before it was known of lack.
-_NEWER = {"listing_risk": None}
+_NEWER = {"listing_risk": None, "ends_us": None}
 
 
 def markets_json(markets: Sequence[MarketFacts]) -> str:
@@ -55,9 +55,9 @@ def _facts(record: Any) -> MarketFacts:  # noqa: ANN401 - whatever the file says
     numbers = [record[name] for name in _NUMBERS if record[name] is not None] + [record["contract_size"]]
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         raise ValueError(f"{record['market']!r}: {', '.join(_NUMBERS)} and contract_size are numbers")
-    listed_us = record["listed_us"]
-    if not (listed_us is None or isinstance(listed_us, int)) or not isinstance(record["is_inverse"], bool):
-        raise ValueError(f"{record['market']!r}: listed_us is a whole number and is_inverse a truth value")
+    moments = (record["listed_us"], record["ends_us"])
+    if not all(at_us is None or isinstance(at_us, int) for at_us in moments) or not isinstance(record["is_inverse"], bool):
+        raise ValueError(f"{record['market']!r}: listed_us and ends_us are whole numbers and is_inverse a truth value")
     sets = {name: frozenset(map(str, record[name])) for name in ("tags", "streams") if isinstance(record[name], list)}
     if len(sets) != 2:  # noqa: PLR2004 - both
         raise ValueError(f"{record['market']!r}: tags and streams are lists")

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,9 +15,6 @@ from guard.errors import GuardError
 
 __all__ = ["init"]
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
-_TRAILING_COMMA = re.compile(rf"{_STRING}|,(\s*[\]}}])", re.DOTALL)
 _GLOB = re.compile(r"[A-Za-z0-9*_/:.\-]+")
 _HEAD = """\
 # yaml-language-server: $schema=.guard/guard.schema.json
@@ -145,20 +141,17 @@ def _known(exchange: str) -> None:
 
 def _freqtrade(path: Path, exchange: str | None) -> tuple[str, list[str], list[str]]:
     """Return exchange, markets, and what of the whitelist is no glob and could not be taken over."""
+    from guard.runtime.freqtrade import read_config
+
     try:
-        document: Any = json.loads(_without_comments(path.read_text(encoding="utf-8")))
-        section = document["exchange"]
-        # A bot with a dynamic pair list has no whitelist: it trades whatever its stake buys.
-        pairs = [pair.replace(".*", "*") for pair in section.get("pair_whitelist", ()) if isinstance(pair, str)]
-        name = exchange or str(section["name"])
-        stake = str(document.get("stake_currency") or "USDT")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GuardError(f"{path} is no Freqtrade configuration with exchange.name: {error!r}") from error
+        found = read_config(path)
+    except GuardError as error:
+        raise GuardError(f"{path} is no Freqtrade configuration with exchange.name: {error}") from error
+    name = exchange or found.exchange
+    if not name:
+        raise GuardError(f"{path} is no Freqtrade configuration with exchange.name")
+    # A bot with a dynamic pair list has no whitelist: it trades whatever its stake buys.
+    pairs = [pair.replace(".*", "*") for pair in found.whitelist]
+    stake = found.stake or "USDT"
     globs = [pair for pair in pairs if _GLOB.fullmatch(pair)]
     return name, globs or [f"*/{stake}"], [pair for pair in pairs if pair not in globs]
-
-
-def _without_comments(text: str) -> str:
-    """Return the JSON of a text with ``//`` and ``/* */`` comments and trailing commas, as Freqtrade reads it."""
-    without = _COMMENT.sub(lambda found: found[0] if found[0].startswith('"') else " ", text)
-    return _TRAILING_COMMA.sub(lambda found: found[0] if found[0].startswith('"') else found[1], without)

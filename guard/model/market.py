@@ -63,7 +63,8 @@ class MarketFacts(NamedTuple):
 
     `tick` and `lot` are the smallest steps of price and amount, `contract_size` the base (or, for an inverse contract, quote)
     amount of one contract. `usd_rate` is the USD value of one unit of quote; `volume_24h_usd` the turnover of a day;
-    `listed_us` the moment of listing; `listing_risk`, in [0, 1], tells how likely the exchange delists it or treats it specially.
+    `listed_us` the moment of listing; `listing_risk`, in [0, 1], tells how likely the exchange delists it or treats it specially,
+    and `ends_us` when trading ends, where that is announced. Tags and these two may change while a market is open.
     `streams` names what will arrive: ``trades``, ``book``.
     """
 
@@ -79,6 +80,7 @@ class MarketFacts(NamedTuple):
     tags: frozenset[str] = frozenset()
     streams: frozenset[str] = frozenset({"trades", "book"})
     listing_risk: float | None = None
+    ends_us: int | None = None
 
 
 class DataState(StrEnum):

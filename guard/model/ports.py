@@ -113,6 +113,14 @@ class Connector(Protocol):
         """Connect and return every market on offer. Raises Disconnected or ConfigurationError."""
         ...
 
+    async def markets(self) -> Sequence[MarketFacts]:
+        """Return every market on offer as it is known now, asked for once a minute while `stream` runs.
+
+        Answers from what it has (turnover, new listings, special treatment); asks the exchange as rarely as its limits need. Raises
+        Unavailable.
+        """
+        ...
+
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         """Put what happened between `since_us` and now into `sink`, oldest first, as BACKFILL rows. Raises Unavailable."""
         ...

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from guard.dsl import compile_rules, rules_from_texts
 from guard.dsl.problems import Report
 from guard.errors import ConfigurationError, Problem
-from guard.model import AddQuarantine, ReleaseQuarantine, Target, TargetKind, event_key
+from guard.model import AddQuarantine, Market, ReleaseQuarantine, Target, TargetKind, event_key
 from guard.pipeline import Settings
 from guard.quarantine import AllowEntry
 from guard.runtime.rule_texts import rule_texts
@@ -31,6 +31,7 @@ class CourseWriter:
         self._first = ""
         self._begin: dict[str, Any] = {}
         self._orders: list[dict[str, Any]] = []
+        self._facts: list[list[Any]] = []
 
     def learn(self, rules: RuleSet) -> None:
         """Keep the text of rules that may come to run."""
@@ -47,6 +48,11 @@ class CourseWriter:
         self._orders.append({"order": kind, **command._asdict(), "target": target})
         return len(self._orders) - 1
 
+    def treat(self, market: Market, tags: frozenset[str], listing_risk: float | None) -> int:
+        """Keep what an exchange says of a market from now on, and return its number."""
+        self._facts.append([str(market), sorted(tags), listing_risk])
+        return len(self._facts) - 1
+
     def document(self) -> dict[str, Any]:
         """Return all of it; of the rules those that ran may be found by their hash."""
         return {
@@ -55,6 +61,7 @@ class CourseWriter:
             "first": self._first,
             "begin": self._begin,
             "orders": self._orders,
+            "facts": self._facts,
             "settings": {
                 "references": dict(self._settings.references),
                 "has_peers": self._settings.has_peers,
@@ -97,6 +104,8 @@ class Course:
             self.now_us = int(document["begin"]["now_us"])
             self.isolation: Mapping[str, Any] = document["begin"]["isolation"]
             self.orders = [_command(order) for order in document["orders"]]
+            # Recordings made before exchanges were listened to have none.
+            self.facts = [_treated(*each) for each in document.get("facts", ())]
             self.settings = _settings(document["settings"])
             self.texts_of(self.first)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -128,6 +137,12 @@ class Course:
             raise self._problem(f"the recording has no order {number}; it is damaged")
         return self.orders[number]
 
+    def treated(self, number: int) -> tuple[Market, frozenset[str], float | None]:
+        """Return what an exchange said of a market. Raises ConfigurationError where there is no such number."""
+        if not 0 <= number < len(self.facts):
+            raise self._problem(f"the recording has no facts {number}; it is damaged")
+        return self.facts[number]
+
     def _problem(self, text: str) -> ConfigurationError:
         return ConfigurationError(Problem(str(self._path), 1, 1, "T006", "not-as-recorded", "error", text))
 
@@ -138,6 +153,10 @@ def _command(order: Mapping[str, Any]) -> Command:
     if order["order"] == "add" and target is not None:
         return AddQuarantine(**{**fields, "target": target})
     return ReleaseQuarantine(**{**fields, "target": target})
+
+
+def _treated(market: str, tags: list[str], listing_risk: float | None) -> tuple[Market, frozenset[str], float | None]:
+    return Market.parse(market), frozenset(map(str, tags)), None if listing_risk is None else float(listing_risk)
 
 
 def _settings(kept: Mapping[str, Any]) -> Settings:

@@ -9,27 +9,32 @@ import structlog
 
 from guard.errors import ConfigurationError, Disconnected, GuardError
 from guard.model import Channel, Kind, Status
-from guard.runtime.selection import choose
+from guard.runtime.selection import Chosen, Selection, Wanted
+from guard.runtime.warming import Warming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from guard.dsl.market_where import MarketWhere
     from guard.model import Market, MarketFacts
     from guard.model.ports import Clock, Connector, Random, Sink
+    from guard.runtime.bot_list import BotList
 
 __all__ = ["Feed", "FeedPlan"]
 
 _log = structlog.get_logger(__name__)
-_HISTORY_AT_ONCE = 4
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 1.0, 60.0
 _OPEN_S, _CLOSE_S = 120.0, 10.0
 _PROBLEM_MAX = 500
+# Turnover is asked for by the connector once a minute; a bot that changed its mind is followed at once.
+_LOOK_S = 60.0
+_NEWS_MAX = 5
 
 
 class FeedPlan(NamedTuple):
     """What guard.yaml says about one exchange.
 
-    `history_us` is how far back baselines are warmed, `history_wait_s` how long the streams wait for that.
+    `history_us` is how far back baselines are warmed, `history_wait_s` how long the streams wait for that; it goes on beside them.
     """
 
     name: str
@@ -39,6 +44,12 @@ class FeedPlan(NamedTuple):
     markets_max: int
     history_us: int
     history_wait_s: float
+    where: MarketWhere | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is asked for of the markets on offer."""
+        return Wanted(self.markets, self.markets_max, self.exclude, self.quotes, self.where)
 
 
 class Feed:
@@ -54,9 +65,27 @@ class Feed:
         Returns the row of a market, opening it the first time.
     sink
         Where the rows go.
+    bots
+        What a bot trades there, None where nobody says.
+    is_held
+        Tells of a market that must not be let go.
+    has_past
+        Tells of a market, by its row, that it needs no past.
+    notice
+        Given all that the exchange offers and what was chosen of it, whenever it was looked at, before new markets are opened.
+
+    Attributes
+    ----------
+    chosen
+        What was chosen last, with the reasons for all else.
+    let_go
+        Markets that were watched before and are not any more.
 
     Notes
     -----
+    Once a minute, and whenever the bot's list changes, it looks at what is on offer and follows what is chosen: new markets stream
+    at once and are warmed beside that, those that are no longer chosen are let go; their rows stay.
+
     When the connector fails, each of its markets gets a STATUS row LOST, whatever the connector itself has said: data that stopped
     is never taken for calm. Opening may take 120 s, closing 10 s. `trouble` tells what is wrong now.
     """
@@ -70,13 +99,17 @@ class Feed:
         sink: Sink,
         clock: Clock,
         random: Random,
+        bots: BotList | None = None,
+        is_held: Callable[[Market], bool] = lambda _market: False,
+        has_past: Callable[[int], bool] = lambda _row: False,
+        notice: Callable[[Sequence[MarketFacts], Sequence[MarketFacts]], None] = lambda _offered, _chosen: None,
     ) -> None:
         self.plan = plan
         self.connector = connect()
         self.failures = 0
         self.problem: str | None = None
-        self.unwarmed: set[str] = set()
-        self.left_out = 0
+        self.chosen = Chosen([], 0, {})
+        self.let_go: set[Market] = set()
         self.is_streaming = False
         self.has_streamed = False
         self.is_misconfigured = False
@@ -87,6 +120,21 @@ class Feed:
         self._clock = clock
         self._random = random
         self._is_used = False
+        self.bots = bots
+        self._is_held = is_held
+        self._notice = notice
+        self._selection = Selection(plan.wanted)
+        self.warming = Warming(plan.name, sink=sink, clock=clock, has_past=has_past)
+
+    @property
+    def unwarmed(self) -> set[str]:
+        """Markets without their past so far."""
+        return set(self.warming.missing)
+
+    @property
+    def left_out(self) -> int:
+        """How many markets were asked for beyond the most that are watched."""
+        return self.chosen.left_out
 
     @property
     def trouble(self) -> str | None:
@@ -107,6 +155,13 @@ class Feed:
 
     async def run(self) -> None:
         """Run until cancelled."""
+        asking = None if self.bots is None else asyncio.create_task(self.bots.run(), name=f"bot of {self.plan.name}")
+        try:
+            await self._run()
+        finally:
+            await _ended([] if asking is None else [asking])
+
+    async def _run(self) -> None:
         backoff_s = _BACKOFF_FIRST_S
         while True:
             started_us = self._clock.monotonic_us()
@@ -156,43 +211,106 @@ class Feed:
             if limit.expired():
                 raise Disconnected(f"{plan.name} did not open within {_OPEN_S:g} s") from error
             raise
-        chosen, self.left_out = choose(
-            offered,
-            markets=plan.markets,
-            exclude=plan.exclude,
-            quotes=plan.quotes,
-            markets_max=plan.markets_max,
-        )
-        if not chosen:
-            raise GuardError(f"{plan.name} offers {len(offered)} markets, but none matches {', '.join(plan.markets)}")
-        rows = self.rows = {facts.market: self._open_market(facts) for facts in chosen}
-        await self._warm(rows)
-        self.is_streaming = self.has_streamed = True
-        self.problem = None
-        self.is_misconfigured = False
-        await self.connector.stream(rows, self._sink)
+        if self.bots is not None:
+            await self.bots.ready()
+        self._choose(offered)
+        if not self.chosen.markets:
+            raise GuardError(self._nothing(offered))
+        self._notice(offered, self.chosen.markets)
+        rows = self.rows = self._open(self.chosen.markets)
+        self._let_go_of(set())
+        beside = [asyncio.create_task(self._warm(rows), name=f"history of {plan.name}")]
+        try:
+            await asyncio.wait(beside, timeout=plan.history_wait_s)
+            beside.append(asyncio.create_task(self._keep_choosing(beside), name=f"markets of {plan.name}"))
+            self.is_streaming = self.has_streamed = True
+            self.problem = None
+            self.is_misconfigured = False
+            await self.connector.stream(rows, self._sink)
+        finally:
+            await _ended(beside)
         raise GuardError(f"{plan.name} stopped streaming without saying why")
 
-    async def _warm(self, rows: dict[Market, int]) -> None:
-        since_us = self._clock.now_us() - self.plan.history_us
-        gate = asyncio.Semaphore(_HISTORY_AT_ONCE)
-        self.unwarmed = {str(market) for market in rows}
+    def _choose(self, offered: Sequence[MarketFacts]) -> None:
+        if self._selection.wanted != self.plan.wanted:
+            self._selection = Selection(self.plan.wanted)
+        traded = () if self.bots is None else self.bots.traded(offered, most=self.plan.markets_max)
+        self.chosen = self._selection.choose(offered, now_us=self._clock.now_us(), traded=traded, is_held=self._is_held)
 
-        async def warm(market: Market, row: int) -> None:
-            async with gate:
-                try:
-                    await self.connector.history(market, row, self._sink, since_us=since_us)
-                    self.unwarmed.discard(str(market))
-                except Exception as error:  # noqa: BLE001 - no past is a pity; no stream because of that would be a silent guard
-                    is_known = isinstance(error, GuardError)
-                    _log.warning("no history", market=str(market), error=_short(error), exc_info=not is_known)
+    def _nothing(self, offered: Sequence[MarketFacts]) -> str:
+        patterns = ", ".join(self.plan.markets) or "what its bot trades"
+        why = f"; {self.bots.problem}" if self.bots is not None and self.bots.problem else ""
+        return f"{self.plan.name} offers {len(offered)} markets, but none matches {patterns}{why}"
 
+    def _open(self, markets: Sequence[MarketFacts]) -> dict[Market, int]:
+        return {facts.market: self._open_market(facts) for facts in markets}
+
+    def _let_go_of(self, markets: set[Market]) -> None:
+        self.let_go = (self.let_go | markets) - set(self.rows)
+
+    async def _keep_choosing(self, beside: list[asyncio.Task[None]]) -> None:
+        """Follow what is chosen while it changes; what warms new markets joins the tasks beside."""
+        while True:
+            await self._until_due()
+            try:
+                offered = await self.connector.markets()
+            except GuardError as error:
+                _log.warning("markets not looked at", exchange=self.plan.name, error=_short(error))
+                continue
+            except Exception as error:  # noqa: BLE001 - a connector's mistake, which must not end what streams
+                _log.error("markets not looked at", exchange=self.plan.name, error=_short(error), exc_info=True)
+                continue
+            come = self._follow(offered)
+            beside[:] = [task for task in beside if not task.done()]
+            if come:
+                beside.append(asyncio.create_task(self._warm(come), name=f"history of {self.plan.name}"))
+
+    async def _until_due(self) -> None:
+        """Wait for the next look: a minute, or until the bot's list changes."""
+        waiting = [asyncio.ensure_future(self._clock.sleep(_LOOK_S))]
+        if self.bots is not None:
+            waiting.append(asyncio.ensure_future(self.bots.changed.wait()))
         try:
-            async with asyncio.timeout(self.plan.history_wait_s), asyncio.TaskGroup() as tasks:
-                for market, row in rows.items():
-                    tasks.create_task(warm(market, row))
-        except TimeoutError:
-            _log.warning("history took too long", exchange=self.plan.name, unwarmed=len(self.unwarmed))
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _ended(waiting)
+        if self.bots is not None:
+            self.bots.changed.clear()
+
+    def _follow(self, offered: Sequence[MarketFacts]) -> dict[Market, int]:
+        """Choose anew, let the connector stream what was chosen, and return what is new."""
+        self._choose(offered)
+        self._notice(offered, self.chosen.markets)
+        before = self.rows
+        come = [facts for facts in self.chosen.markets if facts.market not in before]
+        kept = {facts.market for facts in self.chosen.markets}
+        gone = {market for market in before if market not in kept}
+        if not come and not gone:
+            return {}
+        opened = self._open(come)
+        self.rows = {**{market: row for market, row in before.items() if market in kept}, **opened}
+        self._let_go_of(gone)
+        self.warming.forget(gone)
+        _log.info(
+            "markets", exchange=self.plan.name, new=_some(each.market for each in come), let_go=_some(gone), now=len(self.rows)
+        )
+        self.connector.follow(self.rows)
+        return opened
+
+    async def _warm(self, rows: Mapping[Market, int]) -> None:
+        await self.warming.run(self.connector, rows, history_us=self.plan.history_us, is_wanted=lambda market: market in self.rows)
+
+
+async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Cancel tasks and wait for their ends."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _some(markets: Iterable[Market]) -> str:
+    names = sorted(map(str, markets))
+    return ", ".join(names[:_NEWS_MAX]) + (f" and {len(names) - _NEWS_MAX} more" if len(names) > _NEWS_MAX else "")
 
 
 def _short(error: Exception) -> str:

@@ -271,12 +271,11 @@ class Live:
         """
         image = self.pipeline.image()
         failing = {feed.plan.name for feed in self.feeds if feed.failures and not feed.is_streaming}
-        waiting = {
-            name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN
-            for name in self.watchlist.markets
-            if name not in image.markets
-        }
-        return image._replace(blocks=self.committer.blocks(), markets={**waiting, **image.markets})
+        earlier = self.watchlist.markets
+        waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
+        let_go = {str(market) for feed in self.feeds for market in feed.let_go}
+        shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in let_go}
+        return image._replace(blocks=self.committer.blocks(), markets=shown)
 
     def publish(self) -> None:
         """Write the snapshot."""

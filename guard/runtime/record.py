@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guard.dsl import Program, RuleSet
-    from guard.model import Command, Decision, MarketFacts
+    from guard.model import Command, Decision, Market, MarketFacts
     from guard.pipeline import Settings
 
 __all__ = ["RecordedPipeline", "recording_writer"]
@@ -108,6 +108,12 @@ class RecordedPipeline(Pipeline):
         """Carry out a person's order, and write it down where it was not refused."""
         decision = super().operate(command, now_us)
         self._control(Control.ORDER, self._course.order(command))
+        return decision
+
+    def treat(self, market: Market, tags: frozenset[str], listing_risk: float | None, now_us: int) -> Decision:
+        """Take what the exchange says of a market from now on, and write it down."""
+        decision = super().treat(market, tags, listing_risk, now_us)
+        self._control(Control.FACTS, self._course.treat(market, tags, listing_risk))
         return decision
 
     def finish(self) -> bool:

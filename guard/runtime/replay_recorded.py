@@ -72,5 +72,7 @@ class RecordedReplay(Replay):
             self.reloads += 1
         elif what == Control.ORDER:
             self._take(self.pipeline.operate(self._course.order(key), at_us))
+        elif what == Control.FACTS:
+            self._take(self.pipeline.treat(*self._course.treated(key), at_us))
         else:
             self._take(self.pipeline.advance(at_us))

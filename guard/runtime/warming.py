@@ -10,7 +10,7 @@ import structlog
 from guard.errors import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from guard.model import Market
     from guard.model.ports import Clock, Connector, Sink
@@ -67,7 +67,7 @@ class Warming:
         is_wanted: Callable[[Market], bool] = lambda _market: True,
     ) -> None:
         """Warm `rows` with the last `history_us`; those that are no longer wanted when their turn comes are left out."""
-        wanted = {market: row for market, row in rows.items() if not self._has_past(row)}
+        wanted = {market: row for market, row in rows.items() if not self._has_past(row)} if history_us else {}
         self.missing |= {str(market): _WAITS for market in wanted}
         for tries in range(_TRIES_MAX):
             if tries:
@@ -76,6 +76,11 @@ class Warming:
             if not wanted:
                 return
         _log.warning("no history", exchange=self._exchange, markets=len(wanted), error=self.missing[str(next(iter(wanted)))])
+
+    def forget(self, markets: Iterable[Market]) -> None:
+        """Leave out markets that are no longer watched."""
+        for market in markets:
+            self.missing.pop(str(market), None)
 
     async def _round(
         self, connector: Connector, rows: Mapping[Market, int], history_us: int, is_wanted: Callable[[Market], bool]

@@ -21,7 +21,7 @@ from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
 from guard.runtime.action_watch import ActionWatch, lanes_of
 from guard.runtime.clock import seeded_random
-from guard.runtime.feed import Feed
+from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.native import NativeRules
@@ -30,7 +30,7 @@ from guard.runtime.record import RecordedPipeline, recording_writer
 from guard.runtime.reloading import headline
 from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
-from guard.runtime.settings import channel_urls, connector_factory, endpoints, feed_plan, pipeline_settings
+from guard.runtime.settings import channel_urls, endpoints, pipeline_settings
 from guard.runtime.summary import bot_lines
 
 if TYPE_CHECKING:
@@ -141,19 +141,7 @@ class RunningGuard:
         self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
-        self.live.feeds = [
-            Feed(
-                feed_plan(name, exchange),
-                connect=connector_factory(
-                    name, exchange, state=state, clock=self.clock, random=self.random, report=self._reporter(name)
-                ),
-                open_market=self.live.open_market,
-                sink=self.live.inlet,
-                clock=self.clock,
-                random=self.random,
-            )
-            for name, exchange in config.exchanges.items()
-        ]
+        self.live.feeds = make_feeds(config, self.live, state=state, random=self.random)
 
     def _pipeline(self, settings: Settings) -> Pipeline:
         if self._record is None:
@@ -177,10 +165,6 @@ class RunningGuard:
                 # What an earlier run learnt is not on a recording, which must have all that decisions come of.
                 await asyncio.to_thread(keeper.open)
             self.live.keeper = keeper
-
-    @staticmethod
-    def _reporter(name: str) -> Callable[[str], None]:
-        return lambda text: _log.warning("connector", exchange=name, note=text)
 
     async def run(self, *, for_s: float | None, before_close: Callable[[], Awaitable[None]]) -> None:
         """Run until a signal asks to stop, or for `for_s` seconds; `before_close` runs while the feeds are still open.

@@ -51,7 +51,7 @@ def made(name: str, folder: Path) -> Connector:
 
 def test_guard_ships_its_connectors_under_one_group() -> None:
     assert {"ccxt", "sim", "tape"} <= set(NAMES)
-    assert set(METHODS) == {"open", "history", "stream", "resync", "close", "health"}
+    assert set(METHODS) == {"open", "markets", "history", "stream", "follow", "resync", "close", "health"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -48,12 +48,14 @@ class Script:
     """
 
     def __init__(self, **first: object) -> None:
-        self.does: dict[str, object] = {"open": None, "history": None, "stream": None, "close": None, **first}
+        self.does: dict[str, object] = {"open": None, "history": None, "stream": None, "close": None, "markets": None, **first}
         self.made = 0
         self.states: dict[str, str] = {"ws://x": "live"}
         self.fail = asyncio.Event()
         self.asked: list[Market] = []
+        self.offered: list[MarketFacts] = [MarketFacts(A), MarketFacts(B)]
         self.followed: list[dict[Market, int]] = []
+        self.warmed: list[Market] = []
         self.live: Callable[[Mapping[Market, int], Sink], None] = say_live
 
     def connect(self) -> ScriptedConnector:
@@ -76,10 +78,15 @@ class ScriptedConnector:
 
     async def open(self) -> Sequence[MarketFacts]:
         await self._do("open")
-        return [MarketFacts(A), MarketFacts(B)]
+        return self._script.offered
+
+    async def markets(self) -> Sequence[MarketFacts]:
+        await self._do("markets")
+        return self._script.offered
 
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
         del row, sink, since_us
+        self._script.warmed.append(market)
         if market == A:
             await self._do("history")
 
@@ -104,7 +111,7 @@ class ScriptedConnector:
 
 
 def plan(name: str = "x", *, markets: Sequence[str] = ("*",)) -> FeedPlan:
-    return FeedPlan(name, markets, (), (), 10, 0, 1.0)
+    return FeedPlan(name, markets, (), (), 10, 60_000_000, 1.0)
 
 
 def feed_of(

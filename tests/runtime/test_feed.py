@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from alerts.support import MovedClock, settle
-from runtime.feeds import Rows, Script, feed_of
+from runtime.feeds import A, B, Rows, Script, feed_of
 
 from guard.errors import ConfigurationError, Disconnected, Problem
+from guard.model import Market, MarketFacts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -126,3 +127,63 @@ async def test_no_matching_market_is_said_with_what_was_asked_for() -> None:
     feed.plan = feed.plan._replace(markets=("Z/*",))
     async with running(feed):
         assert feed.trouble == "x offers 2 markets, but none matches Z/*"
+
+
+def made_of(script: Script, clock: MovedClock, **more: object) -> Feed:
+    rows: dict[Market, int] = {}
+    feed = feed_of(script, clock, open_market=lambda facts: rows.setdefault(facts.market, len(rows)))
+    feed.plan = feed.plan._replace(**more)  # type: ignore[arg-type] - keys of the plan
+    return feed
+
+
+async def test_a_new_listing_is_followed_within_a_minute_and_warmed() -> None:
+    script, clock, new = Script(), MovedClock(), Market("x", "NEW/USDT")
+    feed = made_of(script, clock)
+    async with running(feed):
+        script.offered.append(MarketFacts(new))
+        await clock.advance(61)
+        assert script.followed == [{A: 0, B: 1, new: 2}]
+        assert script.warmed[-1] == new
+        assert (feed.rows[new], feed.unwarmed) == (2, set())
+
+
+async def test_a_market_that_is_gone_is_let_go_after_an_hour_and_comes_back_with_its_row() -> None:
+    script, clock = Script(), MovedClock()
+    feed = made_of(script, clock)
+    async with running(feed):
+        gone = script.offered.pop()
+        await clock.advance(3500)
+        assert script.followed == []
+        await clock.advance(300)
+        assert (script.followed, feed.let_go) == ([{A: 0}], {B})
+        script.offered.append(gone)
+        await clock.advance(61)
+        assert (script.followed[-1], feed.let_go) == ({A: 0, B: 1}, set())
+
+
+async def test_a_held_market_is_not_let_go() -> None:
+    script, clock = Script(), MovedClock()
+    feed = made_of(script, clock)
+    feed._is_held = lambda market: market == B
+    async with running(feed):
+        script.offered.pop()
+        await clock.advance(9000)
+        assert script.followed == []
+
+
+@pytest.mark.parametrize("error", [Disconnected("gone"), ValueError("markets")])
+async def test_a_list_that_cannot_be_had_changes_nothing_and_is_asked_for_again(error: Exception) -> None:
+    script, clock = Script(markets=error), MovedClock()
+    feed = made_of(script, clock)
+    async with running(feed):
+        script.offered.clear()
+        await clock.advance(200)
+        assert (script.followed, feed.is_streaming, feed.trouble) == ([], True, None)
+
+
+async def test_streams_do_not_wait_for_a_history_that_hangs() -> None:
+    script, clock = Script(history="hang"), MovedClock()
+    feed = made_of(script, clock, history_wait_s=0.02)
+    async with running(feed):
+        await asyncio.sleep(0.05)
+        assert (feed.is_streaming, feed.unwarmed) == (True, {"x:A/USDT"})

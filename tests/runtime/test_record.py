@@ -66,6 +66,13 @@ rules:
     level: warning
     for: 3s
     clear: {for: 5s}
+  special:
+    mode: enforce
+    scope: {tags: [st]}
+    when: trades(30s) >= 1 and market.listing_risk > 0.5
+    level: danger
+    clear: {for: 5s}
+    actions: {danger: [{quarantine: {for: 20s}}]}
   gone:
     mode: enforce
     when: trades(10s) >= 25
@@ -98,11 +105,14 @@ class Run(RecordedPipeline):
         self.log = DecisionLog()
         self.kinds: Counter[str] = Counter()
         self.did: list[str] = []
+        self.levels: set[str] = set()
         self.steps: list[tuple[str, Callable[[], bool]]] = [
             ("reload while a rule waits", self.waits),
+            ("tagged", lambda: True),
             ("order", lambda: True),
             ("reload while something is held", self.holds),
             ("refused order", lambda: True),
+            ("untagged", lambda: True),
             ("release", lambda: bool(self.isolation.active())),
         ]
         self.pause = 0
@@ -125,7 +135,10 @@ class Run(RecordedPipeline):
         self.pause = 8
         self.did.append(name)
         market = Target(TargetKind.MARKET, "sim:ETH/USDT")
-        if name.startswith("reload"):
+        if name.endswith("tagged"):
+            tags, risk = (frozenset({"st"}), 0.7) if name == "tagged" else (frozenset[str](), 0.0)
+            self.take(self.treat(Market("sim", "ETH/USDT"), tags, risk, now_us))
+        elif name.startswith("reload"):
             self.take(self.load(compile_rules(self.sets.pop(0)), now_us))
         elif name == "order":
             self.take(self.operate(AddQuarantine(market, 120_000_000, "news", "ann"), now_us))
@@ -139,6 +152,7 @@ class Run(RecordedPipeline):
     def take(self, decision: Decision) -> None:
         for record in lines_of(decision):
             self.log.write(record)
+            self.levels.add(f"{record.get('rule')} {record.get('level')}")
             self.kinds[record["type"] if record["type"] == "verdict" else record["cause"]] += 1
 
 
@@ -169,7 +183,16 @@ def replayed(path: Path, batch_rows: int, *, jit: bool = False) -> tuple[str, Re
 
 def test_the_run_is_worth_a_recording(run: tuple[Run, Path]) -> None:
     made, _ = run
-    assert made.did == ["reload while a rule waits", "order", "reload while something is held", "refused order", "release"]
+    assert made.did == [
+        "reload while a rule waits",
+        "tagged",
+        "order",
+        "reload while something is held",
+        "refused order",
+        "untagged",
+        "release",
+    ]
+    assert {"special danger", "special normal"} <= made.levels
     assert made.kinds["verdict"] > 10
     assert made.kinds["rule"] > 1
     assert made.kinds["rule_gone"] > 0

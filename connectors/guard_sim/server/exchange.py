@@ -85,6 +85,10 @@ class Exchange:
         """Whether the exchange says that it is closed for maintenance."""
         return self.faults.left_us("maintenance", self.now_us()) > 0
 
+    async def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+
     def suffer(self, fault: Fault) -> int:
         """Let a fault happen, or begin; return how many connections or messages it reached, 0 for a state."""
         self.faults.order(fault, self.now_us())

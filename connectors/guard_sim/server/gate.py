@@ -205,8 +205,10 @@ class GateSpeech:
 
 def _name(topic: str) -> str:
     word = topic.partition("|")[2]
-    parts = word.split(".")
-    return parts[1] if len(parts) == 3 and parts[0] == "ob" and parts[2] in _DEPTHS else word  # noqa: PLR2004 - ob.X.50
+    if not word.startswith("ob."):
+        return word
+    name, _, depth = word.removeprefix("ob.").rpartition(".")
+    return name if depth in _DEPTHS else ""
 
 
 def _changes(before: _Levels, now: _Levels) -> list[tuple[int, int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -125,7 +124,7 @@ class Meter:
         used = self._count(request.path, now_us)
         delay_s = faults.delay_s(now_us)
         if delay_s:
-            await asyncio.sleep(delay_s)
+            await self._exchange.pause(delay_s)
         left_us = faults.throttled_until_us - now_us
         if left_us > 0:
             self.refused += 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard_ccxt.budget import Budget, Priority
-from guard_ccxt.limits import Limit, limit_of, weight_of
+from guard_ccxt.quota import Quota, quota_of, weight_of
 
 MINUTE_US = 60_000_000
 SECOND_US = 1_000_000
@@ -51,9 +51,9 @@ def played(
 
 
 @settings(max_examples=60, deadline=None)
-@given(ASKED, st.sampled_from([Limit(300.0, 60.0), Limit(100.0, 30.0), Limit(40.0, 10.0), Limit(8.0, 2.0)]), st.floats(0.05, 1.0))
+@given(ASKED, st.sampled_from([Quota(300.0, 60.0), Quota(100.0, 30.0), Quota(40.0, 10.0), Quota(8.0, 2.0)]), st.floats(0.05, 1.0))
 def test_no_minute_holds_more_than_the_share_whatever_is_asked(
-    asked: list[tuple[int, Priority, float, int]], limit: Limit, share: float
+    asked: list[tuple[int, Priority, float, int]], limit: Quota, share: float
 ) -> None:
     done = played(Budget(limit, share=share), asked, until_us=8 * MINUTE_US)
     most = share * limit.per_minute
@@ -73,7 +73,7 @@ def test_no_minute_holds_more_than_the_share_whatever_is_asked(
 @settings(max_examples=30, deadline=None)
 @given(ASKED)
 def test_everything_that_fits_goes_in_the_end(asked: list[tuple[int, Priority, float, int]]) -> None:
-    budget = Budget(Limit(400.0, 60.0), share=0.2)
+    budget = Budget(Quota(400.0, 60.0), share=0.2)
     done = played(budget, asked, until_us=2 * 3600 * SECOND_US)
     assert len(done) == len(asked)
     assert budget.waiting() == budget.under_way() == 0
@@ -81,19 +81,19 @@ def test_everything_that_fits_goes_in_the_end(asked: list[tuple[int, Priority, f
 
 
 def test_a_shorter_window_of_the_exchange_is_kept_too() -> None:
-    done = played(Budget(Limit(20.0, 2.0), share=0.2), [(0, Priority.SNAPSHOT, 1.0, 0)] * 40, until_us=MINUTE_US)
+    done = played(Budget(Quota(20.0, 2.0), share=0.2), [(0, Priority.SNAPSHOT, 1.0, 0)] * 40, until_us=MINUTE_US)
     for start_us, *_ in done:
         assert sum(weight for at_us, _, _, weight in done if start_us <= at_us < start_us + 2 * SECOND_US) <= 4.0
     assert len(done) == 40
 
 
 def test_a_request_heavier_than_a_short_window_passes_alone() -> None:
-    done = played(Budget(Limit(20.0, 2.0), share=0.2), [(0, Priority.TICKERS, 10.0, 0)] * 3, until_us=MINUTE_US)
+    done = played(Budget(Quota(20.0, 2.0), share=0.2), [(0, Priority.TICKERS, 10.0, 0)] * 3, until_us=MINUTE_US)
     assert [start_us // SECOND_US for start_us, *_ in done] == [0, 2, 4]
 
 
 def test_history_leaves_half_of_the_share_to_a_reconnect() -> None:
-    budget = Budget(Limit(1000.0, 60.0), share=0.2, concurrent=1000)
+    budget = Budget(Quota(1000.0, 60.0), share=0.2, concurrent=1000)
     for _ in range(300):
         budget.ask(Priority.HISTORY, 1.0, 0)
     assert len(list(budget.grant(0))) == 100
@@ -103,7 +103,7 @@ def test_history_leaves_half_of_the_share_to_a_reconnect() -> None:
 
 
 def test_the_more_urgent_goes_first_and_within_one_kind_the_first() -> None:
-    budget = Budget(Limit(1000.0, 60.0), share=1.0)
+    budget = Budget(Quota(1000.0, 60.0), share=1.0)
     numbers = [budget.ask(priority, 1.0, at) for at, priority in enumerate([*reversed(Priority), *Priority])]
     by_urgency = [numbers[place] for place in (3, 4, 2, 5, 1, 6, 0, 7)]
     granted = []
@@ -115,7 +115,7 @@ def test_the_more_urgent_goes_first_and_within_one_kind_the_first() -> None:
 
 
 def test_no_kind_starves_while_snapshots_never_end() -> None:
-    budget = Budget(Limit(100.0, 60.0), share=0.2)
+    budget = Budget(Quota(100.0, 60.0), share=0.2)
     storm = [(SECOND_US, Priority.SNAPSHOT, 5.0, 0)] * 600
     history = [(0, Priority.HISTORY, 12.0, 0)] * 5  # more than half of the share: its turn comes all the same
     done = played(budget, sorted([*history, *storm], key=lambda one: one[1] is not Priority.HISTORY), until_us=12 * MINUTE_US)
@@ -126,7 +126,7 @@ def test_no_kind_starves_while_snapshots_never_end() -> None:
 
 
 def test_what_no_longer_waits_is_forgotten() -> None:
-    budget = Budget(Limit(100.0, 60.0), share=0.2)
+    budget = Budget(Quota(100.0, 60.0), share=0.2)
     number = budget.ask(Priority.HISTORY, 1.0, 0)
     budget.drop(number)
     budget.drop(number)
@@ -137,7 +137,7 @@ def test_what_no_longer_waits_is_forgotten() -> None:
 
 @pytest.mark.parametrize("pace", [0, -5, None, "fast", float("nan"), float("inf"), 1e12])
 def test_an_exchange_whose_pace_makes_no_sense_is_asked_slowly(pace: object) -> None:
-    assert limit_of(SimpleNamespace(id="odd", rateLimit=pace)).per_minute == 6.0
+    assert quota_of(SimpleNamespace(id="odd", rateLimit=pace)).per_minute == 6.0
 
 
 @pytest.mark.parametrize(("cost", "weight"), [(None, 5.0), (2, 10.0), (-1, 0.0), (float("nan"), 5.0), ("x", 5.0), (True, 5.0)])

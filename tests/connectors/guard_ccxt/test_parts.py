@@ -84,7 +84,7 @@ def test_importing_the_connector_does_not_import_ccxt() -> None:
 
 def test_connector_has_no_way_to_place_an_order() -> None:
     public = {name for name in dir(CcxtConnector) if not name.startswith("_")}
-    assert public == {"open", "history", "stream", "follow", "resync", "close", "health"}
+    assert public == {"open", "markets", "history", "stream", "follow", "resync", "close", "health"}
 
 
 def a_market(symbol: str, **changes: Any) -> dict[str, Any]:
@@ -111,14 +111,15 @@ def test_markets_are_classed() -> None:
     assert (facts[-1].contract_size, facts[-1].is_inverse) == (100.0, True)
 
 
-def test_markets_that_are_closed_nameless_or_options_are_left_out() -> None:
+def test_markets_that_are_nameless_or_options_are_left_out_and_closed_ones_are_halted() -> None:
     markets = [
         a_market("A/USDT", active=False),
         a_market("A B/USDT"),
         a_market("A/USDT", type="option"),
         a_market("B/USDT", active=None),
     ]
-    assert [str(fact.market) for fact in market_facts("x", markets, {}, streams=frozenset())] == ["x:B/USDT"]
+    facts = market_facts("x", markets, {}, streams=frozenset())
+    assert [(str(fact.market), sorted(fact.tags)) for fact in facts] == [("x:A/USDT", ["halted"]), ("x:B/USDT", [])]
 
 
 def test_types_choose_markets_in_ccxts_or_the_exchanges_words() -> None:

@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Limit", "limit_of", "weight_of"]
+__all__ = ["Quota", "quota_of", "weight_of"]
 
 MINUTE_S = 60.0
 _PER_MINUTE_MIN, _PER_MINUTE_MAX = 6.0, 6000.0
 _WEIGHT_MAX = 100_000.0
 
 
-class Limit(NamedTuple):
+class Quota(NamedTuple):
     """A documented budget: `weight` within `window_s` seconds. `unit` is the weight of one unit of ccxt's costs."""
 
     weight: float
@@ -31,17 +31,17 @@ class Limit(NamedTuple):
 
 # From the exchanges' documentation of public REST endpoints; per address, without keys. OKX counts each endpoint for itself, and
 # so does Gate: one budget for all of them is on the safe side.
-_LIMITS: Mapping[str, Limit] = {
-    "binance": Limit(6000.0, 60.0, 5.0),
-    "binanceus": Limit(1200.0, 60.0, 1.0),
-    "binanceusdm": Limit(2400.0, 60.0, 1.0),
-    "binancecoinm": Limit(2400.0, 60.0, 1.0),
-    "kucoin": Limit(2000.0, 30.0, 1.0),
-    "kucoinfutures": Limit(2000.0, 30.0, 1.0),
-    "gate": Limit(200.0, 10.0, 1.0),
-    "gateio": Limit(200.0, 10.0, 1.0),
-    "okx": Limit(20.0, 2.0, 1.0),
-    "bybit": Limit(250.0, 5.0, 1.0),  # ccxt gives every request a cost of 5
+_LIMITS: Mapping[str, Quota] = {
+    "binance": Quota(6000.0, 60.0, 5.0),
+    "binanceus": Quota(1200.0, 60.0, 1.0),
+    "binanceusdm": Quota(2400.0, 60.0, 1.0),
+    "binancecoinm": Quota(2400.0, 60.0, 1.0),
+    "kucoin": Quota(2000.0, 30.0, 1.0),
+    "kucoinfutures": Quota(2000.0, 30.0, 1.0),
+    "gate": Quota(200.0, 10.0, 1.0),
+    "gateio": Quota(200.0, 10.0, 1.0),
+    "okx": Quota(20.0, 2.0, 1.0),
+    "bybit": Quota(250.0, 5.0, 1.0),  # ccxt gives every request a cost of 5
 }
 # Where ccxt's cost is below the documented weight.
 _WEIGHTS: Mapping[str, Mapping[str, float]] = {
@@ -49,15 +49,15 @@ _WEIGHTS: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def limit_of(exchange: Any) -> Limit:
+def quota_of(exchange: Any) -> Quota:
     """Return the budget of a ccxt instance: the documented one, else what ccxt's own pace allows, at most 6000 a minute.
 
     Examples
     --------
     >>> class Exchange:
     ...     id, rateLimit = "small", 500
-    >>> limit_of(Exchange)
-    Limit(weight=120.0, window_s=60.0, unit=1.0)
+    >>> quota_of(Exchange)
+    Quota(weight=120.0, window_s=60.0, unit=1.0)
     """
     known = _LIMITS.get(str(exchange.id))
     if known is not None:
@@ -65,7 +65,7 @@ def limit_of(exchange: Any) -> Limit:
     pace_ms = exchange.rateLimit
     is_sane = isinstance(pace_ms, (int, float)) and math.isfinite(pace_ms) and pace_ms > 0
     per_minute = MINUTE_S * 1000 / pace_ms if is_sane else _PER_MINUTE_MIN
-    return Limit(min(max(per_minute, _PER_MINUTE_MIN), _PER_MINUTE_MAX), MINUTE_S)
+    return Quota(min(max(per_minute, _PER_MINUTE_MIN), _PER_MINUTE_MAX), MINUTE_S)
 
 
 def weight_of(exchange_id: str, url: str, cost: object, unit: float) -> float:
