@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -103,6 +104,7 @@ class CcxtConnector:
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
                 "is_tapped": session is not None and session.is_tapped,
+                "shards": [] if session is None else session.fleet.record(),
                 "subscriptions": {} if session is None else session.phases(),
             },
         )
@@ -114,5 +116,11 @@ class CcxtConnector:
 
 
 def _states(session: Session) -> dict[str, str]:
-    # Without the query: some exchanges carry a token in it.
-    return {urlsplit(url)._replace(query="").geturl(): connection.state for url, connection in session.tap.connections.items()}
+    # Without the query: some exchanges carry a token in it. Two shards may have the same address.
+    states: dict[str, str] = {}
+    for connection in session.connections():
+        url = urlsplit(connection.url)._replace(query="").geturl()
+        numbered = (url if number == 1 else f"{url} #{number}" for number in count(1))
+        name = next(name for name in numbered if name not in states)
+        states[name] = connection.state
+    return states
