@@ -57,7 +57,7 @@ class CcxtConnector:
         return await self._opened().load()
 
     async def markets(self) -> Sequence[MarketFacts]:
-        """Return every market on offer as it is known now; raises Unavailable. Asks the exchange once an hour or for a new listing."""
+        """Return every market on offer as it is known now, asked for once an hour or for a new listing; raises Unavailable."""
         return await self._opened().markets()
 
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:

@@ -23,7 +23,9 @@ RISKS: Final[Mapping[str, float]] = {
 # Perpetual contracts of Binance are delivered on the 25th of December 2100, until they are to be delisted.
 _NEVER_MS: Final = 4_133_404_800_000
 _FIRST_MS: Final = 1_230_768_000_000
-_SETTLED: Final = frozenset({"SETTLING", "PRE_SETTLE", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE", "END_OF_DAY", "CLOSED"})
+_SETTLED: Final = frozenset(
+    {"SETTLING", "PRE_SETTLE", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE", "END_OF_DAY", "CLOSED"}
+)
 _WORDS: Final = {
     "st": "st",
     "special treatment": "st",

@@ -175,7 +175,9 @@ class BotList:
         if news is News.BEGUN:
             known = f"The last list is kept: {len(self.names)} markets." if self.names else "No list was ever had."
             body = f"{problem}\n{known} What the bot trades besides is not watched."
-            self._announce(f"bot:{self._exchange}", f"the bot on {self._exchange} does not tell what it trades", body, Level.WARNING)
+            self._announce(
+                f"bot:{self._exchange}", f"the bot on {self._exchange} does not tell what it trades", body, Level.WARNING
+            )
         elif news is News.OVER:
             body = f"It trades {len(self.names)} markets."
             self._announce(f"bot:{self._exchange}", f"the bot on {self._exchange} tells what it trades again", body, Level.NORMAL)

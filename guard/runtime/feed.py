@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -260,7 +260,7 @@ class Feed:
 
     async def _until_due(self) -> None:
         """Wait for the next look: a minute, or until the bot's list changes."""
-        waiting = [asyncio.ensure_future(self._clock.sleep(_LOOK_S))]
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._clock.sleep(_LOOK_S))]
         if self.bots is not None:
             waiting.append(asyncio.ensure_future(self.bots.changed.wait()))
         try:
@@ -284,7 +284,9 @@ class Feed:
         self.rows = {**{market: row for market, row in before.items() if market in kept}, **opened}
         self._let_go_of(gone)
         self.unwarmed -= set(map(str, gone))
-        _log.info("markets", exchange=self.plan.name, new=_some(each.market for each in come), let_go=_some(gone), now=len(self.rows))
+        _log.info(
+            "markets", exchange=self.plan.name, new=_some(each.market for each in come), let_go=_some(gone), now=len(self.rows)
+        )
         self.connector.follow(self.rows)
         return opened
 
@@ -312,7 +314,7 @@ class Feed:
             _log.warning("history took too long", exchange=self.plan.name, unwarmed=len(self.unwarmed))
 
 
-async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+async def _ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancel tasks and wait for their ends."""
     for task in tasks:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Tells rules and people where an exchange begins to treat a watched market otherwise: delisting announced, halted, special treatment."""
+"""Tells rules and people where an exchange begins to treat a watched market otherwise: halted, to be delisted, specially."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ class TreatmentWatch:
         if len(names) > _SHOWN_MAX:
             lines.append(f"and {len(names) - _SHOWN_MAX} more")
         key = f"treated:{self._exchange}:{tag}:{self._now_us()}"
-        self._announce(key, f"{self._exchange}: {what} {words}", "\n".join([*lines, "Told by the exchange's list of markets."]), level)
+        self._announce(
+            key, f"{self._exchange}: {what} {words}", "\n".join([*lines, "Told by the exchange's list of markets."]), level
+        )
 
     def _read(self) -> dict[str, frozenset[str]]:
         with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
