@@ -105,6 +105,8 @@ class CcxtConnector:
                 "latency_us": 0 if session is None else session.latency_us,
                 "is_tapped": session is not None and session.is_tapped,
                 "shards": [] if session is None else session.fleet.record(),
+                "rest": {} if session is None else session.rest(),
+                "gives": {} if session is None else session.gives(),
                 "subscriptions": {} if session is None else session.phases(),
             },
         )

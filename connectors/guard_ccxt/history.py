@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.errors import MalformedEvent, Unavailable
+from guard.errors import MalformedEvent, RateLimited, Unavailable
 from guard.model import Channel, Flag, Kind, Status
+from guard_ccxt.budget import Priority
 from guard_ccxt.candles import MINUTE_US, candle_rows
 from guard_ccxt.gate import Gate
+from guard_ccxt.hourly import HOUR_US, hour_rows, shapes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,8 @@ __all__ = ["History"]
 _TRADE_PAGES_MAX = 5
 _TRADES_US = 300_000_000  # the last five minutes come as trades
 _CANDLE_PAGES_MAX = 60
+_MINUTES_US = 24 * HOUR_US  # what is older comes by the hour: it costs a page instead of many
+_TRIES_MAX = 4
 
 
 class History:
@@ -36,9 +40,13 @@ class History:
 
     Notes
     -----
-    Rows, oldest first: one-minute candles as up to four trade rows each (`candle_rows`) from `since_us` to the first whole minute
-    that trades cover, then those trades (at most 5 pages of 1000, five minutes), then STATUS WARM. At most 60 pages of
-    candles are read. Where only one of the two can be had, it is all there is; where neither, it raises Unavailable.
+    Rows, oldest first: hours up to a day ago (`hour_rows`), then one-minute candles as up to four trade rows each (`candle_rows`)
+    to the first whole minute that trades cover, then those trades (at most 5 pages of 1000, five minutes), then STATUS WARM. At
+    most 60 pages of candles are read. Where only one of the two can be had, it is all there is; where neither, it raises
+    Unavailable.
+
+    A page that the exchange refuses for its rate is asked for again when the pause is over, at most three times: pages with a
+    hole between them would count as silence.
     """
 
     def __init__(self, exchange: Any, *, rest: Rest, gate: Gate, counters: Counters, clock: Clock) -> None:
@@ -51,13 +59,11 @@ class History:
     async def read(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
         """Write the rows of `symbol` into `sink`; raises Unavailable with nothing written."""
         now_us = self._clock.now_us()
-        has = self._exchange.has
-        has_candles = bool(has.get("fetchOHLCV")) and "1m" in (self._exchange.timeframes or {"1m": 1})
         failure: Unavailable | None = None
         trades: list[TradeRow] = []
         candles: list[TradeRow] = []
         try:
-            if has.get("fetchTrades"):
+            if self._exchange.has.get("fetchTrades"):
                 trades = await self._trades(symbol, since_us=max(since_us, now_us - _TRADES_US), now_us=now_us)
         except Unavailable as error:
             failure = error
@@ -65,14 +71,17 @@ class History:
         if trades:
             cut_us = min(-(-trades[0].at_us // MINUTE_US) * MINUTE_US, cut_us)
         try:
-            if has_candles and since_us < cut_us:
-                candles = await self._candles(symbol, since_us=since_us, until_us=cut_us, now_us=now_us)
+            if self._can("1m") and since_us < cut_us:
+                candles = await self._past(symbol, since_us=since_us, until_us=cut_us, now_us=now_us)
         except Unavailable as error:
             failure = error
         if failure is not None and not trades and not candles:
             raise failure
         start_us = cut_us if candles else since_us
         self._write([*candles, *(trade for trade in trades if trade.at_us >= start_us)], row, sink, now_us)
+
+    def _can(self, timeframe: str) -> bool:
+        return bool(self._exchange.has.get("fetchOHLCV")) and timeframe in (self._exchange.timeframes or {"1m": 1})
 
     def _write(self, rows: list[TradeRow], row: int, sink: Sink, now_us: int) -> None:
         for one in rows:
@@ -98,7 +107,7 @@ class History:
         cursor_ms = since_us // 1000
         for _ in range(_TRADE_PAGES_MAX):
             doing = f"fetching recent trades of {symbol}"
-            page = self._passed(await self._rest.page(doing, self._exchange.fetch_trades, symbol, cursor_ms), passed)
+            page = self._passed(await self._page(doing, self._exchange.fetch_trades, symbol, cursor_ms), passed)
             before = len(rows)
             rows.update({one.key or one: one for one in page if since_us <= one.at_us})
             newest_ms = max((one.at_us // 1000 for one in page), default=cursor_ms)
@@ -107,26 +116,44 @@ class History:
             cursor_ms = newest_ms
         return sorted(rows.values(), key=lambda one: (one.at_us, one.key))
 
-    async def _candles(self, symbol: str, *, since_us: int, until_us: int, now_us: int) -> list[TradeRow]:
+    async def _past(self, symbol: str, *, since_us: int, until_us: int, now_us: int) -> list[TradeRow]:
         # ccxt's candles are in base, also where its trades are in contracts.
         gate = Gate(offset=self._gate.offset)
+        begin_us = max(since_us, (until_us - _MINUTES_US) // HOUR_US * HOUR_US)
+        found = await self._candles(symbol, "1m", MINUTE_US, since_us=begin_us, until_us=until_us)
+        minutes = self._passed(found, lambda candle: candle_rows(candle, gate, now_us=now_us))
+        shapes = shapes_of(minutes, since_us=begin_us, until_us=until_us)
+        if since_us >= begin_us or not shapes or not self._can("1h"):
+            return minutes
+        try:
+            found = await self._candles(symbol, "1h", HOUR_US, since_us=since_us, until_us=begin_us)
+        except Unavailable as error:
+            self._counters.note(f"no hourly candles of {symbol}, its longest baselines begin a day ago: {error}")
+            return minutes
+        return [*self._passed(found, lambda candle: hour_rows(candle, shapes, gate, now_us=now_us)), *minutes]
 
-        def passed(candle: Any) -> list[TradeRow]:
-            return candle_rows(candle, gate, now_us=now_us)
-
-        rows: list[TradeRow] = []
-        cursor_ms, until_ms = since_us // 1000, until_us // 1000
+    async def _candles(self, symbol: str, timeframe: str, bar_us: int, *, since_us: int, until_us: int) -> list[Any]:
+        found: list[Any] = []
+        cursor_ms, until_ms, bar_ms = since_us // 1000, until_us // 1000, bar_us // 1000
         for _ in range(_CANDLE_PAGES_MAX):
             doing = f"fetching candles of {symbol}"
-            answer = await self._rest.page(doing, self._exchange.fetch_ohlcv, symbol, "1m", cursor_ms)
+            answer = await self._page(doing, self._exchange.fetch_ohlcv, symbol, timeframe, cursor_ms)
             page = [candle for candle in answer or () if _stamp_ms(candle) is not None]
-            fresh = sorted((candle for candle in page if cursor_ms <= candle[0] < until_ms), key=lambda candle: int(candle[0]))
-            rows += self._passed(fresh, passed)
+            found += sorted((candle for candle in page if cursor_ms <= candle[0] < until_ms), key=lambda candle: int(candle[0]))
             newest_ms = max((int(candle[0]) for candle in page), default=0)
-            if newest_ms < cursor_ms or newest_ms + 60_000 >= until_ms:
+            if newest_ms < cursor_ms or newest_ms + bar_ms >= until_ms:
                 break
-            cursor_ms = newest_ms + 60_000
-        return rows
+            cursor_ms = newest_ms + bar_ms
+        return found
+
+    async def _page(self, doing: str, request: Any, *arguments: Any) -> Any:
+        for left in range(_TRIES_MAX, 0, -1):
+            try:
+                return await self._rest.page(doing, request, *arguments, priority=Priority.HISTORY)
+            except RateLimited:
+                if left == 1:
+                    raise
+        raise AssertionError
 
     def _passed(self, found: Any, passed: Callable[[Any], list[TradeRow]]) -> list[TradeRow]:
         rows: list[TradeRow] = []
@@ -135,7 +162,7 @@ class History:
                 rows += passed(one)
             except MalformedEvent as error:
                 self._counters.reject(error.reason)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, IndexError, OverflowError):
                 self._counters.reject("candle_malformed")
         return rows
 

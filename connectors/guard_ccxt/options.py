@@ -56,6 +56,10 @@ class Options:
         Connections opened in a minute, 0: as `guard_ccxt.limits` knows the exchange. 0..1000.
     rest_concurrent
         REST requests under way at once, 1..32.
+    rest_share
+        The part of the exchange's documented REST budget that guard may use, 0.001..1. A bot beside it needs the rest.
+    rest_stop_at
+        Where all that this address asks uses so much of that budget, guard asks nothing until it falls. 0.01..1.
     dummy_keys
         Set keys that open nothing, for an exchange class that insists on keys for public data. Loopback urls only.
     """
@@ -77,6 +81,8 @@ class Options:
     streams_max: int = 0
     dials_per_minute: int = 0
     rest_concurrent: int = 4
+    rest_share: float = 0.2
+    rest_stop_at: float = 0.5
     dummy_keys: bool = False
 
     def repair_parameters(self, market_type: str) -> dict[str, Any]:
@@ -126,6 +132,10 @@ def _count(least: int, most: int) -> tuple[Callable[[object], bool], str]:
     return (lambda value: isinstance(value, int) and _is_number(value, least, most)), f"a whole number from {least} to {most}"
 
 
+def _part(least: float) -> tuple[Callable[[object], bool], str]:
+    return (lambda value: _is_number(value, least, 1.0)), f"a part from {least:g} to 1"
+
+
 def _is_number(value: object, least: float, most: float) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
 
@@ -155,6 +165,8 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "streams_max": _count(0, 10_000),
     "dials_per_minute": _count(0, 1000),
     "rest_concurrent": _count(1, 32),
+    "rest_share": _part(0.001),
+    "rest_stop_at": _part(0.01),
     "dummy_keys": ((lambda value: isinstance(value, bool)), "true or false"),
 }
 

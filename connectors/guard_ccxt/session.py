@@ -17,7 +17,7 @@ from guard_ccxt.history import History
 from guard_ccxt.instance import made, share
 from guard_ccxt.offer import Offer
 from guard_ccxt.poll import TickerPoll
-from guard_ccxt.rest import Rest
+from guard_ccxt.rest import Priority, Rest
 from guard_ccxt.subscription import Subscription
 from guard_ccxt.tap import missing_names
 
@@ -61,7 +61,15 @@ class Session:
         self._poll: TickerPoll | None = None  # while a stream runs
         self._subscriptions: dict[Key, Subscription] = {}
         self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
-        self._rest = Rest(self.exchange, context.clock, concurrent=options.rest_concurrent)
+        self._rest = Rest(
+            self.exchange,
+            context.clock,
+            concurrent=options.rest_concurrent,
+            share=options.rest_share,
+            stop_at=options.rest_stop_at,
+            note=counters.note,
+        )
+        self._rest.install()
         self._offer = Offer(self.exchange, context, options, rest=self._rest, counters=counters, streams=self._streams)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
         missing = missing_names(self.exchange)
@@ -70,8 +78,6 @@ class Session:
             counters.note(
                 f"ccxt {ccxt.__version__} has no {', '.join(missing)}: streams are read by plain calls, which lose data in bursts"
             )
-        else:
-            self._rest.install()
         self.fleet = Fleet(self.exchange, context, options, counters=counters, rest=self._rest)
 
     async def load(self) -> Sequence[MarketFacts]:
@@ -172,6 +178,17 @@ class Session:
         """Median of received minus exchange time over recent events, microseconds."""
         return self._offset.latency_us
 
+    def rest(self) -> dict[str, Any]:
+        """Return how the REST budget stands, JSON-able."""
+        return self._rest.record()
+
+    def gives(self) -> dict[str, bool]:
+        """Return what the exchange gives beside its streams: candles to warm with, and trades as single prints."""
+        exchange = self.exchange
+        is_summed = (exchange.options.get("watchTrades") or {}).get("name") == "aggTrade"
+        has_minutes = bool(exchange.has.get("fetchOHLCV")) and "1m" in (exchange.timeframes or {"1m": 1})
+        return {"candles": has_minutes, "prints": not is_summed}
+
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""
         return self.fleet.phases()
@@ -247,7 +264,7 @@ class Session:
             parameters = {"type": market_type} if len(types) > 1 else {}
             doing = f"fetching {market_type} tickers of {self._context.name}"
             try:
-                answer = await self._rest.call(doing, self.exchange.fetch_tickers, None, parameters)
+                answer = await self._rest.call(doing, self.exchange.fetch_tickers, None, parameters, priority=Priority.TICKERS)
             except Unavailable as error:
                 self._counters.note(f"no turnover known: {error}")
                 continue

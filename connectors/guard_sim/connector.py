@@ -14,6 +14,7 @@ import aiohttp
 from guard.errors import Disconnected
 from guard.model.ports import ConnectorHealth
 from guard_sim.child import Child
+from guard_sim.dialects import ccxt_options
 from guard_sim.options import read_options
 
 if TYPE_CHECKING:
@@ -178,23 +179,21 @@ class SimConnector:
                 watch.cancel()
             await bot.stop()
 
-    async def fault(self, kind: str, *, symbol: str | None = None, for_s: float = 5.0) -> dict[str, Any]:
-        """Order a fault of the exchange; see `guard_sim.server.faults`."""
-        return await self._ask(
-            f"{self._opened_url('rest')}/control/fault", document={"kind": kind, "symbol": symbol, "for_s": for_s}
-        )
+    async def fault(self, kind: str, **words: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """Order a fault of the exchange: `symbol`, `for_s` and what the kind takes; see `guard_sim.server.faults`.
+
+        Raises Disconnected; ValueError for a fault that cannot be.
+        """
+        answer = await self._ask(f"{self._opened_url('rest')}/control/fault", document={"kind": kind, **words})
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer
 
     def _through_ccxt(self) -> Connector:
         # Not at the top: the server's process imports this package too, and ccxt costs seconds.
         from guard_ccxt import CcxtConnector  # noqa: PLC0415 - see above
 
-        rest, websocket = self.urls["rest"], self.urls["ws"]
-        options = {
-            "id": "binance",
-            "urls": {"api": {"public": f"{rest}/api/v3", "ws": {"spot": websocket}}},
-            "options": {"fetchMarkets": {"types": ["spot"]}},
-            **self._options.ccxt,
-        }
+        options = {**ccxt_options(self._options.dialect, self.urls), **self._options.ccxt}
         return CcxtConnector(self._context._replace(options=options))
 
     async def _mourn(self, child: Child, what: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.errors import ConfigurationError, Problem
 from guard_sim.coins import chosen
+from guard_sim.dialects import DIALECTS
 from guard_sim.schedule import planned
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Options:
         The snapshot or state folder the demo bot asks; empty: where `guard.client.Guard` looks by itself.
     speed
         1. Other speeds would move the exchange's clock away from the machine's; for virtual time see `guard_sim.tape`.
+    dialect
+        ``binance``, ``kucoin`` or ``gate``: whose protocol it speaks, and whose class of ccxt reads it.
     ccxt
         Options for the ccxt connector that reads it, such as ``stall_after_s``.
     """
@@ -50,11 +53,13 @@ class Options:
     bot: bool = False
     snapshot: str = ""
     speed: float = 1
+    dialect: str = "binance"
     ccxt: Mapping[str, Any] = field(default_factory=dict)
 
     def server(self) -> dict[str, Any]:
         """Return what the server is told."""
         return {
+            "dialect": self.dialect,
             "seed": self.seed,
             "symbols": None if self.symbols is None else list(self.symbols),
             "count": self.count,
@@ -102,5 +107,6 @@ _CHECKS: dict[str, tuple[Any, str]] = {
     "bot": (lambda value: isinstance(value, bool), "true or false"),
     "snapshot": (lambda value: isinstance(value, str), "a path"),
     "speed": (lambda value: value == 1 and not isinstance(value, bool), "1"),
+    "dialect": (lambda value: value in DIALECTS, f"one of {', '.join(DIALECTS)}"),
     "ccxt": (lambda value: isinstance(value, dict), "a mapping"),
 }

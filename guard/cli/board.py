@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from guard.cli.ready_lines import ready_lines, rest_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -156,6 +158,8 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
         if feed["problem"]:
             lines.append(f"[bold red]{escape(feed['exchange'])}:[/] {escape(feed['problem'])}")
         lines += [f"[dim]{escape(feed['exchange'])}: {escape(note)}[/]" for note in feed["notes"] if note != feed["problem"]]
+        lines += [line for line in (rest_line(feed),) if line]
+    lines += ready_lines(status)
     lines += [_detector(detector) for detector in status["detectors"]]
     inlet = status["inlet"]
     if inlet["book_rows_dropped"] or inlet["trades_dropped"]:

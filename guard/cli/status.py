@@ -15,9 +15,10 @@ _REFRESH_S = 1.0
 
 @click.command
 @click.option("--watch", is_flag=True, help="Refresh until interrupted.")
+@click.option("--ready", "is_ready", is_flag=True, help="How ready each rule is on each market.")
 @click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 @click.pass_obj
-def status(output: Output, *, watch: bool, state: str | None) -> int:
+def status(output: Output, *, watch: bool, is_ready: bool, state: str | None) -> int:
     """Show the board of the running guard."""
     socket = locate(state).socket
     if output.is_json:
@@ -28,6 +29,11 @@ def status(output: Output, *, watch: bool, state: str | None) -> int:
     from guard.cli.board import board_view
 
     console = Console()
+    if is_ready:
+        from guard.cli.ready_lines import ready_table
+
+        console.print(ready_table(call(socket, "status")))
+        return Exit.OK
     if not watch:
         console.print(board_view(call(socket, "status"), width=console.width))
         return Exit.OK

@@ -100,6 +100,9 @@ def _rule(told: Mapping[str, Any], found: Mapping[str, Any], width: int, *, is_f
 
 def _state(told: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is missing, how far the timers are, and what the rule does."""
+    if told["ready"]["ready"] != "ready":
+        why = f": {told['ready']['why']}" if told["ready"]["ready_in_s"] is not None else ""
+        yield f"{told['ready']['text']}{why}"
     if "group" in told:
         yield from _group(told["group"])
     if told["since"] is not None:

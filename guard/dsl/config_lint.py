@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from guard.dsl.document import Items, Node, Scalar, Table
+from guard.dsl.possible import possible
 from guard.model import RuleMode
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _KEY_WORDS: Final = re.compile(r"(secret|token|passw|passphrase|api_?key|private
 _SPLIT: Final = re.compile(r"[/:@?&=,]+")
 _TOKEN_MIN: Final = 16
 _PATTERN_MAX: Final = 128
-_KNOWS: Final = frozenset({"and", "or", "not", "default", "default_truth", "known", "known_truth", "score"})
 
 
 def lint_config(config: GuardConfig, rules: RuleSet, program: Program, report: Report) -> None:
@@ -93,37 +93,10 @@ def _can_fire(graph: Graph, rule: Rule, plan: Plan, exchange: ExchangeSettings) 
         return True
     absent = [bool(factor.streams & missing) for factor in rule.factors]
     has_score = not rule.factors or any(not (factor.is_optional or gone) for factor, gone in zip(rule.factors, absent, strict=True))
-    return has_score and _can_hold(graph, plan.fires, missing)
-
-
-def _can_hold(graph: Graph, wanted: int, missing: frozenset[str]) -> bool:
-    """Whether a condition can be true where some streams never arrive: what rests on them alone is unknown for ever."""
-    lost: set[int] = set()
-    truths: dict[int, frozenset[bool]] = {}
-    for number in graph.needed((wanted,)):
-        found = graph.nodes[number]
-        is_unread = found.operation == "leaf" and bool(graph.streams[number] & missing)
-        if is_unread or (found.operation not in _KNOWS and any(part in lost for part in found.arguments)):
-            lost.add(number)
-        truths[number] = _truths(graph, number, lost, truths)
-    return True in truths[wanted]
-
-
-def _truths(graph: Graph, number: int, lost: set[int], truths: dict[int, frozenset[bool]]) -> frozenset[bool]:
-    """Return which truth values a node can have; unknown for ever is none."""
-    found = graph.nodes[number]
-    parts = [truths[part] for part in found.arguments]
-    match found.operation:
-        case "const" if isinstance(found.value, bool):
-            return frozenset((found.value,))
-        case "not":
-            return frozenset(not one for one in parts[0])
-        case "and" | "or":
-            decides = found.operation == "or"
-            one = {decides} if any(decides in part for part in parts) else set()
-            return frozenset(one | ({not decides} if all((not decides) in part for part in parts) else set()))
-        case _:
-            return frozenset() if number in lost else frozenset((True, False))
+    if not has_score:
+        return False
+    # What rests on streams that never arrive is unknown for ever.
+    return possible(graph, (plan.fires,), lambda leaf: bool(graph.streams[leaf] & missing)).can_hold(plan.fires)
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.dsl.compiler import Bound, compile_function, compile_screen
 from guard.dsl.needs import streams_needed
+from guard.dsl.possible import possible
 from guard.dsl.questions import Questions
 from guard.dsl.rule import Outcome
 from guard.dsl.terms import all_of
@@ -34,6 +35,7 @@ __all__ = ["Binding", "Explanation", "Program"]
 
 _BINDINGS_MAX = 512
 _MARKETS_MAX = 20_000
+_WORKABLE_MAX = 8_192
 
 
 class Binding:
@@ -130,6 +132,8 @@ class Program:
         self._bindings: dict[MarketFacts, Binding] = {}
         self._fixed: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._lookouts: dict[Bound, Lookout] = {}
+        self._read: dict[int, frozenset[int]] = {}
+        self._workable: dict[tuple[int, tuple[bool, ...], frozenset[int]], bool] = {}
 
     @cached_property
     def _machine(self) -> MachineCode:
@@ -239,6 +243,32 @@ class Program:
         if not self.rules[rule].works_on(facts):
             needed = needed.union(*(factor.streams for factor in self.rules[rule].factors if not factor.is_optional))
         return needed - facts.streams
+
+    def leaf_numbers(self, rule: int) -> frozenset[int]:
+        """Return the numbers of the leaves on which it rests whether a rule fires, and with which score."""
+        found = self._read.get(rule)
+        if found is None:
+            plan, nodes = self._plans[rule], self._graph.nodes
+            needed = (nodes[number] for number in self._graph.needed((plan.fires, *plan.factors)))
+            found = self._read[rule] = frozenset(node.value for node in needed if node.operation == "leaf")
+        return found
+
+    def works_without(self, rule: int, facts: MarketFacts, unread: frozenset[int]) -> bool:
+        """Whether a rule can fire and have a score on a market while some `leaves`, by their numbers, are unknown."""
+        plan, spec = self._plans[rule], self.rules[rule]
+        key = (rule, spec.factor_absent(facts), unread)
+        found = self._workable.get(key)
+        if found is None:
+            if len(self._workable) >= _WORKABLE_MAX:
+                self._workable.clear()
+            nodes = self._graph.nodes
+            reached = possible(self._graph, (plan.fires, *plan.factors), lambda leaf: nodes[leaf].value in unread)
+            needed = zip(spec.factors, plan.factors, key[1], strict=True)
+            found = reached.can_hold(plan.fires) and not any(
+                node in reached.lost for factor, node, is_absent in needed if not (factor.is_optional or is_absent)
+            )
+            self._workable[key] = found
+        return found
 
     def evidence(self, rule: int, values: Sequence[float], *, detector: int | None = None) -> dict[str, float | None]:
         """Return what a rule's detectors (or one, by its place in `Rule.detectors`) show: written form -> value, None = unknown."""

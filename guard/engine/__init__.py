@@ -3,7 +3,19 @@
 from guard.engine.engine import Engine
 from guard.engine.holds import hold_of
 from guard.engine.missing import missing_to_fire
+from guard.engine.readiness import Ready, RuleReadiness, readiness
 from guard.engine.verdicts import risk_of
 from guard.engine.why import missing_in_group, outside, why
 
-__all__ = ["Engine", "hold_of", "missing_in_group", "missing_to_fire", "outside", "risk_of", "why"]
+__all__ = [
+    "Engine",
+    "Ready",
+    "RuleReadiness",
+    "hold_of",
+    "missing_in_group",
+    "missing_to_fire",
+    "outside",
+    "readiness",
+    "risk_of",
+    "why",
+]

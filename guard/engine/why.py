@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from guard.dsl.amounts import shown
 from guard.dsl.scoping import scope_keys
 from guard.engine.missing import below, is_literal, missing_to_fire, unmet
+from guard.engine.readiness import readiness
 from guard.engine.verdicts import candidate_level, group_stand, risk_of
 from guard.features.lacking import lacking, lasting
 from guard.features.tables import Unit
@@ -36,7 +37,9 @@ def why(engine: Engine, row: int, now_us: int) -> list[dict[str, Any]]:
     watched = engine.watched[row]
     lacks = partial(lacking, engine.kernel, row, now_us)
     found = [_why_rule(engine.program, watched, place, now_us, lacks) for place in range(len(watched.outcomes))]
+    ready = {each.rule: each.record() for each in readiness(engine, row, now_us)}
     for told, outcome in zip(found, watched.outcomes, strict=True):
+        told["ready"] = ready[told["rule"]]
         rule, market = engine.program.rules[outcome.rule], watched.facts.market
         if rule.quorum is not None:
             group = engine.groups.of(rule, market)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, floor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.features.fields import FIELDS_BY_NAME
 from guard.features.kernel import slots as s
@@ -14,13 +14,17 @@ from guard.features.kernel.trades import EWMA_US
 from guard.features.kernel.windows import FULL_US, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from guard.features.kernel import Kernel
     from guard.features.kernel.layout import Baseline, Layout
     from guard.features.tables import Field, Leaf
 
-__all__ = ["lacking", "lasting"]
+__all__ = ["Lack", "lacking", "lacks", "lasting"]
 
 _LONG_SHARE: Final = 0.9
+# Of fewer bins nobody can say how many hold trades.
+_COUNTED_MIN: Final = 10.0
 _NEXT: Final = "covered: ready with the next event"
 _SECOND: Final = 1_000_000
 _MINUTE: Final = 60 * _SECOND
@@ -60,16 +64,46 @@ def lasting(us: float, *, is_up: bool = False) -> str:
     return f"{(-(-whole // _SECOND) if is_up else whole // _SECOND)} s"
 
 
+class Lack(NamedTuple):
+    """Why a leaf is unknown, and after how many microseconds it is known: None where nobody can tell when.
+
+    `is_absent`: never on this market.
+    """
+
+    why: str
+    us: float | None
+    is_absent: bool = False
+
+
+def lacks(kernel: Kernel, row: int, now_us: int, numbers: Iterable[int]) -> dict[int, Lack]:
+    """Return what some leaves of a kernel, which are unknown on a market now, lack there."""
+    streams = kernel.facts(row).streams
+    found: dict[int, Lack] = {}
+    market = _market(kernel, row, now_us)
+    for number in numbers:
+        leaf = kernel.leaves[number]
+        field = FIELDS_BY_NAME[leaf.field]
+        if field.stream != "market" and field.stream not in streams:
+            found[number] = Lack(_NO_STREAM[field.stream], None, is_absent=True)
+        else:
+            found[number] = Lack(market.why(number, leaf, field), market.waits_us(number, leaf, field))
+    return found
+
+
 def lacking(kernel: Kernel, row: int, now_us: int, number: int) -> str:
     """Return in words why leaf `number` of a kernel is unknown on the market in `row` at `now_us`, local time."""
     leaf = kernel.leaves[number]
     field = FIELDS_BY_NAME[leaf.field]
     if field.stream != "market" and field.stream not in kernel.facts(row).streams:
         return _NO_STREAM[field.stream]
+    return _market(kernel, row, now_us).why(number, leaf, field)
+
+
+def _market(kernel: Kernel, row: int, now_us: int) -> _Market:
     x, i = kernel._rows.row(row)  # noqa: SLF001 - it only reads, and the kernel's own file is part of compiled code's key
     # A market's own time stands still while nothing arrives.
     now = max(i[s.AT], i[s.EVENT_AT] + max(0, now_us - i[s.RECEIVED])) if i[s.EVENT_AT] else i[s.AT]
-    return _Market(layout_of(kernel.leaves), x, i, now).why(number, leaf, field)
+    return _Market(layout_of(kernel.leaves), x, i, now)
 
 
 class _Market:
@@ -92,6 +126,60 @@ class _Market:
             or _NOT_KNOWN.get(leaf.field)
             or f"{leaf.field} needs {field.minimum}"
         )
+
+    def waits_us(self, number: int, leaf: Leaf, field: Field) -> float | None:
+        """Return how long it takes until the leaf is known, where time alone makes it so."""
+        if self._stream(field.stream) or leaf.field in _NOT_KNOWN or leaf.field.startswith("prints_"):
+            return None
+        record = self._plan[s.P_LEAVES] + number * s.LEAF_STRIDE
+        waits: list[float] = []
+        if self._plan[record + s.L_WINDOW] and self._plan[record + s.L_SINCE]:
+            waits.append(self._window_us(record))
+        if leaf.field == "ewma_price":
+            over_us = average_us(leaf)
+            waits.append(max(0.0, over_us - self._average_has(over_us, self._layout.average(leaf))))
+        item = self._item(leaf)
+        for us in () if item is None else self._fills_us(item, leaf):
+            if us is None:
+                return None
+            waits.append(us)
+        longest = max(waits, default=0.0)
+        # What time should have brought by now waits for something else.
+        return longest if longest > 0.0 else None
+
+    def _window_us(self, record: int) -> float:
+        plan, i, window = self._plan, self._i, record + s.L_WINDOW
+        since, began = plan[record + s.L_SINCE], plan[record + s.L_BEGAN]
+        us, now, kept = plan[window], self._now, i[plan[window + s.W_SINCE]]
+        if i[since] == s.NEVER or kept == s.NEVER:
+            return float(us)
+        if us <= FULL_US:
+            return max(0.0, us - min(now - i[since], now - kept))
+        covered = min(1.0, share(self._x, i, plan, window, since, began, plan[record + s.L_DOWN]) + (now - i[s.AT]) / us)
+        return max(0.0, (_LONG_SHARE - covered) * us)
+
+    def _average_has(self, us: int, number: int) -> float:
+        i = self._i
+        began = i[s.EWMA_BEGAN] if us == EWMA_US or number < 0 else i[self._layout.averages[number].began]
+        return 0.0 if s.NEVER in (i[s.EWMA_BEGAN], began) else float(self._now - began)
+
+    def _fills_us(self, item: Baseline, leaf: Leaf) -> Iterator[float | None]:
+        """Yield how long it takes until a baseline has counted enough, and until enough of that held trades."""
+        counted, traded = self._seen(item)
+        bins, with_trades = _bins(item, leaf)[0], _traded(leaf)[0]
+        if counted < bins:
+            # Seconds of a book count when it moves.
+            yield None if item.source < 0 and counted <= 0.0 else (bins - counted) * item.bin_us
+        if traded < with_trades:
+            yield (with_trades - traded) * counted / traded * item.bin_us if traded > 0.0 and counted >= _COUNTED_MIN else None
+
+    def _item(self, leaf: Leaf) -> Baseline | None:
+        key = baseline_key(leaf)
+        return next((each for each in self._layout.baselines if (each.kind, each.key) == key), None)
+
+    def _seen(self, item: Baseline) -> tuple[float, float]:
+        x, at = self._x, item.offset
+        return x[at + TOTAL] / x[at + WEIGHT], x[at + SEEN] / x[at + WEIGHT]
 
     def _stream(self, stream: str) -> str:
         i = self._i
@@ -139,12 +227,10 @@ class _Market:
         return f"{lasting(has)} of {lasting(us)} of prices: ready in {lasting(us - has, is_up=True)}"
 
     def _baseline(self, leaf: Leaf) -> str:
-        key = baseline_key(leaf)
-        item = next((each for each in self._layout.baselines if (each.kind, each.key) == key), None)
+        item = self._item(leaf)
         if item is None:
             return ""
-        counted = self._x[item.offset + TOTAL] / self._x[item.offset + WEIGHT]
-        traded = self._x[item.offset + SEEN] / self._x[item.offset + WEIGHT]
+        counted, traded = self._seen(item)
         for has, needs, what in ((counted, *_bins(item, leaf)), (traded, *_traded(leaf))):
             if has < needs:
                 return f"its baseline has seen {has:.0f} of {needs:.0f} {what}"

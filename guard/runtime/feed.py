@@ -10,6 +10,7 @@ import structlog
 from guard.errors import ConfigurationError, Disconnected, GuardError
 from guard.model import Channel, Kind, Status
 from guard.runtime.selection import Chosen, Selection, Wanted
+from guard.runtime.warming import Warming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,13 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Feed", "FeedPlan"]
 
 _log = structlog.get_logger(__name__)
-_HISTORY_AT_ONCE = 4
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 1.0, 60.0
 _OPEN_S, _CLOSE_S = 120.0, 10.0
 _PROBLEM_MAX = 500
 # Turnover is asked for by the connector once a minute; a bot that changed its mind is followed at once.
 _LOOK_S = 60.0
-_WARM_S = 300.0
 _NEWS_MAX = 5
 
 
@@ -70,6 +69,8 @@ class Feed:
         What a bot trades there, None where nobody says.
     is_held
         Tells of a market that must not be let go.
+    has_past
+        Tells of a market, by its row, that it needs no past.
     notice
         Given all that the exchange offers and what was chosen of it, whenever it was looked at, before new markets are opened.
 
@@ -100,13 +101,13 @@ class Feed:
         random: Random,
         bots: BotList | None = None,
         is_held: Callable[[Market], bool] = lambda _market: False,
+        has_past: Callable[[int], bool] = lambda _row: False,
         notice: Callable[[Sequence[MarketFacts], Sequence[MarketFacts]], None] = lambda _offered, _chosen: None,
     ) -> None:
         self.plan = plan
         self.connector = connect()
         self.failures = 0
         self.problem: str | None = None
-        self.unwarmed: set[str] = set()
         self.chosen = Chosen([], 0, {})
         self.let_go: set[Market] = set()
         self.is_streaming = False
@@ -123,6 +124,12 @@ class Feed:
         self._is_held = is_held
         self._notice = notice
         self._selection = Selection(plan.wanted)
+        self.warming = Warming(plan.name, sink=sink, clock=clock, has_past=has_past)
+
+    @property
+    def unwarmed(self) -> set[str]:
+        """Markets without their past so far."""
+        return set(self.warming.missing)
 
     @property
     def left_out(self) -> int:
@@ -283,7 +290,7 @@ class Feed:
         opened = self._open(come)
         self.rows = {**{market: row for market, row in before.items() if market in kept}, **opened}
         self._let_go_of(gone)
-        self.unwarmed -= set(map(str, gone))
+        self.warming.forget(gone)
         _log.info(
             "markets", exchange=self.plan.name, new=_some(each.market for each in come), let_go=_some(gone), now=len(self.rows)
         )
@@ -291,27 +298,7 @@ class Feed:
         return opened
 
     async def _warm(self, rows: Mapping[Market, int]) -> None:
-        since_us = self._clock.now_us() - self.plan.history_us
-        gate = asyncio.Semaphore(_HISTORY_AT_ONCE)
-        self.unwarmed |= {str(market) for market in rows}
-
-        async def warm(market: Market, row: int) -> None:
-            async with gate:
-                if market not in self.rows:
-                    return
-                try:
-                    await self.connector.history(market, row, self._sink, since_us=since_us)
-                    self.unwarmed.discard(str(market))
-                except Exception as error:  # noqa: BLE001 - no past is a pity; no stream because of that would be a silent guard
-                    is_known = isinstance(error, GuardError)
-                    _log.warning("no history", market=str(market), error=_short(error), exc_info=not is_known)
-
-        try:
-            async with asyncio.timeout(_WARM_S), asyncio.TaskGroup() as tasks:
-                for market, row in rows.items():
-                    tasks.create_task(warm(market, row))
-        except TimeoutError:
-            _log.warning("history took too long", exchange=self.plan.name, unwarmed=len(self.unwarmed))
+        await self.warming.run(self.connector, rows, history_us=self.plan.history_us, is_wanted=lambda market: market in self.rows)
 
 
 async def _ended(tasks: Sequence[asyncio.Future[Any]]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from guard.features.pasts import knows_past, needed_us
 from guard.model import IsolationState
 from guard.runtime.bot_list import BotList
 from guard.runtime.feed import Feed
@@ -62,7 +63,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
         kept = state.caches / f"bot-{name}.json"
         bots = BotList(name, exchange.from_bot.freqtrade, folder=config.folder, kept=kept, clock=live.clock, announce=announce)
     return Feed(
-        feed_plan(name, exchange),
+        feed_plan(name, exchange, history_us=needed_us(live.pipeline.engine.program.leaves)),
         connect=connector_factory(name, exchange, state=state, clock=live.clock, random=random, report=report),
         open_market=live.open_market,
         sink=live.inlet,
@@ -70,6 +71,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
         random=random,
         bots=bots,
         is_held=is_held,
+        has_past=lambda row: knows_past(live.pipeline.engine.kernel, row),
         notice=TreatmentWatch(
             name,
             opened=opened,

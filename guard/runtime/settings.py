@@ -33,7 +33,6 @@ __all__ = [
     "tape_settings",
 ]
 
-_DAY_US = 86_400_000_000
 PEERS_MIN = 3
 # Streams begin soon: what is missing of the past comes beside them.
 _HISTORY_WAIT_S = 5.0
@@ -90,8 +89,11 @@ def endpoints(config: GuardConfig) -> dict[str, Endpoint]:
     return found
 
 
-def feed_plan(name: str, exchange: ExchangeSettings) -> FeedPlan:
-    """Return which markets of an exchange are watched and how they are warmed; a bot's list alone where no markets are written."""
+def feed_plan(name: str, exchange: ExchangeSettings, *, history_us: int) -> FeedPlan:
+    """Return which markets of an exchange are watched and how they are warmed; a bot's list alone where no markets are written.
+
+    `history_us` is how far back the rules want to know trades.
+    """
     is_by_bot = exchange.from_bot is not None and "markets" not in exchange.model_fields_set
     return FeedPlan(
         name=name,
@@ -99,7 +101,7 @@ def feed_plan(name: str, exchange: ExchangeSettings) -> FeedPlan:
         exclude=exchange.exclude,
         quotes=exchange.quotes,
         markets_max=exchange.max_markets,
-        history_us=_DAY_US,
+        history_us=history_us,
         history_wait_s=_HISTORY_WAIT_S,
         where=None if exchange.where is None else MarketWhere(exchange.where),
     )
@@ -130,7 +132,7 @@ def connector_factory(
                 f"there are {known}; recordings go to guard replay",
             )
         )
-    options: dict[str, Any] = dict(exchange.options)
+    options: dict[str, Any] = {**exchange.limits, **exchange.options}
     if exchange.id is not None:
         options["id"] = exchange.id
     if exchange.urls:

@@ -11,6 +11,7 @@ from guard.engine import missing_in_group, missing_to_fire
 from guard.model import DataState, IsolationState, Level
 from guard.model.moments import stamp
 from guard.runtime.board import board_rows, group_records, leading_rule, row_record
+from guard.runtime.ready_view import caveats_of, rules_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,7 @@ def status_document(
     now_us = live.clock.now_us()
     rows = board_rows(live.pipeline, now_us)
     feeds = [feed_record(feed, now_us) for feed in live.feeds]
+    ready = rules_ready(live.pipeline, now_us, caveats_of(live.feeds))
     ages = [feed["age_ms"] for feed in feeds if feed["age_ms"] is not None]
     bypass, _ = read_bypass(bypass_path, MACHINE)
     return {
@@ -76,7 +78,7 @@ def status_document(
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "groups": group_records(live.pipeline),
         "nearest": _nearest(live.pipeline),
-        "markets": [row_record(row) for row in rows],
+        "markets": [{**row_record(row), "rules": ready[row.market]} for row in rows],
     }
 
 
@@ -162,7 +164,8 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
     if feed.left_out:
         notes.append(f"{feed.left_out} more markets match; max_markets is {feed.plan.markets_max}")
     if feed.is_streaming and feed.unwarmed:
-        notes.append(f"no history for {len(feed.unwarmed)} markets: {', '.join(sorted(feed.unwarmed)[:5])}")
+        name, why = next(iter(feed.warming.missing.items()))
+        notes.append(f"no history yet for {len(feed.unwarmed)} of {len(feed.rows)} markets: {name}: {why}")
     return {
         "exchange": feed.plan.name,
         "streaming": feed.is_streaming,
@@ -176,6 +179,7 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         "gaps": health.gaps,
         "gap_seconds": round(health.gap_seconds, 3),
         "connections": dict(health.connections),
+        "rest": (health.details or {}).get("rest"),
         "notes": notes,
     }
 

@@ -111,7 +111,7 @@ class ScriptedConnector:
 
 
 def plan(name: str = "x", *, markets: Sequence[str] = ("*",)) -> FeedPlan:
-    return FeedPlan(name, markets, (), (), 10, 0, 1.0)
+    return FeedPlan(name, markets, (), (), 10, 60_000_000, 1.0)
 
 
 def feed_of(

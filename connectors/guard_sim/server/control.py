@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
+from guard.model import ASK, BID
 from guard_sim.server.faults import Fault
 from guard_sim.server.rest import json_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from guard_sim.market_coin import CoinMarket
     from guard_sim.server.exchange import Exchange
 
-__all__ = ["Control", "loopback_only", "throttle"]
+__all__ = ["Control", "loopback_only"]
 
 _HERE = frozenset({"127.0.0.1", "::1"})
 
 
 class Control:
-    """``GET /control/truth``, ``GET /control/health``, ``POST /control/fault {kind, symbol?, for_s?}``."""
+    """``GET /control/truth|health|trades?symbol=|book?symbol=`` and ``POST /control/fault {kind, symbol?, for_s?}``."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -31,6 +33,8 @@ class Control:
         return [
             web.get("/control/truth", self._truth),
             web.get("/control/health", self._health),
+            web.get("/control/trades", self._trades),
+            web.get("/control/book", self._book),
             web.post("/control/fault", self._fault),
         ]
 
@@ -50,9 +54,36 @@ class Control:
     async def _health(self, request: web.Request) -> web.Response:
         del request
         hub = self._exchange.hub
-        return json_response(
-            {"connections": len(hub.readers), "sent": hub.sent, "cut": hub.cut, "behind_us": self._exchange.behind_us}
-        )
+        topics = sum(len(reader.topics) for reader in hub.readers)
+        counts = {"connections": len(hub.readers), "topics": topics, "sent": hub.sent, "cut": hub.cut}
+        return json_response({**counts, "behind_us": self._exchange.behind_us, "rest": self._exchange.meter.document()})
+
+    async def _trades(self, request: web.Request) -> web.Response:
+        """Answer what really traded since ``from`` (an id), as [id, at_us, price, amount, side]: the last 20,000 at most."""
+        market = self._named(request)
+        coin, first_id = market.coin, int(request.query.get("from", 0))
+        found = [
+            [entry.id, entry.at_us, entry.tick / coin.ticks_per_usdt, entry.lots / coin.lots_per_coin, entry.side]
+            for entry in self._exchange.prints[market.row].live()
+            if entry.id >= first_id
+        ]
+        return json_response({"symbol": coin.symbol, "trades": found})
+
+    async def _book(self, request: web.Request) -> web.Response:
+        """Answer the whole book as it stands."""
+        market = self._named(request)
+        coin, book = market.coin, market.book
+        sides = {
+            name: [[tick / coin.ticks_per_usdt, lots / coin.lots_per_coin] for tick, lots in book.levels(side)]
+            for name, side in (("bids", BID), ("asks", ASK))
+        }
+        return json_response({"symbol": coin.symbol, "id": book.update_id, **sides})
+
+    def _named(self, request: web.Request) -> CoinMarket:
+        market = self._exchange.market.by_symbol.get(request.query.get("symbol", ""))
+        if market is None:
+            raise web.HTTPBadRequest(text="symbol is one of GET /control/truth")
+        return market
 
     async def _fault(self, request: web.Request) -> web.Response:
         try:
@@ -61,13 +92,7 @@ class Control:
             return json_response({"error": str(error)}, status=400)
         if fault.symbol is not None and fault.symbol not in self._exchange.market.by_id:
             return json_response({"error": f"no symbol {fault.symbol}"}, status=400)
-        self._exchange.faults.order(fault, self._exchange.now_us())
-        reached = 0
-        if fault.kind == "drop":
-            reached = self._exchange.hub.drop(fault.symbol)
-        elif fault.kind == "malformed":
-            reached = self._exchange.hub.break_frame(fault.symbol)
-        return json_response({"fault": fault._asdict(), "reached": reached})
+        return json_response({"fault": fault.document(), "reached": self._exchange.suffer(fault)})
 
 
 @web.middleware
@@ -78,20 +103,3 @@ async def loopback_only(
     if request.path.startswith("/control") and request.remote not in _HERE:
         return json_response({"error": "control is for this machine only"}, status=403)
     return await handler(request)
-
-
-def throttle(exchange: Exchange) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Return the middleware that answers 429 while the fault ``http_429`` is on."""
-
-    @web.middleware
-    async def throttled(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        left_us = exchange.faults.throttled_until_us - exchange.now_us()
-        if left_us > 0 and not request.path.startswith("/control"):
-            body = orjson.dumps({"code": -1003, "msg": "Too many requests; please use the websocket for live updates."})
-            wait = {"Retry-After": str(max(1, round(left_us / 1e6)))}
-            return web.Response(body=body, status=429, headers=wait, content_type="application/json")
-        return await handler(request)
-
-    return throttled

@@ -9,9 +9,16 @@ from aiohttp import web
 
 from guard_sim.market import SeededMarket
 from guard_sim.past import Past
-from guard_sim.server.control import Control, loopback_only, throttle
-from guard_sim.server.faults import Faults
+from guard_sim.server import meter as tariffs
+from guard_sim.server.binance import BinanceSpeech
+from guard_sim.server.control import Control, loopback_only
+from guard_sim.server.faults import Fault, Faults
+from guard_sim.server.gate import GateSpeech
+from guard_sim.server.gate_rest import GateRest
 from guard_sim.server.hub import Hub
+from guard_sim.server.kucoin import KucoinSpeech
+from guard_sim.server.kucoin_rest import KucoinRest
+from guard_sim.server.meter import Meter
 from guard_sim.server.orders import Orders
 from guard_sim.server.prints import Prints
 from guard_sim.server.rest import Rest
@@ -36,23 +43,73 @@ class Exchange:
     `behind_us` is how far the market stood behind the clock at the last beat.
     """
 
-    def __init__(self, *, coins: Sequence[Coin], seed: int, schedule: object, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self, *, coins: Sequence[Coin], seed: int, schedule: object, now_us: Callable[[], int], dialect: str = "binance"
+    ) -> None:
         self.now_us = now_us
         self.faults = Faults()
-        self.hub = Hub(self.faults, [coin.id for coin in coins])
+        self.hub = Hub(self.faults, now_us)
         self.market = SeededMarket(self, seed=seed, schedule=schedule, coins=coins, start_us=now_us())
         self.past = Past(seed, self.market.start_us)
         self.prints = [Prints(market, self.past) for market in self.market.coins]
         self.orders = Orders(self.market)
         self.behind_us = 0
+        self._routes: Callable[[], list[web.RouteDef]]
+        match dialect:
+            case "kucoin":
+                kucoin = KucoinSpeech(self.hub, coins)
+                self.hub.speech, self.meter = kucoin, Meter(self, tariffs.KUCOIN)
+                self._routes = KucoinRest(self, kucoin).routes
+            case "gate":
+                self.hub.speech, self.meter = GateSpeech(self.hub, self.market.coins), Meter(self, tariffs.GATE)
+                self._routes = GateRest(self).routes
+            case _:
+                self.hub.speech, self.meter = BinanceSpeech(self.hub, coins), Meter(self, tariffs.BINANCE)
+                self._routes = Rest(self).routes
 
     def app(self) -> web.Application:
         """Return the application that serves REST, websockets and control."""
-        app = web.Application(middlewares=[loopback_only, throttle(self)])
-        app.add_routes([*Rest(self).routes(), *Control(self).routes()])
-        for path in ("/stream", "/stream/{streams:.*}", "/ws", "/ws/{streams:.*}"):
+        app = web.Application(middlewares=[loopback_only, self.meter.middleware()])
+        app.add_routes([*self._routes(), *Control(self).routes()])
+        for path in self.hub.speech.paths:
             app.router.add_get(path, self.hub.serve)
         return app
+
+    def stamp_us(self) -> int:
+        """Return the present as the exchange's own clock shows it."""
+        now_us = self.now_us()
+        return now_us + self.faults.offset_us(now_us)
+
+    @property
+    def is_in_maintenance(self) -> bool:
+        """Whether the exchange says that it is closed for maintenance."""
+        return self.faults.left_us("maintenance", self.now_us()) > 0
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+
+    def suffer(self, fault: Fault) -> int:
+        """Let a fault happen, or begin; return how many connections or messages it reached, 0 for a state."""
+        self.faults.order(fault, self.now_us())
+        hub, symbol = self.hub, fault.symbol
+        names = [symbol] if symbol else list(self.market.by_id)
+        acts: dict[str, Callable[[], int]] = {
+            "drop": lambda: hub.drop(symbol),
+            "close": lambda: hub.close(symbol, int(fault.value)),
+            "half_open": lambda: hub.strand(symbol),
+            "malformed": lambda: hub.break_frame(symbol),
+            "duplicate": lambda: hub.repeat(symbol),
+            "null_fields": lambda: sum(map(hub.send_nonsense, names)),
+            "expire_token": lambda: hub.speech.expire() if isinstance(hub.speech, KucoinSpeech) else 0,
+        }
+        act = acts.get(fault.kind)
+        return act() if act else 0
+
+    @property
+    def websocket(self) -> str:
+        """Return the path of the streams."""
+        return self.hub.speech.paths[0]
 
     def advance(self) -> int:
         """Bring the market to the clock and return its time."""
@@ -72,6 +129,7 @@ class Exchange:
                 self.market.advance(self.hub.now_us)
                 await asyncio.sleep(0)
             self.advance()
+            self.hub.beat()
             beat += 1
             if beat % _SLOW_BEATS == 0:
                 self.hub.flush_slow()

@@ -1,161 +1,210 @@
-"""The websocket side: who listens to what, and what they are sent."""
+"""The websocket side that every dialect shares: who listens to what, and how that breaks."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WSMsgType, web
 
-from guard.model import BID, SELL
+from guard_sim.server.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from guard_sim.book import Diff, Fill
     from guard_sim.market_coin import CoinMarket
     from guard_sim.server.faults import Faults
 
-__all__ = ["Hub", "Reader"]
+__all__ = ["Hub", "Speech"]
 
-QUEUE_MAX = 4096
-_TOPICS_MAX = 1024
 _HEARTBEAT_S = 20.0
+_REPEATED_MAX = 20
 
 
-class Reader:
-    """One connection: its topics and a bounded queue. A reader that lets the queue fill is cut, as exchanges do."""
+class Speech(Protocol):
+    """How one exchange speaks over its websockets."""
 
-    def __init__(self, request: web.Request, *, has_envelope: bool) -> None:
-        self.has_envelope = has_envelope
-        self.topics: set[str] = set()
-        self.is_cut = False
-        self._request = request
-        self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
+    paths: tuple[str, ...]
 
-    def send(self, text: str) -> None:
-        """Queue a frame; a full queue cuts the connection."""
-        try:
-            self._queue.put_nowait(text)
-        except asyncio.QueueFull:
-            self.cut()
+    def admit(self, request: web.Request, reader: Reader) -> None:
+        """Look at a connection that has been opened: greet, subscribe, or close it."""
+        ...
 
-    def cut(self) -> None:
-        """Close the connection without a word."""
-        self.is_cut = True
-        if self._request.transport is not None:
-            self._request.transport.abort()
+    def answer(self, reader: Reader, text: str) -> None:
+        """Carry out one command and send the replies."""
+        ...
 
-    async def write(self, socket: web.WebSocketResponse) -> None:
-        """Send what is queued until the connection ends."""
-        try:
-            while True:
-                await socket.send_str(await self._queue.get())
-        except ConnectionError:
-            self.cut()
+    def traded(self, market: CoinMarket, at_us: int, first_id: int, fills: Sequence[Fill], side: int) -> None:
+        """Send the trades of one order."""
+        ...
+
+    def changed(self, market: CoinMarket, at_us: int, diff: Diff) -> None:
+        """Send a book change."""
+        ...
+
+    def flush_slow(self) -> None:
+        """Send what once-a-second streams have gathered."""
+        ...
+
+    def forget(self, market: CoinMarket) -> None:
+        """Drop what was gathered about `market`: it is silent."""
+        ...
+
+    def symbol_of(self, topic: str) -> str:
+        """Return the symbol of a topic as ``BTCUSDT``."""
+        ...
+
+    def is_trades(self, topic: str) -> bool:
+        """Whether a topic brings trades."""
+        ...
+
+    def null_frames(self, symbol: str) -> Sequence[tuple[str, str]]:
+        """Return frames (topic, text) about a symbol that lack what they should carry, or carry nonsense."""
+        ...
 
 
 class Hub:
     """Sends trades and book changes to the readers that asked for them.
 
-    Topics: ``<symbol>@trade``, ``@aggTrade``, ``@depth@100ms`` and ``@depth`` (once a second). `sent` and `cut` count frames
-    handed to readers and readers that were too slow or cut by a fault.
+    `speech` must be set before anything else happens. `sent` and `cut` count frames handed to readers and readers that were too
+    slow or cut by a fault.
     """
 
-    def __init__(self, faults: Faults, symbols: Sequence[str]) -> None:
-        self._faults = faults
-        self._symbols = frozenset(symbol.lower() for symbol in symbols)
+    speech: Speech
+
+    def __init__(self, faults: Faults, now_us: Callable[[], int]) -> None:
+        self.faults = faults
+        self._clock_us = now_us
         self._by_topic: dict[str, set[Reader]] = {}
-        self._slow: dict[str, tuple[CoinMarket, int, int, dict[tuple[int, int], int]]] = {}
+        self._newest: dict[str, deque[str]] = {}
+        self._held: list[tuple[int, str, str]] = []
+        self._counted = 0
         self.readers: set[Reader] = set()
-        self.now_us = 0
+        self.now_us = now_us()
         self.sent = 0
         self.cut = 0
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """Speak with one reader until it leaves."""
-        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=1 << 16)
+        refusal = self.faults.refusal(self._clock_us())
+        if refusal is not None:
+            return self._refused(*refusal)
+        socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=1 << 16, autoping=False)
         await socket.prepare(request)
-        reader = Reader(request, has_envelope=request.path.startswith("/stream"))
+        reader = Reader(request, born_us=self._clock_us(), has_envelope=request.path.startswith("/stream"))
+        reader.socket = socket
         self.readers.add(reader)
-        writer = asyncio.create_task(reader.write(socket))
+        writer = asyncio.create_task(reader.write(self.faults, self._clock_us))
         try:
-            self._subscribe(reader, _topics_of(request))
+            self.speech.admit(request, reader)
             async for message in socket:
+                if reader.is_dead or self.faults.is_mute(self._clock_us()):
+                    continue
                 if message.type is WSMsgType.TEXT:
-                    reader.send(self.answer(reader, message.data))
+                    self.speech.answer(reader, message.data)
+                elif message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+        except ConnectionError:
+            pass
         finally:
             writer.cancel()
+            await reader.left()
             self._leave(reader)
         return socket
 
-    def answer(self, reader: Reader, text: str) -> str:
-        """Carry out one command and return the reply."""
-        try:
-            command = json.loads(text)
-            method, number = command["method"], command.get("id")
-            topics = [str(topic) for topic in command.get("params") or ()]
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return json.dumps({"error": {"code": 2, "msg": "Invalid request: a command is {method, params, id}"}, "id": None})
-        match method:
-            case "SUBSCRIBE":
-                unknown = [topic for topic in topics if not self._is_topic(topic)]
-                if unknown:
-                    return json.dumps({"error": {"code": 2, "msg": f"no stream {', '.join(unknown[:5])}"}, "id": number})
-                if len(reader.topics) + len(topics) > _TOPICS_MAX:
-                    return json.dumps({"error": {"code": 4, "msg": f"at most {_TOPICS_MAX} streams"}, "id": number})
-                self._subscribe(reader, topics)
-            case "UNSUBSCRIBE":
-                for topic in topics:
-                    reader.topics.discard(topic)
-                    self._by_topic.get(topic, set()).discard(reader)
-            case "LIST_SUBSCRIPTIONS":
-                return json.dumps({"result": sorted(reader.topics), "id": number})
-            case _:
-                return json.dumps({"error": {"code": 2, "msg": f"no method {str(method)[:50]}"}, "id": number})
-        return json.dumps({"result": None, "id": number})
-
     def traded(self, market: CoinMarket, at_us: int, first_id: int, fills: Sequence[Fill], side: int) -> None:
         """Send the trades of one order."""
-        coin = market.coin
-        name = coin.id.lower()
-        if self._is_silent(market) or not self._heard(f"{name}@trade", f"{name}@aggTrade"):
-            return
-        stamp, event, sold = at_us // 1000, self.now_us // 1000, "true" if side == SELL else "false"
-        for trade_id, fill in enumerate(fills, first_id):
-            start = f'"E":{event},"s":"{coin.id}"'
-            end = f'"p":"{coin.price_text(fill.tick)}","q":"{coin.amount_text(fill.lots)}","T":{stamp},"m":{sold},"M":true}}'
-            self._publish(f"{name}@trade", f'{{"e":"trade",{start},"t":{trade_id},{end}')
-            self._publish(f"{name}@aggTrade", f'{{"e":"aggTrade",{start},"a":{trade_id},"f":{trade_id},"l":{trade_id},{end}')
+        if not self._is_silent(market) and not self.faults.skips(market.coin.id, "skip_trades"):
+            self.speech.traded(market, at_us, first_id, fills, side)
 
     def changed(self, market: CoinMarket, at_us: int, diff: Diff) -> None:
-        """Send a book change at once to the fast stream and keep it for the slow one."""
-        del at_us
-        name = market.coin.id.lower()
+        """Send a book change."""
         if self._is_silent(market):
-            self._slow.pop(name, None)
-            return
-        if self._heard(f"{name}@depth@100ms") and not self._faults.skips(market.coin.id):
-            self._publish(f"{name}@depth@100ms", self._depth(market, diff.first_id, diff.last_id, diff.levels))
-        if self._heard(f"{name}@depth"):
-            _, first_id, _, levels = self._slow.get(name, (market, diff.first_id, 0, {}))
-            levels.update({(side, tick): lots for side, tick, lots in diff.levels})
-            self._slow[name] = (market, first_id, diff.last_id, levels)
+            self.speech.forget(market)
+        else:
+            self.speech.changed(market, at_us, diff)
+
+    def beat(self) -> None:
+        """Do what comes with time: let go of late trades, close connections that are too old."""
+        if self._held and self._held[0][0] <= self.now_us:
+            due = [entry for entry in self._held if entry[0] <= self.now_us]
+            self._held = [entry for entry in self._held if entry[0] > self.now_us]
+            for _, topic, text in due:
+                self._hand(topic, text)
+        life_us = self.faults.life_us(self.now_us)
+        if life_us is not None:
+            for reader in self.readers:
+                if self.now_us - reader.born_us > life_us:
+                    reader.close(1001)
 
     def flush_slow(self) -> None:
-        """Send what the once-a-second book stream has gathered."""
-        for name, (market, first_id, last_id, levels) in self._slow.items():
-            rows = [(side, tick, lots) for (side, tick), lots in levels.items()]
-            self._publish(f"{name}@depth", self._depth(market, first_id, last_id, rows))
-        self._slow.clear()
+        """Send what once-a-second streams have gathered."""
+        self.speech.flush_slow()
 
-    def break_frame(self, symbol: str | None) -> int:
-        """Send one frame that is no JSON to those who listen to `symbol` (None = all) and return to how many."""
+    def publish(self, topic: str, text: str) -> None:
+        """Send a frame to those who listen to `topic`."""
+        if topic not in self._by_topic or not self._by_topic[topic]:
+            return
+        if self.speech.is_trades(topic):
+            self._newest.setdefault(topic, deque(maxlen=_REPEATED_MAX)).append(text)
+            if self._is_late(topic, text):
+                return
+        self._hand(topic, text)
+
+    def is_heard(self, *topics: str) -> bool:
+        """Whether somebody listens to one of `topics`."""
+        return any(self._by_topic.get(topic) for topic in topics)
+
+    def stamp_us(self, at_us: int) -> int:
+        """Return `at_us` as the exchange's own clock shows it."""
+        return at_us + self.faults.offset_us(self.now_us)
+
+    def takes(self, symbols: Iterable[str]) -> bool:
+        """Whether a subscription to `symbols` is heard at all."""
+        now_us = self._clock_us()
+        return not any(self.faults.left_us("unacknowledged", now_us, symbol) for symbol in symbols)
+
+    def subscribe(self, reader: Reader, topics: Iterable[str]) -> None:
+        """Let `reader` listen to `topics`."""
+        for topic in topics:
+            reader.topics.add(topic)
+            self._by_topic.setdefault(topic, set()).add(reader)
+
+    def unsubscribe(self, reader: Reader, topics: Iterable[str]) -> None:
+        """Let `reader` listen to `topics` no more."""
+        for topic in topics:
+            reader.topics.discard(topic)
+            self._by_topic.get(topic, set()).discard(reader)
+
+    def send_to(self, symbol: str | None, text: str) -> int:
+        """Send a frame as it is to those who listen to `symbol` (None = all) and return to how many."""
         readers = self._listening(symbol)
         for reader in readers:
-            reader.send('{"e":"trade","p":')
+            reader.send(text)
         return len(readers)
+
+    def break_frame(self, symbol: str | None) -> int:
+        """Send one frame that is no JSON."""
+        return self.send_to(symbol, '{"e":"trade","p":')
+
+    def send_nonsense(self, symbol: str) -> int:
+        """Send frames with fields that are null, missing or of the wrong kind, and return how many."""
+        frames = self.speech.null_frames(symbol)
+        for topic, text in frames:
+            self._hand(topic, text)
+        return len(frames)
+
+    def repeat(self, symbol: str | None) -> int:
+        """Send the last trades again, up to 20 of each topic, and return how many."""
+        count = 0
+        for topic, frames in self._newest.items():
+            if symbol in (None, self.speech.symbol_of(topic)):
+                for text in list(frames):
+                    self._hand(topic, text)
+                    count += 1
+        return count
 
     def drop(self, symbol: str | None) -> int:
         """Cut those who listen to `symbol` (None = all) and return how many."""
@@ -164,18 +213,21 @@ class Hub:
             reader.cut()
         return len(readers)
 
-    def _depth(self, market: CoinMarket, first_id: int, last_id: int, levels: Sequence[tuple[int, int, int]]) -> str:
-        coin = market.coin
-        bids: list[str] = []
-        asks: list[str] = []
-        for side, tick, lots in levels:
-            (bids if side == BID else asks).append(f'["{coin.price_text(tick)}","{coin.amount_text(lots)}"]')
-        return (
-            f'{{"e":"depthUpdate","E":{self.now_us // 1000},"s":"{coin.id}","U":{first_id},"u":{last_id},'
-            f'"b":[{",".join(bids)}],"a":[{",".join(asks)}]}}'
-        )
+    def close(self, symbol: str | None, code: int) -> int:
+        """Close the connections of those who listen to `symbol` with a code, and return how many."""
+        readers = self._listening(symbol)
+        for reader in readers:
+            reader.close(code)
+        return len(readers)
 
-    def _publish(self, topic: str, text: str) -> None:
+    def strand(self, symbol: str | None) -> int:
+        """Let those connections break without a word to either side, and return how many."""
+        readers = self._listening(symbol)
+        for reader in readers:
+            reader.die()
+        return len(readers)
+
+    def _hand(self, topic: str, text: str) -> None:
         readers = self._by_topic.get(topic)
         if not readers:
             return
@@ -184,33 +236,30 @@ class Hub:
             reader.send(wrapped if reader.has_envelope else text)
         self.sent += len(readers)
 
-    def _heard(self, *topics: str) -> bool:
-        return any(self._by_topic.get(topic) for topic in topics)
+    def _is_late(self, topic: str, text: str) -> bool:
+        # Every other frame is held back until the fault ends, so that later ones overtake it.
+        symbol = self.speech.symbol_of(topic)
+        left_us = self.faults.left_us("late", self.now_us, symbol)
+        if not left_us:
+            return False
+        self._counted += 1
+        if self._counted % 2:
+            self._held.append((self.now_us + left_us, topic, text))
+        return bool(self._counted % 2)
+
+    def _refused(self, status: int, left_us: int) -> web.Response:
+        wait = {"Retry-After": str(max(1, round(left_us / 1e6)))} if self.faults.has_retry_after else {}
+        return web.Response(status=status, headers=wait)
 
     def _is_silent(self, market: CoinMarket) -> bool:
-        return market.is_silent or self._faults.is_silent(market.coin.id, self.now_us)
-
-    def _is_topic(self, topic: str) -> bool:
-        symbol, _, stream = topic.partition("@")
-        return symbol in self._symbols and stream in {"trade", "aggTrade", "depth", "depth@100ms"}
-
-    def _subscribe(self, reader: Reader, topics: Sequence[str]) -> None:
-        for topic in topics:
-            if self._is_topic(topic):
-                reader.topics.add(topic)
-                self._by_topic.setdefault(topic, set()).add(reader)
+        return market.is_silent or self.faults.is_silent(market.coin.id, self.now_us)
 
     def _listening(self, symbol: str | None) -> list[Reader]:
-        prefix = "" if symbol is None else f"{symbol.lower()}@"
-        return [reader for reader in self.readers if not prefix or any(topic.startswith(prefix) for topic in reader.topics)]
+        name = self.speech.symbol_of
+        return [reader for reader in self.readers if symbol is None or any(name(topic) == symbol for topic in reader.topics)]
 
     def _leave(self, reader: Reader) -> None:
         self.readers.discard(reader)
         self.cut += reader.is_cut
         for topic in reader.topics:
             self._by_topic[topic].discard(reader)
-
-
-def _topics_of(request: web.Request) -> list[str]:
-    named: Any = request.query.get("streams", "") or request.match_info.get("streams", "")
-    return [topic for topic in named.split("/") if topic]

@@ -56,6 +56,10 @@ class Prints:
         """Yield the daily candles before the candles of `minutes`."""
         return self._past.days(self._coin)
 
+    def live(self) -> Sequence[Print]:
+        """Return the trades since the start, oldest first, the last 20,000 at most."""
+        return self._live
+
     def newest(self, limit: int) -> list[Print]:
         """Return the last `limit` trades, oldest first."""
         prints = list(self._live)[-limit:]

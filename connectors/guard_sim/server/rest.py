@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,21 +9,21 @@ from aiohttp import web
 
 from guard.model import ASK, BID, SELL
 from guard_sim.coins import QUOTE
-from guard_sim.past import DAY_US, MINUTE_US, Minute
+from guard_sim.past import DAY_US
+from guard_sim.server.figures import LENGTHS_US, candles, day
 from guard_sim.server.orders import OrderRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from guard_sim.market_coin import CoinMarket
-    from guard_sim.past import Print
+    from guard_sim.past import Minute, Print
     from guard_sim.server.exchange import Exchange
 
 __all__ = ["Rest", "json_response"]
 
 _LIMIT_MAX = 1000
 _KLINES_MAX = 1000
-_INTERVALS = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "1d": 1440}
 _LISTED_DAYS = 400
 
 
@@ -38,6 +37,7 @@ class Rest:
         """Return the routes."""
         api = "/api/v3"
         return [
+            web.get("/sapi/v1/system/status", self._status),
             web.get(f"{api}/ping", self._ping),
             web.get(f"{api}/time", self._time),
             web.get(f"{api}/exchangeInfo", self._exchange_info),
@@ -58,9 +58,14 @@ class Rest:
         del request
         return json_response({})
 
+    async def _status(self, request: web.Request) -> web.Response:
+        del request
+        is_closed = self._exchange.is_in_maintenance
+        return json_response({"status": 1, "msg": "system maintenance"} if is_closed else {"status": 0, "msg": "normal"})
+
     async def _time(self, request: web.Request) -> web.Response:
         del request
-        return json_response({"serverTime": self._exchange.now_us() // 1000})
+        return json_response({"serverTime": self._exchange.stamp_us() // 1000})
 
     async def _exchange_info(self, request: web.Request) -> web.Response:
         del request
@@ -68,7 +73,7 @@ class Rest:
         return json_response(
             {
                 "timezone": "UTC",
-                "serverTime": self._exchange.now_us() // 1000,
+                "serverTime": self._exchange.stamp_us() // 1000,
                 "rateLimits": [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}],
                 "exchangeFilters": [],
                 "symbols": [_symbol(market, listed_ms) for market in self._exchange.market.coins],
@@ -111,19 +116,19 @@ class Rest:
     async def _klines(self, request: web.Request) -> web.Response:
         market = self._named(request)
         interval = request.query.get("interval", "")
-        if interval not in _INTERVALS:
-            raise _refused(-1120, f"Invalid interval; there are {', '.join(_INTERVALS)}.")
-        length_us = _INTERVALS[interval] * MINUTE_US
-        prints = self._exchange.prints[market.row]
-        minutes: Iterable[Minute] = prints.minutes(self._exchange.now_us())
-        if interval == "1d":
-            minutes = chain(prints.days(), minutes)
-        candles = [_merged(start, group) for start, group in groupby(minutes, key=lambda each: each.at_us // length_us * length_us)]
-        start_us = _number(request, "startTime", 0) * 1000
-        end_us = _number(request, "endTime", self._exchange.now_us() // 1000) * 1000
-        candles = [candle for candle in candles if start_us <= candle.at_us <= end_us]
+        if interval not in LENGTHS_US:
+            raise _refused(-1120, f"Invalid interval; there are {', '.join(LENGTHS_US)}.")
+        length_us = LENGTHS_US[interval]
+        now_us = self._exchange.now_us()
+        found = candles(
+            self._exchange.prints[market.row],
+            length_us=length_us,
+            start_us=_number(request, "startTime", 0) * 1000,
+            end_us=_number(request, "endTime", now_us // 1000) * 1000,
+            now_us=now_us,
+        )
         limit = _number(request, "limit", 500, _KLINES_MAX)
-        kept = candles[:limit] if "startTime" in request.query else candles[-limit:]
+        kept = found[:limit] if "startTime" in request.query else found[-limit:]
         return json_response([_kline(market, candle, length_us) for candle in kept])
 
     async def _tickers(self, request: web.Request) -> web.Response:
@@ -173,28 +178,25 @@ class Rest:
 
     def _ticker(self, market: CoinMarket) -> dict[str, Any]:
         now_us, coin = self._exchange.now_us(), market.coin
-        minutes = [each for each in self._exchange.prints[market.row].minutes(now_us) if each.at_us > now_us - DAY_US]
-        day = _merged(now_us - DAY_US, minutes)
-        turnover = sum(each.volume * each.close for each in minutes)
-        digits = coin.price_digits
+        (candle, turnover), digits = day(self._exchange.prints[market.row], now_us), coin.price_digits
         return {
             **_quotes(market),
-            "priceChange": f"{day.close - day.open:.{digits}f}",
-            "priceChangePercent": f"{(day.close / day.open - 1.0) * 100.0:.3f}",
-            "weightedAvgPrice": f"{turnover / day.volume if day.volume else day.close:.{digits}f}",
-            "prevClosePrice": f"{day.open:.{digits}f}",
+            "priceChange": f"{candle.close - candle.open:.{digits}f}",
+            "priceChangePercent": f"{(candle.close / candle.open - 1.0) * 100.0:.3f}",
+            "weightedAvgPrice": f"{turnover / candle.volume if candle.volume else candle.close:.{digits}f}",
+            "prevClosePrice": f"{candle.open:.{digits}f}",
             "lastPrice": coin.price_text(market.last_tick),
             "lastQty": coin.amount_text(1),
-            "openPrice": f"{day.open:.{digits}f}",
-            "highPrice": f"{day.high:.{digits}f}",
-            "lowPrice": f"{day.low:.{digits}f}",
-            "volume": f"{day.volume:.8f}",
+            "openPrice": f"{candle.open:.{digits}f}",
+            "highPrice": f"{candle.high:.{digits}f}",
+            "lowPrice": f"{candle.low:.{digits}f}",
+            "volume": f"{candle.volume:.8f}",
             "quoteVolume": f"{turnover:.8f}",
             "openTime": (now_us - DAY_US) // 1000,
             "closeTime": now_us // 1000,
-            "firstId": day.first_id,
+            "firstId": candle.first_id,
             "lastId": market.next_id - 1,
-            "count": day.trades,
+            "count": candle.trades,
         }
 
 
@@ -219,21 +221,6 @@ def _number(request: web.Request, name: str, default: int, largest: int | None =
 async def _words(request: web.Request) -> Mapping[str, str]:
     form = await request.post()
     return {**request.query, **{name: value for name, value in form.items() if isinstance(value, str)}}
-
-
-def _merged(start_us: int, minutes: Iterable[Minute]) -> Minute:
-    group = list(minutes)
-    return Minute(
-        start_us,
-        group[0].open,
-        max(each.high for each in group),
-        min(each.low for each in group),
-        group[-1].close,
-        sum(each.volume for each in group),
-        sum(each.bought for each in group),
-        sum(each.trades for each in group),
-        group[0].first_id,
-    )
 
 
 def _kline(market: CoinMarket, candle: Minute, length_us: int) -> list[Any]:

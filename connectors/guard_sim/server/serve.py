@@ -27,18 +27,19 @@ HOST = "127.0.0.1"
 async def serve(options: Mapping[str, Any], announce: Callable[[dict[str, Any]], None], *, with_parent: bool) -> None:
     """Serve until cancelled, or until stdin ends where `with_parent` is set.
 
-    `options` are seed, schedule, symbols, count, port (0 = choose) and inbox (port, 0 = choose, None = no inbox). `announce` gets
-    ``{rest, ws, inbox}`` once everything listens. Raises OSError where a port is taken.
+    `options` are dialect, seed, schedule, symbols, count, port (0 = choose) and inbox (port, 0 = choose, None = no inbox).
+    `announce` gets ``{rest, ws, inbox}`` once everything listens. Raises OSError where a port is taken.
     """
     exchange = Exchange(
         coins=chosen(options.get("symbols"), options.get("count")),
         seed=int(options.get("seed", 7)),
         schedule=options.get("schedule", "demo"),
         now_us=now_us,
+        dialect=str(options.get("dialect", "binance")),
     )
     async with contextlib.AsyncExitStack() as stack:
         port = await _listen(stack, exchange.app(), int(options.get("port", 0)))
-        urls: dict[str, Any] = {"rest": f"http://{HOST}:{port}", "ws": f"ws://{HOST}:{port}/stream", "inbox": None}
+        urls: dict[str, Any] = {"rest": f"http://{HOST}:{port}", "ws": f"ws://{HOST}:{port}{exchange.websocket}", "inbox": None}
         if options.get("inbox") is not None:
             urls["inbox"] = f"http://{HOST}:{await _listen(stack, Inbox(now_us).app(), int(options['inbox']), of='inbox')}"
         # One full collection would walk the whole market while readers wait.

@@ -162,7 +162,8 @@ class FrameServer:
     """A loopback server: REST answers by path, and a script for each websocket.
 
     `rest` maps a path to a function of the query that returns (status, headers, text). `on_socket` is called with each websocket
-    that passed the handshake; `refuse_next` answers so many handshakes with 429 first.
+    that passed the handshake; `delays` are awaited before a path is answered; `refuse_next` answers so many handshakes with 429
+    first.
     """
 
     def __init__(self) -> None:
@@ -172,6 +173,7 @@ class FrameServer:
         self.sockets: list[web.WebSocketResponse] = []
         self.dials: list[float] = []
         self.refuse_next = 0
+        self.delays: dict[str, Callable[..., Awaitable[None]]] = {}
         self.port = 0
         self._runner: web.AppRunner | None = None
 
@@ -201,6 +203,8 @@ class FrameServer:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._socket(request)
         self.asked.append((request.path, dict(request.query)))
+        if request.path in self.delays:
+            await self.delays[request.path]()
         answer = self.rest.get(request.path)
         if answer is None:
             return web.json_response({"code": "404", "msg": "not recorded"}, status=404)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,9 +65,64 @@ async def test_history_ends_with_warm(server: FrameServer) -> None:
 
 
 async def test_history_pages_back_to_since(server: FrameServer) -> None:
-    rows, _, now_ms = await history(server, candles=2500, since_s=2400 * 60, rest_concurrent=1)
-    assert server.times_asked("/api/v3/klines") == 3
-    assert rows.rows[0].at_us // 1000 - (now_ms - 2400 * MINUTE_MS) <= MINUTE_MS
+    rows, _, now_ms = await history(server, candles=2500, since_s=1400 * 60, rest_concurrent=1)
+    assert server.times_asked("/api/v3/klines") == 2
+    assert rows.rows[0].at_us // 1000 - (now_ms - 1400 * MINUTE_MS) <= MINUTE_MS
+
+
+async def test_what_is_older_than_a_day_comes_by_the_hour_in_the_shape_of_known_hours(server: FrameServer) -> None:
+    clock = MovedClock()
+    exchange = SmallBinance(server, clock)
+    now_ms = a_past(exchange, candles=1500)
+    minutes = exchange.candles
+    for candle in minutes:  # only one minute in ten trades
+        if candle[0] // MINUTE_MS % 10:
+            candle[5] = "0"
+    hour_ms = 60 * MINUTE_MS
+    hours = [[at, "2.0", "2.4", "1.8", "2.2", "96.0", 0, "0", 4, "4", "4.4", "0"] for at in range(0, now_ms, hour_ms)[-50:]]
+    server.rest["/api/v3/klines"] = lambda query: (
+        200,
+        {},
+        json.dumps([one for one in (hours if query["interval"] == "1h" else minutes) if one[0] >= int(query["startTime"])][:1000]),
+    )
+    connector, rows = CcxtConnector(context("small", exchange.options(), clock)), Rows()
+    try:
+        await connector.open()
+        await connector.history(AAA, 7, rows, since_us=(now_ms - 40 * hour_ms) * 1000)
+    finally:
+        await connector.close()
+    made = [row for row in rows.of(Kind.TRADE) if not row.key]
+    assert [row.at_us for row in made] == sorted(row.at_us for row in made)
+    first_hour = made[0].at_us // (hour_ms * 1000)
+    for hour in range(first_hour, first_hour + 15):
+        inside = [row for row in made if row.at_us // (hour_ms * 1000) == hour]
+        assert {row.at_us // 60_000_000 % 10 for row in inside} == {0}  # nine minutes in ten are empty, as in those that are known
+        assert sum(row.amount for row in inside) == pytest.approx(96.0)
+        assert inside[-1].price == pytest.approx(2.2)
+    assert 39 <= now_ms / hour_ms - first_hour <= 41
+    assert sum(query.get("interval") == "1h" for path, query in server.asked if path.endswith("klines")) == 1
+
+
+@pytest.mark.parametrize("status", [429, 418])
+async def test_a_page_that_is_refused_is_asked_for_again_after_the_pause(server: FrameServer, status: int) -> None:
+    clock = MovedClock()
+    exchange = SmallBinance(server, clock)
+    now_ms = a_past(exchange, candles=1430)
+    stock, refusals = server.rest["/api/v3/klines"], [200, status]
+    server.rest["/api/v3/klines"] = lambda query: (
+        (status, {"Retry-After": "0.2"}, "{}") if refusals and refusals.pop(0) == status else stock(query)
+    )
+    connector, rows = CcxtConnector(context("small", exchange.options(), clock)), Rows()
+    try:
+        await connector.open()
+        await connector.history(AAA, 7, rows, since_us=(now_ms - 1400 * MINUTE_MS) * 1000)
+        details = connector.health().details
+    finally:
+        await connector.close()
+    minutes = {row.at_us // 60_000_000 for row in rows.of(Kind.TRADE)}
+    assert max(minutes) - min(minutes) + 1 == len(minutes)  # no hole between the pages
+    assert details is not None
+    assert (details["rest"]["refusals"], details["rest"]["requests"]["history"]) == (1, 5)
 
 
 async def test_history_of_an_exchange_that_answers_nothing_is_unavailable_and_writes_nothing(server: FrameServer) -> None:

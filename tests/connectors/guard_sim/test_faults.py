@@ -14,7 +14,7 @@ from guard_sim.server.faults import Fault, Faults
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Running
+    from sim_support import Running
 
 LIMIT_S = 15.0
 

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Running
+    from sim_support import Running
 
 LIMIT_S = 15.0
 

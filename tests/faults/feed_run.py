@@ -1,0 +1,200 @@
+"""A connector over an embedded exchange in one loop, through one fault after another."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tempfile
+from contextlib import asynccontextmanager, suppress
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiohttp.test_utils import TestServer
+from faults.feed_truth import Heard
+
+from guard.model import Market
+from guard.model.ports import ConnectorContext
+from guard.runtime.clock import SystemClock, seeded_random
+from guard_ccxt import CcxtConnector
+from guard_ccxt.backoff import Backoff
+from guard_sim.coins import chosen
+from guard_sim.dialects import ccxt_options
+from guard_sim.server.clock import now_us
+from guard_sim.server.exchange import Exchange
+from guard_sim.server.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "MOON/USDT")
+# A minute of the connector's own patience is two seconds here, so that a fault and its mending fit into a few.
+# So are the waits between attempts, which a minute of data ends elsewhere.
+HASTE = {"first_s": 0.1, "most_s": 2.0, "settled_s": 2.0}
+STEADY_S = 2.2
+PATIENCE = {"stall_after_s": 2.0, "first_event_s": 2.0, "ticker_poll_s": 2.0, "repair_delay_s": 0.1}
+LIVE_MAX_S = 30.0
+
+
+class Outcome(NamedTuple):
+    """How one fault went: what was wrong afterwards, and how long it took until everything was live again."""
+
+    fault: str
+    wrong: tuple[str, ...]
+    live_s: float
+
+
+class Run:
+    """One connector and its exchange."""
+
+    def __init__(self, exchange: Exchange, connector: CcxtConnector, heard: Heard) -> None:
+        self.exchange = exchange
+        self.connector = connector
+        self.heard = heard
+        self.told: set[str] = set()
+        self.offset_us = 0
+
+    async def settle(self) -> float:
+        """Wait until everything is live; return how long it took, or what still is not as an AssertionError."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        while left := self.heard.not_live():
+            if loop.time() - start > LIVE_MAX_S:
+                raise AssertionError("; ".join(left))
+            await asyncio.sleep(0.1)
+        return loop.time() - start
+
+    async def suffer(self, name: str, plan: list[Fault]) -> Outcome:
+        """Let the faults of `plan` happen, wait for the end of them and for everything to be live, and judge."""
+        for fault in plan:
+            self.exchange.suffer(fault)
+            if fault.kind == "clock":
+                self.offset_us = max(self.offset_us, abs(int(fault.value * 1e6)))
+        await asyncio.sleep(max(fault.for_s for fault in plan))
+        live_s, wrong = LIVE_MAX_S, []
+        try:
+            live_s = await self.settle()
+        except AssertionError as error:
+            wrong.append(f"not live again: {error}")
+        await asyncio.sleep(STEADY_S)
+        wrong += [text for text in self.heard.faults(tolerance_us=self.offset_us) if text not in self.told]
+        self.told.update(wrong)
+        return Outcome(name, tuple(wrong), live_s)
+
+
+@asynccontextmanager
+async def running(dialect: str, *, seed: int, options: dict[str, Any] | None = None) -> AsyncIterator[Run]:
+    """Start an exchange and a connector that streams four of its markets."""
+    exchange = Exchange(coins=chosen(list(SYMBOLS)), seed=seed, schedule="calm", now_us=now_us, dialect=dialect)
+    server = TestServer(exchange.app())
+    await server.start_server()
+    living = asyncio.create_task(exchange.run())
+    rows = {symbol: row for row, symbol in enumerate(SYMBOLS)}
+    heard = Heard(exchange, rows)
+    address = f"127.0.0.1:{server.port}"
+    urls = {"rest": f"http://{address}", "ws": f"ws://{address}{exchange.websocket}"}
+    with tempfile.TemporaryDirectory() as folder:
+        context = ConnectorContext(
+            name=dialect,
+            options={**ccxt_options(dialect, urls), **PATIENCE, **(options or {})},
+            streams=frozenset({"trades", "book"}),
+            clock=SystemClock(),
+            random=seeded_random(seed),
+            cache_folder=folder,
+            report=lambda _: None,
+        )
+        connector = CcxtConnector(context)
+        streaming: asyncio.Task[None] | None = None
+        try:
+            await connector.open()
+            streaming = asyncio.create_task(connector.stream({Market(dialect, symbol): row for symbol, row in rows.items()}, heard))
+            run = Run(exchange, connector, heard)
+            await run.settle()
+            yield run
+        finally:
+            if streaming is not None:
+                streaming.cancel()
+                with suppress(asyncio.CancelledError):
+                    await streaming
+            await connector.close()
+            living.cancel()
+            exchange.hub.drop(None)
+            await server.close()
+
+
+def _seconds(chance: Random, least: float, most: float) -> float:
+    return round(chance.uniform(least, most), 2)
+
+
+def _symbol(chance: Random) -> str | None:
+    return chance.choice((None, *(symbol.replace("/", "") for symbol in SYMBOLS)))
+
+
+def _cut(chance: Random) -> Fault:
+    return Fault("drop", None, 0.1) if chance.random() < 0.7 else Fault("close", None, 0.1, 1001)
+
+
+def _alone(kind: str, least: float = 0.1, most: float = 0.3) -> Callable[[Random], list[Fault]]:
+    return lambda chance: [Fault(kind, _symbol(chance), _seconds(chance, least, most))]
+
+
+def _closed(code: int) -> Callable[[Random], list[Fault]]:
+    return lambda chance: [Fault("close", _symbol(chance), 0.1, code)]
+
+
+def _with_cut(kind: str, least: float, most: float, value: float = 0.0) -> Callable[[Random], list[Fault]]:
+    def plan(chance: Random) -> list[Fault]:
+        return [Fault(kind, None, _seconds(chance, least, most), value, chance.random() < 0.5), _cut(chance)]
+
+    return plan
+
+
+def _clock(chance: Random) -> list[Fault]:
+    return [Fault("clock", None, _seconds(chance, 1.0, 3.0), chance.choice((-1, 1)) * _seconds(chance, 0.3, 20.0))]
+
+
+PLANS: dict[str, Callable[[Random], list[Fault]]] = {
+    "drop": _alone("drop"),
+    "close_1000": _closed(1000),
+    "close_1001": _closed(1001),
+    "close_1006": _closed(1006),
+    "close_1008": _closed(1008),
+    "half_open": _alone("half_open"),
+    "lifetime": lambda chance: [Fault("lifetime", None, _seconds(chance, 2.0, 4.0), _seconds(chance, 0.8, 1.5))],
+    "silent": _alone("silent", 0.5, 5.0),
+    "mute": lambda chance: [Fault("mute", None, _seconds(chance, 0.5, 5.0))],
+    "unacknowledged": lambda chance: [
+        Fault("unacknowledged", _symbol(chance), _seconds(chance, 1.0, 5.0)),
+        Fault("drop", None, 0.1),
+    ],
+    "skip_sequence": _alone("skip_sequence", 0.5, 1.0),
+    "skip_trades": _alone("skip_trades", 1.0, 2.0),
+    "duplicate": _alone("duplicate"),
+    "late": _alone("late", 0.3, 2.0),
+    "malformed": _alone("malformed"),
+    "null_fields": _alone("null_fields"),
+    "http_429": _with_cut("http_429", 0.5, 3.0),
+    "http_418": _with_cut("http_418", 0.5, 3.0),
+    "http_503": _with_cut("http_503", 0.5, 3.0),
+    "slow_rest": _with_cut("slow_rest", 1.0, 3.0, value=1.5),
+    "clock": _clock,
+    "refuse_429": _with_cut("refuse_429", 0.5, 3.0),
+    "refuse_503": _with_cut("refuse_503", 0.5, 3.0),
+    "expire_token": _with_cut("expire_token", 0.1, 0.2),
+}
+
+
+async def through(dialect: str, names: list[str], *, seed: int, on_outcome: Callable[[Outcome], None]) -> list[str]:
+    """Lead one connector through the faults called `names`, in an order of the seed's; return what nobody caught meanwhile."""
+    loop = asyncio.get_running_loop()
+    uncaught: list[str] = []
+    loop.set_exception_handler(lambda _, about: uncaught.append(f"{about.get('message')}: {about.get('exception')!r}"))
+    chance = Random(f"{dialect} {seed}")  # noqa: S311 - a seeded test
+    order = list(names)
+    chance.shuffle(order)
+    Backoff.__init__.__kwdefaults__.update(HASTE)
+    async with running(dialect, seed=seed) as run:
+        for name in order:
+            on_outcome(await run.suffer(name, PLANS[name](chance)))
+    gc.collect()
+    await asyncio.sleep(0)
+    return uncaught
