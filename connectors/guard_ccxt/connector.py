@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -63,7 +64,7 @@ class CcxtConnector:
         return await self._opened().load()
 
     async def markets(self) -> Sequence[MarketFacts]:
-        """Return every market on offer as it is known now; raises Unavailable. Asks the exchange once an hour or for a new listing."""
+        """Return every market on offer as it is known now, asked for once an hour or for a new listing; raises Unavailable."""
         return await self._opened().markets()
 
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
@@ -109,10 +110,11 @@ class CcxtConnector:
                 "repaired": counters.repaired,
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
-                "tier": "generic" if session is None or not session.is_tapped else session.tap.tier,
+                "tier": "generic" if session is None or not session.is_tapped else session.fleet.tier,
                 "frames": counters.frames,
                 "fallbacks": counters.fallbacks,
                 "is_tapped": session is not None and session.is_tapped,
+                "shards": [] if session is None else session.fleet.record(),
                 "rest": {} if session is None else session.rest(),
                 "gives": {} if session is None else session.gives(),
                 "subscriptions": {} if session is None else session.phases(),
@@ -126,5 +128,11 @@ class CcxtConnector:
 
 
 def _states(session: Session) -> dict[str, str]:
-    # Without the query: some exchanges carry a token in it.
-    return {urlsplit(url)._replace(query="").geturl(): connection.state for url, connection in session.tap.connections.items()}
+    # Without the query: some exchanges carry a token in it. Two shards may have the same address.
+    states: dict[str, str] = {}
+    for connection in session.connections():
+        url = urlsplit(connection.url)._replace(query="").geturl()
+        numbered = (url if number == 1 else f"{url} #{number}" for number in count(1))
+        name = next(name for name in numbered if name not in states)
+        states[name] = connection.state
+    return states

@@ -50,7 +50,7 @@ class Offer:
 
     def __init__(
         self,
-        exchange: Any,  # noqa: ANN401 - ccxt has no types
+        exchange: Any,
         context: ConnectorContext,
         options: Options,
         *,
@@ -90,7 +90,8 @@ class Offer:
         """
         has_new = False
         if self._is_due():
-            self._looked_us = self._context.clock.monotonic_us()
+            # Where it fails, it is asked for again as soon as it may be.
+            self._looked_us = self._context.clock.monotonic_us() + _AGAIN_US - int(self._options.markets_s * 1e6)
             name = self._context.name
             markets = await self._rest.call(f"looking at the markets of {name}", self._exchange.fetch_markets)
             if not isinstance(markets, list) or not markets:

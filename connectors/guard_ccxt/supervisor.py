@@ -12,6 +12,7 @@ from guard_ccxt.faults import Fault, classify
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.subscription import Phase, Subscription
+from guard_ccxt.tap import ASKING
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from guard_ccxt.options import Options
     from guard_ccxt.pump import Connection
     from guard_ccxt.rest import Rest
-    from guard_ccxt.tap import Tap
+    from guard_ccxt.tap import Key, Tap
 
 __all__ = ["Supervisor"]
 
 _BOOK_STARTS_MAX = 8
 _TRIES_MAX = 3
+_UNASKED_FACTOR = 4
 _TICK_MAX_S = 1.0
 _SETTLE_US = 1_000_000
 _QUIET_FACTOR = 3
@@ -69,8 +71,8 @@ class Supervisor:
         self._book_limit: int | None = options.book_limit
         self._book_starts = asyncio.Semaphore(_BOOK_STARTS_MAX)
         self._repairs: set[asyncio.Task[None]] = set()
-        self._tasks: dict[tuple[Channel, str], asyncio.Task[None]] = {}
-        self._leaving: dict[tuple[Channel, str], asyncio.Task[None]] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._leaving: dict[Key, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[None] | None = None
         self.is_closed = False
 
@@ -120,7 +122,7 @@ class Supervisor:
             self._broken = asyncio.get_running_loop().create_future()
         return self._broken
 
-    def _left(self, key: tuple[Channel, str], task: asyncio.Task[None]) -> None:
+    def _left(self, key: Key, task: asyncio.Task[None]) -> None:
         if self._leaving.get(key) is task:
             del self._leaving[key]
         self._ended(task)
@@ -144,6 +146,11 @@ class Supervisor:
         task = asyncio.create_task(repair(subscription, fetch, clock=self._clock, counters=self._counters))
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
+
+    async def repaired(self) -> None:
+        """Wait until no missed trades are being fetched."""
+        while self._repairs:
+            await asyncio.wait(self._repairs)
 
     def restart(self, subscription: Subscription) -> None:
         """Subscribe again to a stream that missed trades though its connection looks well."""
@@ -175,6 +182,8 @@ class Supervisor:
         # One life of a subscription: returns how it ended, None where ccxt handed over plain data.
         task = asyncio.current_task()
         assert task is not None
+        ASKING.set(subscription.key)
+        self._tap.asked_us.pop(subscription.key, None)
         self._tap.callers[task] = subscription
         is_new = subscription.phase in (Phase.IDLE, Phase.LOST)
         has_slot = subscription.channel is Channel.BOOK and is_new
@@ -285,15 +294,20 @@ class Supervisor:
 
     def _judge_start(self, subscription: Subscription) -> None:
         connection = subscription.connection
-        waited_us = self._clock.monotonic_us() - subscription.started_us
-        is_answered = connection.data_us > subscription.started_us and connection.frames > 0
+        asked_us = self._tap.asked_us.get(subscription.key)
+        started_us = max(subscription.started_us, asked_us or 0)
+        waited_us = self._clock.monotonic_us() - started_us
+        # A request that was never sent: ccxt holds it back to keep its pace, or knows that the stream is there already.
+        deadline_s = self._options.first_event_s * (1 if asked_us is not None else _UNASKED_FACTOR)
+        is_asked = asked_us is not None or subscription.key in self._tap.ghosts
+        is_answered = is_asked and connection.data_us > started_us and connection.frames > 0
         # Thin coins are silent for hours: their trades count as live once the connection answered the request in any way.
         if subscription.channel is Channel.TRADES and is_answered and waited_us > _SETTLE_US and connection.state == "live":
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
         elif self._rest.left_s() > 0:
             subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now
-        elif waited_us <= self._options.first_event_s * 1e6:
+        elif waited_us <= deadline_s * 1e6:
             return
         elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:
             # Asked twice on a connection that pongs: the exchange acknowledges nothing. The ticker poll would find it deaf.

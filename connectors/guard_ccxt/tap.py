@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ccxt import NetworkError
@@ -13,6 +14,7 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 from guard.model import Channel
 from guard_ccxt import recording
 from guard_ccxt.fast import Desk, decoder_of
+from guard_ccxt.pace import Pace
 from guard_ccxt.pump import Connection, pump
 
 if TYPE_CHECKING:
@@ -21,11 +23,18 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
     from guard_ccxt.fast import Decoder
+    from guard_ccxt.limits import Window
     from guard_ccxt.subscription import Subscription
 
-__all__ = ["Tap", "missing_names"]
+__all__ = ["ASKING", "Key", "Tap", "missing_names"]
 
-_CLIENT_NAMES = ("resolve", "reject", "future", "receive_loop", "handle_message", "on_close", "on_error", "closed", "close")
+Key = tuple[Channel, str]
+ASKING: ContextVar[Key | None] = ContextVar("guard_ccxt_asking", default=None)
+
+_CLIENT_NAMES = (
+    *("resolve", "reject", "future", "receive_loop", "handle_message", "on_close", "on_error", "closed", "close"),
+    *("open", "send"),
+)
 _EXCHANGE_NAMES = ("client", "fetch", "order_book", "indexed_order_book", "counted_order_book")
 _CACHE_NAMES = ("clear", "append")
 _CLOSE_S = 1.0
@@ -56,27 +65,51 @@ class Tap:
         Levels kept on each side of a book. > 0.
     bad_frames_max
         Bad frames in a row that end a connection. > 0.
+    dials
+        Whoever opens a connection waits here for a turn.
+    messages
+        Limits of requests to subscribe, for each connection.
     tier
         ``auto`` or ``generic``, see `Options`.
 
+    Attributes
+    ----------
+    asked_us
+        When the request of each subscription was sent, monotonic: ccxt holds requests back to keep its own pace.
+
     Notes
     -----
+    A book that cannot be synchronised fails alone: stock ccxt closes its whole connection.
     The future of a `watch_*` call that the tap serves stays pending for the life of its connection and fails when ccxt tears it
     down. ccxt's cache of trades is emptied at once: it costs 2 kB for each trade.
     """
 
     def __init__(
-        self, exchange: Any, *, clock: Clock, counters: Counters, levels_max: int, bad_frames_max: int, tier: str = "auto"
+        self,
+        exchange: Any,
+        *,
+        clock: Clock,
+        counters: Counters,
+        levels_max: int,
+        bad_frames_max: int,
+        dials: Pace | None = None,
+        messages: tuple[Window, ...] = (),
+        tier: str = "auto",
     ) -> None:
         self.exchange = exchange
         self.subscriptions: dict[tuple[Channel, str], Subscription] = {}
         self.callers: dict[asyncio.Task[Any], Subscription] = {}
         self.connections: dict[str, Connection] = {}
+        self.asked_us: dict[Key, int] = {}
+        self._ghosts: dict[Key, Connection] = {}
+        self._dials = dials or Pace((), clock)
+        self._messages = messages
         self._clock = clock
         self._counters = counters
         self._levels_max = levels_max
         self._bad_frames_max = bad_frames_max
         self._stock_client = exchange.client
+        self._stock_load_order_book = getattr(exchange, "load_order_book", None)
         self._closing: set[asyncio.Task[Any]] = set()
         self._make_decoder = None if tier == "generic" else _decoder(exchange.id, counters)
 
@@ -91,6 +124,18 @@ class Tap:
         self.exchange.order_book = recording.order_book
         self.exchange.indexed_order_book = recording.indexed_order_book
         self.exchange.counted_order_book = recording.counted_order_book
+        if self._stock_load_order_book is not None:
+            self.exchange.load_order_book = self._load_order_book
+
+    def haunt(self, key: Key, connection: Connection) -> None:
+        """Note that a stream was let go which the exchange may still send."""
+        self._ghosts[key] = connection
+
+    @property
+    def ghosts(self) -> set[Key]:
+        """Streams that were let go and that the exchange may still send."""
+        self._ghosts = {key: connection for key, connection in self._ghosts.items() if connection.state != "lost"}
+        return set(self._ghosts)
 
     def drop(self, connection: Connection, why: str) -> None:
         """Give up a connection: its subscriptions fail and are made anew on another socket."""
@@ -169,6 +214,7 @@ class Tap:
         if self._make_decoder is not None:
             connection.decoder = self._make_decoder(Desk(self.exchange, client, self.subscriptions, levels_max=self._levels_max))
         stock_resolve, stock_future = client.resolve, client.future
+        self._hold_to_pace(client)
 
         def resolve(outcome: Any, message_hash: Any) -> Any:
             received_us = connection.received_us or self._clock.now_us()
@@ -197,6 +243,48 @@ class Tap:
 
         client.resolve, client.future, client.receive_loop = resolve, future, receive_loop
         return connection
+
+    def _hold_to_pace(self, client: Any) -> None:
+        stock_open, stock_send = client.open, client.send
+        messages = Pace(self._messages, self._clock)
+
+        async def dial(session: Any, backoff_delay: float = 0) -> None:
+            ASKING.set(None)  # its pings are nobody's request
+            await self._dials.turn()
+            if client.error is None:
+                await stock_open(session, backoff_delay)
+
+        async def send(message: Any) -> Any:
+            # ccxt sends a request in a task that was made while the subscription called it, so in its context.
+            key = ASKING.get()
+            if key is not None:
+                await messages.turn()
+                self.asked_us[key] = self._clock.monotonic_us()
+            return await stock_send(message)
+
+        client.open, client.send = dial, send
+
+    async def _load_order_book(self, client: Any, message_hash: str, symbol: str, *arguments: Any, **named: Any) -> None:
+        shielded = _Shielded(client)
+        assert self._stock_load_order_book is not None
+        await self._stock_load_order_book(shielded, message_hash, symbol, *arguments, **named)
+        if shielded.error is not None:
+            subscription = self.subscriptions.get((Channel.BOOK, symbol))
+            for subscribed in {message_hash, *(() if subscription is None else subscription.hashes)}:
+                client.subscriptions.pop(subscribed, None)  # so that the next call asks the exchange again
+
+
+class _Shielded:
+    """A ccxt client as ccxt's synchronisation of a book sees it: what it does on failure ends the book alone."""
+
+    url = None
+
+    def __init__(self, client: Any) -> None:
+        self.resolve, self.reject = client.resolve, client.reject
+        self.error: BaseException | None = None
+
+    async def close(self) -> None:
+        """Close nothing."""
 
 
 async def _close(client: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -267,7 +267,7 @@ class Feed:
 
     async def _until_due(self) -> None:
         """Wait for the next look: a minute, or until the bot's list changes."""
-        waiting = [asyncio.ensure_future(self._clock.sleep(_LOOK_S))]
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._clock.sleep(_LOOK_S))]
         if self.bots is not None:
             waiting.append(asyncio.ensure_future(self.bots.changed.wait()))
         try:
@@ -301,7 +301,7 @@ class Feed:
         await self.warming.run(self.connector, rows, history_us=self.plan.history_us, is_wanted=lambda market: market in self.rows)
 
 
-async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+async def _ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancel tasks and wait for their ends."""
     for task in tasks:
         task.cancel()

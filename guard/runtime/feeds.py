@@ -58,7 +58,10 @@ def _feed(  # noqa: PLR0917 - private, of one call
     def now_us() -> int:
         return live.clock.now_us()
 
-    bot = None if exchange.from_bot is None else exchange.from_bot.freqtrade
+    bots = None
+    if exchange.from_bot is not None and exchange.from_bot.freqtrade is not None:
+        kept = state.caches / f"bot-{name}.json"
+        bots = BotList(name, exchange.from_bot.freqtrade, folder=config.folder, kept=kept, clock=live.clock, announce=announce)
     return Feed(
         feed_plan(name, exchange, history_us=needed_us(live.pipeline.engine.program.leaves)),
         connect=connector_factory(name, exchange, state=state, clock=live.clock, random=random, report=report),
@@ -66,8 +69,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
         sink=live.inlet,
         clock=live.clock,
         random=random,
-        bots=bot
-        and BotList(name, bot, folder=config.folder, kept=state.caches / f"bot-{name}.json", clock=live.clock, announce=announce),
+        bots=bots,
         is_held=is_held,
         has_past=lambda row: knows_past(live.pipeline.engine.kernel, row),
         notice=TreatmentWatch(

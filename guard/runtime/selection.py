@@ -116,7 +116,9 @@ class Selection:
         reasons |= dict.fromkeys(cut, f"max_markets is {self.wanted.markets_max}, and others have more turnover")
         return Chosen(chosen, len(cut), reasons)
 
-    def _why_not(self, facts: MarketFacts, traded: Collection[str], now_us: int, *, is_offered: bool) -> str | None:
+    def _why_not(  # noqa: PLR0911 - one for each reason
+        self, facts: MarketFacts, traded: Collection[str], now_us: int, *, is_offered: bool
+    ) -> str | None:
         """Return why a market is not wanted; None where it is."""
         wanted, symbol = self.wanted, facts.market.symbol
         if matches_any(wanted.exclude, symbol):
