@@ -91,6 +91,11 @@ class CcxtConnector:
             notes=tuple(counters.notes),
             details={
                 "repaired": counters.repaired,
+                "stalls": counters.stalls,
+                "refuted": counters.refuted,
+                "resubscribed": counters.resubscribed,
+                "holes_in_ids": counters.skipped,
+                "gap_seconds": {} if session is None else session.gap_seconds(),
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
                 "is_tapped": session is not None and session.is_tapped,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ccxt
 import ccxt.pro
 
-from guard.errors import Unavailable
+from guard.errors import Disconnected, Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
 from guard_ccxt.facts import market_facts
@@ -22,6 +22,7 @@ from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Rest
 from guard_ccxt.subscription import Subscription
 from guard_ccxt.supervisor import Supervisor
+from guard_ccxt.suspicion import Suspicion
 from guard_ccxt.tap import Tap, missing_names
 
 if TYPE_CHECKING:
@@ -112,10 +113,17 @@ class Session:
         """Deliver `markets` into `sink` until cancelled."""
         subscriptions = list(self._subscriptions(markets, sink))
         streaming = asyncio.ensure_future(self._supervisor.run(subscriptions))
+        suspicion = Suspicion(
+            fetch_of=lambda one: self._supervisor.fetch_of(one) if self.exchange.has.get("fetchTrades") else None,
+            restart=self._supervisor.restart,
+            silences=lambda: poll.silences,
+            clock=self._context.clock,
+            counters=self._counters,
+        )
         poll = TickerPoll(
-            self._tickers,
+            self._all_tickers,
             subscriptions=subscriptions,
-            on_deaf=self._supervisor.restart,
+            on_deaf=suspicion.take,
             markets=markets,
             sink=sink,
             clock=self._context.clock,
@@ -130,6 +138,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            await suspicion.close()
         for end in ends:
             if isinstance(end, Exception):
                 raise end
@@ -155,6 +164,13 @@ class Session:
     def latency_us(self) -> int:
         """Median of received minus exchange time over recent events, microseconds."""
         return self._offset.latency_us
+
+    def gap_seconds(self) -> dict[str, float]:
+        """Return for how long the streams of a symbol were known to miss something, where they were."""
+        found: Counter[str] = Counter()
+        for one in self.tap.subscriptions.values():
+            found[one.symbol] = max(found[one.symbol], one.gap_us)
+        return {symbol: us / 1e6 for symbol, us in found.items() if us}
 
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""
@@ -205,6 +221,12 @@ class Session:
             await asyncio.to_thread(self._cache.write, list(self.exchange.markets.values()), now_us=now_us)
         except (OSError, ValueError, TypeError) as error:
             self._counters.note(f"the markets of {self._context.name} cannot be kept on disk: {error}")
+
+    async def _all_tickers(self) -> Mapping[str, Any]:
+        tickers = await self._tickers()
+        if not tickers:
+            raise Disconnected(f"{self._context.name} told no tickers")
+        return tickers
 
     async def _tickers(self) -> Mapping[str, Any]:
         if not self.exchange.has.get("fetchTickers"):
