@@ -108,6 +108,11 @@ class CcxtConnector:
             notes=tuple(counters.notes),
             details={
                 "repaired": counters.repaired,
+                "stalls": counters.stalls,
+                "refuted": counters.refuted,
+                "resubscribed": counters.resubscribed,
+                "holes_in_ids": counters.skipped,
+                "gap_seconds": {} if session is None else session.gap_seconds(),
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
                 "tier": "generic" if session is None or not session.is_tapped else session.fleet.tier,

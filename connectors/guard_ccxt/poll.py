@@ -2,65 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from guard.errors import Unavailable
 from guard.model import Channel, Kind, Status
 from guard_ccxt.facts import turnover_usd, usd_rate
+from guard_ccxt.silence import Here, Silence, TickerLag, there
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from guard.model import Market
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
     from guard_ccxt.subscription import Subscription
 
-__all__ = ["Silence", "TickerPoll"]
+__all__ = ["TickerPoll"]
 
-_NEEDED_FIRST = 2
-_NEEDED_MAX = 64
-_CHANGE = 0.01
-
-
-class Silence:
-    """Judges one stream of trades by the ticker's last price.
-
-    Notes
-    -----
-    Silence alone says nothing: thin coins are silent for hours. But where the ticker shows another price than our last trade
-    at two polls in a row, and nothing came in between, trades were missed. Each such judgement doubles the polls that the next
-    one needs (up to 64), until a trade arrives: an exchange whose ticker and trades differ by nature is not disturbed for long.
-
-    Examples
-    --------
-    >>> silence = Silence()
-    >>> [silence.is_deaf(arrivals=1, own_last=1.0, ticker_last=last) for last in (1.0, 1.0, 1.1, 1.1)]
-    [False, False, False, True]
-    """
-
-    def __init__(self) -> None:
-        self._arrivals = -1
-        self._reference: float | None = None
-        self._strikes = 0
-        self._needed = _NEEDED_FIRST
-
-    def is_deaf(self, *, arrivals: int, own_last: float | None, ticker_last: float | None) -> bool:
-        """Return whether the stream missed trades, given how many ever arrived, the price of the last, and the ticker's."""
-        if arrivals != self._arrivals:
-            self._arrivals, self._strikes, self._reference = arrivals, 0, ticker_last
-            self._needed = _NEEDED_FIRST
-            return False
-        reference = self._reference if own_last is None else own_last
-        if reference is None or ticker_last is None or ticker_last == reference:
-            self._reference = self._reference or ticker_last
-            self._strikes = 0
-            return False
-        self._strikes += 1
-        if self._strikes < self._needed:
-            return False
-        self._strikes, self._needed = 0, min(self._needed * 2, _NEEDED_MAX)
-        return True
+_CHANGE: Final = 0.01
+_GRACE_S: Final = 5.0
+_GRACE_SHARE: Final = 0.25
+_AGAIN_S: Final = 10.0
 
 
 class TickerPoll:
@@ -69,22 +31,32 @@ class TickerPoll:
     Parameters
     ----------
     fetch
-        Returns tickers by symbol; raises Unavailable, which is counted by its own reports: the poll goes on.
+        Returns tickers by symbol; raises Unavailable, which is counted by its own reports: it is tried again in 10 s.
     subscriptions
-        The streams of trades to judge.
+        The streams to judge, those of trades among them; it may change between two looks.
     on_deaf
-        Told of a stream that missed trades.
+        Told of a stream that missed trades: the tickers showed some, and 5 s later they had not come. Called again at each look
+        at which that still holds.
     markets, sink, clock, counters
-        Where STATUS USD_RATE and VOLUME_24H rows go when a value moved by 1 %.
+        Where STATUS USD_RATE and VOLUME_24H rows go when a value moved by 1 %; `markets` may change likewise.
     every_s
         Seconds between polls, > 0.
+
+    Attributes
+    ----------
+    silences
+        The judges of the streams.
+    lag
+        How old the exchange's tickers may be.
+    failed
+        Whether the last poll failed.
     """
 
     def __init__(
         self,
         fetch: Callable[[], Awaitable[Mapping[str, Any]]],
         *,
-        subscriptions: Sequence[Subscription],
+        subscriptions: Collection[Subscription],
         on_deaf: Callable[[Subscription], None],
         markets: Mapping[Market, int],
         sink: Sink,
@@ -93,7 +65,7 @@ class TickerPoll:
         every_s: float,
     ) -> None:
         self._fetch = fetch
-        self._silences = {id(one): (one, Silence()) for one in subscriptions if one.channel is Channel.TRADES}
+        self._subscriptions = subscriptions
         self._on_deaf = on_deaf
         self._markets = markets
         self._sink = sink
@@ -101,35 +73,55 @@ class TickerPoll:
         self._counters = counters
         self._every_s = every_s
         self._told: dict[tuple[int, Status], float] = {}
+        self.silences: dict[Subscription, Silence] = {}
+        self.lag = TickerLag(int(every_s * 1e6))
+        self.failed = False
 
     def follow(self, subscriptions: Iterable[Subscription], markets: Mapping[Market, int]) -> None:
         """Judge and tell these from now on; what is known of those that stay is kept."""
-        ours = [one for one in subscriptions if one.channel is Channel.TRADES]
-        self._silences = {id(one): self._silences.get(id(one)) or (one, Silence()) for one in ours}
+        self._subscriptions = list(subscriptions)
         rows = set(markets.values())
         self._markets = dict(markets)
         self._told = {key: value for key, value in self._told.items() if key[0] in rows}
 
     async def run(self) -> None:
         """Poll until cancelled."""
+        wait_s = self._every_s
         while True:
-            await self._clock.sleep(self._every_s)
+            await self._clock.sleep(wait_s)
             try:
                 tickers = await self._fetch()
             except Unavailable:
+                self.failed, wait_s = True, min(self._every_s, _AGAIN_S)
                 continue
-            self.take(tickers)
+            self.failed = False
+            suspects = self.take(tickers)
+            # A request may be faster than a stream: what is on its way still counts as here.
+            grace_s = min(_GRACE_S, _GRACE_SHARE * self._every_s)
+            await self._clock.sleep(grace_s)
+            for subscription, arrivals in suspects:
+                if subscription.arrivals == arrivals:
+                    self._on_deaf(subscription)
+            wait_s = self._every_s - grace_s
 
-    def take(self, tickers: Mapping[str, Any]) -> None:
-        """Judge the streams by `tickers` and write what changed."""
-        for subscription, silence in self._silences.values():
-            last = (tickers.get(subscription.symbol) or {}).get("last")
-            if silence.is_deaf(arrivals=subscription.arrivals, own_last=subscription.last_price, ticker_last=last):
-                self._on_deaf(subscription)
+    def take(self, tickers: Mapping[str, Any]) -> list[tuple[Subscription, int]]:
+        """Write what changed, and return the streams that seem to have missed trades, each with its arrivals so far."""
+        suspects = []
+        now_us, steady_us = self._clock.now_us(), self._clock.monotonic_us()
+        streams = [one for one in self._subscriptions if one.channel is Channel.TRADES]
+        # Those that are gone are forgotten.
+        self.silences = {one: self.silences.get(one) or Silence(self.lag) for one in streams}
+        for one, silence in self.silences.items():
+            # Where amounts are converted, the ticker counts in another unit.
+            total = one.amount if one.gate.is_plain else None
+            here = Here(one.arrivals, one.last_price, one.last_trade_us, one.ids.last, total, one.gap_us)
+            if silence.misses(here, there(tickers.get(one.symbol)), now_us=now_us, steady_us=steady_us):
+                suspects.append((one, one.arrivals))
         for market, row in self._markets.items():
             rate = usd_rate(market.quote, tickers)
             self._tell(row, Status.USD_RATE, rate)
             self._tell(row, Status.VOLUME_24H, turnover_usd(tickers.get(market.symbol) or {}, rate))
+        return suspects
 
     def _tell(self, row: int, status: Status, value: float | None) -> None:
         before = self._told.get((row, status))

@@ -58,7 +58,7 @@ async def repair(
     fetched = Fetched([], is_closed=False)
     try:
         for since_ms in (None, floor_us // 1000 - 1):
-            rows = _merged(rows, _passed(await fetch(since_ms), subscription, counters, clock.now_us()))
+            rows = _merged(rows, passed(await fetch(since_ms), subscription, counters, clock.now_us()))
             fetched = assess(rows, known=subscription.known, held=[row for row, _ in held], since_us=floor_us)
             if fetched.is_closed:
                 break
@@ -75,7 +75,8 @@ def _merged(first: list[TradeRow], second: list[TradeRow]) -> list[TradeRow]:
     return first + [row for row in second if row.key not in known]
 
 
-def _passed(trades: Any, subscription: Subscription, counters: Counters, now_us: int) -> list[TradeRow]:
+def passed(trades: Any, subscription: Subscription, counters: Counters, now_us: int) -> list[TradeRow]:
+    """Return the trades of an answer that pass the gate; the others are counted."""
     rows = []
     for trade in trades or ():
         try:

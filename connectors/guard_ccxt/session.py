@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import ccxt
 
-from guard.errors import Unavailable
+from guard.errors import Disconnected, Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
 from guard_ccxt.fleet import Fleet
@@ -19,10 +20,11 @@ from guard_ccxt.offer import Offer
 from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Priority, Rest
 from guard_ccxt.subscription import Subscription
+from guard_ccxt.suspicion import Suspicion
 from guard_ccxt.tap import missing_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from guard.model import Market, MarketFacts
     from guard.model.ports import ConnectorContext, Sink
@@ -120,10 +122,17 @@ class Session:
         self._subscriptions = {one.key: one for one in self._made_for(markets)}
         self.fleet.add(self._subscriptions.values())
         streaming = asyncio.ensure_future(self.fleet.run())
+        suspicion = Suspicion(
+            fetch_of=self._fetch_of,
+            restart=self._restart,
+            silences=lambda: poll.silences,
+            clock=self._context.clock,
+            counters=self._counters,
+        )
         self._poll = poll = TickerPoll(
-            self._tickers,
+            self._all_tickers,
             subscriptions=list(self._subscriptions.values()),
-            on_deaf=self._restart,
+            on_deaf=suspicion.take,
             markets=markets,
             sink=sink,
             clock=self._context.clock,
@@ -139,6 +148,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            await suspicion.close()
             await self.fleet.stop()
         for end in ends:
             if isinstance(end, Exception):
@@ -189,6 +199,13 @@ class Session:
         has_minutes = bool(exchange.has.get("fetchOHLCV")) and "1m" in (exchange.timeframes or {"1m": 1})
         return {"candles": has_minutes, "prints": not is_summed}
 
+    def gap_seconds(self) -> dict[str, float]:
+        """Return for how long the streams of a symbol were known to miss something, where they were."""
+        found: Counter[str] = Counter()
+        for one in self._subscriptions.values():
+            found[one.symbol] = max(found[one.symbol], one.gap_us)
+        return {symbol: us / 1e6 for symbol, us in found.items() if us}
+
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""
         return self.fleet.phases()
@@ -201,6 +218,10 @@ class Session:
         shard = self.fleet.shard_of(subscription)
         if shard is not None:
             shard.supervisor.start_repair(subscription)
+
+    def _fetch_of(self, subscription: Subscription) -> Callable[[int | None], Awaitable[Any]] | None:
+        shard = self.fleet.shard_of(subscription)
+        return shard.supervisor.fetch_of(subscription) if shard is not None and self.exchange.has.get("fetchTrades") else None
 
     def _restart(self, subscription: Subscription) -> None:
         shard = self.fleet.shard_of(subscription)
@@ -253,6 +274,12 @@ class Session:
             await asyncio.to_thread(self._cache.write, list(self.exchange.markets.values()), now_us=now_us)
         except (OSError, ValueError, TypeError) as error:
             self._counters.note(f"the markets of {self._context.name} cannot be kept on disk: {error}")
+
+    async def _all_tickers(self) -> Mapping[str, Any]:
+        tickers = await self._tickers()
+        if not tickers:
+            raise Disconnected(f"{self._context.name} told no tickers")
+        return tickers
 
     async def _tickers(self) -> Mapping[str, Any]:
         if not self.exchange.has.get("fetchTickers"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind, Status
 from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, TradeRow, positive
+from guard_ccxt.ids import IdRun
 from guard_ccxt.levels import LevelWriter
 from guard_ccxt.mirror import BookMirror
 
@@ -37,6 +38,7 @@ class Phase(Enum):
     LIVE = auto()
     LOST = auto()
     PARKED = auto()
+    SUSPECT = auto()
 
 
 _LIVE = Phase.LIVE
@@ -62,6 +64,9 @@ class Subscription:
 
     Exchanges resend old trades when one subscribes: a known (id, price, amount) is dropped and counted as ``duplicate``; an
     unknown one older than a minute, within 5 s of the first delivery, is marked BACKFILL. Ids are remembered for 512 trades.
+
+    An id that `ids` says was skipped is a hole: trades behind it wait for its repair, as after a loss. While `is_closed` nothing is
+    said of the stream: see `guard_ccxt.standing`.
     """
 
     def __init__(
@@ -90,7 +95,11 @@ class Subscription:
         self.restarted_arrivals = -1
         self.last_price: float | None = None
         self.last_good_us: int | None = None
+        self.gap_us = 0
+        self.amount = 0.0
         self.last_trade_us: int | None = None
+        self.ids = IdRun()
+        self.is_closed = False
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
         self.on_first: Callable[[], None] | None = None
@@ -105,7 +114,7 @@ class Subscription:
         self._needs_snapshot = True
         self._recent: dict[int, int] = {}
         self._first_until_us = _NEVER_US
-        self._told: Status | None = None
+        self.told: Status | None = None
 
     def begin(self) -> None:
         """Note that a subscribe request is about to be made."""
@@ -138,9 +147,9 @@ class Subscription:
                 self.settle((), is_closed=False)
             self.last_good_us = max(last_good_us or 0, self.last_trade_us or 0) or self._clock.now_us()
             self.known = frozenset(self._recent)
-            self._status(status)
+            self.tell(status)
         elif status is Status.MAINTENANCE:
-            self._status(status)
+            self.tell(status)
         self.phase = Phase.LOST
         self.delivered_s = max(self.delivered_s, self.live_s())
         self.live_since_us = None
@@ -148,12 +157,17 @@ class Subscription:
     def park(self) -> None:
         """Give the symbol up: it is not asked for again."""
         self.lose(Status.LOST)
-        self._status(Status.LOST)
+        self.tell(Status.LOST)
         self.phase = Phase.PARKED
+
+    def broke(self) -> None:
+        """Note that what comes from now on does not follow what came."""
+        self.last_good_us = self.last_trade_us or self._clock.now_us()
+        self.known = frozenset(self._recent)
 
     def confirm(self, *, at_us: int, received_us: int) -> None:
         """Note evidence that the subscription delivers; writes GAP and LIVE where they are due."""
-        if self.phase not in (Phase.WAITING, Phase.LOST):
+        if self.phase not in (Phase.WAITING, Phase.LOST, Phase.SUSPECT):
             return
         self.misses = 0
         self.live_since_us = self._clock.monotonic_us()
@@ -164,7 +178,7 @@ class Subscription:
             self.held = []
             self._on_hole(self)
             return
-        self._resume(at_us=at_us, received_us=received_us)
+        self.resume(at_us=at_us, received_us=received_us)
 
     def settle(self, fetched: Iterable[TradeRow], *, is_closed: bool) -> None:
         """End a repair with the `fetched` trades of the hole, oldest first, and let go of those held back meanwhile."""
@@ -173,13 +187,13 @@ class Subscription:
         if is_closed:
             self._counters.repaired += 1
             self.last_good_us = None
-            self._resume(at_us=now_us, received_us=now_us)
+            self.resume(at_us=now_us, received_us=now_us)
             for row in fetched:
                 self._put(row, now_us)
         else:
             for row in fetched:
                 self._put(row, now_us, extra=Flag.BACKFILL)
-            self._resume(at_us=held[0][0].at_us if held else now_us, received_us=now_us)
+            self.resume(at_us=held[0][0].at_us if held else now_us, received_us=now_us)
         for row, received_us in held:
             self._put(row, received_us)
 
@@ -218,6 +232,10 @@ class Subscription:
             recent[key] = mark
             if len(recent) > _RECENT_MAX:
                 del recent[next(iter(recent))]
+        if self.ids.skips(key):
+            self._skipped(key)
+            self._hold(TradeRow(at_us, price, base, side, key, flags), received_us)
+            return
         self._sink.append(
             _TRADE,
             self.row,
@@ -233,6 +251,7 @@ class Subscription:
         counters.received += 1
         counters.last_event_us = received_us
         self.arrivals += 1
+        self.amount += base
         if self.last_trade_us is None or at_us >= self.last_trade_us:
             self.last_trade_us, self.last_price = at_us, price
 
@@ -240,6 +259,11 @@ class Subscription:
         if self._is_repeated(row):
             self._counters.reject("duplicate")
             return
+        if self.ids.skips(row.key) and self.phase is _LIVE:
+            self._skipped(row.key)
+        self._hold(row, received_us)
+
+    def _hold(self, row: TradeRow, received_us: int) -> None:
         self.confirm(at_us=row.at_us, received_us=received_us)
         if self.held is None:
             self._put(row, received_us)
@@ -247,6 +271,12 @@ class Subscription:
         self.held.append((row, received_us))
         if len(self.held) >= _HELD_MAX:
             self.settle((), is_closed=False)
+
+    def _skipped(self, key: int) -> None:
+        self._counters.skipped += 1
+        self.broke()
+        self.known -= {key}
+        self.phase = Phase.SUSPECT
 
     def on_book(
         self, book: Any, received_us: int, *, drain: Callable[[Any], dict[float, float] | None], is_cut: bool = False
@@ -342,6 +372,7 @@ class Subscription:
         if extra:
             return
         self.arrivals += 1
+        self.amount += row.amount
         if self.last_trade_us is None or row.at_us >= self.last_trade_us:
             self.last_trade_us, self.last_price = row.at_us, row.price
 
@@ -360,21 +391,26 @@ class Subscription:
         """Note a trade that came another way; return whether it was known."""
         return self._is_repeated(row)
 
-    def _resume(self, *, at_us: int, received_us: int) -> None:
+    def resume(self, *, at_us: int, received_us: int) -> None:
+        """Note that it delivers, and say so, after a GAP where something is missing."""
         self.phase = Phase.LIVE
+        if self.is_closed:
+            return
         if self.last_good_us is not None:
             at_us = max(at_us, self.last_good_us)
             self._counters.gaps += 1
             self._counters.gap_us += at_us - self.last_good_us
+            self.gap_us += at_us - self.last_good_us
             self._mark(Kind.GAP, at_us=min(at_us, received_us), received_us=received_us, key=self.last_good_us)
             self.last_good_us = None
-        self._told = Status.LIVE
+        self.told = Status.LIVE
         self._mark(Kind.STATUS, at_us=received_us, received_us=received_us, key=Status.LIVE)
 
-    def _status(self, status: Status) -> None:
-        if self._told is status:
+    def tell(self, status: Status) -> None:
+        """Write how it stands, once."""
+        if self.told is status or self.is_closed:
             return
-        self._told = status
+        self.told = status
         now_us = self._clock.now_us()
         self._mark(Kind.STATUS, at_us=now_us, received_us=now_us, key=status)
 

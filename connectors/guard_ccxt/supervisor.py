@@ -15,7 +15,7 @@ from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from guard.model.ports import Clock, Random
     from guard_ccxt.counters import Counters
@@ -133,8 +133,8 @@ class Supervisor:
         if error is not None and self._broken is not None and not self._broken.done():
             self._broken.set_exception(error)
 
-    def start_repair(self, subscription: Subscription) -> None:
-        """Fetch what `subscription` missed, in the background."""
+    def fetch_of(self, subscription: Subscription) -> Callable[[int | None], Awaitable[Any]]:
+        """Return what fetches the trades of a stream's market, since a time in milliseconds or the last ones."""
 
         async def fetch(since_ms: int | None) -> Any:
             await self._clock.sleep(self._options.repair_delay_s)
@@ -143,7 +143,12 @@ class Supervisor:
             doing = f"fetching missed trades of {subscription.symbol}"
             return await self._rest.page(doing, self._exchange.fetch_trades, subscription.symbol, since_ms, parameters=parameters)
 
-        task = asyncio.create_task(repair(subscription, fetch, clock=self._clock, counters=self._counters))
+        return fetch
+
+    def start_repair(self, subscription: Subscription) -> None:
+        """Fetch what `subscription` missed, in the background."""
+        work = repair(subscription, self.fetch_of(subscription), clock=self._clock, counters=self._counters)
+        task = asyncio.create_task(work)
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
 
@@ -155,7 +160,7 @@ class Supervisor:
     def restart(self, subscription: Subscription) -> None:
         """Subscribe again to a stream that missed trades though its connection looks well."""
         connection = subscription.connection
-        if subscription.phase is not Phase.LIVE or connection is None:
+        if subscription.phase not in (Phase.LIVE, Phase.SUSPECT) or connection is None:
             return
         is_whole = subscription.restarted_arrivals == subscription.arrivals
         subscription.restarted_arrivals = subscription.arrivals

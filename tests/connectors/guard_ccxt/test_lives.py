@@ -16,7 +16,6 @@ from guard_ccxt import CcxtConnector
 from guard_ccxt.cache import MarketCache
 from guard_ccxt.instance import made
 from guard_ccxt.options import read_options
-from guard_ccxt.poll import Silence
 from guard_ccxt.tap import missing_names
 
 if TYPE_CHECKING:
@@ -192,7 +191,8 @@ async def test_stream_that_is_deaf_to_what_the_ticker_shows_is_made_again(server
     run.ccxt.enableRateLimit = False
     task = run.stream({AAA: 0})
     await run.exchange.until_subscribed(TRADES)
-    await run.exchange.send_trade(1, price=3.0)  # the ticker says 1.0 and goes on to say so
+    await run.exchange.send_trade(1, price=3.0)
+    run.exchange.trade(2, price=1.0)  # the ticker says 1.0, and the stream never does
     await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
     await run.rows.until(lambda rows: ("STALLED", Channel.TRADES) in rows.statuses())
     await run.exchange.until_subscribed(TRADES, times=2)
@@ -201,6 +201,23 @@ async def test_stream_that_is_deaf_to_what_the_ticker_shows_is_made_again(server
         (1.0, Status.USD_RATE),
         (2_500_000.0, Status.VOLUME_24H),
     ]
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_stream_that_missed_nothing_is_cleared_whatever_the_ticker_shows(server: FrameServer) -> None:
+    run = Opened(server, "trades", has={}, ticker_poll_s=0.2)
+    await run.connector.open()
+    run.ccxt.enableRateLimit = False
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    await run.exchange.send_trade(1, price=3.0)  # the ticker says 1.0 and goes on to say so
+    await run.rows.until(lambda rows: ("STALLED", Channel.TRADES) in rows.statuses())
+    await run.rows.until(lambda rows: rows.statuses()[-1] == ("LIVE", Channel.TRADES))
+    details = run.connector.health().details
+    assert (details["stalls"], details["refuted"], details["resubscribed"]) == (1, 1, 0)
+    assert run.exchange.subscribes.count(TRADES) == 1
+    assert not run.rows.of(Kind.GAP)
     await ended(task)
     await run.connector.close()
 
@@ -237,17 +254,6 @@ def test_cache_of_a_name_that_leaves_the_folder_is_not_kept(tmp_path: Path) -> N
     cache = MarketCache(str(tmp_path / "inner"), "../x", ["binance"])
     cache.write([{}], now_us=1)
     assert list(tmp_path.rglob("*")) == []
-
-
-def test_silence_of_a_thin_coin_is_no_deafness() -> None:
-    silence = Silence()
-    assert not any(silence.is_deaf(arrivals=0, own_last=None, ticker_last=1.0) for _ in range(1000))
-
-
-def test_ticker_that_differs_by_nature_disturbs_less_and_less() -> None:
-    silence = Silence()
-    judged = [at for at in range(200) if silence.is_deaf(arrivals=1, own_last=1.0, ticker_last=2.0)]
-    assert judged == [2, 6, 14, 30, 62, 126, 190]
 
 
 async def test_book_is_shown_as_a_whole_when_asked_without_a_request_to_the_exchange(server: FrameServer) -> None:

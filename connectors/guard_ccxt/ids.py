@@ -1,0 +1,44 @@
+"""Ids of trades that count up by one show what is missing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["IdRun"]
+
+_RUN: Final = 200
+
+
+class IdRun:
+    """Follows the ids of one market's trades.
+
+    Notes
+    -----
+    Where 200 ids in a row were each one more than the last, or `is_sequenced` says that they always are, one that is skipped is a
+    hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing. One hole makes an exchange of which nothing is
+    known earn its 200 again. Ids that begin anew at a lower number are no hole.
+
+    Examples
+    --------
+    >>> ids = IdRun()
+    >>> ids.is_sequenced = True
+    >>> [ids.skips(key) for key in (7, 8, 11, 12, 1, 2)]
+    [False, False, True, False, False, False]
+    """
+
+    __slots__ = ("_run", "is_sequenced", "last")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.is_sequenced = False
+        self._run = 0
+
+    def skips(self, key: int) -> bool:
+        """Take the `event_key` of the next trade, and return whether it shows that trades before it are missing."""
+        last, self.last = self.last, key
+        if key == last + 1:
+            self._run += 1
+            return False
+        is_hole = key > last > 0 and (self.is_sequenced or self._run >= _RUN)
+        self._run = 0
+        return is_hole
