@@ -7,15 +7,20 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from guard.errors import ConfigurationError, Problem
 from guard.model import Batch
+from guard_tape.chain import Chain
 from guard_tape.columns import cut, length
+from guard_tape.folder import LIVE, WHOLE, Keep, parts_of
 from guard_tape.markets import Markets
 from guard_tape.merge import merged
+from guard_tape.recorder import Recorder
 from guard_tape.recording import Recording, RecordingTables
 from guard_tape.rows import TapeTrade, TradeFile
+from guard_tape.segment import Segment
+from guard_tape.spool import Limits
 from guard_tape.summary import convert, summarize
 from guard_tape.trades import TradeTables
-from guard_tape.writer import RecordingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +49,7 @@ class Tape:
 
     def __init__(self, paths: Sequence[str | Path], *, exchange: str) -> None:
         self._exchange = exchange
-        self._tapes = [_tape(Path(path), exchange) for path in paths]
+        self._tapes = _tapes([Path(path) for path in paths], exchange)
         self.files = [tape for tape in self._tapes if isinstance(tape, TradeFile)]
 
     def __iter__(self) -> Iterator[TapeTrade]:
@@ -54,7 +59,7 @@ class Tape:
     @property
     def exchanges(self) -> set[str]:
         """Names of the exchanges whose markets may appear."""
-        recorded = {facts.market.exchange for tape in self._tapes if isinstance(tape, Recording) for facts in tape.markets}
+        recorded = {facts.market.exchange for tape in self._tapes if not isinstance(tape, TradeFile) for facts in tape.markets}
         return recorded | ({self._exchange} if self.files else set())
 
     def batches(self, rows_max: int) -> Iterator[tuple[tuple[MarketFacts, ...], Batch]]:
@@ -72,15 +77,22 @@ class Tape:
                     facts = ()
 
     @staticmethod
-    def writer(path: Path) -> RecordingWriter:
-        """Return what writes a recording; raises ConfigurationError as that does."""
-        return RecordingWriter(path)
+    def recorder(path: Path, **options: Any) -> Recorder:  # noqa: ANN401 - those of Recorder
+        """Return what records while it happens; takes what `Recorder` and its `Limits` and `Keep` do, and raises as it does."""
+        limits = Limits(**{name: options.pop(name) for name in Limits._fields if name in options})
+        keep = Keep(**{name: options.pop(f"keep_{name}") for name in Keep._fields if f"keep_{name}" in options})
+        return Recorder(path, limits=limits, keep=keep, **options)
 
     @property
     def course(self) -> dict[str, Any] | None:
         """What the live run was beside its events; None where there are several files, or the file came of none."""
         tape = self._tapes[0] if len(self._tapes) == 1 else None
-        return tape.course if isinstance(tape, Recording) else None
+        return None if tape is None or isinstance(tape, TradeFile) else tape.course
+
+    @property
+    def holes(self) -> list[dict[str, Any]]:
+        """What is known to be missing on recordings, each with the file and the reason."""
+        return [hole for tape in self._tapes if isinstance(tape, Chain) for hole in tape.holes]
 
     def summary(self) -> dict[str, Any]:
         """Read all and return what is there, JSON-able: rows by kind, times, markets, what was refused."""
@@ -109,8 +121,40 @@ class Tape:
         return [example for file in self.files for example in file.examples]
 
 
-def _tape(path: Path, exchange: str) -> TradeFile | Recording:
-    return Recording(path) if path.suffix == ".parquet" or _begins_as_parquet(path) else TradeFile(path, exchange)
+def _tapes(paths: Sequence[Path], exchange: str) -> list[TradeFile | Recording | Chain]:
+    """Return what the files are, in order; segments of one run are one, where the first of them stands."""
+    found: list[TradeFile | Recording | str] = []
+    runs: dict[str, list[Recording | Segment]] = {}
+    for path in _files(paths):
+        tape = _tape(path, exchange)
+        if isinstance(tape, TradeFile) or (isinstance(tape, Recording) and tape.notes is None):
+            found.append(tape)
+            continue
+        assert tape.notes is not None
+        if tape.notes.run not in runs:
+            found.append(tape.notes.run)
+        runs.setdefault(tape.notes.run, []).append(tape)
+    return [Chain(runs[tape]) if isinstance(tape, str) else tape for tape in found]
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            parts = [part for _, _, part in parts_of(path)]
+            if not parts:
+                text = "the folder holds no segment of a recording"
+                raise ConfigurationError(Problem(str(path), 1, 1, "T004", "unreadable-recording", "error", text))
+            yield from parts
+        else:
+            yield path
+
+
+def _tape(path: Path, exchange: str) -> TradeFile | Recording | Segment:
+    if path.suffix == LIVE:
+        whole = path.with_suffix(WHOLE)
+        # It may have been compacted since the folder was read.
+        return Segment(path) if path.exists() or not whole.exists() else Recording(whole)
+    return Recording(path) if path.suffix == WHOLE or _begins_as_parquet(path) else TradeFile(path, exchange)
 
 
 def _begins_as_parquet(path: Path) -> bool:
@@ -121,5 +165,5 @@ def _begins_as_parquet(path: Path) -> bool:
         return False  # the reader says what is wrong with it
 
 
-def _tables(tape: TradeFile | Recording, markets: Markets) -> Iterable[Rows]:
+def _tables(tape: TradeFile | Recording | Chain, markets: Markets) -> Iterable[Rows]:
     return TradeTables(tape, markets) if isinstance(tape, TradeFile) else RecordingTables(tape, markets)

@@ -24,7 +24,7 @@ __all__ = ["is_compiled", "replay"]
 
 
 @click.command
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets of CSV files appear.")
 @click.option("--rules", "rules_name", help="Rules instead of ours: a folder of packs, a pack, a guard.yaml, or guard:NAME.")
 @click.option(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tape"]
 
-_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 _EXCHANGE = click.option("--exchange", default="tape", show_default=True, help="Exchange name of the markets of CSV files.")
 
 
