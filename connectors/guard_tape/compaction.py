@@ -59,7 +59,7 @@ class _Sum:
     def over(self, tables: Iterable[Rows]) -> Iterator[Rows]:
         for rows in tables:
             for number, column in enumerate(rows):
-                self._sums[number] = zlib.crc32(memoryview(np.ascontiguousarray(column)).cast("B"), self._sums[number])
+                self._sums[number] = zlib.crc32(np.ascontiguousarray(column).data, self._sums[number])
             self.rows += length(rows)
             yield rows
 

@@ -136,7 +136,7 @@ def no_rows() -> Rows:
 def _crc(rows: Rows, first: int, note: bytes) -> int:
     crc = zlib.crc32(note, first & 0xFFFFFFFF)
     for column in rows if length(rows) else ():
-        crc = zlib.crc32(memoryview(np.ascontiguousarray(column)).cast("B"), crc)
+        crc = zlib.crc32(np.ascontiguousarray(column).data, crc)
     return crc
 
 

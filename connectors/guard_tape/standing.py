@@ -145,7 +145,7 @@ _TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, 
 
 
 def gap_rows(markets: Collection[int], *, last_us: int, received_us: int) -> Rows:
-    """Return a GAP row of all streams for each market: what happened between `last_us` and `received_us` is not on the recording."""
+    """Return a GAP row of all streams for each market: what happened between the two moments is not on the recording."""
     count = len(markets)
     times = np.full(count, received_us, np.int64)
     return Rows(

@@ -12,8 +12,10 @@ from guard.model import Batch
 from guard_tape.chain import Chain
 from guard_tape.columns import cut, length
 from guard_tape.folder import LIVE, WHOLE, Keep, parts_of
+from guard_tape.foreign import ForeignFile, ForeignTables, foreign_file
 from guard_tape.markets import Markets
 from guard_tape.merge import merged
+from guard_tape.names import Names
 from guard_tape.recorder import Recorder
 from guard_tape.recording import Recording, RecordingTables
 from guard_tape.rows import TapeTrade, TradeFile
@@ -23,7 +25,7 @@ from guard_tape.summary import convert, summarize
 from guard_tape.trades import TradeTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from guard.model import MarketFacts
     from guard_tape.columns import Rows
@@ -40,6 +42,8 @@ class Tape:
         CSV files, plain or .gz, see `TradeFile`; recordings in Parquet, see `Recording`, whose errors are raised at once.
     exchange
         Name under which the markets of CSV files appear, ``binance``; a recording names its own.
+    symbols
+        Unified symbols of markets that files of others name as their exchange does, where they cannot be known otherwise.
 
     Examples
     --------
@@ -47,10 +51,12 @@ class Tape:
     0
     """
 
-    def __init__(self, paths: Sequence[str | Path], *, exchange: str) -> None:
+    def __init__(self, paths: Sequence[str | Path], *, exchange: str, symbols: Mapping[str, str] | None = None) -> None:
         self._exchange = exchange
-        self._tapes = _tapes([Path(path) for path in paths], exchange)
+        self._tapes = _tapes([Path(path) for path in paths], exchange, Names(exchange, symbols or {}))
         self.files = [tape for tape in self._tapes if isinstance(tape, TradeFile)]
+        self._foreign = [tape for tape in self._tapes if isinstance(tape, ForeignFile)]
+        _tell_streams(self._foreign)
 
     def __iter__(self) -> Iterator[TapeTrade]:
         """Yield the trades of CSV files in order of time, row by row. Raises ConfigurationError for a file that is no tape."""
@@ -59,8 +65,9 @@ class Tape:
     @property
     def exchanges(self) -> set[str]:
         """Names of the exchanges whose markets may appear."""
-        recorded = {facts.market.exchange for tape in self._tapes if not isinstance(tape, TradeFile) for facts in tape.markets}
-        return recorded | ({self._exchange} if self.files else set())
+        recorded = {facts.market.exchange for tape in self._tapes if isinstance(tape, Recording | Chain) for facts in tape.markets}
+        foreign = {file.facts(symbol).market.exchange for file in self._foreign if (symbol := file.first_symbol)}
+        return recorded | foreign | ({self._exchange} if self.files else set())
 
     def batches(self, rows_max: int) -> Iterator[tuple[tuple[MarketFacts, ...], Batch]]:
         """Yield all events in order, in batches of at most `rows_max` rows, over columns of numpy.
@@ -87,7 +94,7 @@ class Tape:
     def course(self) -> dict[str, Any] | None:
         """What the live run was beside its events; None where there are several files, or the file came of none."""
         tape = self._tapes[0] if len(self._tapes) == 1 else None
-        return None if tape is None or isinstance(tape, TradeFile) else tape.course
+        return tape.course if isinstance(tape, Recording | Chain) else None
 
     @property
     def holes(self) -> list[dict[str, Any]]:
@@ -105,29 +112,37 @@ class Tape:
     @property
     def repeated(self) -> int:
         """Rows dropped because a download page repeated them."""
-        return sum(file.repeated for file in self.files)
+        return sum(file.repeated for file in (*self.files, *self._foreign))
 
     @property
     def rejected(self) -> Counter[str]:
         """Rows refused, by reason."""
         total: Counter[str] = Counter()
-        for file in self.files:
+        for file in (*self.files, *self._foreign):
             total += file.rejected
         return total
 
     @property
     def examples(self) -> list[str]:
         """``file:line: reason`` of the first rows refused in each file."""
-        return [example for file in self.files for example in file.examples]
+        return [example for file in (*self.files, *self._foreign) for example in file.examples]
 
 
-def _tapes(paths: Sequence[Path], exchange: str) -> list[TradeFile | Recording | Chain]:
+def _tell_streams(files: Sequence[ForeignFile]) -> None:
+    """Tell each file what all of them have of its markets; a file of many symbols stands for all."""
+    for file in files:
+        for other in files:
+            if other.exchange == file.exchange:
+                file.streams[other.first_symbol] = file.streams.get(other.first_symbol, frozenset()) | {other.layout.holds}
+
+
+def _tapes(paths: Sequence[Path], exchange: str, names: Names) -> list[TradeFile | ForeignFile | Recording | Chain]:
     """Return what the files are, in order; segments of one run are one, where the first of them stands."""
-    found: list[TradeFile | Recording | str] = []
+    found: list[TradeFile | ForeignFile | Recording | str] = []
     runs: dict[str, list[Recording | Segment]] = {}
     for path in _files(paths):
-        tape = _tape(path, exchange)
-        if isinstance(tape, TradeFile) or (isinstance(tape, Recording) and tape.notes is None):
+        tape = _tape(path, exchange, names)
+        if isinstance(tape, TradeFile | ForeignFile) or (isinstance(tape, Recording) and tape.notes is None):
             found.append(tape)
             continue
         assert tape.notes is not None
@@ -149,12 +164,14 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _tape(path: Path, exchange: str) -> TradeFile | Recording | Segment:
+def _tape(path: Path, exchange: str, names: Names) -> TradeFile | ForeignFile | Recording | Segment:
     if path.suffix == LIVE:
         whole = path.with_suffix(WHOLE)
         # It may have been compacted since the folder was read.
         return Segment(path) if path.exists() or not whole.exists() else Recording(whole)
-    return Recording(path) if path.suffix == WHOLE or _begins_as_parquet(path) else TradeFile(path, exchange)
+    if path.suffix == WHOLE or _begins_as_parquet(path):
+        return Recording(path)
+    return foreign_file(path, names) or TradeFile(path, exchange)
 
 
 def _begins_as_parquet(path: Path) -> bool:
@@ -165,5 +182,7 @@ def _begins_as_parquet(path: Path) -> bool:
         return False  # the reader says what is wrong with it
 
 
-def _tables(tape: TradeFile | Recording | Chain, markets: Markets) -> Iterable[Rows]:
+def _tables(tape: TradeFile | ForeignFile | Recording | Chain, markets: Markets) -> Iterable[Rows]:
+    if isinstance(tape, ForeignFile):
+        return ForeignTables(tape, markets)
     return TradeTables(tape, markets) if isinstance(tape, TradeFile) else RecordingTables(tape, markets)
