@@ -119,7 +119,9 @@ class ForeignFile:
             return self._names.facts(self.exchange, symbol, linear=self.layout.source == "binanceusdm", streams=streams)
         except ValueError as error:
             message = f"the unified symbol of {symbol[:40]!r} on {self.exchange[:40]!r} is not known"
-            problem = Problem(str(self.path), 1, 1, "T007", "symbol-not-known", "error", message, hint=f"--symbol {symbol[:40]}=BASE/QUOTE")
+            problem = Problem(
+                str(self.path), 1, 1, "T007", "symbol-not-known", "error", message, hint=f"--symbol {symbol[:40]}=BASE/QUOTE"
+            )
             raise ConfigurationError(problem) from error
 
     def reject(self, reason: str, line: int) -> None:

@@ -15,9 +15,9 @@ DEFAULT_EXCHANGE: Final = "tape"
 """The exchange of files that name none, where nobody names one."""
 # Quotes that a symbol without a separator may end in; of those that fit the longest.
 _QUOTES: Final = (
-    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USDS", "AEUR", "EURI", "IDRT", "BIDR", "BKRW", "BVND", "DAI", "VAI", "BTC", "ETH",
-    "BNB", "XRP", "TRX", "DOGE", "DOT", "SOL", "EUR", "GBP", "TRY", "BRL", "AUD", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "JPY",
-    "MXN", "COP", "CZK", "USD", "USD1",
+    "AEUR", "ARS", "AUD", "BIDR", "BKRW", "BNB", "BRL", "BTC", "BUSD", "BVND", "COP", "CZK", "DAI", "DOGE", "DOT", "ETH", "EUR",
+    "EURI", "FDUSD", "GBP", "IDRT", "JPY", "MXN", "NGN", "PLN", "RON", "RUB", "SOL", "TRX", "TRY", "TUSD", "UAH", "USD", "USD1",
+    "USDC", "USDP", "USDS", "USDT", "VAI", "XRP", "ZAR",
 )  # fmt: skip
 # Tardis' names of exchanges whose amounts are in the base asset: ccxt's id, and whether all of it are linear perpetuals.
 _EXCHANGES: Final = {

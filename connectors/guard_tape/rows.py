@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["COLUMNS", "EARLIEST_MS", "EXAMPLES_MAX", "LARGEST", "LATEST_MS", "SEAM_ROWS_MAX", "SIDES", "TapeTrade", "TradeFile", "repetition"]
+__all__ = [
+    "COLUMNS",
+    "EARLIEST_MS",
+    "EXAMPLES_MAX",
+    "LARGEST",
+    "LATEST_MS",
+    "SEAM_ROWS_MAX",
+    "SIDES",
+    "TapeTrade",
+    "TradeFile",
+    "repetition",
+]
 
 COLUMNS = ("symbol", "timestamp", "side", "price", "amount")
 SIDES = {"buy": BUY, "sell": SELL, "": 0, "none": 0, "unknown": 0}

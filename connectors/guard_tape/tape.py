@@ -11,6 +11,8 @@ from guard.errors import ConfigurationError, Problem
 from guard.model import Batch
 from guard_tape.chain import Chain
 from guard_tape.columns import cut, length
+from guard_tape.cutting import cut_tape
+from guard_tape.export import export
 from guard_tape.folder import LIVE, WHOLE, Keep, parts_of
 from guard_tape.foreign import ForeignFile, ForeignTables, foreign_file
 from guard_tape.markets import Markets
@@ -56,6 +58,7 @@ class Tape:
         self._tapes = _tapes([Path(path) for path in paths], exchange, Names(exchange, symbols or {}))
         self.files = [tape for tape in self._tapes if isinstance(tape, TradeFile)]
         self._foreign = [tape for tape in self._tapes if isinstance(tape, ForeignFile)]
+        self._readers: list[TradeFile | ForeignFile] = [*self.files, *self._foreign]
         _tell_streams(self._foreign)
 
     def __iter__(self) -> Iterator[TapeTrade]:
@@ -109,23 +112,31 @@ class Tape:
         """Write all as one recording in Parquet and return what was written, JSON-able. Raises ConfigurationError."""
         return convert(self, path)
 
+    def cut(self, path: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - those of cut_tape
+        """Write a piece as one recording and return what was written, JSON-able; see `cut_tape`."""
+        return cut_tape(self, path, **options)
+
+    def export(self, folder: Path, form: str) -> dict[str, Any]:
+        """Write files that others read and return what was written, JSON-able; see `guard_tape.export.export`."""
+        return export(self, folder, form)
+
     @property
     def repeated(self) -> int:
         """Rows dropped because a download page repeated them."""
-        return sum(file.repeated for file in (*self.files, *self._foreign))
+        return sum(file.repeated for file in self._readers)
 
     @property
     def rejected(self) -> Counter[str]:
         """Rows refused, by reason."""
         total: Counter[str] = Counter()
-        for file in (*self.files, *self._foreign):
+        for file in self._readers:
             total += file.rejected
         return total
 
     @property
     def examples(self) -> list[str]:
         """``file:line: reason`` of the first rows refused in each file."""
-        return [example for file in (*self.files, *self._foreign) for example in file.examples]
+        return [example for file in self._readers for example in file.examples]
 
 
 def _tell_streams(files: Sequence[ForeignFile]) -> None:

@@ -62,8 +62,8 @@ def replay(
 ) -> int:
     """Show what the rules make of recordings.
 
-    FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount, and recordings in Parquet;
-    several merge by time.
+    FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount; recordings in Parquet and
+    folders of their segments; CSV of Tardis and public dumps of Binance. Several merge by time.
 
     With --diff it exits 1 where a level, a time or a quarantine differs, and 0 where none does.
     """
