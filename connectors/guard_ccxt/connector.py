@@ -113,6 +113,7 @@ class CcxtConnector:
                 "resubscribed": counters.resubscribed,
                 "holes_in_ids": counters.skipped,
                 "gap_seconds": {} if session is None else session.gap_seconds(),
+                "recycled": counters.recycled,
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
                 "tier": "generic" if session is None or not session.is_tapped else session.fleet.tier,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
     from guard_ccxt.gate import Gate
+    from guard_ccxt.overlap import Overlap
 
 __all__ = ["Phase", "Subscription"]
 
@@ -103,6 +104,7 @@ class Subscription:
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
         self.on_first: Callable[[], None] | None = None
+        self.overlap: Overlap | None = None
         self.gate = gate
         self._sink = sink
         self._counters = counters
@@ -220,7 +222,7 @@ class Subscription:
             self._counters.reject(error.reason)
             return
         flags = 0 if side else _INFERRED
-        if self.phase is not _LIVE or self.held is not None or received_us < self._first_until_us:
+        if self.phase is not _LIVE or self.held is not None or self.overlap is not None or received_us < self._first_until_us:
             self._take(TradeRow(at_us, price, base, side, key, flags), received_us)
             return
         # What `_take` comes to for a stream that has run for a while, in one piece: this is done for every trade there is.
@@ -256,7 +258,9 @@ class Subscription:
             self.last_trade_us, self.last_price = at_us, price
 
     def _take(self, row: TradeRow, received_us: int) -> None:
-        if self._is_repeated(row):
+        if self.phase is Phase.IDLE:  # of a former subscription, which is being ended: what follows would be a hole
+            return
+        if self._is_repeated(row) or (self.overlap is not None and self.overlap.is_late(row)):
             self._counters.reject("duplicate")
             return
         if self.ids.skips(row.key) and self.phase is _LIVE:
@@ -352,6 +356,8 @@ class Subscription:
             self._levels.put(changes, at_us=now_us, received_us=now_us, key=0, flags=int(Flag.SNAPSHOT))
 
     def _put(self, row: TradeRow, received_us: int, *, extra: int = 0) -> None:
+        if self.overlap is not None:
+            self.overlap.delivered(row, received_us)
         if self._first_until_us == _NEVER_US:
             self._first_until_us = received_us + _FIRST_US
         if received_us < self._first_until_us and row.at_us < received_us - _OLD_US:
@@ -386,6 +392,27 @@ class Subscription:
         if len(self._recent) > _RECENT_MAX:
             del self._recent[next(iter(self._recent))]
         return False
+
+    def succeed(self, other: Subscription, rows: Iterable[tuple[TradeRow, int]]) -> None:
+        """Go on where `other` stands, the same stream on a fresh connection; `rows` are the trades that it alone has had.
+
+        A book is shown as a whole. What was lost before is a GAP, as after any loss.
+        """
+        now_us = self._clock.now_us()
+        self.connection, self.hashes, self.misses = other.connection, other.hashes, 0
+        if self.channel is Channel.BOOK:
+            self.mirror, self._book, self._needs_snapshot = other.mirror, other._book, other._needs_snapshot  # its own kind
+        if self.phase not in (Phase.LIVE, Phase.REPAIRING):
+            self.phase = Phase.WAITING
+            self.confirm(at_us=now_us, received_us=now_us)
+        if self.channel is Channel.BOOK:
+            self.show_book()
+        for row, received_us in rows:
+            self._take(row, received_us)
+
+    def recent(self) -> frozenset[int]:
+        """Return the ids that are remembered."""
+        return frozenset(self._recent)
 
     def remember(self, row: TradeRow) -> bool:
         """Note a trade that came another way; return whether it was known."""
