@@ -155,7 +155,7 @@ class Differential:
             error = type(caught).__name__
         generic, fast = self.generic.feed(frame), self.fast.feed(frame)
         self.stock_client.rejections.clear()
-        assert generic.rows == fast.rows, frame
+        assert generic.rows == fast.rows, (frame, generic.rows, fast.rows)
         assert generic.error == fast.error == error, frame
         assert generic.rejected == fast.rejected, frame
         if error:  # what ccxt had read before it raised waits in its caches for the next frame of that market
