@@ -140,18 +140,18 @@ class Gate:
     0.01
     """
 
-    __slots__ = ("_is_plain", "contract_size", "is_inverse", "offset")
+    __slots__ = ("contract_size", "is_inverse", "is_plain", "offset")
 
     def __init__(self, *, contract_size: float = 1.0, is_inverse: bool = False, offset: ClockOffset | None = None) -> None:
         self.contract_size = contract_size
         self.is_inverse = is_inverse
         self.offset = offset or ClockOffset()
-        self._is_plain = contract_size == 1.0 and not is_inverse
+        self.is_plain = contract_size == 1.0 and not is_inverse
 
     def base_amount(self, price: float, amount: float) -> float:
         """Return `amount` in base; raises MalformedEvent where the product leaves the range."""
         base = amount
-        if not self._is_plain:
+        if not self.is_plain:
             base = amount * self.contract_size / price if self.is_inverse else amount * self.contract_size
         if not 0.0 < base <= AMOUNT_MAX or not base * price <= NOTIONAL_MAX:
             raise MalformedEvent("notional_out_of_range", f"{base!r} at {price!r}")
@@ -178,6 +178,15 @@ class Gate:
         if is_live:
             self.offset.observe(received_us=received_us, exchange_us=exchange_us)
         return min(exchange_us + self.offset.offset_us, received_us)
+
+    def whole_ms(self, timestamp_ms: int, received_us: int) -> int:
+        """Return the same as `at_us` for the stamp of a stream in whole milliseconds, in fewer steps."""
+        exchange_us = timestamp_ms * 1000
+        if not _EPOCH_MIN_US <= exchange_us <= received_us + _FUTURE_MAX_US:
+            return self.at_us(timestamp_ms, received_us=received_us)
+        offset = self.offset
+        offset.observe(received_us=received_us, exchange_us=exchange_us)
+        return min(exchange_us + offset.offset_us, received_us)
 
     def trade(self, trade: Mapping[str, Any], *, received_us: int, is_live: bool = True) -> TradeRow:
         """Return a ccxt trade as a row; raises MalformedEvent."""

@@ -53,9 +53,10 @@ class BookMirror:
     def apply(self, side: int, touched: Mapping[float, float]) -> list[Change]:
         """Return which of the `touched` levels (price -> amount now, 0 = gone) differ from what was shown."""
         shown = self.bids if side == BID else self.asks
+        resting = shown.get
         changes: list[Change] = []
         for price, amount in touched.items():
-            if shown.get(price, 0.0) == amount:
+            if resting(price, 0.0) == amount:
                 continue
             if amount:
                 shown[price] = amount

@@ -20,6 +20,7 @@ _BURST = 256
 # So many frames that no decoder could read, out of five times as many, mean that the exchange sends something else now.
 _UNREAD_MAX, _UNREAD_SHARE = 200, 5
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+_TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
 _log = structlog.get_logger("guard_ccxt")
 
 
@@ -87,38 +88,49 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
     """
     client = connection.client
     connection.is_open = True
-    left = _BURST
+    waiting = client.buffer
+    left, is_fresh = _BURST, True
     try:
         while not client.closed():
             message = await client.connection.receive()
             if message.type in _ENDS:
                 _end(client, message)
                 return
-            is_data = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
-            connection.arrived(is_data=is_data)
-            counters.frames += is_data
-            try:
-                if not (connection.decoder and message.type is WSMsgType.TEXT and _read(connection, counters, message.data)):
-                    client.handle_message(message)
-                if is_data:
-                    connection.bad_in_a_row = 0
-            except Exception as error:  # noqa: BLE001  # an exchange's frame may make ccxt raise anything
-                _bad_frame(connection, counters, error, bad_frames_max)
-            finally:
-                connection.received_us = 0
+            _handle(connection, counters, message, is_fresh=is_fresh, bad_frames_max=bad_frames_max)
             left -= 1
-            if not left:  # receive() does not suspend while frames wait; others must get their turn
+            # receive() does not suspend while frames wait: they arrived together, and the clock is read once for all of them.
+            is_fresh = not waiting or not left
+            if is_fresh:
+                connection.received_us = 0
+                if not left:  # others must get their turn
+                    await asyncio.sleep(0)
                 left = _BURST
-                await asyncio.sleep(0)
         _end(client, None)
     except Exception as error:  # noqa: BLE001  # whatever breaks the socket must fail the waiting futures
         client.on_error(NetworkError(f"receiving from {connection.url}: {error!r}"))
 
 
-def _read(connection: Connection, counters: Counters, text: str) -> bool:
-    assert connection.decoder is not None
+def _handle(connection: Connection, counters: Counters, message: Any, *, is_fresh: bool, bad_frames_max: int) -> None:
+    kind, decoder = message.type, connection.decoder
+    is_data = kind is _TEXT or kind is _BINARY
+    if is_fresh:
+        connection.arrived(is_data=is_data)
+    elif is_data:
+        connection.frames += 1
+        connection.data_us = connection.heard_us
+    counters.frames += is_data
     try:
-        if connection.decoder.take(connection, text):
+        if kind is not _TEXT or decoder is None or not _read(connection, decoder, counters, message.data):
+            connection.client.handle_message(message)
+        if is_data:
+            connection.bad_in_a_row = 0
+    except Exception as error:  # noqa: BLE001  # an exchange's frame may make ccxt raise anything
+        _bad_frame(connection, counters, error, bad_frames_max)
+
+
+def _read(connection: Connection, decoder: Decoder, counters: Counters, text: str) -> bool:
+    try:
+        if decoder.take(connection, text):
             connection.client.last_message_at = connection.received_us // 1000
             return True
     except Exception as error:  # noqa: BLE001  # a decoder's mistake must not cost a frame

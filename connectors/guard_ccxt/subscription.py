@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind, Status
-from guard_ccxt.gate import AMOUNT_MAX, PRICE_MAX, TradeRow, positive
+from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, TradeRow, positive
+from guard_ccxt.levels import LevelWriter
 from guard_ccxt.mirror import BookMirror
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
     from guard_ccxt.gate import Gate
-    from guard_ccxt.mirror import Change
 
 __all__ = ["Phase", "Subscription"]
 
@@ -24,7 +24,8 @@ _RECENT_MAX = 512
 _HELD_MAX = 5000
 _OLD_US = 60_000_000
 _FIRST_US = 5_000_000
-_INFERRED = int(Flag.INFERRED_SIDE)
+_NEVER_US = 1 << 62
+_TRADE, _INFERRED = int(Kind.TRADE), int(Flag.INFERRED_SIDE)
 
 
 class Phase(Enum):
@@ -36,6 +37,9 @@ class Phase(Enum):
     LIVE = auto()
     LOST = auto()
     PARKED = auto()
+
+
+_LIVE = Phase.LIVE
 
 
 class Subscription:
@@ -96,10 +100,11 @@ class Subscription:
         self._clock = clock
         self._on_hole = on_hole
         self.mirror = BookMirror()
+        self._levels = LevelWriter(row, gate=gate, sink=sink, counters=counters)
         self._book: Any = None
         self._needs_snapshot = True
         self._recent: dict[int, int] = {}
-        self._first_until_us: int | None = None
+        self._first_until_us = _NEVER_US
         self._told: Status | None = None
 
     def begin(self) -> None:
@@ -110,7 +115,7 @@ class Subscription:
         self.connection = None
         self.hashes.clear()
         self._needs_snapshot = True
-        self._first_until_us = None
+        self._first_until_us = _NEVER_US
 
     @property
     def is_delivering(self) -> bool:
@@ -185,13 +190,46 @@ class Subscription:
 
     def take_trade(self, at_ms: int, price: float, amount: float, *, side: int, key: int, received_us: int) -> None:
         """Take one trade of a decoder: the exchange's stamp, price and amount in its own units, the taker's side, `event_key`."""
+        gate = self.gate
         try:
-            base = self.gate.base_amount(positive(price, "price", most=PRICE_MAX), positive(amount, "amount", most=AMOUNT_MAX))
-            at_us = self.gate.at_us(at_ms, received_us=received_us)
+            if gate.is_plain and 0.0 < price <= PRICE_MAX and 0.0 < amount <= AMOUNT_MAX and price * amount <= NOTIONAL_MAX:
+                base = amount
+            else:
+                base = gate.base_amount(positive(price, "price", most=PRICE_MAX), positive(amount, "amount", most=AMOUNT_MAX))
+            at_us = gate.whole_ms(at_ms, received_us)
         except MalformedEvent as error:
             self._counters.reject(error.reason)
             return
-        self._take(TradeRow(at_us, price, base, side, key, 0 if side else _INFERRED), received_us)
+        flags = 0 if side else _INFERRED
+        if self.phase is not _LIVE or self.held is not None or received_us < self._first_until_us:
+            self._take(TradeRow(at_us, price, base, side, key, flags), received_us)
+            return
+        # What `_take` comes to for a stream that has run for a while, in one piece: this is done for every trade there is.
+        if key:
+            recent, mark = self._recent, hash((price, base))
+            if recent.get(key) == mark:
+                self._counters.reject("duplicate")
+                return
+            recent[key] = mark
+            if len(recent) > _RECENT_MAX:
+                del recent[next(iter(recent))]
+        self._sink.append(
+            _TRADE,
+            self.row,
+            at_us=at_us,
+            received_us=received_us,
+            price=price,
+            amount=base,
+            side=side,
+            key=key,
+            flags=flags,
+        )
+        counters = self._counters
+        counters.received += 1
+        counters.last_event_us = received_us
+        self.arrivals += 1
+        if self.last_trade_us is None or at_us >= self.last_trade_us:
+            self.last_trade_us, self.last_price = at_us, price
 
     def _take(self, row: TradeRow, received_us: int) -> None:
         if self._is_repeated(row):
@@ -229,7 +267,7 @@ class Subscription:
         if self.phase is not Phase.LIVE and not self._needs_snapshot:
             self.confirm(at_us=at_us, received_us=received_us)
         if changes:
-            self._put_levels(changes, at_us, received_us, key=_sequence(book.get("nonce")), flags=flags)
+            self._levels.put(changes, at_us=at_us, received_us=received_us, key=_sequence(book.get("nonce")), flags=flags)
 
     def is_showing(self, book: Any) -> bool:
         """Whether all of ccxt's `book` has been shown, and is what a diff would be laid over."""
@@ -248,20 +286,17 @@ class Subscription:
     ) -> None:
         """Take one book message of a decoder: (price, amount resting now) in the exchange's units, 0 for a level that is gone.
 
-        `book` is what ``Desk.book`` gave; its nonce and timestamp are written.
+        `book` is what ``Desk.book`` gave; its nonce and timestamp are written. Levels are within `guard_ccxt.fast.limits.LEVEL`.
         """
         book["nonce"], book["timestamp"] = nonce, at_ms
         try:
-            at_us = self.gate.at_us(at_ms, received_us=received_us)
+            at_us = self.gate.whole_ms(at_ms, received_us)
         except MalformedEvent as error:
             self._counters.reject(error.reason)
             at_us = received_us
-        mirror, flags = self.mirror, 0
-        changes = mirror.apply(BID, dict(bids)) + mirror.apply(ASK, dict(asks))
-        if mirror.cut(levels_max):
-            changes, flags = mirror.levels(), int(Flag.SNAPSHOT)
-        if changes:
-            self._put_levels(changes, at_us, received_us, key=_sequence(nonce), flags=flags)
+        self._levels.diff(
+            self.mirror, bids, asks, levels_max=levels_max, at_us=at_us, received_us=received_us, key=_sequence(nonce)
+        )
 
     def mend(self) -> None:
         """Note that the book missed a diff that ccxt will not notice: it is lost until ccxt has it whole again."""
@@ -278,33 +313,10 @@ class Subscription:
         changes = self.mirror.levels()
         if changes:
             now_us = self._clock.now_us()
-            self._put_levels(changes, now_us, now_us, key=0, flags=int(Flag.SNAPSHOT))
-
-    def _put_levels(self, changes: Sequence[Change], at_us: int, received_us: int, *, key: int, flags: int) -> None:
-        rows: list[Change] = []
-        for side, price, amount in changes:
-            try:
-                rows.append((side, float(price), self.gate.level(price, amount)))
-            except MalformedEvent as error:
-                self._counters.reject(error.reason)
-        append, last = self._sink.append, len(rows) - 1
-        for at, (side, price, amount) in enumerate(rows):
-            append(
-                Kind.LEVEL,
-                self.row,
-                at_us=at_us,
-                received_us=received_us,
-                price=price,
-                amount=amount,
-                side=side,
-                key=key,
-                flags=flags | Flag.LAST if at == last else flags,
-            )
-        self._counters.received += len(rows)
-        self._counters.last_event_us = received_us
+            self._levels.put(changes, at_us=now_us, received_us=now_us, key=0, flags=int(Flag.SNAPSHOT))
 
     def _put(self, row: TradeRow, received_us: int, *, extra: int = 0) -> None:
-        if self._first_until_us is None:
+        if self._first_until_us == _NEVER_US:
             self._first_until_us = received_us + _FIRST_US
         if received_us < self._first_until_us and row.at_us < received_us - _OLD_US:
             extra |= Flag.BACKFILL

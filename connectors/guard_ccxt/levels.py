@@ -1,0 +1,102 @@
+"""Writes the rows of one market's book messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.errors import MalformedEvent
+from guard.model import ASK, BID, Flag, Kind
+from guard_ccxt.gate import NOTIONAL_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from guard.model.ports import Sink
+    from guard_ccxt.counters import Counters
+    from guard_ccxt.gate import Gate
+    from guard_ccxt.mirror import BookMirror, Change
+
+__all__ = ["LevelWriter"]
+
+_LEVEL, _LAST, _SNAPSHOT = int(Kind.LEVEL), int(Flag.LAST), int(Flag.SNAPSHOT)
+
+
+class LevelWriter:
+    """Turns changes of a book into rows, each message ending with LAST.
+
+    Parameters
+    ----------
+    row
+        The number of the market.
+    gate, sink, counters
+        Shared parts of the connector. A level that the gate refuses is counted and left out.
+    """
+
+    __slots__ = ("_counters", "_gate", "_row", "_sink")
+
+    def __init__(self, row: int, *, gate: Gate, sink: Sink, counters: Counters) -> None:
+        self._row = row
+        self._gate = gate
+        self._sink = sink
+        self._counters = counters
+
+    def put(
+        self, changes: Sequence[Change], *, at_us: int, received_us: int, key: int, flags: int, is_checked: bool = False
+    ) -> None:
+        """Write one message; with `is_checked` its levels have passed the gate."""
+        rows = changes if is_checked else list(self._passed(changes))
+        append, row, left = self._sink.append, self._row, len(rows)
+        self._counters.received += left
+        self._counters.last_event_us = received_us
+        for side, price, amount in rows:
+            left -= 1
+            append(
+                _LEVEL,
+                row,
+                at_us=at_us,
+                received_us=received_us,
+                price=price,
+                amount=amount,
+                side=side,
+                key=key,
+                flags=flags if left else flags | _LAST,
+            )
+
+    def diff(
+        self,
+        mirror: BookMirror,
+        bids: Iterable[tuple[float, float]],
+        asks: Iterable[tuple[float, float]],
+        *,
+        levels_max: int,
+        at_us: int,
+        received_us: int,
+        key: int,
+    ) -> None:
+        """Lay levels within `guard_ccxt.fast.limits.LEVEL` over `mirror` and write what changed, or all where it had to be cut."""
+        changes: list[Change] = []
+        is_checked = self._gate.is_plain
+        # As `BookMirror.apply` does it, for both sides in one piece: this is done for every level there is.
+        for side, touched, shown in ((BID, dict(bids), mirror.bids), (ASK, dict(asks), mirror.asks)):
+            resting = shown.get
+            for price, amount in touched.items():
+                if resting(price, 0.0) == amount:
+                    continue
+                if amount:
+                    shown[price] = amount
+                    if price * amount > NOTIONAL_MAX:
+                        is_checked = False
+                else:
+                    del shown[price]
+                changes.append((side, price, amount))
+        if mirror.cut(levels_max):
+            self.put(mirror.levels(), at_us=at_us, received_us=received_us, key=key, flags=_SNAPSHOT)
+        elif changes:
+            self.put(changes, at_us=at_us, received_us=received_us, key=key, flags=0, is_checked=is_checked)
+
+    def _passed(self, changes: Sequence[Change]) -> Iterator[Change]:
+        for side, price, amount in changes:
+            try:
+                yield side, float(price), self._gate.level(price, amount)
+            except MalformedEvent as error:
+                self._counters.reject(error.reason)
