@@ -342,7 +342,6 @@ class Subscription:
         self.lose(Status.LOST)
         self.phase = Phase.WAITING
         self.started_us = self._clock.monotonic_us()
-        self.delivered_s = 0.0
         self._needs_snapshot = True
 
     def show_book(self) -> None:

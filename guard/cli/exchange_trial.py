@@ -35,7 +35,7 @@ _MANY: Final = 20
 @config_option
 @click.pass_obj
 def test(output: Output, exchange_id: str, symbol: str | None, for_us: int, config_path: Path) -> int:
-    """Connect to one exchange, listen to one market and tell what came.
+    """Listen to one market of an exchange and tell what came.
 
     ID is a name under exchanges of guard.yaml, whose options are used then, or an id of ccxt. Exit code 1 where a stream is not
     live in the end. Sends no order and needs no key.
@@ -89,7 +89,7 @@ def _lines(name: str, trial: Trial) -> Iterator[str]:
     for stream, one in trial.streams.items():
         yield _row(f"stream {stream}", _stream(one, trial.seconds))
     frames, fallbacks = health.get("frames") or 0, health.get("fallbacks") or 0
-    share = f", {fallbacks} of {frames} frames left to ccxt ({fallbacks / frames:.1%})" if frames else ""
+    share = f", {fallbacks} of {frames} frames left to ccxt ({fallbacks / frames:.1%})" if frames and health.get("tier") == "fast" else ""
     yield _row("tier", f"{health.get('tier', 'unknown')}{share}")
     if trial.trades:
         yield _row("trades", f"{trial.trades / trial.seconds:.2f}/s; {_aggregation(trial)}; stamps in {trial.stamp}")
@@ -106,7 +106,7 @@ def _lines(name: str, trial: Trial) -> Iterator[str]:
     for failure in trial.failures:
         yield _row("FAILED", failure)
     if not trial.failures:
-        yield _row("well", "both streams are live" if len(trial.streams) > 1 else "the stream is live")
+        yield _row("well", f"{' and '.join(trial.streams) or 'nothing'} live")
 
 
 def _stream(one: StreamTrial, seconds: float) -> str:

@@ -32,7 +32,7 @@ _LEGEND: Final = """
 rest: c candles, t trades, k tickers, s status. A trade is: single, one fill;
 taker, all fills of a taker order at one price. stamp: how exactly it is timed.
 rules: shipped rules that work; ~ of them weaker or not known to be sound here.
-? is not known. guard exchanges ls ID says why, guard exchanges test ID tries it."""
+? is not known. guard exchanges ls ID says why; guard exchanges test ID tries it"""
 
 
 @click.group

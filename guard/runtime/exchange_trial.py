@@ -143,7 +143,9 @@ async def try_exchange(connect: Callable[[], Connector], *, symbol: str | None, 
             chosen = _chosen(facts, symbol)
         except ConfigurationError:
             raise
-        except (GuardError, TimeoutError) as error:
+        except TimeoutError:
+            failures.append(f"cannot be opened: no answer within {_OPEN_S:g} s")
+        except GuardError as error:
             failures.append(f"cannot be opened: {_short(error)}")
         begun_us = clock.monotonic_us()
         if chosen is not None:
@@ -153,10 +155,9 @@ async def try_exchange(connect: Callable[[], Connector], *, symbol: str | None, 
         health = connector.health()
     finally:
         await _close(connector)
-    offered = frozenset(_CHANNELS) if chosen is None else chosen.streams
+    offered = frozenset[str]() if chosen is None else chosen.streams
     streams = {name: _stream_trial(meter, channel, begun_us) for name, channel in _CHANNELS.items() if name in offered}
-    failures += [f"{name}: not live within {seconds:g} s" for name, one in streams.items() if chosen and one.live_s is None]
-    failures += [f"{name} are not streamed" for name in _CHANNELS if name not in offered]
+    failures += [f"{name}: not live within {seconds:g} s" for name, one in streams.items() if one.live_s is None]
     return Trial(
         market=None if chosen is None else str(chosen.market),
         markets=len(facts),
