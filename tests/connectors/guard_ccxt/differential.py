@@ -90,7 +90,7 @@ class _Way:
         self.connection.arrived(is_data=True)
         before, fallbacks, error = len(self.sink.rows), self.counters.fallbacks, ""
         try:
-            if not (self.connection.decoder and _read(self.connection, self.counters, frame)):
+            if not (self.connection.decoder and _read(self.connection, self.connection.decoder, self.counters, frame)):
                 self.client.handle_text_or_binary_message(frame)
         except Exception as caught:  # noqa: BLE001  # ccxt raises anything
             error = type(caught).__name__
