@@ -34,10 +34,11 @@ async def run(url: str, tier: str, what: str, markets: int) -> None:
     loop.set_exception_handler(lambda _loop, _context: None)
     subject = reader(url, tier, what, markets)
     await subject.open()
+    clock = MachineClock()
     for _ in range(int(_READY_S / _STEP_S)):
         if subject.is_ready():
             break
-        await asyncio.sleep(_STEP_S)
+        await clock.sleep(_STEP_S)
     _say(told, {"tier": tier, "ready": subject.is_ready(), **_tier(subject)})
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -56,7 +57,7 @@ async def _round(subject: Reader, session: aiohttp.ClientSession, control: str, 
         sent = await answer.json()
     last, last_us = subject.count(), clock.monotonic_us()
     while last - before < sent["sent"] and clock.monotonic_us() - last_us < float(asked.get("wait_s", _QUIET_S)) * 1e6:
-        await asyncio.sleep(0.001 if asked.get("bad") else _STEP_S)
+        await clock.sleep(0.001 if asked.get("bad") else _STEP_S)
         if (now := subject.count()) != last:
             last, last_us = now, clock.monotonic_us()
     return {
