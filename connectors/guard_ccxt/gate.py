@@ -13,7 +13,7 @@ from guard.model import BUY, SELL, Flag, event_key
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AMOUNT_MAX", "NOTIONAL_MAX", "PRICE_MAX", "ClockOffset", "Gate", "TradeRow", "is_symbol", "positive"]
+__all__ = ["AMOUNT_MAX", "NOTIONAL_MAX", "PRICE_MAX", "SIDES", "ClockOffset", "Gate", "TradeRow", "is_symbol", "positive"]
 
 PRICE_MAX = 1e15
 AMOUNT_MAX = 1e18  # some coins exist in 1e17 units
@@ -24,7 +24,7 @@ _SYMBOL_MAX = 80
 _PART_MAX = 40
 _PUNCTUATION = frozenset("._-$+")
 _INFERRED = int(Flag.INFERRED_SIDE)
-_SIDES = {"buy": BUY, "sell": SELL}
+SIDES = {"buy": BUY, "sell": SELL}
 
 
 class TradeRow(NamedTuple):
@@ -193,5 +193,5 @@ class Gate:
         price = positive(trade.get("price"), "price", most=PRICE_MAX)
         amount = self.base_amount(price, positive(trade.get("amount"), "amount", most=AMOUNT_MAX))
         at_us = self.at_us(trade.get("timestamp"), received_us=received_us, is_live=is_live)
-        side = _SIDES.get(trade.get("side") or "", 0)
+        side = SIDES.get(trade.get("side") or "", 0)
         return TradeRow(at_us, price, amount, side, event_key(trade.get("id")), 0 if side else _INFERRED)

@@ -74,10 +74,24 @@ class LevelWriter:
         key: int,
     ) -> None:
         """Lay levels within `guard_ccxt.fast.limits.LEVEL` over `mirror` and write what changed, or all where it had to be cut."""
-        changes: list[Change] = []
-        is_checked = self._gate.is_plain
-        # As `BookMirror.apply` does it, for both sides in one piece: this is done for every level there is.
-        for side, touched, shown in ((BID, dict(bids), mirror.bids), (ASK, dict(asks), mirror.asks)):
+        touched_bids, touched_asks = dict(bids), dict(asks)
+        most = levels_max + levels_max // 2
+        if not self._gate.is_plain or len(mirror.bids) + len(touched_bids) > most or len(mirror.asks) + len(touched_asks) > most:
+            changes = mirror.apply(BID, touched_bids) + mirror.apply(ASK, touched_asks)
+            is_cut = mirror.cut(levels_max)
+            if changes:
+                self.put(
+                    mirror.levels() if is_cut else changes,
+                    at_us=at_us,
+                    received_us=received_us,
+                    key=key,
+                    flags=_SNAPSHOT if is_cut else 0,
+                )
+            return
+        # The same in one piece: this is done for every level there is. A row is written once the next one is known to follow it.
+        append, row, count = self._sink.append, self._row, 0
+        waiting_side, waiting_price, waiting_amount = 0, 0.0, 0.0
+        for side, touched, shown in ((BID, touched_bids, mirror.bids), (ASK, touched_asks, mirror.asks)):
             resting = shown.get
             for price, amount in touched.items():
                 if resting(price, 0.0) == amount:
@@ -85,14 +99,27 @@ class LevelWriter:
                 if amount:
                     shown[price] = amount
                     if price * amount > NOTIONAL_MAX:
-                        is_checked = False
+                        self._counters.reject("notional_out_of_range")
+                        continue
                 else:
                     del shown[price]
-                changes.append((side, price, amount))
-        if mirror.cut(levels_max):
-            self.put(mirror.levels(), at_us=at_us, received_us=received_us, key=key, flags=_SNAPSHOT)
-        elif changes:
-            self.put(changes, at_us=at_us, received_us=received_us, key=key, flags=0, is_checked=is_checked)
+                if count:
+                    append(
+                        _LEVEL,
+                        row,
+                        at_us=at_us,
+                        received_us=received_us,
+                        price=waiting_price,
+                        amount=waiting_amount,
+                        side=waiting_side,
+                        key=key,
+                    )
+                count += 1
+                waiting_side, waiting_price, waiting_amount = side, price, amount
+        if count:
+            last = ((waiting_side, waiting_price, waiting_amount),)
+            self._counters.received += count - 1
+            self.put(last, at_us=at_us, received_us=received_us, key=key, flags=0, is_checked=True)
 
     def _passed(self, changes: Sequence[Change]) -> Iterator[Change]:
         for side, price, amount in changes:

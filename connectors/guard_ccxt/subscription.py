@@ -6,8 +6,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent
-from guard.model import ASK, BID, Channel, Flag, Kind, Status
-from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, TradeRow, positive
+from guard.model import ASK, BID, Channel, Flag, Kind, Status, event_key
+from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, SIDES, TradeRow, positive
 from guard_ccxt.ids import IdRun
 from guard_ccxt.levels import LevelWriter
 from guard_ccxt.mirror import BookMirror
@@ -202,6 +202,11 @@ class Subscription:
     def on_trades(self, trades: Iterable[Any], received_us: int) -> None:
         """Take ccxt trades as they arrive."""
         for trade in trades:
+            stamp, price, amount = trade.get("timestamp"), trade.get("price"), trade.get("amount")
+            if type(stamp) is int and type(price) is float and type(amount) is float:
+                side = SIDES.get(trade.get("side") or "", 0)
+                self.take_trade(stamp, price, amount, side=side, key=event_key(trade.get("id")), received_us=received_us)
+                continue
             try:
                 row = self.gate.trade(trade, received_us=received_us)
             except MalformedEvent as error:

@@ -201,7 +201,7 @@ class Stock:
     async def _stall(self) -> None:
         if self.stall_s:
             seconds, self.stall_s = self.stall_s, 0.0
-            await asyncio.sleep(seconds)
+            await MachineClock().sleep(seconds)
 
 
 class _Even:

@@ -109,7 +109,7 @@ class Server:
                 coin = coins[sent * 7919 % len(coins)]
                 self._sockets[client, coin.id].write(framed(make(coin, now_ms)))
                 sent += 1
-            await asyncio.sleep(_TICK_S)
+            await self._clock.sleep(_TICK_S)
 
     async def _burst(self, request: web.Request, coin: Coin, make: Callable[[Coin, int], str], total: int) -> None:
         transport = self._sockets[request.match_info["client"], coin.id]
