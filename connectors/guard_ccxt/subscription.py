@@ -87,6 +87,7 @@ class Subscription:
         self.channel = channel
         self.phase = Phase.IDLE
         self.connection: Any = None
+        self.stale_on: Any = None  # the connection on which the exchange still thinks it subscribed
         self.hashes: set[str] = set()
         self.started_us = 0
         self.live_since_us: int | None = None

@@ -214,6 +214,7 @@ class GateDecoder:
         # As ccxt does for other channels: the call fails, and the next one subscribes again.
         connection.deferred += 1
         subscription.mend()
+        subscription.stale_on = connection
         client, message_hash = self._desk.client, f"orderbook:{symbol}"
         client.subscriptions.pop(message_hash, None)
         book["nonce"], book.cache = None, []

@@ -13,7 +13,6 @@ from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind
 from guard_ccxt.counters import Counters
 from guard_ccxt.gate import ClockOffset, Gate
-from guard_ccxt.pump import _read
 from guard_ccxt.subscription import Subscription
 from guard_ccxt.tap import Tap
 
@@ -88,16 +87,19 @@ class _Way:
 
     def feed(self, frame: str) -> Feeding:
         self.connection.arrived(is_data=True)
-        before, fallbacks, error = len(self.sink.rows), self.counters.fallbacks, ""
+        before, error = len(self.sink.rows), ""
+        decoder = self.connection.decoder
+        is_taken = decoder is not None and decoder.take(self.connection, frame)
+        self.counters.fallbacks += not is_taken
         try:
-            if not (self.connection.decoder and _read(self.connection, self.connection.decoder, self.counters, frame)):
+            if not is_taken:
                 self.client.handle_text_or_binary_message(frame)
         except Exception as caught:  # noqa: BLE001  # ccxt raises anything
             error = type(caught).__name__
         self.connection.received_us = 0
         rejected = sorted(self.client.rejections)
         self.client.rejections.clear()
-        return Feeding(self.sink.rows[before:], error, self.counters.fallbacks > fallbacks, rejected)
+        return Feeding(self.sink.rows[before:], error, not is_taken, rejected)
 
 
 class Differential:
@@ -162,7 +164,8 @@ class Differential:
             for exchange in (self.stock, self.generic.exchange, self.fast.exchange):
                 exchange.trades.clear()
         trades = [row._replace(flags=row.flags & ~Flag.BACKFILL) for row in fast.rows if row.kind == Kind.TRADE]
-        assert sorted(self._stock_trades()) == sorted(trades), frame
+        stock_trades = sorted(self._stock_trades())
+        assert stock_trades == sorted(trades), frame
         assert dict(self.fast.counters.rejected) == dict(self.generic.counters.rejected)
         return fast
 
