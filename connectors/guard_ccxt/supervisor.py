@@ -229,6 +229,7 @@ class Supervisor:
             if has_slot:  # a snapshot could not be had before
                 await self._rest.quiet()
             if is_new:
+                self._tap.free_book(subscription.symbol)
                 subscription.begin()
             await self._call(subscription)
         except asyncio.CancelledError:

@@ -267,14 +267,34 @@ class Tap:
 
         client.open, client.send, client.on_message_callback = dial, send, on_message
 
+    def free_book(self, symbol: str) -> None:
+        """Let ccxt try again to synchronise a book that it failed to."""
+        books = self.exchange.orderbooks or {}
+        if isinstance(getattr(books.get(symbol), "cache", None), _Stuck):
+            books[symbol] = self.exchange.order_book()
+
     async def _load_order_book(self, client: Any, message_hash: str, symbol: str, *arguments: Any, **named: Any) -> None:
-        shielded = _Shielded(client)
         assert self._stock_load_order_book is not None
+        shielded = _Shielded(client)
         await self._stock_load_order_book(shielded, message_hash, symbol, *arguments, **named)
-        if shielded.error is not None:
-            subscription = self.subscriptions.get((Channel.BOOK, symbol))
-            for subscribed in {message_hash, *(() if subscription is None else subscription.hashes)}:
-                client.subscriptions.pop(subscribed, None)  # so that the next call asks the exchange again
+        if shielded.error is None:
+            return
+        subscription = self.subscriptions.get((Channel.BOOK, symbol))
+        for subscribed in {message_hash, *(() if subscription is None else subscription.hashes)}:
+            client.subscriptions.pop(subscribed, None)  # so that the next call asks the exchange again
+        book = self.exchange.orderbooks.get(symbol)
+        if book is not None:
+            book.cache = _Stuck()
+
+
+class _Stuck(list[Any]):
+    """The deltas of a book that could not be synchronised: ccxt asks for a snapshot whenever it has counted a few of them."""
+
+    def __len__(self) -> int:
+        return 1 << 30
+
+    def append(self, delta: Any) -> None:
+        """Forget the delta."""
 
 
 class _Shielded:
