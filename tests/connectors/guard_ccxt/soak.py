@@ -106,7 +106,7 @@ class Soak:
         await self._talk()
         # What the server remembers of the past is no leak of guard's.
         for kept in (*self.exchange.past.values(), self.exchange.subscribes, self.exchange.unsubscribes):
-            del kept[:-600]
+            del kept[:-50]
         self.exchange.server.asked.clear()
         self.exchange.server.dials.clear()
         self.exchange.server.sockets = [socket for socket in self.exchange.server.sockets if not socket.closed]
