@@ -77,6 +77,36 @@ async def test_dials_of_all_shards_keep_one_pace(server: FrameServer, monkeypatc
     await run.connector.close()
 
 
+async def test_connections_that_wait_to_be_dialled_are_not_given_up_and_take_one_turn_each(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (Window(1, 0.7),), (), 10))
+    monkeypatch.setattr("guard_ccxt.supervisor._SETTLE_US", 100_000)
+    run = Opened(server, "trades", "book", first_event_s=0.4)
+    await run.connector.open()
+    task = run.stream({AAA: 0, BBB: 1})
+    await until(lambda: run.connector.health().details["subscriptions"] == {"live": 4})
+    assert len(server.dials) == 4
+    assert run.reports == []
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_stream_that_ends_while_connections_wait_to_be_dialled_leaves_no_task(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (Window(1, 60.0),), (), 10))
+    before = asyncio.all_tasks()
+    run = Opened(server, "trades", "book")
+    await run.connector.open()
+    task = run.stream({AAA: 0, BBB: 1})
+    await run.exchange.until_subscribed(TRADES)
+    await ended(task)
+    await run.connector.close()
+    await until(lambda: not [one for one in asyncio.all_tasks() - before if "guard_ccxt" in repr(one)])
+    assert len(server.dials) == 1
+
+
 async def test_requests_of_one_connection_keep_their_pace_and_no_deadline_runs_before_they_are_sent(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
