@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz soak ccxt-next lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos ccxt-next lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -51,6 +51,11 @@ ROUNDS ?= 250
 MESSAGES ?= 2000
 soak: .venv/ready
 	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m soak $(ROUNDS) $(MESSAGES)
+
+# Whatever may happen to a connection, in any order, for so many SEEDS; no trade may come twice or be missing without a GAP.
+SEEDS ?= 50
+chaos: .venv/ready
+	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m chaos 1 $(SEEDS)
 
 # The connector's tests against another ccxt (the newest, or VERSION=4.6.1), in an environment of its own; what guard runs with stays.
 VERSION ?=
