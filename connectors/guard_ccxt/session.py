@@ -211,8 +211,14 @@ class Session:
         return self.fleet.phases()
 
     def connections(self) -> Iterable[Connection]:
-        """Return every connection of every shard."""
-        return [connection for shard in self.fleet.shards for connection in shard.tap.connections.values()]
+        """Return every connection of every shard, but those that are to replace others and do not deliver yet."""
+        handover = self.fleet.handover
+        return [
+            connection
+            for shard in self.fleet.shards
+            for connection in shard.tap.connections.values()
+            if connection.state == "live" or handover is None or shard is not handover.fresh
+        ]
 
     def _start_repair(self, subscription: Subscription) -> None:
         shard = self.fleet.shard_of(subscription)
