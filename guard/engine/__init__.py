@@ -5,5 +5,6 @@ from guard.engine.holds import hold_of
 from guard.engine.missing import missing_to_fire
 from guard.engine.verdicts import risk_of
 from guard.engine.why import missing_in_group, outside, why
+from guard.engine.windows import Window, Windows
 
-__all__ = ["Engine", "hold_of", "missing_in_group", "missing_to_fire", "outside", "risk_of", "why"]
+__all__ = ["Engine", "Window", "Windows", "hold_of", "missing_in_group", "missing_to_fire", "outside", "risk_of", "why"]

@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING, Any
 from guard.dsl import compile_rules, rules_from_texts
 from guard.dsl.problems import Report
 from guard.errors import ConfigurationError, Problem
-from guard.model import AddQuarantine, ReleaseQuarantine, Target, TargetKind, event_key
+from guard.model import AddMaintenance, AddQuarantine, EndMaintenance, ReleaseQuarantine, Target, TargetKind, event_key
 from guard.pipeline import Settings
 from guard.quarantine import AllowEntry
 from guard.runtime.rule_texts import rule_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from guard.dsl import Program, RuleSet
     from guard.model import Command
 
 __all__ = ["Course", "CourseWriter"]
+
+
+_ORDERS: dict[type[AddQuarantine | ReleaseQuarantine | AddMaintenance | EndMaintenance], str] = {
+    AddQuarantine: "add",
+    ReleaseQuarantine: "release",
+    AddMaintenance: "add maintenance",
+    EndMaintenance: "end maintenance",
+}
 
 
 class CourseWriter:
@@ -36,13 +44,16 @@ class CourseWriter:
         """Keep the text of rules that may come to run."""
         self._sets.setdefault(rules.hash, [text for _, text in rule_texts(rules)])
 
-    def begin(self, rules_hash: str, *, now_us: int, isolation: Mapping[str, Any]) -> None:
-        """Say which rules run first, when the recording begins, and what is held then."""
-        self._first, self._begin = rules_hash, {"now_us": now_us, "isolation": dict(isolation)}
+    def begin(
+        self, rules_hash: str, *, now_us: int, isolation: Mapping[str, Any], windows: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Say which rules run first, when the recording begins, what is held then, and which maintenance is announced."""
+        self._first = rules_hash
+        self._begin = {"now_us": now_us, "isolation": dict(isolation), "windows": list(windows)}
 
     def order(self, command: Command) -> int:
         """Keep a person's order and return its number."""
-        kind = "add" if isinstance(command, AddQuarantine) else "release"
+        kind = _ORDERS[type(command)]
         target = None if command.target is None else [str(command.target.kind), command.target.name]
         self._orders.append({"order": kind, **command._asdict(), "target": target})
         return len(self._orders) - 1
@@ -96,6 +107,7 @@ class Course:
             self.first = event_key(document["first"])
             self.now_us = int(document["begin"]["now_us"])
             self.isolation: Mapping[str, Any] = document["begin"]["isolation"]
+            self.windows: Sequence[Mapping[str, Any]] = document["begin"].get("windows", ())
             self.orders = [_command(order) for order in document["orders"]]
             self.settings = _settings(document["settings"])
             self.texts_of(self.first)
@@ -135,9 +147,10 @@ class Course:
 def _command(order: Mapping[str, Any]) -> Command:
     fields = {name: value for name, value in order.items() if name != "order"}
     target = None if fields["target"] is None else Target(TargetKind(fields["target"][0]), str(fields["target"][1]))
-    if order["order"] == "add" and target is not None:
-        return AddQuarantine(**{**fields, "target": target})
-    return ReleaseQuarantine(**{**fields, "target": target})
+    kind = next((kind for kind, name in _ORDERS.items() if name == order["order"]), ReleaseQuarantine)
+    if target is None and kind in (AddQuarantine, AddMaintenance):
+        raise ValueError(f"an order to {order['order']} names its target")
+    return kind(**{**fields, "target": target})
 
 
 def _settings(kept: Mapping[str, Any]) -> Settings:
