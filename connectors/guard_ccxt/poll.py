@@ -10,7 +10,7 @@ from guard_ccxt.facts import turnover_usd, usd_rate
 from guard_ccxt.silence import Here, Silence, TickerLag, there
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from guard.model import Market
     from guard.model.ports import Clock, Sink
@@ -76,6 +76,13 @@ class TickerPoll:
         self.silences: dict[Subscription, Silence] = {}
         self.lag = TickerLag(int(every_s * 1e6))
         self.failed = False
+
+    def follow(self, subscriptions: Iterable[Subscription], markets: Mapping[Market, int]) -> None:
+        """Judge and tell these from now on; what is known of those that stay is kept."""
+        self._subscriptions = list(subscriptions)
+        rows = set(markets.values())
+        self._markets = dict(markets)
+        self._told = {key: value for key, value in self._told.items() if key[0] in rows}
 
     async def run(self) -> None:
         """Poll until cancelled."""
