@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from guard.alerts.manager import AlertManager
 from guard.alerts.orders import OrderDesk
 from guard.alerts.policy import AlertPolicy
-from guard.engine import Engine, hold_of, outside, why
+from guard.engine import Engine, Windows, hold_of, outside, why
 from guard.engine.renewal import renew
 from guard.model import (
+    AddMaintenance,
     AddQuarantine,
     Decision,
+    EndMaintenance,
     Image,
     IsolationState,
     Level,
@@ -80,6 +82,7 @@ class Pipeline:
         self.isolation.allow(self.settings.allow)
         self.alerts = AlertManager(self.settings.alerts)
         self.orders = OrderDesk(self.settings.mode, repeat_us=self.settings.alerts.repeat_us)
+        self.windows = Windows()
         self.now_us = 0
         self._log: list[Verdict | Transition] = []
         self._deliveries: list[Delivery] = []
@@ -93,6 +96,7 @@ class Pipeline:
         if self.engine.watched[row].is_held:
             # Of what was held before a restart it is known only now whether its rule still looks at this market.
             self._let_run_out()
+        self._follow_windows()
         return row
 
     def process(self, batch: Batch) -> Decision:
@@ -109,9 +113,23 @@ class Pipeline:
     def operate(self, command: Command, now_us: int) -> Decision:
         """Carry out a person's order. Raises OperationRefused."""
         self._fire(now_us)
-        assert isinstance(command, AddQuarantine | ReleaseQuarantine)
-        self._tell((), self.isolation.operate(command, self.now_us))
+        if isinstance(command, AddMaintenance | EndMaintenance):
+            self.windows.operate(command, self.now_us)
+            self._follow_windows()
+        else:
+            assert isinstance(command, AddQuarantine | ReleaseQuarantine)
+            self._tell((), self.isolation.operate(command, self.now_us))
         return self._decision()
+
+    def announced(self, saved: Sequence[Mapping[str, Any]], now_us: int) -> None:
+        """Take over windows of maintenance that an earlier run kept. Raises KeyError, TypeError or ValueError."""
+        self.now_us = max(self.now_us, now_us)
+        self.windows.restore(saved)
+        self._follow_windows()
+
+    def _follow_windows(self) -> None:
+        if self.windows.follow(self.engine, self.now_us):
+            self._run(self.now_us)
 
     def load(self, program: Program, now_us: int) -> Decision:
         """Swap the rules; those whose levels are decided as before keep timers and open episodes.
@@ -227,13 +245,13 @@ class Pipeline:
     @property
     def _next_outside_us(self) -> int | None:
         """When quarantine or alerts are due next."""
-        first, second = self.isolation.next_deadline_us, self.alerts.next_deadline_us
-        if first is None or second is None:
-            return second if first is None else first
-        return min(first, second)
+        dues = (self.isolation.next_deadline_us, self.alerts.next_deadline_us, self.windows.due_us)
+        return min((due for due in dues if due is not None), default=None)
 
     def _fire_outside(self, due_us: int) -> None:
-        if due_us == self.isolation.next_deadline_us:
+        if due_us == self.windows.due_us:
+            self.windows.follow(self.engine, due_us)
+        elif due_us == self.isolation.next_deadline_us:
             self._tell((), self.isolation.advance(due_us))
         else:
             self._deliveries += self.alerts.advance(due_us)
@@ -249,7 +267,7 @@ class Pipeline:
                     transitions += self.isolation.calm(rule.id, watched.facts.market, self.now_us, is_calm)
                 elif held:
                     group = self.engine.groups.of(rule, watched.facts.market)
-                    group.hear(row, is_calm=is_calm, is_ready=watched.health.is_live)
+                    group.hear(row, is_calm=is_calm, is_ready=watched.health.is_ready(self.now_us))
                     transitions += self._calm_together(rule, held)
         for verdict in verdicts:
             hold = hold_of(self.engine.program, verdict, before.get(verdict.rule))
@@ -370,6 +388,7 @@ class Pipeline:
             "isolation": self.isolation.save(self.now_us),
             "alerts": self.alerts.save(),
             "orders": self.orders.save(),
+            "windows": self.windows.save(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -379,3 +398,5 @@ class Pipeline:
         self.isolation.load(state["isolation"])
         self.alerts.load(state["alerts"])
         self.orders.load(state["orders"])
+        self.windows.restore(state.get("windows", ()))
+        self._follow_windows()

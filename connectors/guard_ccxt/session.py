@@ -17,6 +17,7 @@ from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
 from guard_ccxt.instance import made, share
 from guard_ccxt.offer import Offer
+from guard_ccxt.outage import Outage
 from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Priority, Rest
 from guard_ccxt.subscription import Subscription
@@ -24,7 +25,7 @@ from guard_ccxt.suspicion import Suspicion
 from guard_ccxt.tap import missing_names
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from guard.model import Market, MarketFacts
     from guard.model.ports import ConnectorContext, Sink
@@ -140,7 +141,13 @@ class Session:
             every_s=self._options.ticker_poll_s,
         )
         has_poll = self._options.ticker_poll_s > 0 and self.exchange.has.get("fetchTickers")
-        tasks = [streaming, *([asyncio.ensure_future(poll.run())] if has_poll else [])]
+        outage = Outage(
+            ask=self._status if self.exchange.has.get("fetchStatus") is True else None,
+            subscriptions=self._subscriptions_now,
+            clock=self._context.clock,
+            counters=self._counters,
+        )
+        tasks = [streaming, asyncio.ensure_future(outage.run()), *([asyncio.ensure_future(poll.run())] if has_poll else [])]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -227,7 +234,8 @@ class Session:
 
     def _fetch_of(self, subscription: Subscription) -> Callable[[int | None], Awaitable[Any]] | None:
         shard = self.fleet.shard_of(subscription)
-        return shard.supervisor.fetch_of(subscription) if shard is not None and self.exchange.has.get("fetchTrades") else None
+        can_fetch = shard is not None and self.exchange.has.get("fetchTrades")
+        return shard.supervisor.fetch_of(subscription) if shard is not None and can_fetch else None
 
     def _restart(self, subscription: Subscription) -> None:
         shard = self.fleet.shard_of(subscription)
@@ -280,6 +288,12 @@ class Session:
             await asyncio.to_thread(self._cache.write, list(self.exchange.markets.values()), now_us=now_us)
         except (OSError, ValueError, TypeError) as error:
             self._counters.note(f"the markets of {self._context.name} cannot be kept on disk: {error}")
+
+    def _subscriptions_now(self) -> Collection[Subscription]:
+        return self._subscriptions.values()
+
+    async def _status(self) -> Any:
+        return await self._rest.call(f"asking {self._context.name} whether it is open", self.exchange.fetch_status)
 
     async def _all_tickers(self) -> Mapping[str, Any]:
         tickers = await self._tickers()

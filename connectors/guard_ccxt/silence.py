@@ -124,9 +124,9 @@ class Silence:
     Notes
     -----
     Silence alone says nothing: thin coins are silent for hours. A ticker speaks of trades that we have not got where its last
-    price is not that of our last trade, where its last trade has a higher id, or where volume or count of the day rose by more than
-    we got between two looks (both fall by themselves: a day rolls on). A ticker lags, so what it shows is held against our last trade only once
-    that is older than the lag and a 12th of the time between looks (5 s); ids need no such care.
+    price is not that of our last trade, where its last trade has a higher id, or where volume or count of the day rose by more
+    than we got between two looks (both fall by themselves: a day rolls on). A ticker lags, so what it shows is held against our
+    last trade only once that is older than the lag and a 12th of the time between looks (5 s); ids need no such care.
 
     Each judgement that turns out wrong after the first doubles how many looks the next one needs (up to 64), and is forgotten after
     36 hours, all of them after a right one: a ticker and a stream that differ by nature do not disturb for long. Raises nothing,
@@ -158,7 +158,7 @@ class Silence:
         self._pending: list[tuple[int, bool]] = []
 
     def misses(self, here: Here, seen: There, *, now_us: int, steady_us: int) -> bool:
-        """Return whether the market moved there and not here; `now_us` is wall time, `steady_us` that of a clock that never jumps."""
+        """Return whether the market moved there and not here; `now_us` is wall time, `steady_us` never jumps."""
         if here.arrivals != self._arrivals:
             self._came(here, seen, steady_us)
         age_us = self._age_us(here, now_us, steady_us)

@@ -51,5 +51,5 @@ def reopen(subscription: Subscription, now_us: int) -> None:
         subscription.resume(at_us=now_us, received_us=now_us)
         if subscription.channel is Channel.BOOK:
             subscription.show_book()
-    elif subscription.phase is not Phase.PARKED:
+    else:
         subscription.tell(Status.LOST)

@@ -6,11 +6,14 @@ from guard.engine.missing import missing_to_fire
 from guard.engine.readiness import Ready, RuleReadiness, readiness
 from guard.engine.verdicts import risk_of
 from guard.engine.why import missing_in_group, outside, why
+from guard.engine.windows import Window, Windows
 
 __all__ = [
     "Engine",
     "Ready",
     "RuleReadiness",
+    "Window",
+    "Windows",
     "hold_of",
     "missing_in_group",
     "missing_to_fire",

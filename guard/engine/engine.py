@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
+from guard.engine.closing import announcement, freeze, passing
 from guard.engine.groups import Groups
 from guard.engine.handover import Handover
+from guard.engine.references import join_references
 from guard.engine.swap import ended_groups, follow_groups, restated
 from guard.engine.verdicts import candidate_level, ended_verdicts, of_group, verdict_of
 from guard.engine.watched import Watched
@@ -57,6 +59,9 @@ class Engine:
         self.groups = Groups()
         self._references: dict[str, str] = {}
         self._batch: Batch | None = None
+        self._limit_us = 0
+        self._closed: set[int] = set()
+        self.is_announced = False
         self.controls_unknown = 0
         self._code_length = -1
         self._switch_off(())
@@ -72,18 +77,8 @@ class Engine:
         self.ask(row)
         if reference:
             self._references[facts.market.exchange] = reference
-        self._join_references(facts.market, row)
+        join_references(self.kernel, self.markets, self._references, facts.market)
         return row
-
-    def _join_references(self, market: Market, row: int) -> None:
-        symbol = self._references.get(market.exchange, "")
-        leader = self.markets.get(Market(market.exchange, symbol))
-        if leader != row:
-            self.kernel.set_reference(row, leader)
-            return
-        for other, number in self.markets.items():
-            if other.exchange == market.exchange:
-                self.kernel.set_reference(number, leader)
 
     def _join_groups(self, row: int) -> None:
         """Let a market belong to the groups of its rules."""
@@ -130,8 +125,26 @@ class Engine:
 
     def start(self, batch: Batch | None, now_us: int, *, limit_us: int = 0) -> None:
         """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
-        self._batch = batch
+        if batch is not None and self._closed:
+            batch = passing(None, batch, 0, self.watched, self._closed, max(now_us, self.now_us))
+        self._batch, self._limit_us = batch, limit_us
         self.kernel.start(batch, now_us=now_us, limit_us=limit_us)
+
+    def announce(self, ends: dict[int, int | None], at_us: int) -> None:
+        """Take note of markets that are said to be in maintenance until a time, or, with None, no longer, from `at_us` on."""
+        for row, until_us in ends.items():
+            self.watched[row].health.announce(until_us, at_us)
+            self._note_closed(row)
+        self._go_on(announcement([(row, self.watched[row]) for row in ends], at_us))
+
+    def _note_closed(self, row: int) -> None:
+        (self._closed.add if self.watched[row].health.is_maintenance else self._closed.discard)(row)
+        self.is_announced = self.is_announced or self.watched[row].health.announced_until_us is not None
+
+    def _go_on(self, first: Batch | None) -> None:
+        """Go on with what is left of the batch that may be folded in, after `first`."""
+        self._batch = passing(first, self._batch, self.kernel.position, self.watched, self._closed, self.now_us)
+        self.kernel.start(self._batch, now_us=self.now_us, limit_us=self._limit_us)
 
     @property
     def is_done(self) -> bool:
@@ -163,8 +176,13 @@ class Engine:
         batch = self._batch
         assert batch is not None
         if batch.kind[number] == Kind.STATUS:
-            watched = self.watched[batch.market[number]]
-            watched.health.tell(Channel(batch.side[number]), Status(batch.key[number]))
+            row, status = batch.market[number], Status(batch.key[number])
+            health = self.watched[row].health
+            if health.announced_until_us is None:
+                health.tell(Channel(batch.side[number]), status, self.kernel.now_us)
+                self._note_closed(row)
+                if status is Status.MAINTENANCE:
+                    self._go_on(None)
             return True
         if batch.side[number] == Control.DEMOTE_DETECTOR:
             self._demote(batch.key[number])
@@ -197,8 +215,10 @@ class Engine:
     def evaluate(self, row: int, now_us: int) -> tuple[Verdict, ...]:
         """Run the rules of one market on what is known now and return the levels that changed."""
         watched = self.watched[row]
-        watched.is_judged = True
         self.sync(row)
+        if watched.health.is_frozen(now_us):
+            return freeze(self.kernel, row, watched, now_us, _ANEW)
+        watched.is_judged = True
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
         signatures: list[int] = []
@@ -264,7 +284,7 @@ class Engine:
     def releases(self, row: int) -> Iterator[tuple[Rule, bool | None]]:
         """Yield each rule of a market with what its release condition said last; unknown while its data is not ready."""
         watched = self.watched[row]
-        is_ready = watched.health.is_live
+        is_ready = watched.health.is_ready(self.now_us)
         for outcome in watched.outcomes:
             yield self.program.rules[outcome.rule], outcome.releases if is_ready else None
 
@@ -364,18 +384,7 @@ class Engine:
             "kernel": self.kernel.save(),
             "demoted": list(self.demoted),
             "groups": self.groups.save(),
-            "markets": [
-                {
-                    "health": watched.health.save(),
-                    "is_held": watched.is_held,
-                    "is_judged": watched.is_judged,
-                    "episodes": {
-                        self.program.rules[number].hash: episode.save()
-                        for number, episode in zip(watched.binding.rules, watched.episodes, strict=True)
-                    },
-                }
-                for watched in self.watched
-            ],
+            "markets": [watched.save(self.program) for watched in self.watched],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -385,12 +394,7 @@ class Engine:
         self.groups.restore(state.get("groups", {}))
         self._code_length = -1
         for row, (watched, saved) in enumerate(zip(self.watched, state["markets"], strict=True)):
-            watched.health.restore(saved["health"])
-            watched.is_held, watched.is_judged = saved["is_held"], saved["is_judged"]
-            watched.version = -1
-            for number, episode in zip(watched.binding.rules, watched.episodes, strict=True):
-                kept = saved["episodes"].get(self.program.rules[number].hash)
-                if kept is not None:
-                    episode.restore(kept)
+            watched.restore(saved, self.program)
+            self._note_closed(row)
             self._bind(row)
             self.ask(row)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.engine.episode import Episode
 from guard.engine.health import StreamHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from guard.dsl import Binding, Outcome, Program
     from guard.model import MarketFacts
@@ -73,6 +73,26 @@ class Watched:
             if episode.is_open:
                 return True
         return False
+
+    def save(self, program: Program) -> dict[str, Any]:
+        """Return the state as JSON-able values."""
+        pairs = zip(self.binding.rules, self.episodes, strict=True)
+        return {
+            "health": self.health.save(),
+            "is_held": self.is_held,
+            "is_judged": self.is_judged,
+            "episodes": {program.rules[number].hash: episode.save() for number, episode in pairs},
+        }
+
+    def restore(self, saved: Mapping[str, Any], program: Program) -> None:
+        """Take over what `save` returned; a rule that was not there then keeps its fresh episode."""
+        self.health.restore(saved["health"])
+        self.is_held, self.is_judged = saved["is_held"], saved["is_judged"]
+        self.version = -1
+        for number, episode in zip(self.binding.rules, self.episodes, strict=True):
+            kept = saved["episodes"].get(program.rules[number].hash)
+            if kept is not None:
+                episode.restore(kept)
 
     def due_us(self, now_us: int) -> int | None:
         """Return when a timer of an episode runs out, after `now_us`."""

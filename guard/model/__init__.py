@@ -4,7 +4,7 @@ from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
-from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
+from guard.model.command import AddMaintenance, AddQuarantine, Command, EndMaintenance, ReleaseQuarantine
 from guard.model.decision import Decision, Image, MarketView
 from guard.model.finding import Finding
 from guard.model.group import GroupStand, Per, Quorum
@@ -32,6 +32,7 @@ __all__ = [
     "ActionHold",
     "ActionKind",
     "ActionOrder",
+    "AddMaintenance",
     "AddQuarantine",
     "Batch",
     "Block",
@@ -45,6 +46,7 @@ __all__ = [
     "Decision",
     "Delivery",
     "DeliveryState",
+    "EndMaintenance",
     "Finding",
     "Flag",
     "GroupStand",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from guard.model.quarantine import Target
 
-__all__ = ["AddQuarantine", "Command", "ReleaseQuarantine"]
+__all__ = ["AddMaintenance", "AddQuarantine", "Command", "EndMaintenance", "ReleaseQuarantine"]
 
 
 class AddQuarantine(NamedTuple):
@@ -29,4 +29,23 @@ class ReleaseQuarantine(NamedTuple):
     grace_us: int = 1_800_000_000
 
 
-Command = AddQuarantine | ReleaseQuarantine
+class AddMaintenance(NamedTuple):
+    """Announce that an exchange, or a market, is in maintenance from `from_us` until `until_us`."""
+
+    target: Target
+    from_us: int
+    until_us: int
+    reason: str
+    actor: str
+
+
+class EndMaintenance(NamedTuple):
+    """Take back the announced window with `id`, or every one of `target`, before or while it holds."""
+
+    target: Target | None
+    id: str | None
+    reason: str
+    actor: str
+
+
+Command = AddQuarantine | ReleaseQuarantine | AddMaintenance | EndMaintenance

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import OperationRefused
-from guard.model.command import AddQuarantine, Command, ReleaseQuarantine
+from guard.model.command import AddQuarantine, ReleaseQuarantine
 from guard.model.quarantine import Block, Hold, IsolationState, Quarantine, Target, Transition
 from guard.quarantine import commands, opening, saving
 from guard.quarantine.calm import EVERYWHERE, CalmClock
@@ -131,7 +131,7 @@ class IsolationManager:
         self._catch_up(now_us)
         return self._take()
 
-    def operate(self, command: Command, at_us: int) -> tuple[Transition, ...]:
+    def operate(self, command: AddQuarantine | ReleaseQuarantine, at_us: int) -> tuple[Transition, ...]:
         """Carry out a person's command; raises OperationRefused, with nothing changed, where it makes no sense."""
         at_us = self._catch_up(at_us)
         if isinstance(command, AddQuarantine):

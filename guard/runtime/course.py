@@ -8,20 +8,37 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from guard.dsl import compile_rules, rules_from_texts
 from guard.dsl.problems import Report
 from guard.errors import ConfigurationError, Problem
-from guard.model import AddQuarantine, Market, ReleaseQuarantine, Target, TargetKind, event_key
+from guard.model import (
+    AddMaintenance,
+    AddQuarantine,
+    EndMaintenance,
+    Market,
+    ReleaseQuarantine,
+    Target,
+    TargetKind,
+    event_key,
+)
 from guard.pipeline import Settings
 from guard.quarantine import AllowEntry
 from guard.runtime.checkpoint import Entry
 from guard.runtime.rule_texts import rule_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from guard.dsl import Program, RuleSet
     from guard.model import Command
 
 __all__ = ["Course", "CourseWriter", "Warmth"]
+
+
+_ORDERS: dict[type[AddQuarantine | ReleaseQuarantine | AddMaintenance | EndMaintenance], str] = {
+    AddQuarantine: "add",
+    ReleaseQuarantine: "release",
+    AddMaintenance: "add maintenance",
+    EndMaintenance: "end maintenance",
+}
 
 
 class CourseWriter:
@@ -51,13 +68,16 @@ class CourseWriter:
             self._known.add(rules.hash)
             self._say({"rules": {rules.hash: [text for _, text in rule_texts(rules)]}})
 
-    def begin(self, rules_hash: str, *, now_us: int, isolation: Mapping[str, Any]) -> None:
-        """Say which rules run first, when the recording begins, and what is held then."""
-        self._say({"first": rules_hash, "begin": {"now_us": now_us, "isolation": dict(isolation)}, "orders": []})
+    def begin(
+        self, rules_hash: str, *, now_us: int, isolation: Mapping[str, Any], windows: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Say which rules run first, when the recording begins, what is held then, and which maintenance is announced."""
+        begin = {"now_us": now_us, "isolation": dict(isolation), "windows": list(windows)}
+        self._say({"first": rules_hash, "begin": begin, "orders": []})
 
     def order(self, command: Command) -> int:
         """Keep a person's order and return its number."""
-        kind = "add" if isinstance(command, AddQuarantine) else "release"
+        kind = _ORDERS[type(command)]
         target = None if command.target is None else [str(command.target.kind), command.target.name]
         self._say({"orders": [{"order": kind, **command._asdict(), "target": target}]})
         self._orders += 1
@@ -119,6 +139,7 @@ class Course:
             self.first = event_key(document["first"])
             self.now_us = int(document["begin"]["now_us"])
             self.isolation: Mapping[str, Any] = document["begin"]["isolation"]
+            self.windows: Sequence[Mapping[str, Any]] = document["begin"].get("windows", ())
             self.orders = [_command(order) for order in document["orders"]]
             # Recordings made before exchanges were listened to have none.
             self.facts = [_treated(*each) for each in document.get("facts", ())]
@@ -177,9 +198,10 @@ class Course:
 def _command(order: Mapping[str, Any]) -> Command:
     fields = {name: value for name, value in order.items() if name != "order"}
     target = None if fields["target"] is None else Target(TargetKind(fields["target"][0]), str(fields["target"][1]))
-    if order["order"] == "add" and target is not None:
-        return AddQuarantine(**{**fields, "target": target})
-    return ReleaseQuarantine(**{**fields, "target": target})
+    kind = next((kind for kind, name in _ORDERS.items() if name == order["order"]), ReleaseQuarantine)
+    if target is None and kind in (AddQuarantine, AddMaintenance):
+        raise ValueError(f"an order to {order['order']} names its target")
+    return kind(**{**fields, "target": target})
 
 
 def _treated(market: str, tags: list[str], listing_risk: float | None) -> tuple[Market, frozenset[str], float | None]:

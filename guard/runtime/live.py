@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from guard.errors import GuardError, OperationRefused
-from guard.model import DataState, Decision, Image, Level, Market
+from guard.model import Decision, Image, Level, Market
 from guard.runtime.commit import Committer
 from guard.runtime.detector_watch import DetectorWatch
+from guard.runtime.feed_watch import FeedWatch
 from guard.runtime.inlet import Inlet
 from guard.runtime.opening import NOT_OPEN, NOT_REACHED
 from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
-from guard.runtime.trouble import News, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -42,7 +42,6 @@ _LAG_TOLD_US = 1_000_000
 _RATE_WINDOW_S = 20
 _DRAIN_S = 5.0
 _COMMIT_LOOK_S = 0.05
-_SILENT = frozenset({DataState.STALE, DataState.MAINTENANCE})
 # A guard that lasts this long after a start has got over what ended it before.
 _SETTLED_US = 120_000_000
 
@@ -118,7 +117,7 @@ class Live:
         self.console_failures = 0
         self.detectors = DetectorWatch(pipeline.engine, self.inlet, clock, self.announce, self._break)
         self._ended: Exception | None = None
-        self._troubles: dict[str, Trouble] = {}
+        self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
         self._remembered: tuple[int, int] = (-1, -1)
         self._is_settled = False
@@ -209,34 +208,6 @@ class Live:
         """Tell people about guard itself."""
         self.take(self.pipeline.announce(key, title, body, level, self.clock.now_us()))
 
-    def announce_feed(self, exchange: str, problem: str | None) -> None:
-        """Tell people that a feed failed, or is back."""
-        if problem is None:
-            self.announce(f"feed:{exchange}", f"{exchange} is back", f"The streams of {exchange} deliver again.", Level.NORMAL)
-        else:
-            body = f"{problem}. Bots get 'unknown' for its markets and, by default, open nothing there; exits always pass."
-            self.announce(f"feed:{exchange}", f"{exchange} does not deliver", body)
-
-    def watch_feeds(self) -> None:
-        """Tell people of an exchange that has not delivered for two minutes, once, and of its return if they were told."""
-        for feed in self.feeds:
-            name = feed.plan.name
-            problem = feed.trouble or self._silence(feed)
-            trouble = self._troubles.setdefault(name, Trouble())
-            news = trouble.look(self.clock.monotonic_us(), is_bad=problem is not None, at_once=feed.is_misconfigured)
-            if news is not None:
-                self.announce_feed(name, problem if news is News.BEGUN else None)
-
-    def _silence(self, feed: Feed) -> str | None:
-        """Return how many markets of a feed have no data now, where that is more than half."""
-        now_us = self.clock.now_us()
-        states = [self.pipeline.engine.data_state(row, now_us) for row in feed.rows.values()]
-        silent = [state for state in states if state in _SILENT]
-        if 2 * len(silent) <= len(states):
-            return None
-        worst = max(set(silent), key=silent.count)
-        return f"{len(silent)} of {len(states)} markets have no data ({worst})"
-
     async def all_committed(self) -> bool:
         """Wait until the ledger has all that was decided so far, at most 5 s, and return whether it has."""
         health = self.committer.health
@@ -296,7 +267,7 @@ class Live:
 
     def _look_around(self) -> None:
         self._remember()
-        self.watch_feeds()
+        self._feed_watch.look(self.feeds)
         self.overload.look()
         if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
             self._is_settled = True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from guard.dsl.problems import did_you_mean
 from guard.errors import OperationRefused, Unavailable
-from guard.model import AddQuarantine, IsolationState, Market, ReleaseQuarantine, Target, TargetKind
+from guard.model import AddQuarantine, IsolationState, ReleaseQuarantine, Target, TargetKind
+from guard.runtime.arguments import is_whole, market_of, target_of, text_of
 from guard.runtime.explaining import explained, of_rule
 from guard.runtime.lines import action_record, transition_line
+from guard.runtime.maintenance import MaintenanceDesk
 from guard.runtime.status import quarantine_record, status_document
 
 if TYPE_CHECKING:
@@ -32,12 +34,22 @@ class Operators:
     An order is answered after its COMMIT, with the sequence number. Raises OperationRefused with the reason.
     """
 
-    def __init__(self, live: Live, rulebook: Rulebook, store: Store, *, bypass_path: str, jump_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        live: Live,
+        rulebook: Rulebook,
+        store: Store,
+        *,
+        bypass_path: str,
+        jump_us: Callable[[], int],
+        keep_windows: Callable[[], None] = lambda: None,
+    ) -> None:
         self._live = live
         self._rulebook = rulebook
         self._store = store
         self._bypass_path = bypass_path
         self._jump_us = jump_us
+        self._upkeep = MaintenanceDesk(live, self._check_exchange, keep_windows)
 
     def handlers(self) -> dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]:
         """Return the operations by name."""
@@ -50,6 +62,7 @@ class Operators:
             "quarantine.history": self.history,
             "alerts.outbox": self.outbox,
             "reload": self.reload,
+            **self._upkeep.handlers(),
         }
 
     async def status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -66,7 +79,7 @@ class Operators:
 
     async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Explain what every rule, or one, makes of a market now."""
-        market = _market(arguments)
+        market = market_of(arguments)
         pipeline = self._live.pipeline
         row = pipeline.engine.markets.get(market)
         if row is None:
@@ -74,7 +87,7 @@ class Operators:
             hint = did_you_mean(str(market), known) or f"watched are {', '.join(known[:8]) or 'none'}"
             raise OperationRefused(f"{market} is not watched; {hint}")
         found = explained(pipeline, row)
-        return of_rule(found, _text(arguments, "rule")) if arguments.get("rule") else found
+        return of_rule(found, text_of(arguments, "rule")) if arguments.get("rule") else found
 
     async def quarantines(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """List what is held."""
@@ -84,11 +97,11 @@ class Operators:
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hold a target."""
         for_us = arguments.get("for_us")
-        if not _is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
+        if not is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
             raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
-        target = _target(arguments)
+        target = target_of(arguments)
         self._check_exchange(target)
-        command = AddQuarantine(target, for_us, _text(arguments, "reason"), _text(arguments, "actor"))
+        command = AddQuarantine(target, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))
         return await self._operate(command)
 
     def _check_exchange(self, target: Target) -> None:
@@ -99,9 +112,9 @@ class Operators:
 
     async def release(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Release by id or target."""
-        identity = _text(arguments, "id") if arguments.get("id") else None
-        target = None if identity else _target(arguments)
-        command = ReleaseQuarantine(target, identity, _text(arguments, "reason"), _text(arguments, "actor"))
+        identity = text_of(arguments, "id") if arguments.get("id") else None
+        target = None if identity else target_of(arguments)
+        command = ReleaseQuarantine(target, identity, text_of(arguments, "reason"), text_of(arguments, "actor"))
         return await self._operate(command)
 
     async def _operate(self, command: AddQuarantine | ReleaseQuarantine) -> Mapping[str, Any]:
@@ -119,9 +132,9 @@ class Operators:
     async def history(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the newest audit rows."""
         limit = arguments.get("limit", 50)
-        if not _is_whole(limit) or not 0 < limit <= _HISTORY_MAX:
+        if not is_whole(limit) or not 0 < limit <= _HISTORY_MAX:
             raise OperationRefused(f"limit must be 1 to {_HISTORY_MAX}, found {limit!r}")
-        target = _text(arguments, "target") if arguments.get("target") else None
+        target = text_of(arguments, "target") if arguments.get("target") else None
         return {"history": list(await self._store.audit(target=target, limit=limit))}
 
     async def outbox(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,33 +167,3 @@ class Operators:
             "errors": [problem._asdict() for problem in outcome.problems],
             "unattended": [quarantine_record(held) for held in self._live.pipeline.unattended()],
         }
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _text(arguments: Mapping[str, Any], name: str) -> str:
-    text = arguments.get(name)
-    if not isinstance(text, str) or not text.strip():
-        raise OperationRefused(f"{name} must be given")
-    # A shell hands on what is no text as lone surrogates, which neither ledger nor snapshot could write.
-    return text.strip()[:500].encode(errors="replace").decode()
-
-
-def _market(arguments: Mapping[str, Any]) -> Market:
-    try:
-        return Market.parse(_text(arguments, "market"))
-    except ValueError as error:
-        raise OperationRefused(str(error)) from error
-
-
-def _target(arguments: Mapping[str, Any]) -> Target:
-    text = _text(arguments, "target")
-    kind, colon, name = text.partition(":")
-    if colon and kind in set(TargetKind) and name:
-        return Target(TargetKind(kind), name)
-    try:
-        return Target(TargetKind.MARKET, str(Market.parse(text)))
-    except ValueError as error:
-        raise OperationRefused(f"{error}; or symbol:PEPE/USDT, base:PEPE, exchange:binance") from error

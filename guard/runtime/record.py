@@ -78,7 +78,8 @@ class RecordedPipeline(Pipeline):
         """Watch a market, and write down when that was."""
         if not self._has_begun:
             self._has_begun = True
-            self._course.begin(self.engine.program.hash, now_us=self.now_us, isolation=self.isolation.save(self.now_us))
+            isolation, windows = self.isolation.save(self.now_us), self.windows.save()
+            self._course.begin(self.engine.program.hash, now_us=self.now_us, isolation=isolation, windows=windows)
         row = super().open(facts)
         number = self.writer.market(facts)
         assert number == row

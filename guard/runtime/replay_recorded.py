@@ -31,6 +31,7 @@ def recorded_pipeline(course: Course, *, jit: bool) -> Pipeline:
     pipeline = Pipeline(course.program(course.first), course.settings, jit=jit)
     pipeline.now_us = course.now_us
     pipeline.isolation.load(course.isolation)
+    pipeline.announced(course.windows, course.now_us)
     return pipeline
 
 

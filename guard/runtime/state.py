@@ -71,6 +71,11 @@ class StateFolder:
         return self.path / "checkpoint"
 
     @property
+    def maintenance(self) -> Path:
+        """What people announced of maintenance."""
+        return self.path / "maintenance.json"
+
+    @property
     def last_good_rules(self) -> Path:
         """The copy of the rules that last loaded without a mistake."""
         return self.path / "last-good-rules"

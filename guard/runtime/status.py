@@ -11,6 +11,7 @@ from guard.engine import missing_in_group, missing_to_fire
 from guard.model import DataState, IsolationState, Level
 from guard.model.moments import stamp
 from guard.runtime.board import board_rows, group_records, leading_rule, row_record
+from guard.runtime.maintenance import maintenance_records
 from guard.runtime.ready_view import caveats_of, rules_ready
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def status_document(
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
         "actions": live.pipeline.orders.counts,
         "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},
+        "maintenance": maintenance_records(live),
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "groups": group_records(live.pipeline),
         "nearest": _nearest(live.pipeline),

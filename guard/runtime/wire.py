@@ -24,6 +24,7 @@ from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
+from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
 from guard.runtime.record import RecordedPipeline
@@ -111,6 +112,8 @@ class RunningGuard:
         config = self.rulebook.config
         self.pipeline = self._pipeline(pipeline_settings(config))
         self.pipeline.recall(ledger, self.clock.now_us())
+        maintenance = MaintenanceFile(state.maintenance)
+        maintenance.open(self.pipeline, self.clock.now_us())
         self.notifier = NotificationHandler(channel_urls(config))
         self._stack.push_async_callback(self.notifier.close)
         webhooks = Webhooks(endpoints(config), self.clock)
@@ -141,7 +144,14 @@ class RunningGuard:
         )
         self.live.publish()
         self.live.publisher.beat()
-        self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
+        self.operators = Operators(
+            self.live,
+            self.rulebook,
+            self.store,
+            bypass_path=str(state.bypass),
+            jump_us=self.clock.jump_us,
+            keep_windows=lambda: maintenance.keep(self.pipeline),
+        )
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.live.feeds = make_feeds(config, self.live, state=state, random=self.random)

@@ -220,7 +220,7 @@ async def test_a_ledger_that_is_gone_does_not_keep_the_end_from_being_told(tmp_p
 async def looked_at(live: Live, clock: MovedClock, seconds: int) -> None:
     for _ in range(0, seconds, 5):
         await clock.advance(5)
-        live.watch_feeds()
+        live._feed_watch.look(live.feeds)
 
 
 def told(live: Live) -> list[str]:
