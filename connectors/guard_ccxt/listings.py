@@ -64,7 +64,7 @@ class Listings:
         self._asked.update(found)
         return found
 
-    def take_candles(self, symbol: str, candles: Any, *, now_us: int) -> bool:  # noqa: ANN401 - whatever the exchange answers
+    def take_candles(self, symbol: str, candles: Any, *, now_us: int) -> bool:
         """Take the oldest daily candles of a market; returns whether they tell its age."""
         with suppress(TypeError, ValueError, IndexError, KeyError):
             first_us = int(candles[0][0]) * 1000

@@ -50,7 +50,7 @@ class Offer:
 
     def __init__(
         self,
-        exchange: Any,  # noqa: ANN401 - ccxt has no types
+        exchange: Any,
         context: ConnectorContext,
         options: Options,
         *,

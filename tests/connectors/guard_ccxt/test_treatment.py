@@ -69,8 +69,22 @@ def test_the_end_of_trading_is_read_in_seconds_and_in_milliseconds() -> None:
     assert treatment("okx", {"info": {"expTime": str(DUE_MS)}}).ends_us == DUE_MS * 1000
 
 
-ANYTHING = st.sampled_from([None, True, 0, -1, 10**30, 1.5, float("nan"), float("inf"), "", "x", "1", "nan", "1e999", [], ["st", None], {}])
-KEYS = ("status", "st", "tags", "st_tag", "deliveryDate", "contractType", "expTime", "delisting_time", "trade_status", "state", "offTime")
+ANYTHING = st.sampled_from(
+    [None, True, 0, -1, 10**30, 1.5, float("nan"), float("inf"), "", "x", "1", "nan", "1e999", [], ["st", None], {}]
+)
+KEYS = (
+    "status",
+    "st",
+    "tags",
+    "st_tag",
+    "deliveryDate",
+    "contractType",
+    "expTime",
+    "delisting_time",
+    "trade_status",
+    "state",
+    "offTime",
+)
 
 
 @given(
