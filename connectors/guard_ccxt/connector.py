@@ -101,6 +101,7 @@ class CcxtConnector:
             notes=tuple(counters.notes),
             details={
                 "repaired": counters.repaired,
+                "recycled": counters.recycled,
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
                 "is_tapped": session is not None and session.is_tapped,

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from guard_ccxt.instance import share, sibling
 from guard_ccxt.limits import limits_of
 from guard_ccxt.pace import Pace
+from guard_ccxt.recycle import Recycler
 from guard_ccxt.shard import Shard
+from guard_ccxt.understudy import Understudy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from guard.model.ports import ConnectorContext
     from guard_ccxt.counters import Counters
+    from guard_ccxt.handover import Handover
     from guard_ccxt.options import Options
     from guard_ccxt.rest import Rest
     from guard_ccxt.subscription import Subscription
@@ -38,6 +41,8 @@ class Fleet:
     ----------
     shards
         Those that run, oldest first.
+    handover
+        The one that is under way.
     """
 
     def __init__(self, exchange: Any, context: ConnectorContext, options: Options, *, counters: Counters, rest: Rest) -> None:
@@ -49,6 +54,7 @@ class Fleet:
         self._rest = rest
         self._limits = limits_of(options)
         self._dials = Pace(self._limits.dials, context.clock)
+        self.handover: Handover | None = None
         self._broken: asyncio.Future[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._idle: Shard | None = None
@@ -56,7 +62,9 @@ class Fleet:
     @property
     def subscriptions(self) -> dict[Key, Subscription]:
         """Every stream by its key."""
-        return {key: one for shard in self.shards for key, one in shard.tap.subscriptions.items()}
+        return {
+            key: one for shard in self.shards for key, one in shard.tap.subscriptions.items() if not isinstance(one, Understudy)
+        }
 
     def prepare(self) -> Shard:
         """Return a shard that does not run yet and will be the next to do so; the market tables must be there."""
@@ -76,6 +84,8 @@ class Fleet:
 
     def add(self, subscriptions: Iterable[Subscription]) -> None:
         """Subscribe to `subscriptions`: all streams of a market on one shard, on a new one where none has room."""
+        if self.handover is not None:
+            self.handover.sync()
         markets: dict[str, list[Subscription]] = {}
         for subscription in subscriptions:
             markets.setdefault(subscription.symbol, []).append(subscription)
@@ -91,7 +101,7 @@ class Fleet:
         ours = list(subscriptions)
         for shard in list(self.shards):
             shard.let_go([one for one in ours if shard.tap.subscriptions.get(one.key) is one])
-            if shard.is_empty and len(self.shards) > 1:
+            if shard.is_empty and len(self.shards) > 1 and self.handover is None:
                 self.drop(shard)
 
     def shard_of(self, subscription: Subscription) -> Shard | None:
@@ -99,15 +109,25 @@ class Fleet:
         return next((one for one in self.shards if one.tap.subscriptions.get(subscription.key) is subscription), None)
 
     async def run(self) -> None:
-        """Wait until cancelled or stopped; raises what guard did wrong. `stop` must follow."""
-        self._broken = self._broken or asyncio.get_running_loop().create_future()
-        await self._broken
+        """Renew shards until cancelled or stopped; raises what guard did wrong. `stop` must follow."""
+        broken = self._broken = self._broken or asyncio.get_running_loop().create_future()
+        recycler = Recycler(self, clock=self._context.clock, counters=self._counters, rest=self._rest, options=self._options)
+        recycling = asyncio.create_task(recycler.run())
+        try:
+            await asyncio.wait({broken, recycling}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            recycling.cancel()
+            await asyncio.gather(recycling, return_exceptions=True)
+        for ended in (broken, recycling):
+            if ended.done() and not ended.cancelled():
+                ended.result()
 
     def launch(self) -> Shard:
-        """Start a fresh shard and return it; it is not among `shards` yet."""
+        """Start a fresh shard, the youngest of `shards`, and return it."""
         self._broken = self._broken or asyncio.get_running_loop().create_future()
         shard, self._idle = self.prepare(), None
         shard.start().add_done_callback(self._ended)
+        self.shards.append(shard)
         return shard
 
     def drop(self, shard: Shard) -> None:
@@ -152,14 +172,12 @@ class Fleet:
     def _with_room(self, streams: list[Subscription], taken: dict[int, int]) -> Shard:
         keys = {one.key for one in streams}
         for shard in self.shards:
-            if keys & shard.tap.ghosts:  # the exchange still sends them there
+            if not shard.is_retiring and keys & shard.tap.ghosts:  # the exchange still sends them there
                 return shard
         for shard in self.shards:
             if shard.room - taken.get(id(shard), 0) >= len(streams):
                 return shard
-        shard = self.launch()
-        self.shards.append(shard)
-        return shard
+        return self.launch()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

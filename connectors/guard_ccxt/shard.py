@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Shard"]
 
 _REPAIRS_S = 6.0
+_JITTER = 0.1
 
 
 class Shard:
@@ -37,9 +38,10 @@ class Shard:
     limits, dials
         What the exchange allows, and the pace of all shards' dials.
 
-    Notes
-    -----
-    `run` may be called once. `born_us` is when, monotonic.
+    Attributes
+    ----------
+    born_us, due_us
+        When it started, and when its connections should be renewed (None: never). Monotonic microseconds.
     """
 
     def __init__(
@@ -76,14 +78,33 @@ class Shard:
         self.missing = missing_names(exchange)
         if not self.missing:
             self.tap.install()
+        self.due_us: int | None = None
+        self.tap.on_farewell = self._hurry
+        self._options = options
+        self._random = context.random
+        self._counters = counters
         self._limits = limits
         self._clock = context.clock
         self._running: asyncio.Task[None] | None = None
 
     @property
+    def is_retiring(self) -> bool:
+        """Whether a fresh shard is taking its streams."""
+        return self.tap.is_retiring
+
+    @is_retiring.setter
+    def is_retiring(self, value: bool) -> None:
+        self.tap.is_retiring = value
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its connections should be renewed."""
+        return self.due_us is not None and self._clock.monotonic_us() >= self.due_us
+
+    @property
     def room(self) -> int:
         """How many streams it can still take; what was let go and may still be sent counts."""
-        return self._limits.streams - len(self.tap.subscriptions.keys() | self.tap.ghosts)
+        return 0 if self.is_retiring else self._limits.streams - len(self.tap.subscriptions.keys() | self.tap.ghosts)
 
     @property
     def is_empty(self) -> bool:
@@ -102,8 +123,14 @@ class Shard:
         """Begin; the task ends with an error only where guard made a mistake."""
         assert self._running is None
         self.born_us = self._clock.monotonic_us()
+        age_s = self._options.recycle_after_s * (1.0 - _JITTER * self._random.random())
+        self.due_us = self.born_us + int(age_s * 1e6) if age_s else None
         self._running = asyncio.create_task(self.supervisor.run())
         return self._running
+
+    def _hurry(self) -> None:
+        self._counters.note(f"{self.exchange.id} announces that it closes connections: they are renewed first")
+        self.due_us = self._clock.monotonic_us()
 
     async def retire(self) -> None:
         """Close it once trades it is about to fetch have come, or 6 s are over."""

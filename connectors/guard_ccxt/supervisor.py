@@ -15,7 +15,7 @@ from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from guard.model.ports import Clock, Random
     from guard_ccxt.counters import Counters
@@ -74,6 +74,7 @@ class Supervisor:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._leaving: dict[Key, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[None] | None = None
+        self.on_loss: Callable[[Subscription], bool] | None = None
         self.is_closed = False
 
     async def run(self) -> None:
@@ -100,22 +101,43 @@ class Supervisor:
             key = subscription.key
             assert key not in self._tasks
             self._tap.subscriptions[key] = subscription
-            task = self._tasks[key] = asyncio.create_task(self._keep(subscription))
+            task = self._tasks[key] = asyncio.create_task(self._keep(key))
             task.add_done_callback(self._ended)
 
     def let_go(self, subscriptions: Iterable[Subscription]) -> None:
         """End `subscriptions`, with STATUS LOST; the exchange is told in the background."""
-        for subscription in subscriptions:
-            key = subscription.key
-            task = self._tasks.pop(key, None)
-            if task is None:
-                continue
-            task.cancel()
-            self._tap.subscriptions.pop(key, None)
+        ours = list(subscriptions)
+        for subscription in ours:
+            self.forget(subscription)
             subscription.park()
+        self.unsubscribe(ours)
+
+    def unsubscribe(self, subscriptions: Iterable[Subscription]) -> None:
+        """Tell the exchange, in the background, that these are not wanted here any more."""
+        for subscription in subscriptions:
             leaving = asyncio.create_task(leave(self._exchange, self._tap, subscription, self._counters))
-            self._leaving[key] = leaving
-            leaving.add_done_callback(partial(self._left, key))
+            self._leaving[subscription.key] = leaving
+            leaving.add_done_callback(partial(self._left, subscription.key))
+
+    def adopt(self, subscription: Subscription) -> None:
+        """Let `subscription` take the place of its understudy, whose call goes on."""
+        understudy = self._tap.subscriptions[subscription.key]
+        self._tap.subscriptions[subscription.key] = subscription
+        for task, caller in self._tap.callers.items():
+            if caller is understudy:
+                self._tap.callers[task] = subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        """End the care for `subscription`, which lives on elsewhere; nothing is said to anyone."""
+        task = self._tasks.pop(subscription.key, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        self._tap.subscriptions.pop(subscription.key, None)
+
+    def ping(self, connection: Connection) -> None:
+        """Ask a connection whether it is alive."""
+        connection.pinged_us = self._clock.monotonic_us()
+        self._background(connection, _ping(connection))
 
     def _failure(self) -> asyncio.Future[None]:
         if self._broken is None:
@@ -163,15 +185,21 @@ class Supervisor:
         subscription.lose(Status.STALLED, last_good_us=subscription.last_trade_us)
         self._renew(subscription, connection, f"{subscription.symbol}: trades were missed", is_whole=is_whole)
 
-    async def _keep(self, subscription: Subscription) -> None:
+    async def _keep(self, key: Key) -> None:
         backoff = Backoff(self._random)
         failures = 0
-        if subscription.key in self._leaving:  # ccxt would take the end of the former stream for the end of this one
-            await asyncio.wait({self._leaving[subscription.key]})
-        while not self.is_closed and subscription.phase is not Phase.PARKED:
+        if key in self._leaving:  # ccxt would take the end of the former stream for the end of this one
+            await asyncio.wait({self._leaving[key]})
+        while not self.is_closed:
+            subscription = self._tap.subscriptions.get(key)
+            if subscription is None or subscription.phase is Phase.PARKED:
+                return
             error = await self._live(subscription)
-            if error is None:
+            subscription = self._tap.subscriptions.get(key)  # which may be the successor of an understudy
+            if error is None or subscription is None:
                 continue
+            if self.on_loss is not None and self.on_loss(subscription):
+                return
             self._counters.reconnects += 1
             failures = 0 if subscription.is_delivering else failures + 1
             if self._gave_up(subscription, error, failures):
@@ -283,8 +311,7 @@ class Supervisor:
             why = f"{connection.url} sent no data for {quiet_us / 1e6:.0f} s"
         else:
             if silent_us > stall_us // 2 and now_us - connection.pinged_us > stall_us // 2:
-                connection.pinged_us = now_us
-                self._background(connection, _ping(connection))
+                self.ping(connection)
             return
         self._counters.note(f"stalled: {why}; connected again")
         for subscription in subscriptions:

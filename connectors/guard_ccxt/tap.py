@@ -13,10 +13,13 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 
 from guard.model import Channel
 from guard_ccxt import recording
+from guard_ccxt.farewell import is_farewell
 from guard_ccxt.pace import Pace
 from guard_ccxt.pump import Connection, pump
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
     from guard_ccxt.limits import Window
@@ -29,7 +32,7 @@ ASKING: ContextVar[Key | None] = ContextVar("guard_ccxt_asking", default=None)
 
 _CLIENT_NAMES = (
     *("resolve", "reject", "future", "receive_loop", "handle_message", "on_close", "on_error", "closed", "close"),
-    *("open", "send"),
+    *("open", "send", "on_message_callback"),
 )
 _EXCHANGE_NAMES = ("client", "fetch", "order_book", "indexed_order_book", "counted_order_book")
 _CACHE_NAMES = ("clear", "append")
@@ -71,6 +74,11 @@ class Tap:
     asked_us
         When the request of each subscription was sent, monotonic: ccxt holds requests back to keep its own pace.
 
+    is_retiring
+        Whether another shard has its streams: what comes is dropped, not counted.
+    on_farewell
+        Told when the exchange announces the end of a connection.
+
     Notes
     -----
     A book that cannot be synchronised fails alone: stock ccxt closes its whole connection.
@@ -95,6 +103,8 @@ class Tap:
         self.connections: dict[str, Connection] = {}
         self.asked_us: dict[Key, int] = {}
         self._ghosts: dict[Key, Connection] = {}
+        self.is_retiring = False
+        self.on_farewell: Callable[[], None] | None = None
         self._dials = dials or Pace((), clock)
         self._messages = messages
         self._clock = clock
@@ -170,6 +180,8 @@ class Tap:
         """Hand trades to their subscriptions."""
         for trade in trades:
             subscription = self.subscriptions.get((Channel.TRADES, trade.get("symbol") or ""))
+            if subscription is None and self.is_retiring:
+                continue
             if subscription is None:
                 self._counters.reject("symbol_not_watched")
             else:
@@ -246,7 +258,14 @@ class Tap:
                 self.asked_us[key] = self._clock.monotonic_us()
             return await stock_send(message)
 
-        client.open, client.send = dial, send
+        stock_message = client.on_message_callback
+
+        def on_message(sender: Any, message: Any) -> None:
+            if is_farewell(message) and self.on_farewell is not None:
+                self.on_farewell()
+            stock_message(sender, message)
+
+        client.open, client.send, client.on_message_callback = dial, send, on_message
 
     async def _load_order_book(self, client: Any, message_hash: str, symbol: str, *arguments: Any, **named: Any) -> None:
         shielded = _Shielded(client)
