@@ -169,7 +169,7 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
         yield _Finding(f"feed {feed['exchange']}", feed["problem"] is None, found, "; ".join(feed["notes"]))
         if feed["streaming"]:
             markets = feed["markets"]
-            has_bot = bool(markets["traded"] or markets["bot_problem"])
+            has_bot = bool(markets["traded"] or markets["asked"] or markets["bot_problem"])
             yield from (_Finding(*each) for each in market_lines(feed["exchange"], markets, has_bot=has_bot))
         yield from (_Finding(*each) for each in rate_lines(feed))
     yield from _channels(status)

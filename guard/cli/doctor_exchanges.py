@@ -102,12 +102,13 @@ def market_lines(name: str, record: Mapping[str, Any], *, has_bot: bool) -> Iter
     yield Probe(
         f"{name} bot",
         problem is None,
-        problem or f"trades {record['traded']} markets",
+        problem or f"trades {record['traded']} markets" + (f", asked about {record['asked']}" if record.get("asked") else ""),
         f"look at from_bot of exchanges.{name}; until then the last list counts",
     )
     unwatched = record["unwatched"]
     what = "all are watched" if not unwatched else "not watched: " + _some(f"{symbol} ({why})" for symbol, why in unwatched.items())
-    yield Probe(f"{name} traded markets", not unwatched, what, f"exclude of exchanges.{name}, or the bot's whitelist, names them")
+    mend = f"widen markets of exchanges.{name} or its from_bot; until then guard answers not_watched there"
+    yield Probe(f"{name} traded markets", not unwatched, what, mend)
 
 
 def rate_lines(feed: Mapping[str, Any]) -> Iterator[Probe]:

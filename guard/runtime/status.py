@@ -184,18 +184,20 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         "connections": dict(health.connections),
         "rest": (health.details or {}).get("rest"),
         "notes": notes,
-        "markets": markets_record(feed.chosen, None if feed.bots is None else feed.bots.problem),
+        "markets": markets_record(feed.chosen, None if feed.bots is None else feed.bots.problem, feed.asked()),
     }
 
 
-def markets_record(chosen: Chosen, bot_problem: str | None) -> dict[str, Any]:
-    """Return what of an exchange is watched, what is left out and why, and what bots trade that nobody watches."""
+def markets_record(chosen: Chosen, bot_problem: str | None, asked: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return what of an exchange is watched, what is left out and why, and what bots trade, or asked about, that nobody watches."""
+    unwatched = chosen._replace(traded=chosen.traded | asked).unwatched
     return {
         "offered": len(chosen.markets) + len(chosen.reasons),
         "watched": len(chosen.markets),
         "left_out": dict(Counter(chosen.reasons.values()).most_common(_DROPS_MAX)),
         "traded": len(chosen.traded),
-        "unwatched": dict(list(chosen.unwatched.items())[:_UNWATCHED_MAX]),
+        "asked": len(asked),
+        "unwatched": dict(list(unwatched.items())[:_UNWATCHED_MAX]),
         "bot_problem": bot_problem,
     }
 

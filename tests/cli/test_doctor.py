@@ -6,7 +6,6 @@ import asyncio
 import json
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,13 @@ from runtime.small_freqtrade import PASSWORD, USER, SmallFreqtrade
 
 from guard.cli.doctor_exchanges import market_lines, rate_lines
 from guard.cli.main import main
+from guard.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
 CONNECTOR_TESTS = Path(__file__).parents[1] / "connectors" / "guard_ccxt"
-
-
-class Wall:
-    def now_us(self) -> int:
-        return time.time_ns() // 1000
 
 
 @pytest.fixture
@@ -48,11 +43,11 @@ def on_loopback(parts: tuple[ModuleType, ModuleType], *pairs: str) -> Iterator[t
     async def serve() -> None:
         server = support.FrameServer()
         await server.start()
-        small.SmallBinance(server, Wall())
+        small.SmallBinance(server, SystemClock())
         server.rest["/api/v3/time"] = lambda _: (
             200,
             {"X-MBX-USED-WEIGHT-1M": "41"},
-            json.dumps({"serverTime": time.time_ns() // 1_000_000}),
+            json.dumps({"serverTime": SystemClock().now_us() // 1000}),
         )
         async with SmallFreqtrade(*pairs) as bot:
             made.update(server=server, url=bot.url)
