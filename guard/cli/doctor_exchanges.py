@@ -1,4 +1,4 @@
-"""What ``guard doctor`` finds out about exchanges: whether they are reached, what is watched there, and what a bot trades besides."""
+"""What ``guard doctor`` finds out about exchanges: are they reached, what is watched there, what does a bot trade besides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guard.dsl import ExchangeSettings, GuardConfig
-    from guard.model.ports import Connector
+    from guard.model.ports import Clock, Connector
     from guard.runtime.bot_list import BotList
 
 __all__ = ["look_at_exchanges", "market_lines", "rate_lines"]
@@ -58,11 +58,11 @@ async def _exchange(name: str, exchange: ExchangeSettings, config: GuardConfig, 
 
 
 async def _markets(  # noqa: PLR0917 - private, of one call
-    name: str, exchange: ExchangeSettings, config: GuardConfig, connector: Connector, clock: Any, state: Path
+    name: str, exchange: ExchangeSettings, config: GuardConfig, connector: Connector, clock: Clock, state: Path
 ) -> list[Probe]:
     from guard.errors import GuardError
-    from guard.runtime.settings import feed_plan
     from guard.runtime.selection import Selection
+    from guard.runtime.settings import feed_plan
     from guard.runtime.status import markets_record
 
     plan, bots = feed_plan(name, exchange, history_us=0), _bots(name, exchange, config, state, clock)
@@ -78,7 +78,7 @@ async def _markets(  # noqa: PLR0917 - private, of one call
     return list(market_lines(name, markets_record(chosen, None if bots is None else bots.problem), has_bot=bots is not None))
 
 
-def _bots(name: str, exchange: ExchangeSettings, config: GuardConfig, state: Path, clock: Any) -> BotList | None:  # noqa: ANN401 - a Clock
+def _bots(name: str, exchange: ExchangeSettings, config: GuardConfig, state: Path, clock: Clock) -> BotList | None:
     from guard.runtime.bot_list import BotList
     from guard.runtime.state import StateFolder
 

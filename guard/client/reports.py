@@ -1,4 +1,4 @@
-"""Tells guard which markets this bot asks about, so that it can watch them: one datagram a market now and then, never waited for."""
+"""Tells guard which markets this bot asks about, so that it can watch them: a datagram now and then, never waited for."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Reports:
         try:
             message = json.dumps({"market": f"{exchange}:{symbol}"[:200], "bot": self._bot}).encode()
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
-                door.setblocking(False)
+                door.settimeout(0)
                 door.sendto(message, self._path)
         except (OSError, ValueError, TypeError, AttributeError):
             # No guard, an older one, a system without such sockets, or one that is busy.

@@ -58,7 +58,7 @@ class AskedMarkets:
         self.close()
         found = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            found.setblocking(False)
+            found.settimeout(0)
             with suppress(FileNotFoundError):
                 self._path.unlink()
             found.bind(str(self._path))

@@ -63,9 +63,6 @@ def _feed(  # noqa: PLR0917 - private, of one call
     def announce(key: str, title: str, body: str, level: Level) -> None:
         live.announce(key, title, body, level)
 
-    def now_us() -> int:
-        return live.clock.now_us()
-
     bots = listed = None
     if exchange.from_bot is not None:
         if exchange.from_bot.freqtrade is not None:
@@ -90,7 +87,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
             opened=opened,
             treat=treat,
             announce=announce,
-            now_us=now_us,
+            now_us=live.clock.now_us,
             kept=state.caches / f"treated-{name}.json",
         ),
     )
