@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from guard.model import Market, MarketFacts
     from guard.model.exchange import ExchangeOffer
-    from guard.model.ports import ConnectorContext, Sink
+    from guard.model.ports import ConnectorContext, Probe, Sink
     from guard_ccxt.session import Session
 
 __all__ = ["CcxtConnector"]
@@ -130,6 +130,12 @@ class CcxtConnector:
                 "subscriptions": {} if session is None else session.phases(),
             },
         )
+
+    async def probe(self) -> Sequence[Probe]:
+        """Try names, REST, clock and websocket of the exchange once, with an instance of its own; never raises."""
+        module = await asyncio.to_thread(importlib.import_module, "guard_ccxt.probe")
+        probes: Sequence[Probe] = await module.probe(self._context, self._options)
+        return probes
 
     def _opened(self) -> Session:
         if self._session is None or self._is_closed:

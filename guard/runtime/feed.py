@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guard.dsl.market_where import MarketWhere
     from guard.model import Market, MarketFacts
     from guard.model.ports import Clock, Connector, Random, Sink
-    from guard.runtime.bot_list import BotList
+    from guard.runtime.bots import Bots
 
 __all__ = ["Feed", "FeedPlan"]
 
@@ -66,7 +66,9 @@ class Feed:
     sink
         Where the rows go.
     bots
-        What a bot trades there, None where nobody says.
+        What bots trade there, None where nobody says or it is not to be watched.
+    asked
+        Returns the symbols that bots asked guard about lately, watched or not.
     is_held
         Tells of a market that must not be let go.
     has_past
@@ -99,7 +101,8 @@ class Feed:
         sink: Sink,
         clock: Clock,
         random: Random,
-        bots: BotList | None = None,
+        bots: Bots | None = None,
+        asked: Callable[[], frozenset[str]] = frozenset,
         is_held: Callable[[Market], bool] = lambda _market: False,
         has_past: Callable[[int], bool] = lambda _row: False,
         notice: Callable[[Sequence[MarketFacts], Sequence[MarketFacts]], None] = lambda _offered, _chosen: None,
@@ -121,6 +124,7 @@ class Feed:
         self._random = random
         self._is_used = False
         self.bots = bots
+        self.asked = asked
         self._is_held = is_held
         self._notice = notice
         self._selection = Selection(plan.wanted)

@@ -37,12 +37,20 @@ class Wanted(NamedTuple):
 class Chosen(NamedTuple):
     """The markets to watch: those written out, then those of bots, then the busiest.
 
-    `left_out` counts what was asked for beyond `markets_max`; `reasons` tells for each symbol on offer that is not watched why.
+    `left_out` counts what was asked for beyond `markets_max`; `reasons` tells for each symbol on offer that is not watched why;
+    `traded` is what bots trade.
     """
 
     markets: list[MarketFacts]
     left_out: int
     reasons: dict[str, str]
+    traded: frozenset[str] = frozenset()
+
+    @property
+    def unwatched(self) -> dict[str, str]:
+        """What bots trade and nobody watches, by symbol, each with the reason."""
+        missing = self.traded - {facts.market.symbol for facts in self.markets}
+        return {symbol: self.reasons.get(symbol, "the exchange does not offer it") for symbol in sorted(missing)}
 
 
 class _Offer(NamedTuple):
@@ -114,7 +122,7 @@ class Selection:
         self._unwanted_since = {market: at_us for market, at_us in self._unwanted_since.items() if market in self._watched}
         cut = [facts.market.symbol for facts in beyond if facts.market not in self._watched]
         reasons |= dict.fromkeys(cut, f"max_markets is {self.wanted.markets_max}, and others have more turnover")
-        return Chosen(chosen, len(cut), reasons)
+        return Chosen(chosen, len(cut), reasons, frozenset(traded))
 
     def _why_not(  # noqa: PLR0911 - one for each reason
         self, facts: MarketFacts, traded: Collection[str], now_us: int, *, is_offered: bool

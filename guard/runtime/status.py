@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from guard import __version__
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from guard.runtime.feed import Feed
     from guard.runtime.live import Live
     from guard.runtime.rulebook import Rulebook
+    from guard.runtime.selection import Chosen
 
-__all__ = ["inlet_record", "keeper_record", "quarantine_record", "rules_record", "status_document"]
+__all__ = ["inlet_record", "keeper_record", "markets_record", "quarantine_record", "rules_record", "status_document"]
 
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
+_UNWATCHED_MAX = 200
 
 
 def status_document(
@@ -186,6 +189,21 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         **{name: details[name] for name in ("tier", "frames", "fallbacks") if name in details},
         "rest": details.get("rest"),
         "notes": notes,
+        "markets": markets_record(feed.chosen, None if feed.bots is None else feed.bots.problem, feed.asked()),
+    }
+
+
+def markets_record(chosen: Chosen, bot_problem: str | None, asked: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return what of an exchange is watched, what is left out and why, and what bots trade, or asked about, that nobody watches."""
+    unwatched = chosen._replace(traded=chosen.traded | asked).unwatched
+    return {
+        "offered": len(chosen.markets) + len(chosen.reasons),
+        "watched": len(chosen.markets),
+        "left_out": dict(Counter(chosen.reasons.values()).most_common(_DROPS_MAX)),
+        "traded": len(chosen.traded),
+        "asked": len(asked),
+        "unwatched": dict(list(unwatched.items())[:_UNWATCHED_MAX]),
+        "bot_problem": bot_problem,
     }
 
 
