@@ -130,7 +130,6 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._on_decision,
         )
-        self.live.recording = self.recording
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -142,6 +141,7 @@ class RunningGuard:
         self.live.publish()
         self.live.publisher.beat()
         self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
+        self.operators.recording = self.recording.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.live.feeds = [

@@ -75,7 +75,9 @@ def events(*paths: Path, **options: Any) -> list[tuple[Any, ...]]:  # noqa: ANN4
         ),
     ],
 )
-def test_a_public_dump_of_each_kind_is_read(tmp_path: Path, name: str, header: str, row: str, market: str, key: int) -> None:
+def test_a_public_dump_of_each_kind_is_read(  # noqa: PLR0917 - a case
+    tmp_path: Path, name: str, header: str, row: str, market: str, key: int
+) -> None:
     other = row.replace("True", "False", 1) if "True" in row else row.replace("true", "false", 1)
     path = packed(tmp_path / name, "\n".join(filter(None, [header, row, other])) + "\n")
     assert events(path) == [

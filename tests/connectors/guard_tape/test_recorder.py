@@ -160,7 +160,7 @@ def test_a_segment_never_ends_within_a_book_message(tmp_path: Path, clock: Hands
     until(lambda: list(tmp_path.glob("*.parquet")))
     recorder.append(book(T0 + S, [(BID, 8.0, 0.0)]))
     assert recorder.close()
-    last = sorted(tmp_path.glob("*.parquet"))[-1]
+    last = max(tmp_path.glob("*.parquet"))
     *stood, change = [row[3:] for row in rows_of(last)]
     assert sorted(stood) == [(8.0, 1.0), (9.0, 1.0), (11.0, 1.0)]
     assert change == (8.0, 0.0)
