@@ -36,7 +36,7 @@ MARKETS_KEY: Final = b"guard.recording.markets"
 COURSE_KEY: Final = b"guard.recording.course"
 # Of which run a file is a segment, what is missing there, and how many of its first rows tell what stood: JSON.
 SEGMENT_KEY: Final = b"guard.recording.segment"
-COURSE_BYTES_MAX: Final = 1 << 26
+COURSE_BYTES_MAX: Final = 1 << 28
 # Rows of a row group, and rows that are in memory at once.
 ROWS_MAX: Final = 1 << 16
 _TYPES: Final = {"kind": np.int8, "market": np.int32, "price": np.float64, "amount": np.float64, "side": np.int8, "flags": np.int8}

@@ -66,7 +66,9 @@ class Notes:
         self.standing = 0
 
     def take(self, note: Mapping[str, Any]) -> None:
-        """Take one note. Raises ValueError, KeyError or TypeError where it is none."""
+        """Take one note, or ``notes``, a list of them. Raises ValueError, KeyError or TypeError where it is none."""
+        for each in note.get("notes", ()):
+            self.take(each)
         if "segment" in note:
             told = note["segment"]
             self.run, self.number = str(told["run"]), int(told["number"])

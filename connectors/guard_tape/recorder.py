@@ -27,6 +27,7 @@ __all__ = ["Recorder", "RecorderHealth"]
 
 # Between two looks at the queue; what a process loses that is killed.
 _FLUSH_S: Final = 0.25
+_NOTES_MAX: Final = 256
 _TIDY_US: Final = 60_000_000
 _CLOSE_S: Final = 120.0
 _QUEUE_ROWS_MAX: Final = 1_000_000
@@ -199,19 +200,26 @@ class Recorder:
             self._crash = f"the recorder failed: {error!r}"
 
     def _take(self) -> None:
+        # A note may stand before rows that came before it: what it says is of use for later ones only.
+        notes: list[Mapping[str, Any]] = []
         waiting: list[Any] = []
         for _ in range(len(self._queue)):
             item = self._queue.popleft()
-            if isinstance(item, tuple) and isinstance(item[0], str):
-                self._put(waiting)
-                waiting = []
-                self._note(item)
-            else:
+            if isinstance(item, bytes | Rows):
                 waiting.append(item)
-        self._put(waiting)
+            elif item[0] == "hole":
+                self._put(notes, waiting)
+                notes, waiting = [], []
+                _, count, since_us, until_us = item
+                self._spool.hole("more came than was written", rows=count, since_us=since_us, until_us=until_us)
+            else:
+                notes += self._note(item)
+        self._put(notes, waiting)
         self._spool.look()
 
-    def _put(self, waiting: list[Any]) -> None:
+    def _put(self, notes: list[Mapping[str, Any]], waiting: list[Any]) -> None:
+        for start in range(0, len(notes), _NOTES_MAX):
+            self._spool.note({"notes": notes[start : start + _NOTES_MAX]})
         parts: list[Rows] = []
         for start in range(0, len(waiting), 64):
             parts += _tables(waiting[start : start + 64])
@@ -230,19 +238,15 @@ class Recorder:
         (places,) = np.nonzero(stays) if self._kept else (np.empty(0, np.int64),)
         return taken(rows._replace(market=numbers), places)
 
-    def _note(self, item: tuple[Any, ...]) -> None:
-        if item[0] == "market":
-            _, facts, is_kept = item
-            self._numbers = np.append(self._numbers, np.int32(self._kept if is_kept else -1))
-            if is_kept:
-                self._spool.note({"market": market_record(facts), "number": self._kept})
-                self._kept += 1
-        elif item[0] == "course":
-            if self.is_whole:
-                self._spool.note({"course": item[1]})
-        else:
-            _, count, since_us, until_us = item
-            self._spool.hole("more came than was written", rows=count, since_us=since_us, until_us=until_us)
+    def _note(self, item: tuple[Any, ...]) -> list[Mapping[str, Any]]:
+        if item[0] == "course":
+            return [{"course": item[1]}] if self.is_whole else []
+        _, facts, is_kept = item
+        self._numbers = np.append(self._numbers, np.int32(self._kept if is_kept else -1))
+        if not is_kept:
+            return []
+        self._kept += 1
+        return [{"market": market_record(facts), "number": self._kept - 1}]
 
     def _finish(self) -> None:
         tidied_us = 0

@@ -172,7 +172,8 @@ class Spool:
         """Write what was not written, and what stands after the hole."""
         if self._fd < 0:
             # A segment begins with all that notes have told, but for kept state.
-            kept = [note["course"]["kept"] for note in self._unwritten if "kept" in note.get("course", ())]
+            parts = [part for note in self._unwritten for part in note.get("notes", (note,))]
+            kept = [part["course"]["kept"] for part in parts if "kept" in part.get("course", ())]
             self._unwritten = [{"course": {"kept": each}} for each in kept]
         begin = self._opened() if self._hole is not None or self._unwritten else b""
         made = [begin, *map(self._frames.note, self._unwritten)]

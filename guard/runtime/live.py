@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from guard.runtime.feed import Feed
     from guard.runtime.keeper import Keeper
     from guard.runtime.publish import SnapshotPublisher
-    from guard.runtime.recording_watch import RecordingWatch
     from guard.runtime.watchlist import Watchlist
 
 __all__ = ["Live"]
@@ -93,7 +92,6 @@ class Live:
         self.is_durable = True
         self.feeds: Sequence[Feed] = ()
         self.keeper: Keeper | None = None
-        self.recording: RecordingWatch | None = None
         self.inlet = Inlet(
             self._process,
             call_soon=self._call_soon,

@@ -75,7 +75,6 @@ def status_document(
         "detectors": live.detectors.records(),
         "inlet": inlet_record(live),
         "kept": keeper_record(live, now_us),
-        "recording": None if live.recording is None else live.recording.record(),
         "feeds": feeds,
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
         "actions": live.pipeline.orders.counts,

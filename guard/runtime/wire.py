@@ -134,7 +134,6 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._on_decision,
         )
-        self.live.recording = self.recording
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -153,6 +152,7 @@ class RunningGuard:
             jump_us=self.clock.jump_us,
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
+        self.operators.recording = self.recording.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.asked = AskedMarkets(state.snapshot_folder, self.clock)
