@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind, Status
 from guard_ccxt.mirror import BookMirror
+from guard_ccxt.sequence import Counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -75,6 +76,7 @@ class Subscription:
         self.channel = channel
         self.phase = Phase.IDLE
         self.connection: Any = None
+        self.stale_on: Any = None  # the connection on which the exchange still thinks it subscribed
         self.hashes: set[str] = set()
         self.started_us = 0
         self.live_since_us: int | None = None
@@ -97,6 +99,8 @@ class Subscription:
         self._book: Any = None
         self._needs_snapshot = True
         self._recent: dict[int, int] = {}
+        self._counting = Counting()
+        self._is_doubted = False
         self._first_until_us: int | None = None
         self._told: Status | None = None
 
@@ -109,6 +113,11 @@ class Subscription:
         self.hashes.clear()
         self._needs_snapshot = True
         self._first_until_us = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether data flows without a hole."""
+        return self.phase is Phase.LIVE
 
     @property
     def is_delivering(self) -> bool:
@@ -158,6 +167,10 @@ class Subscription:
         """End a repair with the `fetched` trades of the hole, oldest first, and let go of those held back meanwhile."""
         held, self.held = self.held or [], None
         now_us = self._clock.now_us()
+        fetched = list(fetched)
+        if self._is_doubted and is_closed and not fetched:
+            self._counting.distrust()
+        self._is_doubted = False
         if is_closed:
             self._counters.repaired += 1
             self.last_good_us = None
@@ -182,6 +195,9 @@ class Subscription:
             if self._is_repeated(row):
                 self._counters.reject("duplicate")
                 continue
+            if self._counting.leaves_out(row.key, row.at_us) and self.phase is Phase.LIVE:
+                self._is_doubted = True
+                self.lose(Status.STALLED)
             self.confirm(at_us=row.at_us, received_us=received_us)
             if self.held is None:
                 self._put(row, received_us)

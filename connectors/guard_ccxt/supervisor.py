@@ -9,6 +9,7 @@ from guard.model import Channel, Status
 from guard_ccxt.backoff import Backoff
 from guard_ccxt.faults import Fault, classify
 from guard_ccxt.repair import repair
+from guard_ccxt.sequence import leave_first
 from guard_ccxt.subscription import Phase, Subscription
 
 if TYPE_CHECKING:
@@ -168,6 +169,9 @@ class Supervisor:
             trades = await self._exchange.watch_trades(symbol)
             self._tap.take_trades(trades, self._clock.now_us())
         else:
+            stale, subscription.stale_on = subscription.stale_on, None
+            if stale is not None and stale.state == "live":
+                await leave_first(self._exchange, symbol)
             book = await self._exchange.watch_order_book(symbol, self._book_limit)
             self._tap.take_book(book, self._clock.now_us())
 
@@ -269,6 +273,7 @@ class Supervisor:
         if is_whole or not subscription.hashes:
             self._tap.drop(connection, why)
             return
+        subscription.stale_on = connection
         for message_hash in subscription.hashes:
             connection.client.subscriptions.pop(message_hash, None)
             connection.client.reject(TimeoutError(why), message_hash)

@@ -1,0 +1,106 @@
+"""Numbers that must not skip: of trades that count up by one, and of book changes that ccxt applies without a look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Counting", "PassedOver", "begin_anew", "leave_first", "watch_book_numbers"]
+
+_PROVEN = 10
+_DOUBTS_MAX = 3
+_FIRST = ("sequenceStart", "U")
+# A second subscription to the same book is refused there; ccxt's class does not unsubscribe before it subscribes again.
+_REFUSES_TWICE = frozenset({"gate", "gateio"})
+
+
+class PassedOver(Exception):
+    """A book change that does not follow the last one; it must not be applied."""
+
+
+class Counting:
+    """Learns whether the ids of a stream count up by one, and then tells of those that were left out.
+
+    Notes
+    -----
+    Trades of one order have one stamp, and consecutive ids on most exchanges: only steps between stamps count, ten in a row.
+    Where holes follow each other closely, or a hole proves to be none (`distrust`), ids are given out by another rule, and no more
+    is told.
+    """
+
+    __slots__ = ("_at_us", "_doubts", "_is_distrusted", "_last", "_run", "_since_hole")
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._at_us = 0
+        self._run = 0
+        self._since_hole = 0
+        self._doubts = 0
+        self._is_distrusted = False
+
+    def leaves_out(self, key: int, at_us: int) -> bool:
+        """Whether ids were left out before `key`, which is new; 0 is no id.
+
+        Examples
+        --------
+        >>> counting = Counting()
+        >>> any(counting.leaves_out(number, number) for number in range(1, 20)), counting.leaves_out(21, 21)
+        (False, True)
+        """
+        step = key - self._last
+        if not key or step <= 0 or self._is_distrusted:
+            return False
+        is_hole = step > 1 and self._run >= _PROVEN
+        if is_hole:
+            self._doubts = self._doubts + 1 if self._since_hole < _PROVEN else 0
+            self._since_hole = 0
+            self._is_distrusted = self._doubts >= _DOUBTS_MAX
+        elif step > 1:
+            self._run = 0
+        elif at_us != self._at_us:
+            self._run += 1
+            self._since_hole += 1
+        self._last, self._at_us = key, at_us
+        return is_hole
+
+    def distrust(self) -> None:
+        """Never tell of a hole again."""
+        self._is_distrusted = True
+
+
+def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
+    """Let `exchange` refuse book changes that leave numbers out; `on_hole` hears the symbol.
+
+    ccxt's classes of KuCoin and Gate apply any change that is newer than the last. Raises PassedOver inside ccxt's handler.
+    """
+    stock = getattr(exchange, "handle_book_delta", None)
+    if stock is None:
+        return
+
+    def checked(book: Any, delta: Any) -> Any:
+        nonce = book.get("nonce")
+        first = next((delta[name] for name in _FIRST if name in delta), None) if isinstance(delta, dict) else None
+        if isinstance(nonce, int) and isinstance(first, int) and first > nonce + 1:
+            on_hole(str(book["symbol"]))
+            raise PassedOver(f"{book['symbol']}: {first} does not follow {nonce}")
+        return stock(book, delta)
+
+    exchange.handle_book_delta = checked
+
+
+def begin_anew(exchange: Any, client: Any, symbol: str, hashes: set[str], why: Exception) -> None:
+    """Fail the calls that wait for a book, and let ccxt forget that it has subscribed to it."""
+    market_id = str((exchange.markets.get(symbol) or {}).get("id") or symbol)
+    topics = [key for key in client.subscriptions if "level2:" in key and key.endswith(f":{market_id}")]
+    for key in (*topics, *hashes):
+        client.subscriptions.pop(key, None)
+    for message_hash in hashes:
+        client.reject(why, message_hash)
+
+
+async def leave_first(exchange: Any, symbol: str) -> None:
+    """Unsubscribe from a book that is about to be subscribed again, where the exchange would refuse it; raises what ccxt does."""
+    if exchange.id in _REFUSES_TWICE and exchange.has.get("unWatchOrderBook"):
+        await exchange.un_watch_order_book(symbol)
