@@ -101,6 +101,7 @@ class Subscription:
         self._recent: dict[int, int] = {}
         self._counting = Counting()
         self._is_doubted = False
+        self._is_held_whole = True
         self._first_until_us: int | None = None
         self._told: Status | None = None
 
@@ -170,8 +171,10 @@ class Subscription:
         fetched = list(fetched)
         if self._is_doubted and is_closed and not fetched:
             self._counting.distrust()
-        self._is_doubted = False
-        if is_closed:
+        for row in fetched:
+            self._counting.leaves_out(row.key, row.at_us)
+        is_whole, self._is_doubted, self._is_held_whole = self._is_held_whole, False, True
+        if is_closed and is_whole:
             self._counters.repaired += 1
             self.last_good_us = None
             self._resume(at_us=now_us, received_us=now_us)
@@ -180,6 +183,9 @@ class Subscription:
         else:
             for row in fetched:
                 self._put(row, now_us, extra=Flag.BACKFILL)
+            while held and not is_whole:  # what was held has a hole of its own: all of it lies before the mark
+                row, received_us = held.pop(0)
+                self._put(row, received_us, extra=Flag.BACKFILL)
             self._resume(at_us=held[0][0].at_us if held else now_us, received_us=now_us)
         for row, received_us in held:
             self._put(row, received_us)
@@ -195,9 +201,12 @@ class Subscription:
             if self._is_repeated(row):
                 self._counters.reject("duplicate")
                 continue
-            if self._counting.leaves_out(row.key, row.at_us) and self.phase is Phase.LIVE:
-                self._is_doubted = True
-                self.lose(Status.STALLED)
+            if self._counting.leaves_out(row.key, row.at_us):
+                if self.phase is Phase.LIVE:
+                    self._is_doubted = True
+                    self.lose(Status.STALLED)
+                elif self.held is not None:
+                    self._is_held_whole = False
             self.confirm(at_us=row.at_us, received_us=received_us)
             if self.held is None:
                 self._put(row, received_us)

@@ -179,6 +179,8 @@ class Supervisor:
         fault = classify(error)
         self._rest.heed(error)
         connection = subscription.connection
+        if fault is Fault.RESYNC:
+            subscription.stale_on = connection
         status = Status.MAINTENANCE if fault is Fault.MAINTENANCE else Status.LOST
         subscription.lose(status, last_good_us=None if fault is Fault.RESYNC or connection is None else connection.heard_at_us)
         if fault is Fault.REQUEST and subscription.channel is Channel.BOOK and self._book_limit is not None:

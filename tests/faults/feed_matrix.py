@@ -14,7 +14,7 @@ from guard_sim.dialects import DIALECTS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-AT_ONCE = 4
+AT_ONCE = 6
 
 
 async def matrix(seeds: Iterable[int], dialects: list[str], faults: list[str]) -> int:

@@ -178,6 +178,7 @@ PLANS: dict[str, Callable[[Random], list[Fault]]] = {
     "skip_trades": lambda chance: [Fault("skip_trades", _busy(chance), _seconds(chance, 1.0, 2.0))],
     "duplicate": _alone("duplicate"),
     "late": _alone("late", 0.3, 2.0),
+    "burst": lambda chance: [Fault("burst", _busy(chance), 0.2, chance.choice((50, 500, 3000)))],
     "malformed": _alone("malformed"),
     "null_fields": _alone("null_fields"),
     "http_429": _with_cut("http_429", 0.5, 3.0),
