@@ -11,6 +11,7 @@ from guard.errors import Disconnected, RateLimited, Unavailable
 __all__ = ["Fault", "classify", "translated"]
 
 RETRY_AFTER_S = 30.0
+_ALREADY = "Alert sub"  # Gate: the connection has that book already, and must let go of it first
 
 
 class Fault(Enum):
@@ -42,6 +43,8 @@ _TABLE: tuple[tuple[type[BaseException], Fault], ...] = (
 
 def classify(error: BaseException) -> Fault:
     """Return what to do about `error`; anything unknown is worth another try later."""
+    if isinstance(error, ccxt.BadRequest) and _ALREADY in str(error):
+        return Fault.RESYNC
     return next((fault for kind, fault in _TABLE if isinstance(error, kind)), Fault.NETWORK)
 
 

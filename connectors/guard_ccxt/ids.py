@@ -7,6 +7,7 @@ from typing import Final
 __all__ = ["IdRun"]
 
 _RUN: Final = 200
+_RUN_MAX: Final = 100_000
 
 
 class IdRun:
@@ -16,7 +17,8 @@ class IdRun:
     -----
     Where 200 ids in a row were each one more than the last, or `is_sequenced` says that they always are, one that is skipped is a
     hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing. One hole makes an exchange of which nothing is
-    known earn its 200 again. Ids that begin anew at a lower number are no hole.
+    known earn its 200 again. Ids that begin anew at a lower number are no hole. A hole in which nothing was doubles what it takes to
+    be believed again, up to 100,000 in a row.
 
     Examples
     --------
@@ -26,12 +28,13 @@ class IdRun:
     [False, False, True, False, False, False]
     """
 
-    __slots__ = ("_run", "is_sequenced", "last")
+    __slots__ = ("_needed", "_run", "is_sequenced", "last")
 
     def __init__(self) -> None:
         self.last = 0
         self.is_sequenced = False
         self._run = 0
+        self._needed = _RUN
 
     def skips(self, key: int) -> bool:
         """Take the `event_key` of the next trade, and return whether it shows that trades before it are missing."""
@@ -39,6 +42,11 @@ class IdRun:
         if key == last + 1:
             self._run += 1
             return False
-        is_hole = key > last > 0 and (self.is_sequenced or self._run >= _RUN)
+        is_hole = key > last > 0 and (self.is_sequenced or self._run >= self._needed)
         self._run = 0
         return is_hole
+
+    def distrust(self) -> None:
+        """Note that a hole was none: its trades were never made."""
+        self.is_sequenced = False
+        self._needed = min(2 * self._needed, _RUN_MAX)

@@ -9,6 +9,8 @@ import structlog
 from aiohttp import WSMsgType
 from ccxt import NetworkError
 
+from guard_ccxt.sequence import PassedOver
+
 if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
@@ -126,6 +128,8 @@ def _handle(connection: Connection, counters: Counters, message: Any, *, is_fres
             connection.client.handle_message(message)
         if is_data:
             connection.bad_in_a_row = 0
+    except PassedOver:
+        pass
     except Exception as error:  # noqa: BLE001  # an exchange's frame may make ccxt raise anything
         _bad_frame(connection, counters, error, bad_frames_max)
 

@@ -116,6 +116,8 @@ class Subscription:
         self._book: Any = None
         self._needs_snapshot = True
         self._recent: dict[int, int] = {}
+        self._is_doubted = False
+        self._is_held_whole = True
         self._first_until_us = _NEVER_US
         self.told: Status | None = None
 
@@ -133,6 +135,11 @@ class Subscription:
     def key(self) -> tuple[Channel, str]:
         """What it is known by among the streams of an exchange."""
         return self.channel, self.symbol
+
+    @property
+    def is_live(self) -> bool:
+        """Whether data flows without a hole."""
+        return self.phase is Phase.LIVE
 
     @property
     def is_delivering(self) -> bool:
@@ -187,7 +194,11 @@ class Subscription:
         """End a repair with the `fetched` trades of the hole, oldest first, and let go of those held back meanwhile."""
         held, self.held = self.held or [], None
         now_us = self._clock.now_us()
-        if is_closed:
+        fetched = list(fetched)
+        if self._is_doubted and is_closed and not fetched:
+            self.ids.distrust()
+        is_whole, self._is_doubted, self._is_held_whole = self._is_held_whole, False, True
+        if is_closed and is_whole:
             self._counters.repaired += 1
             self.last_good_us = None
             self.resume(at_us=now_us, received_us=now_us)
@@ -196,6 +207,9 @@ class Subscription:
         else:
             for row in fetched:
                 self._put(row, now_us, extra=Flag.BACKFILL)
+            while held and not is_whole:  # what was held has a hole of its own: all of it lies before the mark
+                row, received_us = held.pop(0)
+                self._put(row, received_us, extra=Flag.BACKFILL)
             self.resume(at_us=held[0][0].at_us if held else now_us, received_us=now_us)
         for row, received_us in held:
             self._put(row, received_us)
@@ -269,8 +283,11 @@ class Subscription:
         if self._is_repeated(row) or (self.overlap is not None and self.overlap.is_late(row)):
             self._counters.reject("duplicate")
             return
-        if self.ids.skips(row.key) and self.phase is _LIVE:
-            self._skipped(row.key)
+        if self.ids.skips(row.key):
+            if self.phase is _LIVE:
+                self._skipped(row.key)
+            elif self.held is not None:
+                self._is_held_whole = False
         self._hold(row, received_us)
 
     def _hold(self, row: TradeRow, received_us: int) -> None:
@@ -286,6 +303,7 @@ class Subscription:
         self._counters.skipped += 1
         self.broke()
         self.known -= {key}
+        self._is_doubted = True
         self.phase = Phase.SUSPECT
 
     def on_book(

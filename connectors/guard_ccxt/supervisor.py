@@ -11,6 +11,7 @@ from guard_ccxt.backoff import Backoff
 from guard_ccxt.faults import Fault, classify
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
+from guard_ccxt.sequence import leave_first
 from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
@@ -256,6 +257,9 @@ class Supervisor:
             trades = await self._exchange.watch_trades(symbol)
             self._tap.take_trades(trades, self._clock.now_us())
         else:
+            stale, subscription.stale_on = subscription.stale_on, None
+            if stale is not None and stale.state == "live":
+                await leave_first(self._exchange, symbol)
             book = await self._exchange.watch_order_book(symbol, self._book_limit)
             self._tap.take_book(book, self._clock.now_us())
 
@@ -263,6 +267,8 @@ class Supervisor:
         fault = classify(error)
         self._rest.heed(error)
         connection = subscription.connection
+        if fault is Fault.RESYNC:
+            subscription.stale_on = connection
         status = Status.MAINTENANCE if fault is Fault.MAINTENANCE else Status.LOST
         subscription.lose(status, last_good_us=None if fault is Fault.RESYNC or connection is None else connection.heard_at_us)
         if fault is Fault.REQUEST and subscription.channel is Channel.BOOK and self._book_limit is not None:
@@ -362,6 +368,7 @@ class Supervisor:
         if is_whole or not subscription.hashes:
             self._tap.drop(connection, why)
             return
+        subscription.stale_on = connection
         for message_hash in subscription.hashes:
             connection.client.subscriptions.pop(message_hash, None)
             connection.client.reject(TimeoutError(why), message_hash)

@@ -6,17 +6,18 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ccxt import NetworkError
+from ccxt import ChecksumError, NetworkError
 from ccxt.async_support.base.ws.cache import ArrayCache
 from ccxt.async_support.base.ws.client import Client
 from ccxt.async_support.base.ws.order_book import OrderBook
 
-from guard.model import Channel
+from guard.model import Channel, Status
 from guard_ccxt import recording
 from guard_ccxt.farewell import is_farewell
 from guard_ccxt.fast import Desk, decoder_of
 from guard_ccxt.pace import Pace
 from guard_ccxt.pump import Connection, pump
+from guard_ccxt.sequence import begin_anew, watch_book_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +131,7 @@ class Tap:
     def install(self) -> None:
         """Put the hooks in place."""
         self.exchange.client = self._client
+        watch_book_numbers(self.exchange, self._book_hole)
         self.exchange.order_book = recording.order_book
         self.exchange.indexed_order_book = recording.indexed_order_book
         self.exchange.counted_order_book = recording.counted_order_book
@@ -205,6 +207,15 @@ class Tap:
                 self._counters.reject("symbol_not_watched")
             else:
                 subscription.on_trades((trade,), received_us)
+
+    def _book_hole(self, symbol: str) -> None:
+        subscription = self.subscriptions.get((Channel.BOOK, symbol))
+        if subscription is None or not subscription.is_live or subscription.connection is None:
+            return  # it is being made anew already
+        subscription.lose(Status.LOST)
+        subscription.stale_on = subscription.connection
+        why = ChecksumError(f"{symbol}: changes of the book were left out")
+        begin_anew(self.exchange, subscription.connection.client, symbol, subscription.hashes, why)
 
     def _client(self, url: str) -> Any:
         client = self._stock_client(url)

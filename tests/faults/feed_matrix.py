@@ -1,4 +1,4 @@
-"""``python -m faults.feed_matrix SEEDS [DIALECTS [FAULTS]]``: every fault on every dialect, so many seeds each; see ``make faults``."""
+"""``python -m faults.feed_matrix SEEDS [DIALECTS [FAULTS]]``: every fault on every dialect, so many seeds each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from guard_sim.dialects import DIALECTS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-AT_ONCE = 4
+AT_ONCE = 6
 
 
 async def matrix(seeds: Iterable[int], dialects: list[str], faults: list[str]) -> int:
@@ -56,7 +56,7 @@ def main(words: list[str]) -> int:
     first, _, last = (words[0] if words else "3").partition("-")
     seeds = range(int(first), int(last) + 1) if last else range(1, int(first) + 1)
     dialects = words[1].split(",") if len(words) > 1 and words[1] else list(DIALECTS)
-    faults = words[2].split(",") if len(words) > 2 and words[2] else list(PLANS)  # noqa: PLR2004 - the third word
+    faults = words[2].split(",") if len(words) > 2 and words[2] else list(PLANS)
     wrong = asyncio.run(matrix(seeds, dialects, faults))
     print(f"{wrong} things went wrong")  # noqa: T201 - a command
     return min(1, wrong)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.model import ASK, BID, Channel, Flag, Kind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from guard_sim.book import Diff
     from guard_sim.market_coin import CoinMarket
     from guard_sim.server.exchange import Exchange
 
@@ -42,7 +43,7 @@ class TrueBooks:
         self._stock = exchange.changed
         exchange.changed = self._changed  # type: ignore[method-assign]
 
-    def _changed(self, market: CoinMarket, at_us: int, diff: Any) -> None:
+    def _changed(self, market: CoinMarket, at_us: int, diff: Diff) -> None:
         states = self.by_symbol[market.coin.symbol]
         states[diff.last_id] = shown(market)
         if len(states) > STATES_MAX:
@@ -159,10 +160,11 @@ class Heard:
         now_us = self.exchange.now_us()
         found = []
         for symbol, heard in self.by_symbol.items():
+            states = {channel: heard.status.get(channel) for channel in (Channel.TRADES, Channel.BOOK)}
             found += [
-                f"{symbol} {channel.name.lower()} is {heard.status[channel].name.lower() if channel in heard.status else 'not begun'}"
-                for channel in (Channel.TRADES, Channel.BOOK)
-                if heard.status.get(channel) is not Status.LIVE
+                f"{symbol} {channel.name.lower()} is {state.name.lower() if state else 'not begun'}"
+                for channel, state in states.items()
+                if state is not Status.LIVE
             ]
             if heard.is_book_true() is not True or heard.book_us < now_us - FRESH_US:
                 found.append(f"{symbol} book is {'old' if heard.is_book_true() else 'not the true one'}")
@@ -195,7 +197,7 @@ class Heard:
                 yield f"{symbol}: trade {row.key} is not as it was: {row}"
         twice = [key for key, count in scored.items() if count > 1]
         if twice:
-            yield f"{symbol}: {len(twice)} trades scored twice, the first {twice[0]}"
+            yield f"{symbol}: trades scored twice, from {twice[0]} ({len(twice)})"
         since_us = heard.live_since_us(Channel.TRADES)
         until_us = self.exchange.now_us() - FRESH_US
         missing = [
@@ -205,11 +207,11 @@ class Heard:
         ]
         unmarked = [entry for entry in missing if not self._is_told(heard, entry.at_us, tolerance_us)]
         if unmarked:
-            yield f"{symbol}: {len(unmarked)} trades missing outside any gap, the first {unmarked[0].id} at {unmarked[0].at_us}"
+            yield f"{symbol}: trades missing outside any gap, from {unmarked[0].id} at {unmarked[0].at_us} ({len(unmarked)})"
         holes = sorted(heard.holes(Channel.BOOK))
         wrong = [at_us for at_us, _ in heard.wrong_books if not _is_within(holes, at_us, IN_FLIGHT_US + tolerance_us)]
         if wrong:
-            yield f"{symbol}: {len(wrong)} book states that never were, from {wrong[0]} to {wrong[-1]}"
+            yield f"{symbol}: book states that never were, from {wrong[0]} ({len(wrong)} until {wrong[-1]})"
 
     def _is_told(self, heard: MarketHeard, at_us: int, tolerance_us: int) -> bool:
         return _is_within(sorted(heard.holes(Channel.TRADES)), at_us, IN_FLIGHT_US + tolerance_us)

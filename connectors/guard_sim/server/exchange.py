@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from guard.model import BUY, SELL
+from guard_sim.book import Fill
 from guard_sim.market import SeededMarket
 from guard_sim.past import Past
 from guard_sim.server import meter as tariffs
@@ -26,7 +28,7 @@ from guard_sim.server.rest import Rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from guard_sim.book import Diff, Fill
+    from guard_sim.book import Diff
     from guard_sim.coins import Coin
     from guard_sim.market_coin import CoinMarket
 
@@ -35,6 +37,7 @@ __all__ = ["Exchange"]
 _BEAT_S = 0.02
 _SLICE_US = 1_000_000
 _SLOW_BEATS = 50
+_ORDER_FILLS = 10
 
 
 class Exchange:
@@ -100,11 +103,21 @@ class Exchange:
             "half_open": lambda: hub.strand(symbol),
             "malformed": lambda: hub.break_frame(symbol),
             "duplicate": lambda: hub.repeat(symbol),
+            "burst": lambda: sum(self._burst(self.market.by_id[name], int(fault.value)) for name in names),
             "null_fields": lambda: sum(map(hub.send_nonsense, names)),
             "expire_token": lambda: hub.speech.expire() if isinstance(hub.speech, KucoinSpeech) else 0,
         }
         act = acts.get(fault.kind)
         return act() if act else 0
+
+    def _burst(self, market: CoinMarket, count: int) -> int:
+        """Print `count` trades of one lot at once, in orders of ten; the book does not move."""
+        now_us = self.advance()
+        for first in range(0, count, _ORDER_FILLS):
+            market.print(
+                now_us, BUY if first // _ORDER_FILLS % 2 else SELL, [Fill(market.last_tick, 1)] * min(_ORDER_FILLS, count - first)
+            )
+        return count
 
     @property
     def websocket(self) -> str:

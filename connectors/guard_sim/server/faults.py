@@ -13,6 +13,7 @@ _EXTRA: dict[str, tuple[str, float, float, float]] = {
     "close": ("code", 1000, 4999, 1001),
     "clock": ("offset_s", -_OFFSET_MAX_S, _OFFSET_MAX_S, 2.0),
     "slow_rest": ("delay_s", 0.0, 600.0, 2.0),
+    "burst": ("trades", 1, 4000, 100),
     "lifetime": ("life_s", 0.05, _OFFSET_MAX_S, 5.0),
 }
 KINDS = (
@@ -27,6 +28,7 @@ KINDS = (
     "skip_trades",
     "duplicate",
     "late",
+    "burst",
     "malformed",
     "null_fields",
     "http_429",
@@ -45,7 +47,7 @@ class Fault(NamedTuple):
     """One order: `kind`, the exchange's id of a symbol (None = all), how long it lasts, and what the kind takes besides.
 
     `value` is the code of ``close``, the seconds of ``clock`` (offset), ``slow_rest`` (delay) and ``lifetime`` (age at which a
-    connection is closed). `has_retry_after` is for refusals: whether they carry Retry-After.
+    connection is closed), the trades of a ``burst``. `has_retry_after` is for refusals: whether they carry Retry-After.
     """
 
     kind: str
