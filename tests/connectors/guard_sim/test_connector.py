@@ -103,7 +103,7 @@ async def test_history_and_streams_arrive_as_from_any_exchange(tmp_path: Path) -
         assert sum(bool(row.get("flags", 0) & Flag.BACKFILL) for row in past.rows) > 100
         streaming = asyncio.create_task(connector.stream({BTC: 0, MOON: 1}, live))
         await live.until(lambda rows: {row["market"] for row in rows if row["kind"] is Kind.TRADE} == {0, 1})
-        await live.until(lambda rows: any(row["kind"] is Kind.LEVEL and not row["flags"] & Flag.SNAPSHOT for row in rows))
+        await live.until(lambda rows: any(row["kind"] is Kind.LEVEL and not row.get("flags", 0) & Flag.SNAPSHOT for row in rows))
         (act,) = await connector.truth()
         assert (act["market"], act["pattern"], act["phases"][0]["phase"]) == ("sim:MOON/USDT", "pump_dump", "accumulation")
         assert (await connector.inbox())["received"] == 0
