@@ -61,7 +61,6 @@ _IN_SECONDS: Final = ("bitopro", "coincheck", "deepcoin")
 
 KEYED: Final = {
     "alpaca": frozenset({"trades", "book"}),
-    "bullish": frozenset({"trades", "book"}),
     "cex": frozenset({"book"}),
     "coinbaseexchange": frozenset({"book"}),
     "coinbaseinternational": frozenset({"trades", "book"}),

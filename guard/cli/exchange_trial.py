@@ -89,11 +89,8 @@ def _lines(name: str, trial: Trial) -> Iterator[str]:
     for stream, one in trial.streams.items():
         yield _row(f"stream {stream}", _stream(one, trial.seconds))
     frames, fallbacks = health.get("frames") or 0, health.get("fallbacks") or 0
-    share = (
-        f", {fallbacks} of {frames} frames left to ccxt ({fallbacks / frames:.1%})"
-        if frames and health.get("tier") == "fast"
-        else ""
-    )
+    is_fast = frames and health.get("tier") == "fast"
+    share = f", {fallbacks} of {frames} frames left to ccxt ({fallbacks / frames:.1%})" if is_fast else ""
     yield _row("tier", f"{health.get('tier', 'unknown')}{share}")
     if trial.trades:
         yield _row("trades", f"{trial.trades / trial.seconds:.2f}/s; {_aggregation(trial)}; stamps in {trial.stamp}")

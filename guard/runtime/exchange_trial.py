@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from guard.model import Market, MarketFacts
-    from guard.model.ports import Clock, Connector
+    from guard.model.ports import Clock, Connector, ConnectorHealth
 
 __all__ = ["Meter", "StreamTrial", "Trial", "try_exchange"]
 
@@ -149,10 +149,11 @@ async def try_exchange(connect: Callable[[], Connector], *, symbol: str | None, 
             failures.append(f"cannot be opened: {_short(error)}")
         begun_us = clock.monotonic_us()
         if chosen is not None:
-            failures += await _stream(connector, chosen.market, meter, rest, seconds=seconds, clock=clock)
-        elif facts:
-            failures.append(f"has no market {symbol}")
-        health = connector.health()
+            failed, health = await _stream(connector, chosen.market, meter, rest, seconds=seconds, clock=clock)
+            failures += failed
+        else:
+            health = connector.health()
+            failures += [f"has no market {symbol}"] if facts else []
     finally:
         await _close(connector)
     offered = frozenset[str]() if chosen is None else chosen.streams
@@ -182,14 +183,14 @@ async def try_exchange(connect: Callable[[], Connector], *, symbol: str | None, 
 
 async def _stream(
     connector: Connector, market: Market, meter: Meter, rest: dict[str, str], *, seconds: float, clock: Clock
-) -> list[str]:
-    # Row 0 for what flows, another sink for what lies behind.
+) -> tuple[list[str], ConnectorHealth]:
+    # Row 0 for what flows, another sink for what lies behind. The health is that of the streams while they flow.
     past = Meter(clock)
     streaming = asyncio.ensure_future(connector.stream({market: 0}, meter))
     reading = asyncio.ensure_future(connector.history(market, 0, past, since_us=clock.now_us() - _HISTORY_US))
     waiting = asyncio.ensure_future(clock.sleep(seconds))
     await asyncio.wait({streaming, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    has_ended, has_read = streaming.done(), reading.done()
+    has_ended, has_read, health = streaming.done(), reading.done(), connector.health()
     for task in (streaming, reading, waiting):
         task.cancel()
     stream_end, read_end, _ = await asyncio.gather(streaming, reading, waiting, return_exceptions=True)
@@ -202,7 +203,7 @@ async def _stream(
         rest["history"] = f"failed: {_short(read_end)}"
     else:
         rest["history"] = f"{past.past} rows of the last hour (candles and trades)"
-    return failures
+    return failures, health
 
 
 def _chosen(facts: Sequence[MarketFacts], symbol: str | None) -> MarketFacts | None:

@@ -65,6 +65,7 @@ def test_trial_of_the_embedded_exchange_tells_both_streams(capsys: pytest.Captur
     assert found["streams"]["book"]["events"] > 0
     assert 0 < found["streams"]["book"]["first_s"] < 4
     assert found["health"]["tier"] == "fast"
+    assert set(found["health"]["connections"].values()) == {"live"}
     assert 0 < found["health"]["fallbacks"] < found["health"]["frames"]
     assert found["stamp"] in {"ms", "s"}
     assert 0 <= found["latency_ms"][0] <= found["latency_ms"][1] < 5000

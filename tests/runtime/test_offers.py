@@ -62,5 +62,8 @@ def test_every_exchange_with_both_streams_is_offered() -> None:
     fast = {name for name, offer in found.items() if offer.tier == "fast"}
     assert fast >= {"binance", "binanceusdm", "kucoin", "gate", "okx", "bybit"}
     assert {offer.tier for offer in found.values()} == {"fast", "generic"}
+    assert {name for name, offer in found.items() if offer.keyed} == {
+        *("alpaca", "cex", "coinbaseexchange", "coinbaseinternational", "luno")
+    }
     assert found["okx"].prints == "taker"
     assert found["binance"].choice
