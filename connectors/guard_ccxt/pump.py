@@ -91,7 +91,7 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
     waiting = client.buffer
     left, is_fresh = _BURST, True
     try:
-        while not client.closed():
+        while not is_fresh or not client.closed():
             message = await client.connection.receive()
             if message.type in _ENDS:
                 _end(client, message)
