@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -63,6 +64,11 @@ class CcxtConnector:
         """Deliver `markets` into `sink` until cancelled; reconnects by itself."""
         await self._opened().stream(markets, sink)
 
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """Stream these markets from now on: new ones are subscribed, missing ones unsubscribed, where a stream runs."""
+        if self._session is not None:
+            self._session.follow(markets)
+
     def resync(self, market: Market) -> None:
         """Show the whole book of `market` now, as ccxt holds it; without a request to the exchange."""
         if self._session is not None:
@@ -91,12 +97,14 @@ class CcxtConnector:
             notes=tuple(counters.notes),
             details={
                 "repaired": counters.repaired,
+                "recycled": counters.recycled,
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
-                "tier": "generic" if session is None or not session.is_tapped else session.tap.tier,
+                "tier": "generic" if session is None else session.tier,
                 "frames": counters.frames,
                 "fallbacks": counters.fallbacks,
                 "is_tapped": session is not None and session.is_tapped,
+                "shards": [] if session is None else session.fleet.record(),
                 "subscriptions": {} if session is None else session.phases(),
             },
         )
@@ -108,5 +116,11 @@ class CcxtConnector:
 
 
 def _states(session: Session) -> dict[str, str]:
-    # Without the query: some exchanges carry a token in it.
-    return {urlsplit(url)._replace(query="").geturl(): connection.state for url, connection in session.tap.connections.items()}
+    # Without the query: some exchanges carry a token in it. Two shards may have the same address.
+    states: dict[str, str] = {}
+    for connection in session.connections():
+        url = urlsplit(connection.url)._replace(query="").geturl()
+        numbered = (url if number == 1 else f"{url} #{number}" for number in count(1))
+        name = next(name for name in numbered if name not in states)
+        states[name] = connection.state
+    return states

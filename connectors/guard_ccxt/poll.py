@@ -9,7 +9,7 @@ from guard.model import Channel, Kind, Status
 from guard_ccxt.facts import turnover_usd, usd_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from guard.model import Market
     from guard.model.ports import Clock, Sink
@@ -101,6 +101,14 @@ class TickerPoll:
         self._counters = counters
         self._every_s = every_s
         self._told: dict[tuple[int, Status], float] = {}
+
+    def follow(self, subscriptions: Iterable[Subscription], markets: Mapping[Market, int]) -> None:
+        """Judge and tell these from now on; what is known of those that stay is kept."""
+        ours = [one for one in subscriptions if one.channel is Channel.TRADES]
+        self._silences = {id(one): self._silences.get(id(one)) or (one, Silence()) for one in ours}
+        rows = set(markets.values())
+        self._markets = dict(markets)
+        self._told = {key: value for key, value in self._told.items() if key[0] in rows}
 
     async def run(self) -> None:
         """Poll until cancelled."""

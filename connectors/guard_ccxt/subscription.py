@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind, Status, event_key
 from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, SIDES, TradeRow, positive
-from guard_ccxt.levels import LevelWriter
+from guard_ccxt.levels import LevelWriter, sequence
 from guard_ccxt.mirror import BookMirror
+from guard_ccxt.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
     from guard_ccxt.gate import Gate
+    from guard_ccxt.overlap import Overlap
 
 __all__ = ["Phase", "Subscription"]
 
@@ -26,17 +27,6 @@ _OLD_US = 60_000_000
 _FIRST_US = 5_000_000
 _NEVER_US = 1 << 62
 _TRADE, _INFERRED = int(Kind.TRADE), int(Flag.INFERRED_SIDE)
-
-
-class Phase(Enum):
-    """Where a subscription stands."""
-
-    IDLE = auto()
-    WAITING = auto()
-    REPAIRING = auto()
-    LIVE = auto()
-    LOST = auto()
-    PARKED = auto()
 
 
 _LIVE = Phase.LIVE
@@ -94,6 +84,7 @@ class Subscription:
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
         self.on_first: Callable[[], None] | None = None
+        self.overlap: Overlap | None = None
         self.gate = gate
         self._sink = sink
         self._counters = counters
@@ -116,6 +107,11 @@ class Subscription:
         self.hashes.clear()
         self._needs_snapshot = True
         self._first_until_us = _NEVER_US
+
+    @property
+    def key(self) -> tuple[Channel, str]:
+        """What it is known by among the streams of an exchange."""
+        return self.channel, self.symbol
 
     @property
     def is_delivering(self) -> bool:
@@ -206,7 +202,7 @@ class Subscription:
             self._counters.reject(error.reason)
             return
         flags = 0 if side else _INFERRED
-        if self.phase is not _LIVE or self.held is not None or received_us < self._first_until_us:
+        if self.phase is not _LIVE or self.held is not None or self.overlap is not None or received_us < self._first_until_us:
             self._take(TradeRow(at_us, price, base, side, key, flags), received_us)
             return
         # What `_take` comes to for a stream that has run for a while, in one piece: this is done for every trade there is.
@@ -237,7 +233,9 @@ class Subscription:
             self.last_trade_us, self.last_price = at_us, price
 
     def _take(self, row: TradeRow, received_us: int) -> None:
-        if self._is_repeated(row):
+        if self.phase is Phase.IDLE:  # of a former subscription, which is being ended: what follows would be a hole
+            return
+        if self._is_repeated(row) or (self.overlap is not None and self.overlap.is_late(row)):
             self._counters.reject("duplicate")
             return
         self.confirm(at_us=row.at_us, received_us=received_us)
@@ -272,7 +270,7 @@ class Subscription:
         if self.phase is not Phase.LIVE and not self._needs_snapshot:
             self.confirm(at_us=at_us, received_us=received_us)
         if changes:
-            self._levels.put(changes, at_us=at_us, received_us=received_us, key=_sequence(book.get("nonce")), flags=flags)
+            self._levels.put(changes, at_us=at_us, received_us=received_us, key=sequence(book.get("nonce")), flags=flags)
 
     def is_showing(self, book: Any) -> bool:
         """Whether all of ccxt's `book` has been shown, and is what a diff would be laid over."""
@@ -299,9 +297,7 @@ class Subscription:
         except MalformedEvent as error:
             self._counters.reject(error.reason)
             at_us = received_us
-        self._levels.diff(
-            self.mirror, bids, asks, levels_max=levels_max, at_us=at_us, received_us=received_us, key=_sequence(nonce)
-        )
+        self._levels.diff(self.mirror, bids, asks, levels_max=levels_max, at_us=at_us, received_us=received_us, key=sequence(nonce))
 
     def show_book(self) -> None:
         """Show the whole book as of its last message; one that does not flow is shown when it does."""
@@ -314,6 +310,8 @@ class Subscription:
             self._levels.put(changes, at_us=now_us, received_us=now_us, key=0, flags=int(Flag.SNAPSHOT))
 
     def _put(self, row: TradeRow, received_us: int, *, extra: int = 0) -> None:
+        if self.overlap is not None:
+            self.overlap.delivered(row)
         if self._first_until_us == _NEVER_US:
             self._first_until_us = received_us + _FIRST_US
         if received_us < self._first_until_us and row.at_us < received_us - _OLD_US:
@@ -348,6 +346,28 @@ class Subscription:
             del self._recent[next(iter(self._recent))]
         return False
 
+    def succeed(self, other: Subscription, rows: Iterable[tuple[TradeRow, int]]) -> None:
+        """Go on where `other` stands, the same stream on a fresh connection; `rows` are the trades that it alone has had.
+
+        A book is shown as a whole. What was lost before is a GAP, as after any loss.
+        """
+        now_us = self._clock.now_us()
+        self.connection, self.hashes, self.misses = other.connection, other.hashes, 0
+        self.on_first = other.on_first
+        if self.channel is Channel.BOOK:
+            self.mirror, self._book, self._needs_snapshot = other.mirror, other._book, other._needs_snapshot  # its own kind
+        if self.phase not in (Phase.LIVE, Phase.REPAIRING):
+            self.phase = Phase.WAITING
+            self.confirm(at_us=now_us, received_us=now_us)
+        if self.channel is Channel.BOOK:
+            self.show_book()
+        for row, received_us in rows:
+            self._take(row, received_us)
+
+    def recent(self) -> frozenset[int]:
+        """Return the ids that are remembered."""
+        return frozenset(self._recent)
+
     def remember(self, row: TradeRow) -> bool:
         """Note a trade that came another way; return whether it was known."""
         return self._is_repeated(row)
@@ -373,7 +393,3 @@ class Subscription:
     def _mark(self, kind: Kind, *, at_us: int, received_us: int, key: int) -> None:
         self._sink.append(kind, self.row, at_us=at_us, received_us=received_us, side=self.channel, key=key)
         self._counters.received += 1
-
-
-def _sequence(nonce: object) -> int:
-    return nonce if isinstance(nonce, int) and not isinstance(nonce, bool) and 0 <= nonce < 1 << 63 else 0

@@ -54,6 +54,7 @@ class SimConnector:
         self._reader: Connector | None = None
         self._watches: list[asyncio.Task[None]] = []
         self._is_closed = False
+        self._followed: Mapping[Market, int] = {}
         self.urls: dict[str, Any] = {}
 
     async def open(self) -> Sequence[MarketFacts]:
@@ -86,7 +87,12 @@ class SimConnector:
         assert server is not None
         if self._options.bot and self._bot is None:
             await self._start_bot()
-        reading = asyncio.create_task(reader.stream(markets, sink))
+        self._followed = markets
+
+        async def read() -> None:
+            await reader.stream(self._followed, sink)  # what was followed before this task had its first turn counts too
+
+        reading = asyncio.create_task(read())
         try:
             await asyncio.wait({reading, server.exited}, return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
@@ -96,6 +102,12 @@ class SimConnector:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, Disconnected):
                 await reading
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """Stream these markets from now on."""
+        self._followed = markets
+        if self._reader is not None:
+            self._reader.follow(markets)
 
     def resync(self, market: Market) -> None:
         """Show the whole book of `market` now."""

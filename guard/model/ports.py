@@ -121,6 +121,14 @@ class Connector(Protocol):
         """Subscribe to `markets` (with their row numbers) and deliver until cancelled; reconnects by itself."""
         ...
 
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        """From now on stream these markets, with their rows: new ones are subscribed, trades first, missing ones are let go.
+
+        A market let go ends with STATUS LOST on each of its streams; one that comes with another row is let go and subscribed.
+        Takes effect while `stream` runs, which began with markets of its own. Never blocks.
+        """
+        ...
+
     def resync(self, market: Market) -> None:
         """Show the whole book of `market`, which streams, as a message with SNAPSHOT: at once, or as soon as it can be had.
 

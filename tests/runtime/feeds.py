@@ -53,6 +53,7 @@ class Script:
         self.states: dict[str, str] = {"ws://x": "live"}
         self.fail = asyncio.Event()
         self.asked: list[Market] = []
+        self.followed: list[dict[Market, int]] = []
         self.live: Callable[[Mapping[Market, int], Sink], None] = say_live
 
     def connect(self) -> ScriptedConnector:
@@ -88,6 +89,9 @@ class ScriptedConnector:
         await self._script.fail.wait()
         self._script.fail.clear()
         raise RuntimeError("the stream broke")
+
+    def follow(self, markets: Mapping[Market, int]) -> None:
+        self._script.followed.append(dict(markets))
 
     def resync(self, market: Market) -> None:
         self._script.asked.append(market)
