@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guard_ccxt.gate import Gate
     from guard_ccxt.mirror import BookMirror, Change
 
-__all__ = ["LevelWriter"]
+__all__ = ["LevelWriter", "sequence"]
 
 _LEVEL, _LAST, _SNAPSHOT = int(Kind.LEVEL), int(Flag.LAST), int(Flag.SNAPSHOT)
 
@@ -127,3 +127,8 @@ class LevelWriter:
                 yield side, float(price), self._gate.level(price, amount)
             except MalformedEvent as error:
                 self._counters.reject(error.reason)
+
+
+def sequence(nonce: object) -> int:
+    """Return the sequence number of a book as the key of its rows, 0 where there is none."""
+    return nonce if isinstance(nonce, int) and not isinstance(nonce, bool) and 0 <= nonce < 1 << 63 else 0

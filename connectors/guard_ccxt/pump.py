@@ -93,7 +93,7 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
     waiting = client.buffer
     left, is_fresh = _BURST, True
     try:
-        while not client.closed():
+        while not is_fresh or not client.closed():
             message = await client.connection.receive()
             if client.error is not None:  # given up: its streams run elsewhere by now, and must not continue from here
                 return

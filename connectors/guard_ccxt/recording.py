@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ccxt.async_support.base.ws.order_book import CountedOrderBook, IndexedOrderBook, OrderBook
@@ -163,6 +164,8 @@ def lend(book: Any, mirror: BookMirror) -> bool:
     if bids.touched or asks.touched or bids.is_cleared or asks.is_cleared:
         return False
     if len(bids) != len(mirror.bids) or len(asks) != len(mirror.asks):
+        return False
+    if not isfinite(sum(mirror.bids) + sum(mirror.asks)):  # a price that is no number has no place in an order
         return False
     bids.lender = asks.lender = mirror
     return True

@@ -88,6 +88,7 @@ class Session:
         """Return the facts of every market on offer; raises Unavailable."""
         await self._load_markets()
         self.fleet.prepare()
+        self.fleet.share()
         # The market tables live as long as the process: frozen, the collector does not walk them again (tail latency / 50).
         gc.collect()
         gc.freeze()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind, Status, event_key
 from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, SIDES, TradeRow, positive
 from guard_ccxt.ids import IdRun
-from guard_ccxt.levels import LevelWriter
+from guard_ccxt.levels import LevelWriter, sequence
 from guard_ccxt.mirror import BookMirror
+from guard_ccxt.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,18 +28,6 @@ _OLD_US = 60_000_000
 _FIRST_US = 5_000_000
 _NEVER_US = 1 << 62
 _TRADE, _INFERRED = int(Kind.TRADE), int(Flag.INFERRED_SIDE)
-
-
-class Phase(Enum):
-    """Where a subscription stands."""
-
-    IDLE = auto()
-    WAITING = auto()
-    REPAIRING = auto()
-    LIVE = auto()
-    LOST = auto()
-    PARKED = auto()
-    SUSPECT = auto()
 
 
 _LIVE = Phase.LIVE
@@ -330,7 +318,7 @@ class Subscription:
         if self.phase is not Phase.LIVE and not self._needs_snapshot:
             self.confirm(at_us=at_us, received_us=received_us)
         if changes:
-            self._levels.put(changes, at_us=at_us, received_us=received_us, key=_sequence(book.get("nonce")), flags=flags)
+            self._levels.put(changes, at_us=at_us, received_us=received_us, key=sequence(book.get("nonce")), flags=flags)
 
     def is_showing(self, book: Any) -> bool:
         """Whether all of ccxt's `book` has been shown, and is what a diff would be laid over."""
@@ -357,9 +345,7 @@ class Subscription:
         except MalformedEvent as error:
             self._counters.reject(error.reason)
             at_us = received_us
-        self._levels.diff(
-            self.mirror, bids, asks, levels_max=levels_max, at_us=at_us, received_us=received_us, key=_sequence(nonce)
-        )
+        self._levels.diff(self.mirror, bids, asks, levels_max=levels_max, at_us=at_us, received_us=received_us, key=sequence(nonce))
 
     def mend(self) -> None:
         """Note that the book missed a diff that ccxt will not notice: it is lost until ccxt has it whole again."""
@@ -468,7 +454,3 @@ class Subscription:
     def _mark(self, kind: Kind, *, at_us: int, received_us: int, key: int) -> None:
         self._sink.append(kind, self.row, at_us=at_us, received_us=received_us, side=self.channel, key=key)
         self._counters.received += 1
-
-
-def _sequence(nonce: object) -> int:
-    return nonce if isinstance(nonce, int) and not isinstance(nonce, bool) and 0 <= nonce < 1 << 63 else 0

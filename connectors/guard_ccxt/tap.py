@@ -99,9 +99,9 @@ class Tap:
         counters: Counters,
         levels_max: int,
         bad_frames_max: int,
+        tier: str = "auto",
         dials: Pace | None = None,
         messages: tuple[Window, ...] = (),
-        tier: str = "auto",
     ) -> None:
         self.exchange = exchange
         self.subscriptions: dict[tuple[Channel, str], Subscription] = {}

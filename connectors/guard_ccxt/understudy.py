@@ -44,9 +44,8 @@ class Understudy(Subscription):
         self.subscription = subscription
         self.ours: Overlap | None = None
         if subscription.channel is Channel.TRADES:
-            self.ours = Overlap(subscription.recent(), since_us=subscription.last_trade_us)
-            # Its own too: whoever has one takes no short cut past `_put`.
-            self.overlap = subscription.overlap = self.ours
+            # Its own too: whatever is quick about delivering is not for streams in an overlap.
+            self.ours = self.overlap = subscription.overlap = Overlap(subscription.recent(), since_us=subscription.last_trade_us)
 
     @property
     def is_needed_now(self) -> bool:

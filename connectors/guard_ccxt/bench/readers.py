@@ -105,7 +105,6 @@ class Connected:
             "id": "binance",
             "urls": _options(url, tier),
             "types": ["spot"],
-            "options": {"streamLimits": {"spot": 10}},
             "has": {"fetchTickers": False},
             "tier": "auto" if tier == "fast" else tier,
         }

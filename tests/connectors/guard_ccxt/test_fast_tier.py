@@ -79,7 +79,7 @@ async def test_frames_that_arrive_together_leave_others_their_turn(server: Frame
         await run.exchange.send_trade(1)
         await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
         frames = [json.dumps({"stream": TRADES, "data": run.exchange.trade(identity)}) for identity in range(2, 3002)]
-        connection = next(iter(run.connector._session.tap.connections.values()))  # type: ignore[union-attr]
+        connection = next(iter(run.connector._session.connections()))  # type: ignore[union-attr]
         connection.client.buffer.extend((_message(frame), len(frame)) for frame in frames)
         task = asyncio.create_task(other())
         await run.exchange.send_trade(3002)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from ccxt_support import StillClock, until
+from ccxt_support import Books, StillClock, until
 from test_lives import AAA, BBB, BOOK, TRADES, Opened, ended
 
 from guard.errors import ConfigurationError
@@ -48,6 +48,46 @@ async def test_streams_beyond_the_limit_of_one_instance_go_to_another_with_the_s
     await ended(task)
     await run.connector.close()
     await until(lambda: all(socket.closed for socket in server.sockets))
+
+
+async def test_market_that_is_listed_later_is_known_to_shards_that_run(server: FrameServer) -> None:
+    run = Opened(server, "trades")
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    session = run.connector._session
+    assert session is not None
+    await session.exchange.load_markets(True)  # noqa: FBT003  # ccxt's own way to say reload
+    session.fleet.share()
+    assert session.fleet.shards[0].exchange.markets is session.exchange.markets
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_without_its_hooks_the_connector_is_renewed_by_plain_calls_too(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
+    monkeypatch.setattr("guard_ccxt.handover._OVERLAP_S", 0.1)
+    run = Opened(server, "trades", "book", recycle_after_s=1.0)
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES, BOOK)
+    sent = 0
+    while run.connector.health().details["recycled"] < 1:
+        sent += 1
+        await run.exchange.send_trade(sent)
+        await run.exchange.send_diff([["0.97", str(sent)]], [])
+        await asyncio.sleep(0.05)
+    sent += 1
+    await run.exchange.send_trade(sent)
+    await run.rows.until(lambda rows: rows.of(Kind.TRADE)[-1].key == sent)
+    keys = [row.key for row in run.rows.of(Kind.TRADE)]
+    assert len(keys) == len(set(keys))
+    assert not Books(run.rows.rows).crossed
+    assert any("gone_in_a_later_ccxt" in note for note in run.reports)
+    await ended(task)
+    await run.connector.close()
 
 
 async def test_rest_of_a_shard_is_done_by_the_one_instance_that_counts_it(server: FrameServer) -> None:
