@@ -37,6 +37,7 @@ class Connection:
         self.bad_in_a_row = 0
         self.has_bad = False
         self.pinged_us = 0
+        self.echo = b""
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def arrived(self, *, is_data: bool) -> None:
@@ -78,6 +79,8 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
             if message.type in _ENDS:
                 _end(client, message)
                 return
+            if message.type is WSMsgType.PONG:
+                connection.echo = bytes(message.data or b"")
             is_data = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
             connection.arrived(is_data=is_data)
             try:
