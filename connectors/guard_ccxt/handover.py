@@ -130,7 +130,9 @@ class Handover:
             if understudy.phase is not Phase.LIVE:
                 continue
             subscription = understudy.subscription
-            if subscription.phase in (Phase.IDLE, Phase.WAITING, Phase.LOST) or understudy.is_needed_now:
+            if understudy.is_needed_now and not self._is_overlapped(understudy):
+                subscription.lose(Status.STALLED, last_good_us=getattr(subscription.connection, "heard_at_us", None))
+            if subscription.phase in (Phase.IDLE, Phase.WAITING, Phase.LOST):
                 self._take_over(understudy)
             elif self._is_overlapped(understudy):
                 if subscription.phase is Phase.LIVE or understudy.live_s() > _REPAIR_S:
@@ -151,7 +153,8 @@ class Handover:
 
     def _doubt(self, subscription: Subscription, understudy: Understudy) -> None:
         connection = subscription.connection
-        assert understudy.live_since_us is not None
+        if connection is None or understudy.live_since_us is None:
+            return
         now_us = self._clock.monotonic_us()
         probe = self._probes.get(connection)
         is_late = probe is None or (probe.is_answered(connection) and probe.sent_us <= _half_way_us(understudy.live_since_us))
