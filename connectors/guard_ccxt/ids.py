@@ -17,8 +17,8 @@ class IdRun:
     -----
     Where 200 ids in a row were each one more than the last, or `is_sequenced` says that they always are, one that is skipped is a
     hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing. One hole makes an exchange of which nothing is
-    known earn its 200 again. Ids that begin anew at a lower number are no hole. A hole in which nothing was doubles what it takes to
-    be believed again, up to 100,000 in a row.
+    known earn its 200 again. Ids that begin anew at a lower number are no hole. A hole in which nothing was doubles what it
+    takes to be believed again, up to 100,000 in a row.
 
     Examples
     --------
