@@ -210,7 +210,7 @@ class Session:
         for market, row in markets.items():
             for stream in sorted(self._streams()):
                 channel = _STREAMS[stream][1]
-                yield Subscription(
+                made = Subscription(
                     market.symbol,
                     row,
                     channel,
@@ -220,6 +220,9 @@ class Session:
                     clock=self._context.clock,
                     on_hole=self._start_repair if can_repair else None,
                 )
+                market_type = (self.exchange.markets.get(market.symbol) or {}).get("type") or ""
+                made.ids.is_sequenced = self._options.has_sequence(market_type)
+                yield made
 
     def _streams(self) -> frozenset[str]:
         return frozenset(

@@ -9,6 +9,7 @@ from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind, Status
 from guard_ccxt.ids import IdRun
 from guard_ccxt.mirror import BookMirror
+from guard_ccxt.seam import Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,6 +95,7 @@ class Subscription:
         self.amount = 0.0
         self.last_trade_us: int | None = None
         self.ids = IdRun()
+        self.seam = Seam()
         self.is_closed = False
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
@@ -120,6 +122,7 @@ class Subscription:
         self.hashes.clear()
         self._needs_snapshot = True
         self._first_until_us = None
+        self.seam.begin()
 
     @property
     def key(self) -> tuple[Channel, str]:
@@ -304,12 +307,14 @@ class Subscription:
             return
         self.arrivals += 1
         self.amount += row.amount
+        if not row.key:
+            self.seam.put(row, self.gate.offset.offset_us)
         if self.last_trade_us is None or row.at_us >= self.last_trade_us:
             self.last_trade_us, self.last_price = row.at_us, row.price
 
     def _is_repeated(self, row: TradeRow) -> bool:
         if not row.key:
-            return False
+            return self.seam.repeats(row, self.gate.offset.offset_us)
         mark = hash((row.price, row.amount))
         if self._recent.get(row.key) == mark:
             return True

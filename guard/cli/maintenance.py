@@ -14,6 +14,7 @@ from guard.cli.wording import moment, safe
 from guard.client.clock import MACHINE
 from guard.client.places import locate
 from guard.model.market import Market
+from guard.model.quarantine import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ def _target(_: click.Context, __: click.Parameter, text: str) -> str:
         return f"exchange:{text}"
     if kind == "exchange" and name:
         return text
+    if kind in set(TargetKind) - {TargetKind.MARKET}:
+        raise click.BadParameter(f"maintenance is of a market, written binance:PEPE/USDT, found {text!r}; or an exchange: binance")
     try:
         return str(Market.parse(text))
     except ValueError as error:
