@@ -12,6 +12,7 @@ import ccxt
 from guard.errors import Disconnected, Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
+from guard_ccxt.exchange_time import ExchangeTime
 from guard_ccxt.facts import market_facts
 from guard_ccxt.fleet import Fleet
 from guard_ccxt.gate import ClockOffset, Gate
@@ -127,6 +128,8 @@ class Session:
             counters=self._counters,
         )
         tasks = [streaming, asyncio.ensure_future(outage.run()), *([asyncio.ensure_future(poll.run())] if has_poll else [])]
+        if self.exchange.has.get("fetchTime") is True:
+            tasks.append(asyncio.ensure_future(ExchangeTime(self._time, self._offset, self._context.clock).run()))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -256,6 +259,9 @@ class Session:
 
     def _subscriptions_now(self) -> Collection[Subscription]:
         return self._subscriptions.values()
+
+    async def _time(self) -> Any:
+        return await self._rest.call(f"asking {self._context.name} for its time", self.exchange.fetch_time)
 
     async def _status(self) -> Any:
         return await self._rest.call(f"asking {self._context.name} whether it is open", self.exchange.fetch_status)

@@ -118,7 +118,10 @@ def add(
 @_state
 @click.pass_obj
 def remove(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:
-    """Take a window back, before or while it holds; by EXCHANGE or MARKET all of it."""
+    """Take a window back, before or while it holds.
+
+    By ID: one; by EXCHANGE or MARKET all of its windows.
+    """
     answer = _ask(state, "maintenance.rm", **what, reason=reason)
     if output.is_json:
         output.document(answer)

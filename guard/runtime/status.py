@@ -29,6 +29,7 @@ __all__ = ["inlet_record", "keeper_record", "quarantine_record", "rules_record",
 
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
+_ALIVE = ("stalls", "refuted", "resubscribed", "holes_in_ids", "repaired", "clock_offset_us", "gap_seconds")
 
 
 def status_document(
@@ -177,6 +178,7 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         "reconnects": health.reconnects,
         "gaps": health.gaps,
         "gap_seconds": round(health.gap_seconds, 3),
+        "alive": {name: value for name, value in (health.details or {}).items() if name in _ALIVE},
         "connections": dict(health.connections),
         "notes": notes,
     }
