@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from ccxt_support import StillClock, until
+from ccxt_support import Books, StillClock, until
 from test_lives import AAA, BBB, BOOK, TRADES, Opened, ended
 
 from guard.errors import ConfigurationError
@@ -50,6 +50,46 @@ async def test_streams_beyond_the_limit_of_one_instance_go_to_another_with_the_s
     await until(lambda: all(socket.closed for socket in server.sockets))
 
 
+async def test_market_that_is_listed_later_is_known_to_shards_that_run(server: FrameServer) -> None:
+    run = Opened(server, "trades")
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES)
+    session = run.connector._session
+    assert session is not None
+    await session.exchange.load_markets(True)  # noqa: FBT003  # ccxt's own way to say reload
+    session.fleet.share()
+    assert session.fleet.shards[0].exchange.markets is session.exchange.markets
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_without_its_hooks_the_connector_is_renewed_by_plain_calls_too(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
+    monkeypatch.setattr("guard_ccxt.handover._OVERLAP_S", 0.1)
+    run = Opened(server, "trades", "book", recycle_after_s=1.0)
+    await run.connector.open()
+    task = run.stream({AAA: 0})
+    await run.exchange.until_subscribed(TRADES, BOOK)
+    sent = 0
+    while run.connector.health().details["recycled"] < 1:
+        sent += 1
+        await run.exchange.send_trade(sent)
+        await run.exchange.send_diff([["0.97", str(sent)]], [])
+        await asyncio.sleep(0.05)
+    sent += 1
+    await run.exchange.send_trade(sent)
+    await run.rows.until(lambda rows: rows.of(Kind.TRADE)[-1].key == sent)
+    keys = [row.key for row in run.rows.of(Kind.TRADE)]
+    assert len(keys) == len(set(keys))
+    assert not Books(run.rows.rows).crossed
+    assert any("gone_in_a_later_ccxt" in note for note in run.reports)
+    await ended(task)
+    await run.connector.close()
+
+
 async def test_rest_of_a_shard_is_done_by_the_one_instance_that_counts_it(server: FrameServer) -> None:
     run = Opened(server, "book")
     await run.connector.open()
@@ -75,6 +115,36 @@ async def test_dials_of_all_shards_keep_one_pace(server: FrameServer, monkeypatc
     assert server.dials[1] - server.dials[0] >= 0.45
     await ended(task)
     await run.connector.close()
+
+
+async def test_connections_that_wait_to_be_dialled_are_not_given_up_and_take_one_turn_each(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (Window(1, 0.7),), (), 10))
+    monkeypatch.setattr("guard_ccxt.supervisor._SETTLE_US", 100_000)
+    run = Opened(server, "trades", "book", first_event_s=0.4)
+    await run.connector.open()
+    task = run.stream({AAA: 0, BBB: 1})
+    await until(lambda: run.connector.health().details["subscriptions"] == {"live": 4})
+    assert len(server.dials) == 4
+    assert run.reports == []
+    await ended(task)
+    await run.connector.close()
+
+
+async def test_stream_that_ends_while_connections_wait_to_be_dialled_leaves_no_task(
+    server: FrameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (Window(1, 60.0),), (), 10))
+    before = asyncio.all_tasks()
+    run = Opened(server, "trades", "book")
+    await run.connector.open()
+    task = run.stream({AAA: 0, BBB: 1})
+    await run.exchange.until_subscribed(TRADES)
+    await ended(task)
+    await run.connector.close()
+    await until(lambda: not [one for one in asyncio.all_tasks() - before if "guard_ccxt" in repr(one)])
+    assert len(server.dials) == 1
 
 
 async def test_requests_of_one_connection_keep_their_pace_and_no_deadline_runs_before_they_are_sent(
