@@ -42,6 +42,10 @@ MAY_READ: Final = {
         "the clock and the source of chance that guard injects",
     ),
     "guard/client/clock.py": (("time",), "the clock of a bot's process"),
+    "connectors/guard_ccxt/bench/clock.py": (
+        ("time", "asyncio.sleep"),
+        "the exchange and the readers of the bench, in processes of their own",
+    ),
     "connectors/guard_sim/chance.py": (("random",), "the one seeded source of the embedded market"),
     "connectors/guard_sim/server/clock.py": (("time",), "the embedded exchange has its own clock, as every exchange has"),
     "connectors/guard_sim/server/exchange.py": (("asyncio.sleep",), "the beat of the exchange's own process"),

@@ -27,6 +27,8 @@ class Counters:
         self.received = 0
         self.rejected: Counter[str] = Counter()
         self.bad_frames = 0
+        self.frames = 0
+        self.fallbacks = 0
         self.reconnects = 0
         self.gaps = 0
         self.gap_us = 0

@@ -53,9 +53,10 @@ class BookMirror:
     def apply(self, side: int, touched: Mapping[float, float]) -> list[Change]:
         """Return which of the `touched` levels (price -> amount now, 0 = gone) differ from what was shown."""
         shown = self.bids if side == BID else self.asks
+        resting = shown.get
         changes: list[Change] = []
         for price, amount in touched.items():
-            if shown.get(price, 0.0) == amount:
+            if resting(price, 0.0) == amount:
                 continue
             if amount:
                 shown[price] = amount
@@ -64,12 +65,35 @@ class BookMirror:
             changes.append((side, price, amount))
         return changes
 
+    def cut(self, levels_max: int) -> bool:
+        """Keep the best `levels_max` levels of a side that is half as long again, and order both; return whether one was cut.
+
+        Examples
+        --------
+        >>> mirror = BookMirror()
+        >>> mirror.replace([[97.0, 1.0], [99.0, 1.0], [98.0, 1.0]], [])
+        [(1, 97.0, 1.0), (1, 99.0, 1.0), (1, 98.0, 1.0)]
+        >>> mirror.cut(2), mirror.cut(1), mirror.levels()
+        (False, True, [(1, 99.0, 1.0)])
+        """
+        most = levels_max + levels_max // 2
+        if len(self.bids) <= most and len(self.asks) <= most:
+            return False
+        self.bids = _best(self.bids, levels_max, most, reverse=True)
+        self.asks = _best(self.asks, levels_max, most, reverse=False)
+        return True
+
     def compare(self, side: int, levels: Iterable[Sequence[float]]) -> list[Change]:
         """Return the changes that lead from what was shown to `levels`, the whole side as it is now."""
         now = totals(levels)
         shown = self.bids if side == BID else self.asks
         gone = dict.fromkeys((price for price in shown if price not in now), 0.0)
         return self.apply(side, {**gone, **now})
+
+
+def _best(levels: Mapping[float, float], levels_max: int, most: int, *, reverse: bool) -> dict[float, float]:
+    prices = sorted(levels, reverse=reverse)
+    return {price: levels[price] for price in (prices[:levels_max] if len(prices) > most else prices)}
 
 
 def totals(levels: Iterable[Sequence[float]]) -> dict[float, float]:

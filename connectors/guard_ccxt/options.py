@@ -52,6 +52,8 @@ class Options:
         Subscriptions of one ccxt instance before another is opened, 0: as `guard_ccxt.limits` knows the exchange. 0..10000.
     dials_per_minute
         Connections opened in a minute, 0: as `guard_ccxt.limits` knows the exchange. 0..1000.
+    tier
+        ``auto``: a typed decoder reads frames where the exchange has one and msgspec is installed; ``generic``: ccxt alone does.
     rest_concurrent
         REST requests under way at once, 1..32.
     dummy_keys
@@ -73,6 +75,7 @@ class Options:
     recycle_after_s: float = 82_800.0
     streams_max: int = 0
     dials_per_minute: int = 0
+    tier: str = "auto"
     rest_concurrent: int = 4
     dummy_keys: bool = False
 
@@ -154,6 +157,7 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     "streams_max": _count(0, 10_000),
     "dials_per_minute": _count(0, 1000),
+    "tier": ((lambda value: value in ("auto", "generic")), "auto or generic"),
     "rest_concurrent": _count(1, 32),
     "dummy_keys": ((lambda value: isinstance(value, bool)), "true or false"),
 }

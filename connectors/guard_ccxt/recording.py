@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccxt.async_support.base.ws.order_book import CountedOrderBook, IndexedOrderBook, OrderBook
 from ccxt.async_support.base.ws.order_book_side import CountedOrderBookSide, IndexedOrderBookSide, OrderBookSide
 
-__all__ = ["counted_order_book", "drain", "indexed_order_book", "order_book", "trim"]
+if TYPE_CHECKING:
+    from guard_ccxt.mirror import BookMirror
+
+__all__ = ["counted_order_book", "drain", "indexed_order_book", "lend", "order_book", "take_back", "trim"]
 
 
 class _Recording:
@@ -33,9 +36,31 @@ class _Recording:
 
 
 class _PlainSide(_Recording, OrderBookSide):  # type: ignore[misc]  # ccxt is untyped
+    # While it is lent, the levels stand in `lender` and the list here is behind.
+    lender: BookMirror | None = None
+
     def storeArray(self, delta: Any) -> None:  # noqa: N802  # ccxt's name
+        if self.lender is not None:
+            self.take_back()
         self.touched[delta[0]] = delta[1] or 0.0
         super().storeArray(delta)
+
+    def clear(self) -> None:
+        self.lender = None
+        super().clear()
+
+    def limit(self) -> None:
+        if self.lender is not None:
+            self.take_back()
+        super().limit()
+
+    def take_back(self) -> None:
+        lender, self.lender = self.lender, None
+        if lender is not None:
+            levels = lender.bids if self.side else lender.asks
+            prices = sorted(levels, reverse=bool(self.side))
+            self[:] = [[price, levels[price]] for price in prices]
+            self._index[:] = [-price for price in prices] if self.side else prices
 
 
 class _CountedSide(_Recording, CountedOrderBookSide):  # type: ignore[misc]
@@ -122,6 +147,32 @@ def drain(side: Any) -> dict[float, float] | None:
     touched, is_cleared = side.touched, side.is_cleared
     side.touched, side.is_cleared = {}, False
     return None if is_cleared else touched
+
+
+def lend(book: Any, mirror: BookMirror) -> bool:
+    """Let `mirror`, which has shown all of `book`, keep its levels from now on; False where that cannot be.
+
+    ccxt's lists stand behind then. They are made whole again when ccxt stores into them, or by `take_back`.
+    """
+    bids, asks = book["bids"], book["asks"]
+    if type(bids) is not _Bids or type(asks) is not _Asks:
+        return False
+    if bids.lender is mirror and asks.lender is mirror:
+        return True
+    take_back(book)
+    if bids.touched or asks.touched or bids.is_cleared or asks.is_cleared:
+        return False
+    if len(bids) != len(mirror.bids) or len(asks) != len(mirror.asks):
+        return False
+    bids.lender = asks.lender = mirror
+    return True
+
+
+def take_back(book: Any) -> None:
+    """Make the lists of `book` whole again where its levels were lent."""
+    for side in (book["bids"], book["asks"]):
+        if isinstance(side, _PlainSide):
+            side.take_back()
 
 
 def trim(side: Any, levels_max: int) -> bool:

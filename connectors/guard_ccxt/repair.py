@@ -78,7 +78,7 @@ async def repair(
             arrived = [row for row, _ in held]
             if rows and not any(row.key for row in rows):
                 offset_us = subscription.gate.offset.offset_us
-                fetched = assess_nameless(rows, seam=subscription.seam, held=arrived, offset_us=offset_us)
+                fetched = assess_nameless(rows, seam=subscription.memory.seam, held=arrived, offset_us=offset_us)
             else:
                 fetched = assess(rows, known=subscription.known, held=arrived, since_us=floor_us)
             if fetched.is_closed:

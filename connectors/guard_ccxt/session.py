@@ -182,8 +182,14 @@ class Session:
         """Return for how long the streams of a symbol were known to miss something, where they were."""
         found: Counter[str] = Counter()
         for one in self._subscriptions.values():
-            found[one.symbol] = max(found[one.symbol], one.gap_us)
+            found[one.symbol] = max(found[one.symbol], one.voice.gap_us)
         return {symbol: us / 1e6 for symbol, us in found.items() if us}
+
+    @property
+    def tier(self) -> str:
+        """``fast`` where a typed decoder reads the frames of the shards, else ``generic``."""
+        tiers = {shard.tap.tier for shard in self.fleet.shards if self.is_tapped}
+        return "fast" if "fast" in tiers else "generic"
 
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""

@@ -63,6 +63,7 @@ class Shard:
             counters=counters,
             levels_max=options.levels_max,
             bad_frames_max=options.bad_frames_max,
+            tier=options.tier,
             dials=dials,
             messages=limits.messages,
         )

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent
-from guard.model import ASK, BID, Channel, Flag, Kind, Status
+from guard.model import ASK, BID, Channel, Flag, Kind, Status, event_key
+from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, SIDES, TradeRow, positive
 from guard_ccxt.ids import IdRun
+from guard_ccxt.levels import LevelWriter, sequence
+from guard_ccxt.memory import RECENT_MAX, Memory
 from guard_ccxt.mirror import BookMirror
-from guard_ccxt.seam import Seam
+from guard_ccxt.phase import Phase
+from guard_ccxt.voice import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
-    from guard_ccxt.gate import Gate, TradeRow
-    from guard_ccxt.mirror import Change
+    from guard_ccxt.gate import Gate
     from guard_ccxt.overlap import Overlap
 
 __all__ = ["Phase", "Subscription"]
 
-_RECENT_MAX = 512
 _HELD_MAX = 5000
 _OLD_US = 60_000_000
 _FIRST_US = 5_000_000
+_NEVER_US = 1 << 62
+_TRADE, _INFERRED = int(Kind.TRADE), int(Flag.INFERRED_SIDE)
 
 
-class Phase(Enum):
-    """Where a subscription stands."""
-
-    IDLE = auto()
-    WAITING = auto()
-    REPAIRING = auto()
-    LIVE = auto()
-    LOST = auto()
-    PARKED = auto()
-    SUSPECT = auto()
+_LIVE = Phase.LIVE
 
 
 class Subscription:
@@ -61,8 +55,7 @@ class Subscription:
     Exchanges resend old trades when one subscribes: a known (id, price, amount) is dropped and counted as ``duplicate``; an
     unknown one older than a minute, within 5 s of the first delivery, is marked BACKFILL. Ids are remembered for 512 trades.
 
-    An id that `ids` says was skipped is a hole: trades behind it wait for its repair, as after a loss. While `is_closed` nothing is
-    said of the stream: see `guard_ccxt.standing`.
+    An id that `ids` says was skipped is a hole: trades behind it wait for its repair, as after a loss.
     """
 
     def __init__(
@@ -91,12 +84,9 @@ class Subscription:
         self.restarted_arrivals = -1
         self.last_price: float | None = None
         self.last_good_us: int | None = None
-        self.gap_us = 0
         self.amount = 0.0
         self.last_trade_us: int | None = None
         self.ids = IdRun()
-        self.seam = Seam()
-        self.is_closed = False
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
         self.on_first: Callable[[], None] | None = None
@@ -107,11 +97,13 @@ class Subscription:
         self._clock = clock
         self._on_hole = on_hole
         self.mirror = BookMirror()
+        self._levels = LevelWriter(row, gate=gate, sink=sink, counters=counters)
         self._book: Any = None
         self._needs_snapshot = True
-        self._recent: dict[int, int] = {}
-        self._first_until_us: int | None = None
-        self.told: Status | None = None
+        self.memory = Memory(gate)
+        self._recent = self.memory.marks
+        self._first_until_us = _NEVER_US
+        self.voice = Voice(row, channel, sink=sink, counters=counters, clock=clock)
 
     def begin(self) -> None:
         """Note that a subscribe request is about to be made."""
@@ -121,8 +113,8 @@ class Subscription:
         self.connection = None
         self.hashes.clear()
         self._needs_snapshot = True
-        self._first_until_us = None
-        self.seam.begin()
+        self._first_until_us = _NEVER_US
+        self.memory.seam.begin()
 
     @property
     def key(self) -> tuple[Channel, str]:
@@ -145,9 +137,9 @@ class Subscription:
                 self.settle((), is_closed=False)
             self.last_good_us = max(last_good_us or 0, self.last_trade_us or 0) or self._clock.now_us()
             self.known = frozenset(self._recent)
-            self.tell(status)
+            self.voice.tell(status)
         elif status is Status.MAINTENANCE:
-            self.tell(status)
+            self.voice.tell(status)
         self.phase = Phase.LOST
         self.delivered_s = max(self.delivered_s, self.live_s())
         self.live_since_us = None
@@ -155,7 +147,7 @@ class Subscription:
     def park(self) -> None:
         """Give the symbol up: it is not asked for again."""
         self.lose(Status.LOST)
-        self.tell(Status.LOST)
+        self.voice.tell(Status.LOST)
         self.phase = Phase.PARKED
 
     def broke(self) -> None:
@@ -198,6 +190,11 @@ class Subscription:
     def on_trades(self, trades: Iterable[Any], received_us: int) -> None:
         """Take ccxt trades as they arrive."""
         for trade in trades:
+            stamp, price, amount = trade.get("timestamp"), trade.get("price"), trade.get("amount")
+            if type(stamp) is int and type(price) is float and type(amount) is float:
+                side = SIDES.get(trade.get("side") or "", 0)
+                self.take_trade(stamp, price, amount, side=side, key=event_key(trade.get("id")), received_us=received_us)
+                continue
             try:
                 row = self.gate.trade(trade, received_us=received_us)
             except MalformedEvent as error:
@@ -205,13 +202,66 @@ class Subscription:
                 continue
             self._take(row, received_us)
 
+    def take_trade(self, at_ms: int, price: float, amount: float, *, side: int, key: int, received_us: int) -> None:
+        """Take one trade of a decoder: the exchange's stamp, price and amount in its own units, the taker's side, `event_key`."""
+        gate = self.gate
+        try:
+            if gate.is_plain and 0.0 < price <= PRICE_MAX and 0.0 < amount <= AMOUNT_MAX and price * amount <= NOTIONAL_MAX:
+                base = amount
+            else:
+                base = gate.base_amount(positive(price, "price", most=PRICE_MAX), positive(amount, "amount", most=AMOUNT_MAX))
+            at_us = gate.whole_ms(at_ms, received_us)
+        except MalformedEvent as error:
+            self._counters.reject(error.reason)
+            return
+        flags = 0 if side else _INFERRED
+        is_settled = self.phase is _LIVE and self.held is None and self.overlap is None
+        if not is_settled or not key or received_us < self._first_until_us:
+            self._take(TradeRow(at_us, price, base, side, key, flags), received_us)
+            return
+        # What `_take` comes to for a stream that has run for a while, in one piece: this is done for every trade there is.
+        recent, mark = self._recent, hash((price, base))
+        if recent.get(key) == mark:
+            self._counters.reject("duplicate")
+            return
+        recent[key] = mark
+        if len(recent) > RECENT_MAX:
+            del recent[next(iter(recent))]
+        ids = self.ids
+        if key == ids.last + 1:
+            ids.last, ids.run = key, ids.run + 1
+        elif ids.skips(key):
+            self._deliver(TradeRow(at_us, price, base, side, key, flags), received_us, is_hole=True)
+            return
+        self._sink.append(
+            _TRADE,
+            self.row,
+            at_us=at_us,
+            received_us=received_us,
+            price=price,
+            amount=base,
+            side=side,
+            key=key,
+            flags=flags,
+        )
+        counters = self._counters
+        counters.received += 1
+        counters.last_event_us = received_us
+        self.arrivals += 1
+        self.amount += base
+        if self.last_trade_us is None or at_us >= self.last_trade_us:
+            self.last_trade_us, self.last_price = at_us, price
+
     def _take(self, row: TradeRow, received_us: int) -> None:
         if self.phase is Phase.IDLE:  # of a former subscription, which is being ended: what follows would be a hole
             return
-        if self._is_repeated(row) or (self.overlap is not None and self.overlap.is_late(row)):
+        if self.memory.repeats(row) or (self.overlap is not None and self.overlap.is_late(row)):
             self._counters.reject("duplicate")
             return
-        if self.ids.skips(row.key) and self.phase is Phase.LIVE:
+        self._deliver(row, received_us, is_hole=self.ids.skips(row.key))
+
+    def _deliver(self, row: TradeRow, received_us: int, *, is_hole: bool) -> None:
+        if is_hole and self.phase is Phase.LIVE:
             self._counters.skipped += 1
             self.broke()
             self.known -= {row.key}
@@ -248,7 +298,34 @@ class Subscription:
         if self.phase is not Phase.LIVE and not self._needs_snapshot:
             self.confirm(at_us=at_us, received_us=received_us)
         if changes:
-            self._put_levels(changes, at_us, received_us, key=_sequence(book.get("nonce")), flags=flags)
+            self._levels.put(changes, at_us=at_us, received_us=received_us, key=sequence(book.get("nonce")), flags=flags)
+
+    def is_showing(self, book: Any) -> bool:
+        """Whether all of ccxt's `book` has been shown, and is what a diff would be laid over."""
+        return self._book is book and self.phase is Phase.LIVE and not self._needs_snapshot
+
+    def take_diff(
+        self,
+        book: Any,
+        bids: Iterable[tuple[float, float]],
+        asks: Iterable[tuple[float, float]],
+        *,
+        at_ms: int,
+        nonce: int,
+        received_us: int,
+        levels_max: int,
+    ) -> None:
+        """Take one book message of a decoder: (price, amount resting now) in the exchange's units, 0 for a level that is gone.
+
+        `book` is what ``Desk.book`` gave; its nonce and timestamp are written. Levels are within `guard_ccxt.fast.limits.LEVEL`.
+        """
+        book["nonce"], book["timestamp"] = nonce, at_ms
+        try:
+            at_us = self.gate.whole_ms(at_ms, received_us)
+        except MalformedEvent as error:
+            self._counters.reject(error.reason)
+            at_us = received_us
+        self._levels.diff(self.mirror, bids, asks, levels_max=levels_max, at_us=at_us, received_us=received_us, key=sequence(nonce))
 
     def show_book(self) -> None:
         """Show the whole book as of its last message; one that does not flow is shown when it does."""
@@ -258,35 +335,12 @@ class Subscription:
         changes = self.mirror.levels()
         if changes:
             now_us = self._clock.now_us()
-            self._put_levels(changes, now_us, now_us, key=0, flags=int(Flag.SNAPSHOT))
-
-    def _put_levels(self, changes: Sequence[Change], at_us: int, received_us: int, *, key: int, flags: int) -> None:
-        rows: list[Change] = []
-        for side, price, amount in changes:
-            try:
-                rows.append((side, float(price), self.gate.level(price, amount)))
-            except MalformedEvent as error:
-                self._counters.reject(error.reason)
-        append, last = self._sink.append, len(rows) - 1
-        for at, (side, price, amount) in enumerate(rows):
-            append(
-                Kind.LEVEL,
-                self.row,
-                at_us=at_us,
-                received_us=received_us,
-                price=price,
-                amount=amount,
-                side=side,
-                key=key,
-                flags=flags | Flag.LAST if at == last else flags,
-            )
-        self._counters.received += len(rows)
-        self._counters.last_event_us = received_us
+            self._levels.put(changes, at_us=now_us, received_us=now_us, key=0, flags=int(Flag.SNAPSHOT))
 
     def _put(self, row: TradeRow, received_us: int, *, extra: int = 0) -> None:
         if self.overlap is not None:
             self.overlap.delivered(row)
-        if self._first_until_us is None:
+        if self._first_until_us == _NEVER_US:
             self._first_until_us = received_us + _FIRST_US
         if received_us < self._first_until_us and row.at_us < received_us - _OLD_US:
             extra |= Flag.BACKFILL
@@ -308,20 +362,9 @@ class Subscription:
         self.arrivals += 1
         self.amount += row.amount
         if not row.key:
-            self.seam.put(row, self.gate.offset.offset_us)
+            self.memory.seam.put(row, self.gate.offset.offset_us)
         if self.last_trade_us is None or row.at_us >= self.last_trade_us:
             self.last_trade_us, self.last_price = row.at_us, row.price
-
-    def _is_repeated(self, row: TradeRow) -> bool:
-        if not row.key:
-            return self.seam.repeats(row, self.gate.offset.offset_us)
-        mark = hash((row.price, row.amount))
-        if self._recent.get(row.key) == mark:
-            return True
-        self._recent[row.key] = mark
-        if len(self._recent) > _RECENT_MAX:
-            del self._recent[next(iter(self._recent))]
-        return False
 
     def succeed(self, other: Subscription, rows: Iterable[tuple[TradeRow, int]]) -> None:
         """Go on where `other` stands, the same stream on a fresh connection; `rows` are the trades that it alone has had.
@@ -347,35 +390,11 @@ class Subscription:
 
     def remember(self, row: TradeRow) -> bool:
         """Note a trade that came another way; return whether it was known."""
-        return self._is_repeated(row)
+        return self.memory.repeats(row)
 
     def resume(self, *, at_us: int, received_us: int) -> None:
         """Note that it delivers, and say so, after a GAP where something is missing."""
         self.phase = Phase.LIVE
-        if self.is_closed:
-            return
-        if self.last_good_us is not None:
-            at_us = max(at_us, self.last_good_us)
-            self._counters.gaps += 1
-            self._counters.gap_us += at_us - self.last_good_us
-            self.gap_us += at_us - self.last_good_us
-            self._mark(Kind.GAP, at_us=min(at_us, received_us), received_us=received_us, key=self.last_good_us)
+        if not self.voice.is_closed:
+            self.voice.live(at_us=at_us, received_us=received_us, last_good_us=self.last_good_us)
             self.last_good_us = None
-        self.told = Status.LIVE
-        self._mark(Kind.STATUS, at_us=received_us, received_us=received_us, key=Status.LIVE)
-
-    def tell(self, status: Status) -> None:
-        """Write how it stands, once."""
-        if self.told is status or self.is_closed:
-            return
-        self.told = status
-        now_us = self._clock.now_us()
-        self._mark(Kind.STATUS, at_us=now_us, received_us=now_us, key=status)
-
-    def _mark(self, kind: Kind, *, at_us: int, received_us: int, key: int) -> None:
-        self._sink.append(kind, self.row, at_us=at_us, received_us=received_us, side=self.channel, key=key)
-        self._counters.received += 1
-
-
-def _sequence(nonce: object) -> int:
-    return nonce if isinstance(nonce, int) and not isinstance(nonce, bool) and 0 <= nonce < 1 << 63 else 0

@@ -14,6 +14,7 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 from guard.model import Channel
 from guard_ccxt import recording
 from guard_ccxt.farewell import is_farewell
+from guard_ccxt.fast import Desk, decoder_of
 from guard_ccxt.pace import Pace
 from guard_ccxt.pump import Connection, pump
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
+    from guard_ccxt.fast import Decoder
     from guard_ccxt.limits import Window
     from guard_ccxt.subscription import Subscription
 
@@ -78,6 +80,8 @@ class Tap:
         Whether another shard has its streams: what comes is dropped, not counted.
     on_farewell
         Told when the exchange announces the end of a connection.
+    tier
+        ``auto`` or ``generic``, see `Options`.
 
     Notes
     -----
@@ -94,6 +98,7 @@ class Tap:
         counters: Counters,
         levels_max: int,
         bad_frames_max: int,
+        tier: str = "auto",
         dials: Pace | None = None,
         messages: tuple[Window, ...] = (),
     ) -> None:
@@ -115,6 +120,12 @@ class Tap:
         self._stock_load_order_book = getattr(exchange, "load_order_book", None)
         self._closing: set[asyncio.Task[Any]] = set()
         self._queue: dict[Any, asyncio.Task[Any]] = {}
+        self._make_decoder = None if tier == "generic" else _decoder(exchange.id, counters)
+
+    @property
+    def tier(self) -> str:
+        """``fast`` where frames are read by a typed decoder first, else ``generic``."""
+        return "generic" if self._make_decoder is None else "fast"
 
     def install(self) -> None:
         """Put the hooks in place."""
@@ -179,6 +190,7 @@ class Tap:
         subscription = self.subscriptions.get((Channel.BOOK, book.get("symbol") or ""))
         if subscription is None:
             return False
+        recording.take_back(book)
         is_cut = recording.trim(book["bids"], self._levels_max) | recording.trim(book["asks"], self._levels_max)
         subscription.on_book(book, received_us, drain=recording.drain, is_cut=is_cut)
         return True
@@ -215,7 +227,9 @@ class Tap:
         return None if task is None else self.callers.get(task)
 
     def _hook(self, client: Any) -> Connection:
-        connection = Connection(client, self._clock)
+        connection = Connection(client, self._clock, name=self.exchange.id)
+        if self._make_decoder is not None:
+            connection.decoder = self._make_decoder(Desk(self.exchange, client, self.subscriptions, levels_max=self._levels_max))
         stock_resolve, stock_future = client.resolve, client.future
         self._hold_to_pace(client)
 
@@ -329,3 +343,11 @@ async def _close(client: Any) -> None:
     except (TimeoutError, OSError, RuntimeError, ValueError):
         # A peer that does not answer the close frame; the session's end takes the socket down.
         return
+
+
+def _decoder(exchange_id: str, counters: Counters) -> Callable[[Desk], Decoder] | None:
+    try:
+        return decoder_of(exchange_id)
+    except ImportError:
+        counters.note(f"{exchange_id} is read by ccxt alone: msgspec is not installed (pip install 'trading-guard[fast]')")
+        return None

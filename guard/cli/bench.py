@@ -19,14 +19,17 @@ __all__ = ["bench", "document", "exit_of"]
 _ROUNDS = 5
 _QUICK_SCALE = 0.05
 _WIDTH = 150
-_LIVE = ("d", "e", "h", "i", "j", "k")
+_LIVE = ("d", "e", "h", "i", "j", "k", "o", "p", "q", "r")
 
 
 @click.command
-@click.option("--only", help="Some measures: a,b. Without it all of them, a to n.")
-@click.option("--live", is_flag=True, help="The measures of a guard that runs live: d, e, h, i, j and k.")
+@click.option("--only", help="Some measures: a,b. Without it all of them, a to r.")
+@click.option("--live", is_flag=True, help="The measures of a guard that runs live: d, e, h, i, j, k and o to r.")
 @click.option("--quick", is_flag=True, help="Small workloads and three rounds: shows that it runs; nothing is judged.")
 @click.option("--rounds", type=click.IntRange(1, 1000), help=f"Interleaved rounds; {_ROUNDS} by default, the least that counts.")
+@click.option(
+    "--minutes", type=click.FloatRange(0.1, 1440), default=2.0, help="How long r watches memory; 2 by default, its bar is for 30."
+)
 @click.option("--plain", is_flag=True, help="Leave the compiled kernel aside, as without the extra `fast`.")
 @click.option(
     "--peers",
@@ -47,6 +50,7 @@ def bench(
     live: bool,
     quick: bool,
     rounds: int | None,
+    minutes: float,
     plain: bool,
     peers: Path | None,
     tapes: Sequence[Path],
@@ -74,6 +78,7 @@ def bench(
         peers=peers,
         tapes=tuple(_files(tapes)),
         is_plain=plain,
+        minutes=minutes,
     )
     rows = []
     for row in run_bench(plan, names):

@@ -159,6 +159,7 @@ def channel_record(health: ChannelHealth) -> dict[str, Any]:
 def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
     """Return how a feed fares."""
     health = feed.connector.health()
+    details = health.details or {}
     notes = list(health.notes)
     if feed.trouble:
         notes.insert(0, feed.trouble)
@@ -180,6 +181,7 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         "gap_seconds": round(health.gap_seconds, 3),
         "alive": {name: value for name, value in (health.details or {}).items() if name in _ALIVE},
         "connections": dict(health.connections),
+        **{name: details[name] for name in ("tier", "frames", "fallbacks") if name in details},
         "notes": notes,
     }
 

@@ -30,6 +30,10 @@ MEASURES = {
     "l": ("sweeping", "a sweep of 20 values over all cores against 20 replays on one"),
     "m": ("expression", "one expression against cel and simpleeval"),
     "n": ("checking", "a check of 300 rules against reading them alone"),
+    "o": ("streams", "delivery and cost of live trades beside stock ccxt"),
+    "p": ("stream_books", "delivery and cost of live books beside stock ccxt"),
+    "q": ("stream_faults", "a bad frame until the next good one"),
+    "r": ("stream_memory", "growth of memory while trades flow"),
 }
 
 

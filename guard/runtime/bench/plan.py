@@ -26,7 +26,8 @@ class Plan(NamedTuple):
     """What is asked for.
 
     `rounds` are interleaved, at least 5 count; `peers` is the folder of programs that measure others (tests/bench of the
-    checkout); `tapes` are CSV files for the measure of ``guard replay``; `scale` shrinks workloads, 1 is what the bars mean.
+    checkout); `tapes` are CSV files for the measure of ``guard replay``; `scale` shrinks workloads,
+    1 is what the bars mean; `minutes` is how long the growth of memory is watched.
     """
 
     clock: SystemClock
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     peers: Path | None = None
     tapes: tuple[Path, ...] = ()
     is_plain: bool = False
+    minutes: float = 2.0
 
     @property
     def is_quick(self) -> bool:

@@ -90,7 +90,7 @@ async def test_hole_in_consecutive_ids_that_cannot_be_repaired_is_a_gap_with_its
     assert (gap.key, gap.at_us, gap.side) == (START_US, START_US + 7000, Channel.TRADES)
     assert one.scored() == [1.0, 8.0]
     assert one.rows.rows.index(gap) < next(at for at, row in enumerate(one.rows.rows) if row.price == 8.0)
-    assert one.stream.gap_us == 7000
+    assert one.stream.voice.gap_us == 7000
 
 
 def test_ids_that_ran_are_believed_and_others_are_not() -> None:
