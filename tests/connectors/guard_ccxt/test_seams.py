@@ -175,3 +175,21 @@ async def test_answer_that_is_of_no_use_lets_held_trades_go_behind_a_gap(past: S
     await one.repair()
     assert len(one.rows.of(Kind.GAP)) == 1
     assert one.scored() == [1.0, 6.0]
+
+
+async def test_decoder_sees_the_hole_too_and_scores_nothing_behind_it_before_it_is_repaired() -> None:
+    one = Stream()
+    one.stream.ids.is_sequenced = True
+    one.past = [trade(at, name=at + 1) for at in range(9_000, 9_006)]
+    one.send(trade(8_999, name=9_000))
+    one.clock.at_us += 10_000_000  # beyond the seconds in which an exchange may send old trades
+
+    def decoded(at: int) -> None:
+        one.stream.take_trade(START_MS + at, float(at + 1), 1.0, side=1, key=at + 1, received_us=one.clock.now_us())
+
+    for at in (9_000, 9_001, 9_004, 9_005):
+        decoded(at)
+    assert one.scored() == [9000.0, 9001.0, 9002.0]
+    await one.repair()
+    assert one.scored() == [9000.0, 9001.0, 9002.0, 9003.0, 9004.0, 9005.0, 9006.0]
+    assert (one.counters.skipped, one.rows.of(Kind.GAP)) == (1, [])
