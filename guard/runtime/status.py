@@ -29,7 +29,7 @@ __all__ = ["inlet_record", "keeper_record", "quarantine_record", "rules_record",
 
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
-_ALIVE = ("stalls", "refuted", "resubscribed", "holes_in_ids", "repaired", "clock_offset_us", "gap_seconds")
+_ALIVE = ("closed", "stalls", "refuted", "resubscribed", "holes_in_ids", "repaired", "clock_offset_us", "gap_seconds")
 
 
 def status_document(
