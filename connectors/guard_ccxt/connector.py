@@ -112,6 +112,7 @@ class CcxtConnector:
             notes=tuple(counters.notes),
             details={
                 "repaired": counters.repaired,
+                "closed": counters.closed,
                 "stalls": counters.stalls,
                 "refuted": counters.refuted,
                 "resubscribed": counters.resubscribed,

@@ -33,6 +33,7 @@ class Counters:
         self.gaps = 0
         self.gap_us = 0
         self.repaired = 0
+        self.closed = ""  # said, silent: why the exchange counts as closed
         self.stalls = 0
         self.refuted = 0
         self.resubscribed = 0

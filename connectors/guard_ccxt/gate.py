@@ -91,7 +91,8 @@ class ClockOffset:
     Notes
     -----
     A delay (received - exchange time) below zero cannot be: where the median of the window is negative the exchange's clock is
-    ahead (or ours behind) by at least that much, and `offset_us` is that median. A positive median may be real latency: offset 0.
+    ahead (or ours behind) by at least that much, and `offset_us` is that median. A positive median may be real latency: offset 0,
+    but for what an answer of its clock proves: see `prove`.
 
     Examples
     --------
@@ -102,11 +103,13 @@ class ClockOffset:
     -100
     """
 
+    _BEHIND_MIN_US = 1_000_000
     _STEP = 16  # a median of the window is worked out once in so many events
 
     def __init__(self, window: int = 101) -> None:
         self.offset_us = 0
         self.latency_us = 0
+        self._behind_us = 0
         self._delays: deque[int] = deque(maxlen=window)
         self._until_next = 0
         self._seen = 0
@@ -119,7 +122,25 @@ class ClockOffset:
         if self._until_next <= 0:
             self._until_next = self._STEP if self._seen >= self._STEP else 1
             self.latency_us = median_low(self._delays)
-            self.offset_us = min(0, self.latency_us)
+            self.offset_us = self._behind_us + min(0, self.latency_us - self._behind_us)
+
+    def prove(self, *, sent_us: int, exchange_us: int, received_us: int) -> None:
+        """Take the exchange's own time, asked for at `sent_us` and answered at `received_us` of our clock.
+
+        It was read in between: a clock that shows less than `sent_us` is behind ours by the difference at least, and so much is
+        added to its times. The error is at most the time that the request took. Below a second nothing is corrected.
+
+        Examples
+        --------
+        >>> offset = ClockOffset()
+        >>> offset.prove(sent_us=10_000_000, exchange_us=4_000_000, received_us=10_200_000)
+        >>> offset.offset_us
+        6000000
+        """
+        behind_us = sent_us - exchange_us
+        is_sure = received_us >= sent_us and behind_us >= self._BEHIND_MIN_US
+        self._behind_us = behind_us if is_sure else 0
+        self.offset_us = self._behind_us + min(0, self.latency_us - self._behind_us if self._seen else 0)
 
 
 class Gate:

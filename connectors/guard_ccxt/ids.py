@@ -28,22 +28,22 @@ class IdRun:
     [False, False, True, False, False, False]
     """
 
-    __slots__ = ("_needed", "_run", "is_sequenced", "last")
+    __slots__ = ("_needed", "is_sequenced", "last", "run")
 
     def __init__(self) -> None:
         self.last = 0
         self.is_sequenced = False
-        self._run = 0
+        self.run = 0
         self._needed = _RUN
 
     def skips(self, key: int) -> bool:
         """Take the `event_key` of the next trade, and return whether it shows that trades before it are missing."""
         last, self.last = self.last, key
         if key == last + 1:
-            self._run += 1
+            self.run += 1
             return False
-        is_hole = key > last > 0 and (self.is_sequenced or self._run >= self._needed)
-        self._run = 0
+        is_hole = key > last > 0 and (self.is_sequenced or self.run >= self._needed)
+        self.run = 0
         return is_hole
 
     def distrust(self) -> None:

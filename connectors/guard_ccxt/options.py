@@ -88,10 +88,14 @@ class Options:
     rest_stop_at: float = 0.5
     dummy_keys: bool = False
 
+    def has_sequence(self, market_type: str) -> bool:
+        """Return whether the ids of this exchange's trades are known to count up by one on each market."""
+        is_aggregate = (self.options.get("watchTrades") or {}).get("name") == "aggTrade"
+        return self.id in _BINANCE_LIKE and market_type == "spot" and not is_aggregate
+
     def repair_parameters(self, market_type: str) -> dict[str, Any]:
         """Return what `fetch_trades` needs to answer with the ids of the stream (Binance's default answers aggregates)."""
-        is_aggregate = (self.options.get("watchTrades") or {}).get("name") == "aggTrade"
-        if self.id in _BINANCE_LIKE and market_type == "spot" and not is_aggregate:
+        if self.has_sequence(market_type):
             return {"fetchTradesMethod": "publicGetTrades"}
         return {}
 

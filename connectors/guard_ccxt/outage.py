@@ -134,10 +134,12 @@ class Outage:
                 close(one)  # also those that came since
             if not self.is_closed:
                 self.is_closed = True
+                self._counters.closed = "said" if self._says else "silent"
                 why = "says that it is in maintenance" if self._says else "is silent in all its streams"
                 self._counters.note(f"maintenance: the exchange {why}; nothing is judged until it is back")
         elif self.is_closed and state is None and live:
             self.is_closed = False
+            self._counters.closed = ""
             self._counters.note("maintenance is over: data flows again")
             for one in ours:
                 reopen(one, self._clock.now_us())

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
     from guard_ccxt.gate import TradeRow
+    from guard_ccxt.seam import Seam
     from guard_ccxt.subscription import Subscription
 
-__all__ = ["Fetched", "assess", "repair"]
+__all__ = ["Fetched", "assess", "assess_nameless", "passed", "repair"]
 
 
 class Fetched(NamedTuple):
@@ -39,6 +40,21 @@ def assess(answer: list[TradeRow], *, known: frozenset[int], held: list[TradeRow
     return Fetched(missing, has_past and has_present and 0 not in keys)
 
 
+def assess_nameless(answer: list[TradeRow], *, seam: Seam, held: list[TradeRow], offset_us: int) -> Fetched:
+    """Like `assess`, for trades without ids: they are told by moment, price, amount and side, each fill once."""
+    missing, has_past = seam.missed(answer, offset_us)
+    has_present = not held or any(_is_like(row, held[0]) for row in answer)
+    for row in held:
+        at = next((at for at, one in enumerate(missing) if _is_like(one, row)), None)
+        if at is not None:
+            del missing[at]
+    return Fetched(missing, has_past and has_present)
+
+
+def _is_like(one: TradeRow, other: TradeRow) -> bool:
+    return one[:4] == other[:4]
+
+
 async def repair(
     subscription: Subscription,
     fetch: Callable[..., Awaitable[Any]],
@@ -59,7 +75,12 @@ async def repair(
     try:
         for since_ms in (None, floor_us // 1000 - 1):
             rows = _merged(rows, passed(await fetch(since_ms), subscription, counters, clock.now_us()))
-            fetched = assess(rows, known=subscription.known, held=[row for row, _ in held], since_us=floor_us)
+            arrived = [row for row, _ in held]
+            if rows and not any(row.key for row in rows):
+                offset_us = subscription.gate.offset.offset_us
+                fetched = assess_nameless(rows, seam=subscription.memory.seam, held=arrived, offset_us=offset_us)
+            else:
+                fetched = assess(rows, known=subscription.known, held=arrived, since_us=floor_us)
             if fetched.is_closed:
                 break
     except Unavailable as error:

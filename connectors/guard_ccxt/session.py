@@ -12,6 +12,7 @@ import ccxt
 from guard.errors import Disconnected, Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
+from guard_ccxt.exchange_time import ExchangeTime
 from guard_ccxt.fleet import Fleet
 from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
@@ -161,6 +162,8 @@ class Session:
             counters=self._counters,
         )
         tasks = [streaming, asyncio.ensure_future(outage.run()), *([asyncio.ensure_future(poll.run())] if has_poll else [])]
+        if self.exchange.has.get("fetchTime") is True:
+            tasks.append(asyncio.ensure_future(ExchangeTime(self._time, self._offset, self._context.clock).run()))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -223,7 +226,7 @@ class Session:
         """Return for how long the streams of a symbol were known to miss something, where they were."""
         found: Counter[str] = Counter()
         for one in self._subscriptions.values():
-            found[one.symbol] = max(found[one.symbol], one.gap_us)
+            found[one.symbol] = max(found[one.symbol], one.voice.gap_us)
         return {symbol: us / 1e6 for symbol, us in found.items() if us}
 
     def phases(self) -> dict[str, int]:
@@ -261,7 +264,7 @@ class Session:
         for market, row in markets.items():
             for stream in sorted(self._streams()):
                 channel = _STREAMS[stream][1]
-                yield Subscription(
+                made = Subscription(
                     market.symbol,
                     row,
                     channel,
@@ -271,6 +274,9 @@ class Session:
                     clock=self._context.clock,
                     on_hole=self._start_repair if can_repair else None,
                 )
+                market_type = (self.exchange.markets.get(market.symbol) or {}).get("type") or ""
+                made.ids.is_sequenced = self._options.has_sequence(market_type)
+                yield made
 
     def _streams(self) -> frozenset[str]:
         return frozenset(
@@ -304,6 +310,9 @@ class Session:
 
     def _subscriptions_now(self) -> Collection[Subscription]:
         return self._subscriptions.values()
+
+    async def _time(self) -> Any:
+        return await self._rest.call(f"asking {self._context.name} for its time", self.exchange.fetch_time)
 
     async def _status(self) -> Any:
         return await self._rest.call(f"asking {self._context.name} whether it is open", self.exchange.fetch_status)

@@ -19,7 +19,7 @@ def suspect(subscription: Subscription) -> bool:
         return False
     subscription.broke()
     subscription.phase = Phase.SUSPECT
-    subscription.tell(Status.STALLED)
+    subscription.voice.tell(Status.STALLED)
     return True
 
 
@@ -32,24 +32,24 @@ def clear(subscription: Subscription, now_us: int) -> None:
 
 def close(subscription: Subscription) -> None:
     """Say that the exchange is in maintenance; whatever the stream does, it is live again only once it is reopened."""
-    if subscription.is_closed or subscription.phase is Phase.PARKED:
+    if subscription.voice.is_closed or subscription.phase is Phase.PARKED:
         return
     if subscription.held is not None:
         subscription.settle((), is_closed=False)
     if subscription.phase is Phase.LIVE:
         subscription.broke()
-    subscription.tell(Status.MAINTENANCE)
-    subscription.is_closed = True
+    subscription.voice.tell(Status.MAINTENANCE)
+    subscription.voice.is_closed = True
 
 
 def reopen(subscription: Subscription, now_us: int) -> None:
     """Say that maintenance is over, and how the stream stands; what it brought meanwhile counts as missed."""
-    if not subscription.is_closed:
+    if not subscription.voice.is_closed:
         return
-    subscription.is_closed, subscription.told = False, None
+    subscription.voice.is_closed, subscription.voice.told = False, None
     if subscription.phase is Phase.LIVE:
         subscription.resume(at_us=now_us, received_us=now_us)
         if subscription.channel is Channel.BOOK:
             subscription.show_book()
     else:
-        subscription.tell(Status.LOST)
+        subscription.voice.tell(Status.LOST)

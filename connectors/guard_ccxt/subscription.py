@@ -9,8 +9,10 @@ from guard.model import ASK, BID, Channel, Flag, Kind, Status, event_key
 from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, SIDES, TradeRow, positive
 from guard_ccxt.ids import IdRun
 from guard_ccxt.levels import LevelWriter, sequence
+from guard_ccxt.memory import RECENT_MAX, Memory
 from guard_ccxt.mirror import BookMirror
 from guard_ccxt.phase import Phase
+from guard_ccxt.voice import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Phase", "Subscription"]
 
-_RECENT_MAX = 512
 _HELD_MAX = 5000
 _OLD_US = 60_000_000
 _FIRST_US = 5_000_000
@@ -54,8 +55,7 @@ class Subscription:
     Exchanges resend old trades when one subscribes: a known (id, price, amount) is dropped and counted as ``duplicate``; an
     unknown one older than a minute, within 5 s of the first delivery, is marked BACKFILL. Ids are remembered for 512 trades.
 
-    An id that `ids` says was skipped is a hole: trades behind it wait for its repair, as after a loss. While `is_closed` nothing is
-    said of the stream: see `guard_ccxt.standing`.
+    An id that `ids` says was skipped is a hole: trades behind it wait for its repair, as after a loss.
     """
 
     def __init__(
@@ -85,11 +85,9 @@ class Subscription:
         self.restarted_arrivals = -1
         self.last_price: float | None = None
         self.last_good_us: int | None = None
-        self.gap_us = 0
         self.amount = 0.0
         self.last_trade_us: int | None = None
         self.ids = IdRun()
-        self.is_closed = False
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
         self.on_first: Callable[[], None] | None = None
@@ -103,11 +101,12 @@ class Subscription:
         self._levels = LevelWriter(row, gate=gate, sink=sink, counters=counters)
         self._book: Any = None
         self._needs_snapshot = True
-        self._recent: dict[int, int] = {}
         self._is_doubted = False
         self._is_held_whole = True
+        self.memory = Memory(gate)
+        self._recent = self.memory.marks
         self._first_until_us = _NEVER_US
-        self.told: Status | None = None
+        self.voice = Voice(row, channel, sink=sink, counters=counters, clock=clock)
 
     def begin(self) -> None:
         """Note that a subscribe request is about to be made."""
@@ -118,6 +117,7 @@ class Subscription:
         self.hashes.clear()
         self._needs_snapshot = True
         self._first_until_us = _NEVER_US
+        self.memory.seam.begin()
 
     @property
     def key(self) -> tuple[Channel, str]:
@@ -145,9 +145,9 @@ class Subscription:
                 self.settle((), is_closed=False)
             self.last_good_us = max(last_good_us or 0, self.last_trade_us or 0) or self._clock.now_us()
             self.known = frozenset(self._recent)
-            self.tell(status)
+            self.voice.tell(status)
         elif status is Status.MAINTENANCE:
-            self.tell(status)
+            self.voice.tell(status)
         self.phase = Phase.LOST
         self.delivered_s = max(self.delivered_s, self.live_s())
         self.live_since_us = None
@@ -155,7 +155,7 @@ class Subscription:
     def park(self) -> None:
         """Give the symbol up: it is not asked for again."""
         self.lose(Status.LOST)
-        self.tell(Status.LOST)
+        self.voice.tell(Status.LOST)
         self.phase = Phase.PARKED
 
     def broke(self) -> None:
@@ -230,21 +230,23 @@ class Subscription:
             self._counters.reject(error.reason)
             return
         flags = 0 if side else _INFERRED
-        if self.phase is not _LIVE or self.held is not None or self.overlap is not None or received_us < self._first_until_us:
+        is_settled = self.phase is _LIVE and self.held is None and self.overlap is None
+        if not is_settled or not key or received_us < self._first_until_us:
             self._take(TradeRow(at_us, price, base, side, key, flags), received_us)
             return
         # What `_take` comes to for a stream that has run for a while, in one piece: this is done for every trade there is.
-        if key:
-            recent, mark = self._recent, hash((price, base))
-            if recent.get(key) == mark:
-                self._counters.reject("duplicate")
-                return
-            recent[key] = mark
-            if len(recent) > _RECENT_MAX:
-                del recent[next(iter(recent))]
-        if self.ids.skips(key):
-            self._skipped(key)
-            self._hold(TradeRow(at_us, price, base, side, key, flags), received_us)
+        recent, mark = self._recent, hash((price, base))
+        if recent.get(key) == mark:
+            self._counters.reject("duplicate")
+            return
+        recent[key] = mark
+        if len(recent) > RECENT_MAX:
+            del recent[next(iter(recent))]
+        ids = self.ids
+        if key == ids.last + 1:
+            ids.last, ids.run = key, ids.run + 1
+        elif ids.skips(key):
+            self._deliver(TradeRow(at_us, price, base, side, key, flags), received_us, is_hole=True)
             return
         self._sink.append(
             _TRADE,
@@ -268,17 +270,20 @@ class Subscription:
     def _take(self, row: TradeRow, received_us: int) -> None:
         if self.phase is Phase.IDLE:  # of a former subscription, which is being ended: what follows would be a hole
             return
-        if self._is_repeated(row) or (self.overlap is not None and self.overlap.is_late(row)):
+        if self.memory.repeats(row) or (self.overlap is not None and self.overlap.is_late(row)):
             self._counters.reject("duplicate")
             return
-        if self.ids.skips(row.key):
-            if self.phase is _LIVE:
-                self._skipped(row.key)
-            elif self.held is not None:
-                self._is_held_whole = False
-        self._hold(row, received_us)
+        self._deliver(row, received_us, is_hole=self.ids.skips(row.key))
 
-    def _hold(self, row: TradeRow, received_us: int) -> None:
+    def _deliver(self, row: TradeRow, received_us: int, *, is_hole: bool) -> None:
+        if is_hole and self.held is not None:
+            self._is_held_whole = False
+        elif is_hole and self.phase is _LIVE:
+            self._is_doubted = True
+            self._counters.skipped += 1
+            self.broke()
+            self.known -= {row.key}
+            self.phase = Phase.SUSPECT
         self.confirm(at_us=row.at_us, received_us=received_us)
         if self.held is None:
             self._put(row, received_us)
@@ -286,13 +291,6 @@ class Subscription:
         self.held.append((row, received_us))
         if len(self.held) >= _HELD_MAX:
             self.settle((), is_closed=False)
-
-    def _skipped(self, key: int) -> None:
-        self._counters.skipped += 1
-        self.broke()
-        self.known -= {key}
-        self._is_doubted = True
-        self.phase = Phase.SUSPECT
 
     def on_book(
         self, book: Any, received_us: int, *, drain: Callable[[Any], dict[float, float] | None], is_cut: bool = False
@@ -388,19 +386,10 @@ class Subscription:
             return
         self.arrivals += 1
         self.amount += row.amount
+        if not row.key:
+            self.memory.seam.put(row, self.gate.offset.offset_us)
         if self.last_trade_us is None or row.at_us >= self.last_trade_us:
             self.last_trade_us, self.last_price = row.at_us, row.price
-
-    def _is_repeated(self, row: TradeRow) -> bool:
-        if not row.key:
-            return False
-        mark = hash((row.price, row.amount))
-        if self._recent.get(row.key) == mark:
-            return True
-        self._recent[row.key] = mark
-        if len(self._recent) > _RECENT_MAX:
-            del self._recent[next(iter(self._recent))]
-        return False
 
     def succeed(self, other: Subscription, rows: Iterable[tuple[TradeRow, int]]) -> None:
         """Go on where `other` stands, the same stream on a fresh connection; `rows` are the trades that it alone has had.
@@ -426,31 +415,11 @@ class Subscription:
 
     def remember(self, row: TradeRow) -> bool:
         """Note a trade that came another way; return whether it was known."""
-        return self._is_repeated(row)
+        return self.memory.repeats(row)
 
     def resume(self, *, at_us: int, received_us: int) -> None:
         """Note that it delivers, and say so, after a GAP where something is missing."""
         self.phase = Phase.LIVE
-        if self.is_closed:
-            return
-        if self.last_good_us is not None:
-            at_us = max(at_us, self.last_good_us)
-            self._counters.gaps += 1
-            self._counters.gap_us += at_us - self.last_good_us
-            self.gap_us += at_us - self.last_good_us
-            self._mark(Kind.GAP, at_us=min(at_us, received_us), received_us=received_us, key=self.last_good_us)
+        if not self.voice.is_closed:
+            self.voice.live(at_us=at_us, received_us=received_us, last_good_us=self.last_good_us)
             self.last_good_us = None
-        self.told = Status.LIVE
-        self._mark(Kind.STATUS, at_us=received_us, received_us=received_us, key=Status.LIVE)
-
-    def tell(self, status: Status) -> None:
-        """Write how it stands, once."""
-        if self.told is status or self.is_closed:
-            return
-        self.told = status
-        now_us = self._clock.now_us()
-        self._mark(Kind.STATUS, at_us=now_us, received_us=now_us, key=status)
-
-    def _mark(self, kind: Kind, *, at_us: int, received_us: int, key: int) -> None:
-        self._sink.append(kind, self.row, at_us=at_us, received_us=received_us, side=self.channel, key=key)
-        self._counters.received += 1

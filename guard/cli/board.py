@@ -167,6 +167,12 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
             f"[bold red]too many events:[/] {inlet['trades_dropped']} trades and {inlet['book_rows_dropped']} book changes "
             f"dropped, {inlet['books_unknown']} books unknown now"
         )
+    for window in status.get("maintenance", ()):
+        when = "until" if window["state"] == "running" else f"from {window['from'][:16]}Z until"
+        lines.append(
+            f"[yellow]maintenance[/] {escape(window['target'])} {when} {window['until'][:16]}Z  {escape(window['reason'])}  "
+            f"[dim]guard maintenance rm {window['id']}[/]"
+        )
     for held in status["quarantines"]:
         lines.append(
             f"[bold red]{held['state']}[/] {escape(held['target'])} until {held['until'][:19]}Z  {escape(held['reason'])}  "

@@ -14,6 +14,7 @@ from guard.cli.wording import moment, safe
 from guard.client.clock import MACHINE
 from guard.client.places import locate
 from guard.model.market import Market
+from guard.model.quarantine import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ def _target(_: click.Context, __: click.Parameter, text: str) -> str:
         return f"exchange:{text}"
     if kind == "exchange" and name:
         return text
+    if kind in set(TargetKind) - {TargetKind.MARKET}:
+        raise click.BadParameter(f"maintenance is of a market, written binance:PEPE/USDT, found {text!r}; or an exchange: binance")
     try:
         return str(Market.parse(text))
     except ValueError as error:
@@ -115,7 +118,10 @@ def add(
 @_state
 @click.pass_obj
 def remove(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:
-    """Take a window back, before or while it holds; by EXCHANGE or MARKET all of it."""
+    """Take a window back, before or while it holds.
+
+    By ID: one; by EXCHANGE or MARKET all of its windows.
+    """
     answer = _ask(state, "maintenance.rm", **what, reason=reason)
     if output.is_json:
         output.document(answer)

@@ -21,7 +21,7 @@ _VALUES: Final = frozenset({int(Status.USD_RATE), int(Status.VOLUME_24H), int(St
 
 
 def passing(
-    first: Batch | None, batch: Batch | None, start: int, watched: Sequence[Watched], closed: Collection[int], now_us: int
+    first: Batch | None, batch: Batch | None, start: int, watched: Sequence[Watched], closed: Collection[int], *, now_us: int
 ) -> Batch:
     """Return the rows of `first`, then those of `batch` from `start` on, at `now_us` or later, that may be folded in.
 

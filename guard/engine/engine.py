@@ -126,7 +126,7 @@ class Engine:
     def start(self, batch: Batch | None, now_us: int, *, limit_us: int = 0) -> None:
         """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
         if batch is not None and self._closed:
-            batch = passing(None, batch, 0, self.watched, self._closed, max(now_us, self.now_us))
+            batch = passing(None, batch, 0, self.watched, self._closed, now_us=max(now_us, self.now_us))
         self._batch, self._limit_us = batch, limit_us
         self.kernel.start(batch, now_us=now_us, limit_us=limit_us)
 
@@ -143,7 +143,7 @@ class Engine:
 
     def _go_on(self, first: Batch | None) -> None:
         """Go on with what is left of the batch that may be folded in, after `first`."""
-        self._batch = passing(first, self._batch, self.kernel.position, self.watched, self._closed, self.now_us)
+        self._batch = passing(first, self._batch, self.kernel.position, self.watched, self._closed, now_us=self.now_us)
         self.kernel.start(self._batch, now_us=self.now_us, limit_us=self._limit_us)
 
     @property

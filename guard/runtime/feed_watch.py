@@ -53,7 +53,11 @@ class FeedWatch:
         for feed in feeds:
             name = feed.plan.name
             window = self._window(name)
-            problem = window or feed.trouble or self._silence(feed)
+            silence = self._silence(feed)
+            # Silence of all may be our own network: what is wrong with the connections says more then.
+            is_ours = (feed.connector.health().details or {}).get("closed") == "silent"
+            is_closed = silence is not None and DataState.MAINTENANCE in silence and not is_ours
+            problem = window or (silence if is_closed else feed.trouble or silence)
             trouble = self._troubles.setdefault(name, Trouble())
             at_once = feed.is_misconfigured or window is not None
             news = trouble.look(self._clock.monotonic_us(), is_bad=problem is not None, at_once=at_once)

@@ -33,6 +33,7 @@ __all__ = ["inlet_record", "keeper_record", "markets_record", "quarantine_record
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
 _UNWATCHED_MAX = 200
+_ALIVE = ("closed", "stalls", "refuted", "resubscribed", "holes_in_ids", "repaired", "clock_offset_us", "gap_seconds")
 
 
 def status_document(
@@ -184,6 +185,7 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         "reconnects": health.reconnects,
         "gaps": health.gaps,
         "gap_seconds": round(health.gap_seconds, 3),
+        "alive": {name: value for name, value in (health.details or {}).items() if name in _ALIVE},
         "connections": dict(health.connections),
         **{name: details[name] for name in ("tier", "frames", "fallbacks") if name in details},
         "rest": details.get("rest"),

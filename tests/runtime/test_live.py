@@ -16,7 +16,7 @@ from guard.client import Guard
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
 from guard.errors import Disconnected, Unavailable
-from guard.model import AddQuarantine, Channel, Flag, Kind, Status, Target, TargetKind
+from guard.model import AddMaintenance, AddQuarantine, Channel, Flag, Kind, Status, Target, TargetKind
 from guard.model.ports import Outcome
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.clock import SystemClock
@@ -390,4 +390,41 @@ async def test_time_does_not_pass_rows_that_wait(tmp_path: Path) -> None:
         assert 0 < live.inlet.waiting < 2_000
         assert live.pipeline.now_us <= (live.inlet.oldest_us or 0)
         beat.cancel()
+        task.cancel()
+
+
+async def test_announced_maintenance_is_one_message_in_and_one_out_though_connections_go_meanwhile(tmp_path: Path) -> None:
+    clock, script = MovedClock(), Script()
+    async with bench(tmp_path, clock=clock) as at_work:
+        task = asyncio.create_task(at_work.feed(script).run())
+        await looked_at(at_work.live, clock, 60)
+        now_us = clock.now_us()
+        at_work.live.pipeline.operate(
+            AddMaintenance(Target(TargetKind.EXCHANGE, "x"), now_us, now_us + 600_000_000, "y", "ann"), now_us
+        )
+        await looked_at(at_work.live, clock, 5)
+        assert told(at_work.live) == ["[DANGER] guard: x is in maintenance"]
+        script.states["ws://x"] = "lost"
+        await looked_at(at_work.live, clock, 500)
+        script.states["ws://x"] = "live"
+        at_work.live.pipeline.advance(now_us + 600_000_000)
+        await looked_at(at_work.live, clock, 300)
+        assert told(at_work.live) == ["[DANGER] guard: x is in maintenance", "[NORMAL] guard: x is back"]
+        task.cancel()
+
+
+async def test_exchange_that_says_it_is_closed_is_told_as_maintenance(tmp_path: Path) -> None:
+    clock, script = MovedClock(), Script()
+    async with bench(tmp_path, clock=clock) as at_work:
+        feed = at_work.feed(script)
+        task = asyncio.create_task(feed.run())
+        await looked_at(at_work.live, clock, 60)
+        for row in feed.rows.values():
+            at_work.live.inlet.append(Kind.STATUS, row, at_us=2, received_us=2, side=Channel.ALL, key=Status.MAINTENANCE)
+        at_work.live.inlet.flush()
+        script.states["ws://x"] = "lost"
+        await looked_at(at_work.live, clock, 115)
+        assert told(at_work.live) == []
+        await looked_at(at_work.live, clock, 60)
+        assert told(at_work.live) == ["[DANGER] guard: x is in maintenance"]
         task.cancel()

@@ -15,9 +15,11 @@ from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
 from guard.errors import ConfigurationError, OperationRefused
 from guard.model import (
+    AddMaintenance,
     AddQuarantine,
     Batch,
     Channel,
+    EndMaintenance,
     IsolationState,
     Kind,
     Market,
@@ -305,6 +307,14 @@ def scrambled(path: Path, seed: int) -> Run:
             )
             with suppress(OperationRefused):
                 run.take(run.operate(orders[int(2 * random())], at_us))
+        elif chance < 0.009:
+            start_us = at_us + int(20 * S * random())
+            windows = (
+                AddMaintenance(target, start_us, start_us + int(20 * S * random()), "up", "ann"),
+                EndMaintenance(target, None, "", ""),
+            )
+            with suppress(OperationRefused):
+                run.take(run.operate(windows[int(1.3 * random())], at_us))
         elif chance < 0.05:
             run.take(RecordedPipeline.advance(run, at_us))
         elif opened:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.errors import MalformedEvent
+from guard.errors import Disconnected, MalformedEvent
 from guard.model import BUY, SELL, Flag
+from guard_ccxt.exchange_time import ExchangeTime
 from guard_ccxt.gate import ClockOffset, Gate, is_symbol
 
 NOW = 1_700_000_000_000_000
@@ -149,3 +150,49 @@ def test_symbols_of_exchanges_pass(symbol: str) -> None:
 )
 def test_names_that_could_mislead_a_reader_do_not_pass(symbol: object) -> None:
     assert not is_symbol(symbol)
+
+
+class Asked:
+    """An exchange whose clock is off by `skew_us`; an answer takes 300 ms, and our own clock may be set by `jump_us` meanwhile."""
+
+    def __init__(self, skew_us: int, *, jump_us: int = 0, answer: Any = None) -> None:
+        self.skew_us, self.jump_us, self.answer = skew_us, jump_us, answer
+        self.steady_us, self.set_us = 0, 0
+
+    def now_us(self) -> int:
+        return NOW + self.steady_us + self.set_us
+
+    def monotonic_us(self) -> int:
+        return self.steady_us
+
+    async def sleep(self, seconds: float) -> None:
+        self.steady_us += int(seconds * 1e6)
+
+    async def ask(self) -> Any:
+        self.steady_us += 150_000
+        told = (self.now_us() + self.skew_us) / 1000
+        self.steady_us += 150_000
+        self.set_us += self.jump_us
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return told if self.answer is None else self.answer
+
+
+@pytest.mark.parametrize(("skew_s", "least", "most"), [(-90, 89.7, 90.0), (-2, 1.7, 2.0), (-0.9, 0, 0), (0, 0, 0), (30, 0, 0)])
+async def test_clock_that_is_behind_is_corrected_to_within_the_time_of_a_request(skew_s: float, least: float, most: float) -> None:
+    offset, asked = ClockOffset(), Asked(int(skew_s * 1e6))
+    assert await ExchangeTime(asked.ask, offset, asked).look()
+    assert least <= offset.offset_us / 1e6 <= most
+    for _ in range(40):
+        offset.observe(received_us=NOW, exchange_us=NOW - 80_000 + int(skew_s * 1e6))
+    assert least <= offset.offset_us / 1e6 + (30 if skew_s == 30 else 0) <= most + 0.2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [Asked(-90_000_000, jump_us=5_000_000), Asked(0, answer="soon"), Asked(0, answer=Disconnected("x")), Asked(0, answer=17)],
+)
+async def test_answer_that_tells_nothing_of_the_time_changes_nothing(asked: Asked) -> None:
+    offset = ClockOffset()
+    assert not await ExchangeTime(asked.ask, offset, asked).look()
+    assert offset.offset_us == 0

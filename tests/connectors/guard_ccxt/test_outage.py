@@ -78,6 +78,7 @@ async def test_exchange_that_says_so_is_closed_once_and_opened_once_whatever_its
     assert [scene.told(0), scene.told(1)] == [["LIVE", "MAINTENANCE", "LIVE"]] * 2
     assert [row.market for row in scene.rows.of(Kind.GAP)] == [0, 1]
     assert len(scene.notes) == 2
+    assert not scene.counters.closed
 
 
 async def test_exchange_whose_connections_are_all_gone_is_asked_at_once_and_closed_after_a_minute() -> None:
@@ -90,6 +91,7 @@ async def test_exchange_whose_connections_are_all_gone_is_asked_at_once_and_clos
     assert scene.told() == ["LIVE", "LOST"]
     await scene.wait(50)
     assert scene.told() == ["LIVE", "LOST", "MAINTENANCE"]
+    assert scene.counters.closed == "silent"
     for one in scene.streams:
         one.begin()
     await scene.wait(1, each=scene.trade)
