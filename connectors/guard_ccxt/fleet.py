@@ -79,8 +79,12 @@ class Fleet:
                 limits=self._limits,
                 dials=self._dials,
             )
-        share(self._exchange, self._idle.exchange)
         return self._idle
+
+    def share(self) -> None:
+        """Give all shards the market table as it is now: after each load."""
+        for shard in (*self.shards, *(() if self._idle is None else (self._idle,))):
+            share(self._exchange, shard.exchange)
 
     def add(self, subscriptions: Iterable[Subscription]) -> None:
         """Subscribe to `subscriptions`: all streams of a market on one shard, on a new one where none has room."""

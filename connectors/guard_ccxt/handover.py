@@ -95,9 +95,10 @@ class Handover:
         self.fresh.let_go(gone)
 
     def end(self) -> None:
-        """Forget what was delivered twice: what is late has come by now."""
+        """Forget what was delivered twice, and what was left: what is late has come by now."""
         for understudy in self._done:
             understudy.released()
+            understudy.connection = understudy.ours = None
 
     def _add(self) -> None:
         for key, subscription in self.old.tap.subscriptions.items():
@@ -150,5 +151,5 @@ class Handover:
         self.old.supervisor.forget(subscription)
         self.fresh.supervisor.adopt(subscription)
         connection, hashes = subscription.connection, subscription.hashes
-        understudy.take_over(self._clock)
+        understudy.take_over()
         understudy.connection, understudy.hashes = connection, hashes  # it stands for what is left behind

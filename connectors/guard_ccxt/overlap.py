@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from bisect import bisect_left
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,17 @@ if TYPE_CHECKING:
 __all__ = ["Overlap"]
 
 _ROWS_MAX = 20_000
+_SAME_US = 50_000  # the correction of an exchange's clock moves meanwhile
 _Content = tuple[int, float, float, int]
+
+
+class _Ahead:
+    __slots__ = ("is_delivered", "received_us", "row")
+
+    def __init__(self, row: TradeRow, received_us: int) -> None:
+        self.row = row
+        self.received_us = received_us
+        self.is_delivered = False
 
 
 class Overlap:
@@ -27,32 +38,30 @@ class Overlap:
 
     Notes
     -----
-    Trades are told by id, price, amount and side; without ids by the last three, as often as they came: both connections carry the
-    same trades in the same order, so of two equal ones each is matched once. Two equal trades without ids that differ in time alone
-    may change places, which changes nothing.
+    Trades are told by id, price, amount and side; without ids by the last three and the exchange's time, which may differ by 50 ms
+    (the correction of its clock moves), as often as they came. An exchange that gives neither ids nor times may double some.
 
     Up to the `switch` the old connection delivers and what the fresh one brings is only noted. Then the trades that the fresh one
-    alone has brought are delivered, and those that the old one alone has brought since the fresh one began are dropped when they
-    come: it is behind.
+    alone has brought are delivered, and those that the old one alone has brought are dropped when they come: it is behind.
 
     Examples
     --------
     >>> from guard_ccxt.gate import TradeRow
     >>> one, two, three = (TradeRow(10 * number, 1.0, 5.0, 1, number, 0) for number in (1, 2, 3))
     >>> overlap = Overlap(frozenset(), since_us=None)
-    >>> overlap.delivered(one, 10), overlap.fresh(two, 20), overlap.fresh(three, 30), overlap.delivered(two, 31)
+    >>> overlap.delivered(one), overlap.fresh(two, 20), overlap.fresh(three, 30), overlap.delivered(two)
     (None, None, None, None)
-    >>> [row.key for row, _ in overlap.switch(since_us=5)], overlap.is_late(one), overlap.is_late(one)
+    >>> [row.key for row, _ in overlap.switch()], overlap.is_late(one), overlap.is_late(one)
     ([3], True, False)
     """
 
     def __init__(self, known: frozenset[int], *, since_us: int | None) -> None:
         self._known = known
         self._since_us = since_us
-        self._behind: Counter[_Content] = Counter()
-        self._behind_us: deque[tuple[_Content, int]] = deque()
-        self._ahead: deque[_Content] = deque()
-        self._rows: dict[_Content, deque[tuple[TradeRow, int]]] = {}
+        self._behind: dict[_Content, list[int]] = {}
+        self._order: deque[_Content] = deque()
+        self._ahead: deque[_Ahead] = deque()
+        self._rows: dict[_Content, deque[_Ahead]] = {}
         self._is_switched = False
 
     @property
@@ -60,66 +69,72 @@ class Overlap:
         """Whether the fresh connection is so far ahead that it must take over now."""
         return len(self._ahead) >= _ROWS_MAX
 
-    def delivered(self, row: TradeRow, received_us: int) -> None:
+    def delivered(self, row: TradeRow) -> None:
         """Note a trade that was delivered."""
         if self._is_switched:
             return
         content = _content(row)
-        waiting = self._rows.get(content)
-        if waiting is None:
-            self._behind[content] += 1
-            self._behind_us.append((content, received_us))
-            if len(self._behind_us) > _ROWS_MAX:
-                self._settles(self._behind_us.popleft()[0])
+        waiting = self._rows.get(content, ())
+        for at, ahead in enumerate(waiting):
+            if _is_same(row, ahead.row.at_us):
+                ahead.is_delivered = True
+                del self._rows[content][at]
+                if not waiting:
+                    del self._rows[content]
+                break
+        else:
+            self._behind.setdefault(content, []).append(row.at_us)
+            self._order.append(content)
+            if len(self._order) > _ROWS_MAX:
+                self._drop(self._order.popleft(), 0)
             return
-        waiting.popleft()
-        if not waiting:
-            del self._rows[content]
-        while self._ahead and self._ahead[0] not in self._rows:
+        while self._ahead and self._ahead[0].is_delivered:
             self._ahead.popleft()
 
     def fresh(self, row: TradeRow, received_us: int) -> None:
         """Note a trade that the fresh connection brought."""
         content = _content(row)
-        if self._settles(content) or row.key in self._known:
+        if self._settles(row) or row.key in self._known:
             return
         if self._since_us is not None and (row.at_us < self._since_us or (not row.key and row.at_us == self._since_us)):
             return
-        self._rows.setdefault(content, deque()).append((row, received_us))
-        self._ahead.append(content)
+        ahead = _Ahead(row, received_us)
+        self._rows.setdefault(content, deque()).append(ahead)
+        self._ahead.append(ahead)
 
     def is_late(self, row: TradeRow) -> bool:
         """Whether the old connection had delivered `row`, which the fresh one brings after the switch."""
-        return self._is_switched and self._settles(_content(row))
+        return self._is_switched and self._settles(row)
 
-    def switch(self, *, since_us: int) -> list[tuple[TradeRow, int]]:
-        """Return the trades that the fresh connection alone has brought, in their order; it delivers from now on.
-
-        `since_us` is when it began: what the old one delivered before will not come again.
-        """
+    def switch(self) -> list[tuple[TradeRow, int]]:
+        """Return the trades that the fresh connection alone has brought, in their order; it delivers from now on."""
         self._is_switched = True
-        rows = []
-        for content in self._ahead:
-            waiting = self._rows.get(content)
-            if waiting:
-                rows.append(waiting.popleft())
-        expected: Counter[_Content] = Counter()
-        for content, received_us in reversed(self._behind_us):  # of equal ones the oldest were matched first
-            if received_us >= since_us and expected[content] < self._behind[content]:
-                expected[content] += 1
-        self._behind = expected
-        self._behind_us.clear()
+        rows = [(ahead.row, ahead.received_us) for ahead in self._ahead if not ahead.is_delivered]
+        self._order.clear()
         self._ahead.clear()
         self._rows.clear()
         return rows
 
-    def _settles(self, content: _Content) -> bool:
-        count = self._behind.get(content, 0)
-        if count > 1:
-            self._behind[content] = count - 1
-        elif count:
-            del self._behind[content]
-        return count > 0
+    def _settles(self, row: TradeRow) -> bool:
+        content = _content(row)
+        waiting = self._behind.get(content, ())
+        # Sorted but for what an exchange sends out of order, which is near.
+        first = 0 if row.key else bisect_left(waiting, row.at_us - _SAME_US)
+        if first == len(waiting) or not _is_same(row, waiting[first]):
+            return False
+        self._drop(content, first)
+        return True
+
+    def _drop(self, content: _Content, at: int) -> None:
+        waiting = self._behind.get(content)
+        if waiting:
+            del waiting[at]
+            if not waiting:
+                del self._behind[content]
+
+
+def _is_same(row: TradeRow, at_us: int) -> bool:
+    return row.key != 0 or abs(row.at_us - at_us) <= _SAME_US
 
 
 def _content(row: TradeRow) -> _Content:

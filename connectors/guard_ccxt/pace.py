@@ -32,7 +32,7 @@ class Pace:
         self._door = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Wait for one's turn."""
+        """Wait for one's turn; whoever is cancelled meanwhile takes none."""
         if not self._windows:
             return
         async with self._door:

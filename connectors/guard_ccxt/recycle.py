@@ -52,9 +52,12 @@ class Recycler:
         tick_s = min(_TICK_MAX_S, every_s / 4) if every_s else _TICK_MAX_S
         while True:
             await self._clock.sleep(tick_s)
-            for shard in list(self._fleet.shards):
-                if shard in self._fleet.shards and shard.is_due:
-                    await self._renew(shard)
+            await self._renew_due()  # which keeps no shard while this sleeps
+
+    async def _renew_due(self) -> None:
+        for shard in list(self._fleet.shards):
+            if shard in self._fleet.shards and shard.is_due:
+                await self._renew(shard)
 
     async def _renew(self, old: Shard) -> None:
         fresh = self._fleet.launch()

@@ -84,6 +84,7 @@ class Session:
         """Return the facts of every market on offer; raises Unavailable."""
         await self._load_markets()
         self.fleet.prepare()
+        self.fleet.share()
         # The market tables live as long as the process: frozen, the collector does not walk them again (tail latency / 50).
         gc.collect()
         gc.freeze()
@@ -194,8 +195,14 @@ class Session:
         return self.fleet.phases()
 
     def connections(self) -> Iterable[Connection]:
-        """Return every connection of every shard."""
-        return [connection for shard in self.fleet.shards for connection in shard.tap.connections.values()]
+        """Return every connection of every shard, but those that are to replace others and do not deliver yet."""
+        handover = self.fleet.handover
+        return [
+            connection
+            for shard in self.fleet.shards
+            for connection in shard.tap.connections.values()
+            if connection.state == "live" or handover is None or shard is not handover.fresh
+        ]
 
     def _start_repair(self, subscription: Subscription) -> None:
         shard = self.fleet.shard_of(subscription)

@@ -263,7 +263,7 @@ class Subscription:
 
     def _put(self, row: TradeRow, received_us: int, *, extra: int = 0) -> None:
         if self.overlap is not None:
-            self.overlap.delivered(row, received_us)
+            self.overlap.delivered(row)
         if self._first_until_us is None:
             self._first_until_us = received_us + _FIRST_US
         if received_us < self._first_until_us and row.at_us < received_us - _OLD_US:
@@ -305,6 +305,7 @@ class Subscription:
         """
         now_us = self._clock.now_us()
         self.connection, self.hashes, self.misses = other.connection, other.hashes, 0
+        self.on_first = other.on_first
         if self.channel is Channel.BOOK:
             self.mirror, self._book, self._needs_snapshot = other.mirror, other._book, other._needs_snapshot  # its own kind
         if self.phase not in (Phase.LIVE, Phase.REPAIRING):

@@ -229,6 +229,7 @@ class Supervisor:
             if has_slot:  # a snapshot could not be had before
                 await self._rest.quiet()
             if is_new:
+                self._tap.free_book(subscription.symbol)
                 subscription.begin()
             await self._call(subscription)
         except asyncio.CancelledError:
@@ -332,8 +333,8 @@ class Supervisor:
         if subscription.channel is Channel.TRADES and is_answered and waited_us > _SETTLE_US and connection.state == "live":
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
-        elif self._rest.left_s() > 0:
-            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now
+        elif self._rest.left_s() > 0 or self._tap.is_queued(connection):
+            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now, or nothing at all
         elif waited_us <= deadline_s * 1e6:
             return
         elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:

@@ -114,6 +114,7 @@ class Tap:
         self._stock_client = exchange.client
         self._stock_load_order_book = getattr(exchange, "load_order_book", None)
         self._closing: set[asyncio.Task[Any]] = set()
+        self._queue: dict[Any, asyncio.Task[Any]] = {}
 
     def install(self) -> None:
         """Put the hooks in place."""
@@ -123,6 +124,10 @@ class Tap:
         self.exchange.counted_order_book = recording.counted_order_book
         if self._stock_load_order_book is not None:
             self.exchange.load_order_book = self._load_order_book
+
+    def is_queued(self, connection: Connection) -> bool:
+        """Whether a connection has not been dialled yet, to keep the pace."""
+        return connection.client in self._queue
 
     def haunt(self, key: Key, connection: Connection) -> None:
         """Note that a stream was let go which the exchange may still send."""
@@ -139,6 +144,8 @@ class Tap:
         client = connection.client
         error = NetworkError(why)
         client.error = client.error or error
+        if client in self._queue:
+            self._queue[client].cancel()
         url, clients = client.url, self.exchange.clients or {}
         if clients.get(url) is client:
             del clients[url]
@@ -246,7 +253,13 @@ class Tap:
 
         async def dial(session: Any, backoff_delay: float = 0) -> None:
             ASKING.set(None)  # its pings are nobody's request
-            await self._dials.turn()
+            task = asyncio.current_task()
+            assert task is not None
+            self._queue[client] = task
+            try:
+                await self._dials.turn()
+            finally:
+                del self._queue[client]
             if client.error is None:
                 await stock_open(session, backoff_delay)
 
@@ -267,14 +280,34 @@ class Tap:
 
         client.open, client.send, client.on_message_callback = dial, send, on_message
 
+    def free_book(self, symbol: str) -> None:
+        """Let ccxt try again to synchronise a book that it failed to."""
+        books = self.exchange.orderbooks or {}
+        if isinstance(getattr(books.get(symbol), "cache", None), _Stuck):
+            books[symbol] = self.exchange.order_book()
+
     async def _load_order_book(self, client: Any, message_hash: str, symbol: str, *arguments: Any, **named: Any) -> None:
-        shielded = _Shielded(client)
         assert self._stock_load_order_book is not None
+        shielded = _Shielded(client)
         await self._stock_load_order_book(shielded, message_hash, symbol, *arguments, **named)
-        if shielded.error is not None:
-            subscription = self.subscriptions.get((Channel.BOOK, symbol))
-            for subscribed in {message_hash, *(() if subscription is None else subscription.hashes)}:
-                client.subscriptions.pop(subscribed, None)  # so that the next call asks the exchange again
+        if shielded.error is None:
+            return
+        subscription = self.subscriptions.get((Channel.BOOK, symbol))
+        for subscribed in {message_hash, *(() if subscription is None else subscription.hashes)}:
+            client.subscriptions.pop(subscribed, None)  # so that the next call asks the exchange again
+        book = self.exchange.orderbooks.get(symbol)
+        if book is not None:
+            book.cache = _Stuck()
+
+
+class _Stuck(list[Any]):
+    """The deltas of a book that could not be synchronised: ccxt asks for a snapshot whenever it has counted a few of them."""
+
+    def __len__(self) -> int:
+        return 1 << 30
+
+    def append(self, delta: Any) -> None:
+        """Forget the delta."""
 
 
 class _Shielded:

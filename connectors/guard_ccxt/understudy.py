@@ -54,11 +54,10 @@ class Understudy(Subscription):
         """Whether it holds so much that it must take over now."""
         return self.ours is not None and self.ours.is_full
 
-    def take_over(self, clock: Clock) -> None:
+    def take_over(self) -> None:
         """Hand the part to the subscription, which goes on from here."""
         assert self.phase is Phase.LIVE
-        began_us = clock.now_us() - int(self.live_s() * 1e6)
-        rows = [] if self.ours is None else self.ours.switch(since_us=began_us)
+        rows = [] if self.ours is None else self.ours.switch()
         self.subscription.succeed(self, rows)
 
     def released(self) -> None:

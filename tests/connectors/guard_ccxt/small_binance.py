@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ccxt_support import FrameServer, requests_of, until
@@ -82,7 +83,8 @@ class SmallBinance:
     async def send(self, stream: str, data: dict[str, Any]) -> None:
         text = json.dumps({"stream": stream, "data": data})
         for socket in self.listeners(stream):
-            await socket.send_str(text)
+            with suppress(ConnectionError):  # it was cut a moment ago
+                await socket.send_str(text)
 
     def listeners(self, stream: str) -> list[web.WebSocketResponse]:
         """Return the open sockets that subscribed to `stream`, oldest first."""
