@@ -23,12 +23,13 @@ class Priority(IntEnum):
 
     SNAPSHOT = 0  # what streams need: markets, tokens, whole books
     REPAIR = 1
-    TICKERS = 2
-    HISTORY = 3
+    GLANCE = 2  # the last minutes of a market that is about to stream
+    TICKERS = 3
+    HISTORY = 4
 
 
 # How full the share may be for a request to pass, so that what is less urgent leaves room for a reconnect.
-_CEILINGS = {Priority.SNAPSHOT: 1.0, Priority.REPAIR: 0.9, Priority.TICKERS: 0.75, Priority.HISTORY: 0.5}
+_CEILINGS = {Priority.SNAPSHOT: 1.0, Priority.REPAIR: 0.9, Priority.GLANCE: 0.9, Priority.TICKERS: 0.75, Priority.HISTORY: 0.5}
 _STARVED_US = MINUTE_US
 
 
@@ -79,8 +80,8 @@ class Budget:
     the share falls into any minute, nor, where the exchange counts in shorter windows, into one of those. (One request that alone
     weighs more than the share of such a shorter window passes when nothing else is in it.)
 
-    Within a priority it is first come, first served. Repairs may fill nine tenths of the share, tickers three quarters, history
-    half. Who waited a minute while nothing of its priority passed goes next, before all others.
+    Within a priority it is first come, first served. Repairs and glances may fill nine tenths of the share, tickers
+    three quarters, history half. Who waited a minute while nothing of its priority passed goes next, before all others.
 
     Examples
     --------
@@ -105,6 +106,7 @@ class Budget:
         self._places = {
             Priority.SNAPSHOT: 1 << 30,
             Priority.REPAIR: concurrent,
+            Priority.GLANCE: concurrent,
             Priority.TICKERS: max(1, concurrent - 1),
             Priority.HISTORY: max(1, concurrent - 2),
         }

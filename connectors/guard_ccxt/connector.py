@@ -64,6 +64,10 @@ class CcxtConnector:
         """Put candles and recent trades since `since_us` into `sink` as BACKFILL rows, then STATUS WARM; raises Unavailable."""
         await self._opened().history(market.symbol, row, sink, since_us=since_us)
 
+    async def glance(self, market: Market, row: int, sink: Sink) -> None:
+        """Put the last twenty minutes into `sink` as BACKFILL rows, for one request; raises Unavailable."""
+        await self._opened().glance(market.symbol, row, sink)
+
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Deliver `markets` into `sink` until cancelled; reconnects by itself."""
         await self._opened().stream(markets, sink)

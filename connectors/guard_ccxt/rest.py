@@ -14,8 +14,8 @@ from guard.errors import RateLimited, Unavailable
 from guard_ccxt.answers import lowered, reading, retry_after_s
 from guard_ccxt.budget import Budget, Priority
 from guard_ccxt.faults import Fault, classify, translated
-from guard_ccxt.quota import quota_of, weight_of
 from guard_ccxt.quiet import Quiet
+from guard_ccxt.quota import quota_of, weight_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

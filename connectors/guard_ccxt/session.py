@@ -57,6 +57,7 @@ class Session:
         self._counters = counters
         self._offset = ClockOffset()
         self._gates: dict[str, Gate] = {}
+        self._glanced: dict[str, int] = {}
         self._sink: Sink | None = None
         self._poll: TickerPoll | None = None  # while a stream runs
         self._subscriptions: dict[Key, Subscription] = {}
@@ -110,10 +111,21 @@ class Session:
     async def history(self, symbol: str, row: int, sink: Sink, *, since_us: int) -> None:
         """Write the past of `symbol`; raises Unavailable."""
         async with self._reading:
-            reader = History(
-                self.exchange, rest=self._rest, gate=self._gates[symbol], counters=self._counters, clock=self._context.clock
-            )
-            await reader.read(symbol, row, sink, since_us=since_us)
+            await self._history(symbol).read(symbol, row, sink, since_us=since_us)
+
+    async def glance(self, symbol: str, row: int, sink: Sink) -> None:
+        """Write the last minutes of `symbol`; raises Unavailable."""
+        await self._history(symbol).glance(symbol, row, sink)
+
+    def _history(self, symbol: str) -> History:
+        return History(
+            self.exchange,
+            rest=self._rest,
+            gate=self._gates[symbol],
+            counters=self._counters,
+            clock=self._context.clock,
+            glanced=self._glanced,
+        )
 
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Deliver `markets` into `sink` until cancelled."""

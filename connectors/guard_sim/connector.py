@@ -86,6 +86,11 @@ class SimConnector:
         """Put the seeded past into `sink`; raises Unavailable."""
         await self._opened().history(market, row, sink, since_us=since_us)
 
+    async def glance(self, market: Market, row: int, sink: Sink) -> None:
+        """Put the last minutes of the seeded past into `sink`; raises Unavailable."""
+        reader: Any = self._opened()
+        await reader.glance(market, row, sink)
+
     async def stream(self, markets: Mapping[Market, int], sink: Sink) -> None:
         """Deliver until cancelled; raises Disconnected when the server dies."""
         reader, server = self._opened(), self._server

@@ -210,11 +210,6 @@ def _warn_of_inert_keys(tree: Table, report: Report) -> None:
             node, key = (None, None) if entry is None else (entry.node, entry.key)
         if key is not None:
             report.add("W004", key, f"{'.'.join(path)} is read, but this version does not act on it yet")
-    exchanges = tree.entries.get("exchanges")
-    for exchange in exchanges.node.entries.values() if exchanges is not None and isinstance(exchanges.node, Table) else ():
-        limits = exchange.node.entries.get("limits") if isinstance(exchange.node, Table) else None
-        if limits is not None:
-            report.add("W004", limits.key, "limits is read, but this version does not act on it yet")
 
 
 def _is_secret(path: Sequence[str | int]) -> bool:

@@ -34,7 +34,7 @@ _NEWS_MAX = 5
 class FeedPlan(NamedTuple):
     """What guard.yaml says about one exchange.
 
-    `history_us` is how far back baselines are warmed, `history_wait_s` how long the streams wait for that; it goes on beside them.
+    `history_us` is how far back baselines are warmed, `history_wait_s` how long the streams wait for a glance at the last minutes.
     """
 
     name: str
@@ -233,7 +233,7 @@ class Feed:
         self._let_go_of(set())
         beside = [asyncio.create_task(self._warm(rows), name=f"history of {plan.name}")]
         try:
-            await asyncio.wait(beside, timeout=plan.history_wait_s)
+            await self._glanced(beside[0])
             beside.append(asyncio.create_task(self._keep_choosing(beside), name=f"markets of {plan.name}"))
             self.is_streaming = self.has_streamed = True
             self.problem = None
@@ -242,6 +242,14 @@ class Feed:
         finally:
             await _ended(beside)
         raise GuardError(f"{plan.name} stopped streaming without saying why")
+
+    async def _glanced(self, warming: asyncio.Task[None]) -> None:
+        """Wait until markets know their last minutes, or all of their past, but not long."""
+        waiting = [asyncio.create_task(self.warming.until_glanced())]
+        try:
+            await asyncio.wait([*waiting, warming], timeout=self.plan.history_wait_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _ended(waiting)
 
     def _choose(self, offered: Sequence[MarketFacts]) -> None:
         if self._selection.wanted != self.plan.wanted:

@@ -10,7 +10,7 @@ import structlog
 from guard.errors import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from guard.model import Market
     from guard.model.ports import Clock, Connector, Sink
@@ -43,9 +43,13 @@ class Warming:
         Markets without their past, and why.
     warmed
         How many got it.
+    glanced
+        Set when all had a glance at their last minutes, or the connector has none: what streams then need not wait longer.
 
     Notes
     -----
+    First each gets its last minutes, where the connector has a `glance(market, row, sink)`: one request, before it streams.
+
     A past that comes after the first live trade is cut there by the kernel, and none of it is counted twice. A market whose past
     cannot be had is asked for again after 30, 60 and 120 s, when all others had their turn.
     """
@@ -53,6 +57,8 @@ class Warming:
     def __init__(self, exchange: str, *, sink: Sink, clock: Clock, has_past: Callable[[int], bool] = lambda _row: False) -> None:
         self.missing: dict[str, str] = {}
         self.warmed = 0
+        self.glanced = asyncio.Event()
+        self._done: set[int] = set()
         self._exchange = exchange
         self._sink = sink
         self._clock = clock
@@ -67,8 +73,9 @@ class Warming:
         is_wanted: Callable[[Market], bool] = lambda _market: True,
     ) -> None:
         """Warm `rows` with the last `history_us`; those that are no longer wanted when their turn comes are left out."""
-        wanted = {market: row for market, row in rows.items() if not self._has_past(row)} if history_us else {}
+        wanted = {market: row for market, row in rows.items() if self._wants(row)} if history_us else {}
         self.missing |= {str(market): _WAITS for market in wanted}
+        await self._glance(connector, wanted)
         for tries in range(_TRIES_MAX):
             if tries:
                 await self._clock.sleep(_AGAIN_S * 2 ** (tries - 1))
@@ -76,6 +83,35 @@ class Warming:
             if not wanted:
                 return
         _log.warning("no history", exchange=self._exchange, markets=len(wanted), error=self.missing[str(next(iter(wanted)))])
+
+    async def until_glanced(self) -> None:
+        """Wait until all markets of the first `run` had their glance."""
+        await self.glanced.wait()
+
+    def _wants(self, row: int) -> bool:
+        return row not in self._done and not self._has_past(row)
+
+    async def _glance(self, connector: Connector, rows: Mapping[Market, int]) -> None:
+        """Give each market its last minutes, where the connector can, and tell who waits for that to be over."""
+        glance: Callable[[Market, int, Sink], Awaitable[None]] | None = getattr(connector, "glance", None)
+        waiting = iter(rows.items())
+
+        async def work(glance: Callable[[Market, int, Sink], Awaitable[None]]) -> None:
+            for market, row in waiting:
+                try:
+                    await glance(market, row, self._sink)
+                except GuardError as error:
+                    self.missing[str(market)] = str(error)[:_PROBLEM_MAX]
+                except Exception as error:  # noqa: BLE001 - as below
+                    _log.warning("no glance at the last minutes", market=str(market), error=str(error), exc_info=True)
+
+        try:
+            if glance is not None and rows:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(_AT_ONCE):
+                        tasks.create_task(work(glance))
+        finally:
+            self.glanced.set()
 
     def forget(self, markets: Iterable[Market]) -> None:
         """Leave out markets that are no longer watched."""
@@ -114,4 +150,5 @@ class Warming:
             return True
         self.missing.pop(name, None)
         self.warmed += 1
+        self._done.add(row)
         return True

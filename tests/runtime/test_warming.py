@@ -84,3 +84,43 @@ async def test_who_knows_the_past_or_was_let_go_is_not_asked_for() -> None:
     await warmed(past, warming, is_wanted=lambda market: market.base != "C7")
     assert past.asked == ["C5", "C6", "C8", "C9", "C10", "C11"]
     assert warming.missing == {}
+
+
+class Glancing(Past):
+    """A connector that knows the last minutes apart."""
+
+    def __init__(self, **fails: list[Exception]) -> None:
+        super().__init__(**fails)
+        self.glanced: list[str] = []
+        self.may_go = asyncio.Event()
+
+    async def glance(self, market: Market, row: int, sink: Sink) -> None:
+        del row, sink
+        self.glanced.append(market.base)
+        if market.base == "C2":
+            raise Disconnected("busy")
+
+    async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
+        await self.may_go.wait()
+        await super().history(market, row, sink, since_us=since_us)
+
+
+async def test_all_get_their_last_minutes_before_any_gets_the_rest_and_streams_wait_for_no_more() -> None:
+    past, clock = Glancing(), MovedClock()
+    warming = Warming("x", sink=Rows(), clock=clock)
+    task = await warmed(past, warming)
+    assert len(past.glanced) == 12
+    assert (warming.glanced.is_set(), task.done(), past.asked) == (True, False, [])
+    past.may_go.set()
+    await settle(60)
+    assert (task.done(), warming.missing) == (True, {})
+
+
+async def test_a_market_that_knows_its_past_is_not_warmed_by_the_next_connector() -> None:
+    past, clock = Past(C0=[Disconnected("busy")] * 4), MovedClock()
+    warming = Warming("x", sink=Rows(), clock=clock)
+    await warmed(past, warming)
+    task = asyncio.create_task(warming.run(past, MARKETS, history_us=1))  # type: ignore[arg-type] - history is all it needs
+    await settle(60)
+    assert past.asked == [*(f"C{number}" for number in range(12)), "C0"]
+    task.cancel()

@@ -122,7 +122,7 @@ async def test_a_page_that_is_refused_is_asked_for_again_after_the_pause(server:
     minutes = {row.at_us // 60_000_000 for row in rows.of(Kind.TRADE)}
     assert max(minutes) - min(minutes) + 1 == len(minutes)  # no hole between the pages
     assert details is not None
-    assert (details["rest"]["refusals"], details["rest"]["requests"]["history"]) == (1, 5)
+    assert (details["rest"]["refusals"], details["rest"]["requests"]["history"]) == (1, 4)
 
 
 async def test_history_of_an_exchange_that_answers_nothing_is_unavailable_and_writes_nothing(server: FrameServer) -> None:
@@ -192,3 +192,23 @@ async def test_open_of_a_server_that_refuses_is_disconnected_and_may_be_tried_ag
         await connector.close()
     with pytest.raises(Disconnected):
         await connector.open()
+
+
+async def test_a_glance_costs_one_request_and_is_left_out_of_the_rest(server: FrameServer) -> None:
+    clock = MovedClock()
+    exchange = SmallBinance(server, clock)
+    now_ms = a_past(exchange, candles=120)
+    connector, glanced, rest = CcxtConnector(context("small", exchange.options(), clock)), Rows(), Rows()
+    try:
+        await connector.open()
+        await connector.glance(AAA, 7, glanced)
+        assert server.times_asked("/api/v3/klines") == 1
+        assert server.times_asked("/api/v3/aggTrades") == 0
+        await connector.history(AAA, 7, rest, since_us=(now_ms - 100 * MINUTE_MS) * 1000)
+    finally:
+        await connector.close()
+    minutes, older = ({row.at_us // 60_000_000 for row in rows.of(Kind.TRADE)} for rows in (glanced, rest))
+    assert len(minutes) == 20
+    assert max(older) == min(minutes) - 1  # no hole, and nothing twice
+    assert len(older) in (79, 80)
+    assert glanced.rows[-1].key == rest.rows[-1].key == Status.WARM

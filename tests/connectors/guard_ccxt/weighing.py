@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import ccxt.pro
@@ -96,10 +97,12 @@ class Weigher:
         return 200, headers, body
 
     def _headers(self) -> dict[str, str]:
+        # The exchange's own clock, which counts the minutes.
+        date = {"Date": formatdate(self.now_s, usegmt=True)}
         if self.says is not None:
-            return dict(self.says(self._used))
+            return date | dict(self.says(self._used))
         if self.style == "binance":
-            return {"X-MBX-USED-WEIGHT-1M": f"{self._used:.0f}"}
+            return date | {"X-MBX-USED-WEIGHT-1M": f"{self._used:.0f}"}
         reset_ms = int((self._window + 30.0 - self.now_s) * 1000)
         left = max(0.0, self.limit - self._used)
         return {
