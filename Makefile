@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos ccxt-next lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -46,6 +46,27 @@ TARGETS ?=
 fuzz: .venv/ready
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.long $(SECONDS) $(SEED) $(TARGETS)
 
+# A connector's life in a short time: ROUNDS of lost and renewed connections and of markets that come and go, and what is left.
+ROUNDS ?= 250
+MESSAGES ?= 2000
+soak: .venv/ready
+	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m soak $(ROUNDS) $(MESSAGES)
+
+# Whatever may happen to a connection, in any order, for so many SEEDS; no trade may come twice or be missing without a GAP.
+SEEDS ?= 50
+chaos: .venv/ready
+	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m chaos 1 $(SEEDS)
+
+# The connector's tests against another ccxt (the newest, or VERSION=4.6.1), in an environment of its own; what guard runs with stays.
+VERSION ?=
+NEXT := tests/connectors/.venv-next
+ccxt-next: .venv/ready
+	@$(PYTHON) -m venv --clear $(NEXT)
+	@$(BIN)/uv pip install --quiet --python $(NEXT)/bin/python --no-config --system-certs -r <($(BIN)/python -m pip freeze --exclude-editable --exclude ccxt)
+	@$(BIN)/uv pip install --quiet --python $(NEXT)/bin/python --no-config --system-certs --upgrade 'ccxt$(if $(VERSION),==$(VERSION))'
+	@$(NEXT)/bin/python -c 'import ccxt; print("ccxt", ccxt.__version__)'
+	@PYTHONPATH=.:connectors $(NEXT)/bin/python -m pytest -q tests/connectors/guard_ccxt $(ARGS)
+
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv
 	@$(BIN)/uv pip install --quiet --python tests/bench/.venv/bin/python --no-config --system-certs -r $< \
@@ -67,4 +88,4 @@ lock: pyproject.toml
 		--no-header --extra fast --extra record --extra reload --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv tests/bench/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv tests/bench/.venv $(NEXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guard.model import Market, MarketFacts
-    from guard.model.ports import ConnectorContext, Sink
+    from guard.model.ports import ConnectorContext, Probe, Sink
     from guard_ccxt.session import Session
 
 __all__ = ["CcxtConnector"]
@@ -56,7 +57,7 @@ class CcxtConnector:
         return await self._opened().load()
 
     async def markets(self) -> Sequence[MarketFacts]:
-        """Return every market on offer as it is known now; raises Unavailable. Asks the exchange once an hour or for a new listing."""
+        """Return every market on offer as it is known now, asked for once an hour or for a new listing; raises Unavailable."""
         return await self._opened().markets()
 
     async def history(self, market: Market, row: int, sink: Sink, *, since_us: int) -> None:
@@ -104,14 +105,22 @@ class CcxtConnector:
             notes=tuple(counters.notes),
             details={
                 "repaired": counters.repaired,
+                "recycled": counters.recycled,
                 "clock_offset_us": 0 if session is None else session.clock_offset_us,
                 "latency_us": 0 if session is None else session.latency_us,
                 "is_tapped": session is not None and session.is_tapped,
+                "shards": [] if session is None else session.fleet.record(),
                 "rest": {} if session is None else session.rest(),
                 "gives": {} if session is None else session.gives(),
                 "subscriptions": {} if session is None else session.phases(),
             },
         )
+
+    async def probe(self) -> Sequence[Probe]:
+        """Try names, REST, clock and websocket of the exchange once, with an instance of its own; never raises."""
+        module = await asyncio.to_thread(importlib.import_module, "guard_ccxt.probe")
+        probes: Sequence[Probe] = await module.probe(self._context, self._options)
+        return probes
 
     def _opened(self) -> Session:
         if self._session is None or self._is_closed:
@@ -120,5 +129,11 @@ class CcxtConnector:
 
 
 def _states(session: Session) -> dict[str, str]:
-    # Without the query: some exchanges carry a token in it.
-    return {urlsplit(url)._replace(query="").geturl(): connection.state for url, connection in session.tap.connections.items()}
+    # Without the query: some exchanges carry a token in it. Two shards may have the same address.
+    states: dict[str, str] = {}
+    for connection in session.connections():
+        url = urlsplit(connection.url)._replace(query="").geturl()
+        numbered = (url if number == 1 else f"{url} #{number}" for number in count(1))
+        name = next(name for name in numbered if name not in states)
+        states[name] = connection.state
+    return states

@@ -31,6 +31,7 @@ class Counters:
         self.gaps = 0
         self.gap_us = 0
         self.repaired = 0
+        self.recycled = 0
         self.last_event_us: int | None = None
         self.notes: deque[str] = deque(maxlen=_NOTES_MAX)
         self._report = report

@@ -31,19 +31,21 @@ async def leave(exchange: Any, tap: Tap, subscription: Subscription, counters: C
         return
     if not any(other.connection is connection for other in tap.subscriptions.values()):
         tap.retire(connection, "no market needs it any more")
-    elif connection.state == "live":
-        await _unwatch(exchange, subscription, counters)
+    elif connection.state != "live" or not await _unwatch(exchange, subscription, counters):
+        tap.haunt(subscription.key, connection)
     _forget(exchange, tap, subscription)
 
 
-async def _unwatch(exchange: Any, subscription: Subscription, counters: Counters) -> None:
+async def _unwatch(exchange: Any, subscription: Subscription, counters: Counters) -> bool:
     ability, name = _UNWATCH[subscription.channel]
     if not exchange.has.get(ability):
-        return
+        return False
     try:
         await asyncio.wait_for(getattr(exchange, name)(subscription.symbol), _ANSWER_S)
     except (BaseError, TimeoutError, OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         counters.note(f"{exchange.id} does not unsubscribe; what comes of markets let go is dropped: {error!r:.200}")
+        return False
+    return True
 
 
 def _forget(exchange: Any, tap: Tap, subscription: Subscription) -> None:

@@ -47,6 +47,13 @@ class Options:
         Seconds before missed trades are asked for: REST answers lag behind streams. 0..4.
     bad_frames_max
         Bad frames in a row that end a connection, >= 1.
+    recycle_after_s
+        Age at which connections are renewed before the exchange cuts them: fresh ones deliver before the old ones are closed. Each
+        shard takes up to a tenth off. 0 for never, else 0.2..604800.
+    streams_max
+        Subscriptions of one ccxt instance before another is opened, 0: as `guard_ccxt.limits` knows the exchange. 0..10000.
+    dials_per_minute
+        Connections opened in a minute, 0: as `guard_ccxt.limits` knows the exchange. 0..1000.
     rest_concurrent
         REST requests under way at once, 1..32.
     rest_share
@@ -70,6 +77,9 @@ class Options:
     markets_s: float = 3600.0
     repair_delay_s: float = 1.0
     bad_frames_max: int = 20
+    recycle_after_s: float = 82_800.0
+    streams_max: int = 0
+    dials_per_minute: int = 0
     rest_concurrent: int = 4
     rest_share: float = 0.2
     rest_stop_at: float = 0.5
@@ -148,6 +158,12 @@ _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "markets_s": _seconds(60.0, 86_400.0),
     "repair_delay_s": _seconds(0.0, 4.0),
     "bad_frames_max": _count(1, 100_000),
+    "recycle_after_s": (
+        (lambda value: value == 0 or _is_number(value, 0.2, 604_800.0)),
+        "0 or a number of seconds from 0.2 to 604800",
+    ),
+    "streams_max": _count(0, 10_000),
+    "dials_per_minute": _count(0, 1000),
     "rest_concurrent": _count(1, 32),
     "rest_share": _part(0.001),
     "rest_stop_at": _part(0.01),

@@ -73,6 +73,8 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
     try:
         while not client.closed():
             message = await client.connection.receive()
+            if client.error is not None:  # given up: its streams run elsewhere by now, and must not continue from here
+                return
             if message.type in _ENDS:
                 _end(client, message)
                 return

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import gc
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import ccxt
-import ccxt.pro
 
 from guard.errors import Unavailable
 from guard.model import Channel
 from guard_ccxt.cache import MarketCache
+from guard_ccxt.fleet import Fleet
 from guard_ccxt.gate import ClockOffset, Gate
 from guard_ccxt.history import History
+from guard_ccxt.instance import made, share
 from guard_ccxt.offer import Offer
-from guard_ccxt.options import refuse
 from guard_ccxt.poll import TickerPoll
 from guard_ccxt.rest import Priority, Rest
 from guard_ccxt.subscription import Subscription
-from guard_ccxt.supervisor import Supervisor
-from guard_ccxt.tap import Tap, missing_names
+from guard_ccxt.tap import missing_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,12 +28,12 @@ if TYPE_CHECKING:
     from guard.model.ports import ConnectorContext, Sink
     from guard_ccxt.counters import Counters
     from guard_ccxt.options import Options
+    from guard_ccxt.pump import Connection
+    from guard_ccxt.tap import Key
 
 __all__ = ["Session"]
 
 _STREAMS = {"trades": ("watchTrades", Channel.TRADES), "book": ("watchOrderBook", Channel.BOOK)}
-_TRADES_LIMIT = 10_000  # the largest burst of one message; the tap empties the cache at once
-_HELD_KEYS = {"apiKey": "guard", "secret": "Z3VhcmQ=", "password": "guard"}
 
 
 class Session:
@@ -54,7 +51,7 @@ class Session:
     """
 
     def __init__(self, context: ConnectorContext, options: Options, counters: Counters) -> None:
-        self.exchange = _made(context.name, options)
+        self.exchange = made(context.name, options)
         self._context = context
         self._options = options
         self._counters = counters
@@ -63,7 +60,7 @@ class Session:
         self._glanced: dict[str, int] = {}
         self._sink: Sink | None = None
         self._poll: TickerPoll | None = None  # while a stream runs
-        self._subscriptions: dict[tuple[Channel, str], Subscription] = {}
+        self._subscriptions: dict[Key, Subscription] = {}
         self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
         self._rest = Rest(
             self.exchange,
@@ -76,34 +73,19 @@ class Session:
         self._rest.install()
         self._offer = Offer(self.exchange, context, options, rest=self._rest, counters=counters, streams=self._streams)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
-        self.tap = Tap(
-            self.exchange,
-            clock=context.clock,
-            counters=counters,
-            levels_max=options.levels_max,
-            bad_frames_max=options.bad_frames_max,
-        )
         missing = missing_names(self.exchange)
         self.is_tapped = not missing
         if missing:
             counters.note(
                 f"ccxt {ccxt.__version__} has no {', '.join(missing)}: streams are read by plain calls, which lose data in bursts"
             )
-        else:
-            self.tap.install()
-        self._supervisor = Supervisor(
-            self.exchange,
-            self.tap,
-            clock=context.clock,
-            random=context.random,
-            counters=counters,
-            rest=self._rest,
-            options=options,
-        )
+        self.fleet = Fleet(self.exchange, context, options, counters=counters, rest=self._rest)
 
     async def load(self) -> Sequence[MarketFacts]:
         """Return the facts of every market on offer; raises Unavailable."""
         await self._load_markets()
+        self.fleet.prepare()
+        self.fleet.share()
         # The market tables live as long as the process: frozen, the collector does not walk them again (tail latency / 50).
         gc.collect()
         gc.freeze()
@@ -114,12 +96,14 @@ class Session:
 
     async def markets(self) -> Sequence[MarketFacts]:
         """Return the facts of every market on offer now; raises Unavailable."""
-        watched = {subscription.symbol for subscription in self.tap.subscriptions.values()}
+        watched = {subscription.symbol for subscription in self._subscriptions.values()}
         facts, has_new = await self._offer.look(watched)
         if has_new:
             # As at the load: tables that live for hours are not walked by the collector.
             gc.collect()
             gc.freeze()
+            for shard in self.fleet.shards:
+                share(self.exchange, shard.exchange)
             for market in self.exchange.markets.values():
                 self._gates.setdefault(market["symbol"], self._gate(market))
         return facts
@@ -147,12 +131,12 @@ class Session:
         """Deliver `markets` into `sink` until cancelled."""
         self._sink = sink
         self._subscriptions = {one.key: one for one in self._made_for(markets)}
-        self._supervisor.add(self._subscriptions.values())
-        streaming = asyncio.ensure_future(self._supervisor.run())
+        self.fleet.add(self._subscriptions.values())
+        streaming = asyncio.ensure_future(self.fleet.run())
         self._poll = poll = TickerPoll(
             self._tickers,
             subscriptions=list(self._subscriptions.values()),
-            on_deaf=self._supervisor.restart,
+            on_deaf=self._restart,
             markets=markets,
             sink=sink,
             clock=self._context.clock,
@@ -168,6 +152,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            await self.fleet.stop()
         for end in ends:
             if isinstance(end, Exception):
                 raise end
@@ -178,23 +163,22 @@ class Session:
             return
         before, wanted = self._subscriptions, {(market.symbol, row) for market, row in markets.items()}
         gone = [one for one in before.values() if (one.symbol, one.row) not in wanted]
-        self._supervisor.let_go(gone)
+        self.fleet.let_go(gone)
         kept = {key: one for key, one in before.items() if one not in gone}
         new = {one.key: one for one in self._made_for(markets) if one.key not in kept}
-        self._supervisor.add(new.values())
+        self.fleet.add(new.values())
         self._subscriptions = kept | new
         self._poll.follow(self._subscriptions.values(), markets)
 
     def resync(self, symbol: str) -> None:
         """Show the whole book of `symbol`, where it streams."""
-        subscription = self.tap.subscriptions.get((Channel.BOOK, symbol))
+        subscription = self._subscriptions.get((Channel.BOOK, symbol))
         if subscription is not None:
             subscription.show_book()
 
     async def close(self) -> None:
         """Close streams, sockets and the REST session."""
-        self._supervisor.is_closed = True
-        await self.tap.close()
+        await self.fleet.close()
         await self.exchange.close()
 
     @property
@@ -220,7 +204,27 @@ class Session:
 
     def phases(self) -> dict[str, int]:
         """Return how many subscriptions stand in each phase."""
-        return dict(Counter(subscription.phase.name.lower() for subscription in self.tap.subscriptions.values()))
+        return self.fleet.phases()
+
+    def connections(self) -> Iterable[Connection]:
+        """Return every connection of every shard, but those that are to replace others and do not deliver yet."""
+        handover = self.fleet.handover
+        return [
+            connection
+            for shard in self.fleet.shards
+            for connection in shard.tap.connections.values()
+            if connection.state == "live" or handover is None or shard is not handover.fresh
+        ]
+
+    def _start_repair(self, subscription: Subscription) -> None:
+        shard = self.fleet.shard_of(subscription)
+        if shard is not None:
+            shard.supervisor.start_repair(subscription)
+
+    def _restart(self, subscription: Subscription) -> None:
+        shard = self.fleet.shard_of(subscription)
+        if shard is not None:
+            shard.supervisor.restart(subscription)
 
     def _made_for(self, markets: Mapping[Market, int]) -> Iterable[Subscription]:
         assert self._sink is not None
@@ -236,7 +240,7 @@ class Session:
                     sink=self._sink,
                     counters=self._counters,
                     clock=self._context.clock,
-                    on_hole=self._supervisor.start_repair if can_repair else None,
+                    on_hole=self._start_repair if can_repair else None,
                 )
 
     def _streams(self) -> frozenset[str]:
@@ -286,24 +290,3 @@ class Session:
             tickers |= answer if isinstance(answer, dict) else {}
         self._offer.tickers = tickers or self._offer.tickers
         return tickers
-
-
-def _made(name: str, options: Options) -> Any:
-    if options.id not in ccxt.pro.exchanges:
-        near = difflib.get_close_matches(options.id, ccxt.pro.exchanges, n=3)
-        raise refuse(
-            name,
-            f"ccxt.pro knows no exchange {options.id!r}",
-            f"did you mean {', '.join(near)}?" if near else "see guard exchanges ls",
-        )
-    exchange = getattr(ccxt.pro, options.id)({"enableRateLimit": True, "newUpdates": True})
-    exchange.urls = exchange.deep_extend(exchange.urls, dict(options.urls))
-    exchange.options = exchange.deep_extend(exchange.options, {"tradesLimit": _TRADES_LIMIT, **options.options})
-    exchange.has = exchange.deep_extend(exchange.has, dict(options.has))
-    if options.types:
-        given = exchange.options.get("fetchMarkets")
-        exchange.options["fetchMarkets"] = {**(given if isinstance(given, dict) else {}), "types": list(options.types)}
-    if options.dummy_keys:
-        for key, value in _HELD_KEYS.items():
-            setattr(exchange, key, value)
-    return exchange

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from guard_ccxt.counters import Counters
     from guard_ccxt.gate import Gate, TradeRow
     from guard_ccxt.mirror import Change
+    from guard_ccxt.overlap import Overlap
 
 __all__ = ["Phase", "Subscription"]
 
@@ -88,12 +89,13 @@ class Subscription:
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
         self.on_first: Callable[[], None] | None = None
+        self.overlap: Overlap | None = None
         self.gate = gate
         self._sink = sink
         self._counters = counters
         self._clock = clock
         self._on_hole = on_hole
-        self._mirror = BookMirror()
+        self.mirror = BookMirror()
         self._book: Any = None
         self._needs_snapshot = True
         self._recent: dict[int, int] = {}
@@ -184,16 +186,21 @@ class Subscription:
             except MalformedEvent as error:
                 self._counters.reject(error.reason)
                 continue
-            if self._is_repeated(row):
-                self._counters.reject("duplicate")
-                continue
-            self.confirm(at_us=row.at_us, received_us=received_us)
-            if self.held is None:
-                self._put(row, received_us)
-                continue
-            self.held.append((row, received_us))
-            if len(self.held) >= _HELD_MAX:
-                self.settle((), is_closed=False)
+            self._take(row, received_us)
+
+    def _take(self, row: TradeRow, received_us: int) -> None:
+        if self.phase is Phase.IDLE:  # of a former subscription, which is being ended: what follows would be a hole
+            return
+        if self._is_repeated(row) or (self.overlap is not None and self.overlap.is_late(row)):
+            self._counters.reject("duplicate")
+            return
+        self.confirm(at_us=row.at_us, received_us=received_us)
+        if self.held is None:
+            self._put(row, received_us)
+            return
+        self.held.append((row, received_us))
+        if len(self.held) >= _HELD_MAX:
+            self.settle((), is_closed=False)
 
     def on_book(
         self, book: Any, received_us: int, *, drain: Callable[[Any], dict[float, float] | None], is_cut: bool = False
@@ -208,13 +215,13 @@ class Subscription:
             at_us = received_us
         flags = 0
         if self._needs_snapshot or is_cut:
-            changes = self._mirror.replace(bids, asks)
+            changes = self.mirror.replace(bids, asks)
             flags = int(Flag.SNAPSHOT)
             self._needs_snapshot = not changes
         elif book is not self._book or touched_bids is None or touched_asks is None:
-            changes = self._mirror.compare(BID, bids) + self._mirror.compare(ASK, asks)
+            changes = self.mirror.compare(BID, bids) + self.mirror.compare(ASK, asks)
         else:
-            changes = self._mirror.apply(BID, touched_bids) + self._mirror.apply(ASK, touched_asks)
+            changes = self.mirror.apply(BID, touched_bids) + self.mirror.apply(ASK, touched_asks)
         self._book = book
         if self.phase is not Phase.LIVE and not self._needs_snapshot:
             self.confirm(at_us=at_us, received_us=received_us)
@@ -226,7 +233,7 @@ class Subscription:
         if self.phase is not Phase.LIVE or self._needs_snapshot:
             self._needs_snapshot = True
             return
-        changes = self._mirror.levels()
+        changes = self.mirror.levels()
         if changes:
             now_us = self._clock.now_us()
             self._put_levels(changes, now_us, now_us, key=0, flags=int(Flag.SNAPSHOT))
@@ -255,6 +262,8 @@ class Subscription:
         self._counters.last_event_us = received_us
 
     def _put(self, row: TradeRow, received_us: int, *, extra: int = 0) -> None:
+        if self.overlap is not None:
+            self.overlap.delivered(row)
         if self._first_until_us is None:
             self._first_until_us = received_us + _FIRST_US
         if received_us < self._first_until_us and row.at_us < received_us - _OLD_US:
@@ -288,6 +297,28 @@ class Subscription:
         if len(self._recent) > _RECENT_MAX:
             del self._recent[next(iter(self._recent))]
         return False
+
+    def succeed(self, other: Subscription, rows: Iterable[tuple[TradeRow, int]]) -> None:
+        """Go on where `other` stands, the same stream on a fresh connection; `rows` are the trades that it alone has had.
+
+        A book is shown as a whole. What was lost before is a GAP, as after any loss.
+        """
+        now_us = self._clock.now_us()
+        self.connection, self.hashes, self.misses = other.connection, other.hashes, 0
+        self.on_first = other.on_first
+        if self.channel is Channel.BOOK:
+            self.mirror, self._book, self._needs_snapshot = other.mirror, other._book, other._needs_snapshot  # its own kind
+        if self.phase not in (Phase.LIVE, Phase.REPAIRING):
+            self.phase = Phase.WAITING
+            self.confirm(at_us=now_us, received_us=now_us)
+        if self.channel is Channel.BOOK:
+            self.show_book()
+        for row, received_us in rows:
+            self._take(row, received_us)
+
+    def recent(self) -> frozenset[int]:
+        """Return the ids that are remembered."""
+        return frozenset(self._recent)
 
     def remember(self, row: TradeRow) -> bool:
         """Note a trade that came another way; return whether it was known."""

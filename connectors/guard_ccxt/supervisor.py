@@ -12,21 +12,23 @@ from guard_ccxt.faults import Fault, classify
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.subscription import Phase, Subscription
+from guard_ccxt.tap import ASKING
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from guard.model.ports import Clock, Random
     from guard_ccxt.counters import Counters
     from guard_ccxt.options import Options
     from guard_ccxt.pump import Connection
     from guard_ccxt.rest import Rest
-    from guard_ccxt.tap import Tap
+    from guard_ccxt.tap import Key, Tap
 
 __all__ = ["Supervisor"]
 
 _BOOK_STARTS_MAX = 8
 _TRIES_MAX = 3
+_UNASKED_FACTOR = 4
 _TICK_MAX_S = 1.0
 _SETTLE_US = 1_000_000
 _QUIET_FACTOR = 3
@@ -69,9 +71,10 @@ class Supervisor:
         self._book_limit: int | None = options.book_limit
         self._book_starts = asyncio.Semaphore(_BOOK_STARTS_MAX)
         self._repairs: set[asyncio.Task[None]] = set()
-        self._tasks: dict[tuple[Channel, str], asyncio.Task[None]] = {}
-        self._leaving: dict[tuple[Channel, str], asyncio.Task[None]] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._leaving: dict[Key, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[None] | None = None
+        self.on_loss: Callable[[Subscription], bool] | None = None
         self.is_closed = False
 
     async def run(self) -> None:
@@ -98,29 +101,50 @@ class Supervisor:
             key = subscription.key
             assert key not in self._tasks
             self._tap.subscriptions[key] = subscription
-            task = self._tasks[key] = asyncio.create_task(self._keep(subscription))
+            task = self._tasks[key] = asyncio.create_task(self._keep(key))
             task.add_done_callback(self._ended)
 
     def let_go(self, subscriptions: Iterable[Subscription]) -> None:
         """End `subscriptions`, with STATUS LOST; the exchange is told in the background."""
-        for subscription in subscriptions:
-            key = subscription.key
-            task = self._tasks.pop(key, None)
-            if task is None:
-                continue
-            task.cancel()
-            self._tap.subscriptions.pop(key, None)
+        ours = list(subscriptions)
+        for subscription in ours:
+            self.forget(subscription)
             subscription.park()
+        self.unsubscribe(ours)
+
+    def unsubscribe(self, subscriptions: Iterable[Subscription]) -> None:
+        """Tell the exchange, in the background, that these are not wanted here any more."""
+        for subscription in subscriptions:
             leaving = asyncio.create_task(leave(self._exchange, self._tap, subscription, self._counters))
-            self._leaving[key] = leaving
-            leaving.add_done_callback(partial(self._left, key))
+            self._leaving[subscription.key] = leaving
+            leaving.add_done_callback(partial(self._left, subscription.key))
+
+    def adopt(self, subscription: Subscription) -> None:
+        """Let `subscription` take the place of its understudy, whose call goes on."""
+        understudy = self._tap.subscriptions[subscription.key]
+        self._tap.subscriptions[subscription.key] = subscription
+        for task, caller in self._tap.callers.items():
+            if caller is understudy:
+                self._tap.callers[task] = subscription
+
+    def forget(self, subscription: Subscription) -> None:
+        """End the care for `subscription`, which lives on elsewhere; nothing is said to anyone."""
+        task = self._tasks.pop(subscription.key, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        self._tap.subscriptions.pop(subscription.key, None)
+
+    def ping(self, connection: Connection) -> None:
+        """Ask a connection whether it is alive."""
+        connection.pinged_us = self._clock.monotonic_us()
+        self._background(connection, _ping(connection))
 
     def _failure(self) -> asyncio.Future[None]:
         if self._broken is None:
             self._broken = asyncio.get_running_loop().create_future()
         return self._broken
 
-    def _left(self, key: tuple[Channel, str], task: asyncio.Task[None]) -> None:
+    def _left(self, key: Key, task: asyncio.Task[None]) -> None:
         if self._leaving.get(key) is task:
             del self._leaving[key]
         self._ended(task)
@@ -145,6 +169,11 @@ class Supervisor:
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
 
+    async def repaired(self) -> None:
+        """Wait until no missed trades are being fetched."""
+        while self._repairs:
+            await asyncio.wait(self._repairs)
+
     def restart(self, subscription: Subscription) -> None:
         """Subscribe again to a stream that missed trades though its connection looks well."""
         connection = subscription.connection
@@ -156,15 +185,21 @@ class Supervisor:
         subscription.lose(Status.STALLED, last_good_us=subscription.last_trade_us)
         self._renew(subscription, connection, f"{subscription.symbol}: trades were missed", is_whole=is_whole)
 
-    async def _keep(self, subscription: Subscription) -> None:
+    async def _keep(self, key: Key) -> None:
         backoff = Backoff(self._random)
         failures = 0
-        if subscription.key in self._leaving:  # ccxt would take the end of the former stream for the end of this one
-            await asyncio.wait({self._leaving[subscription.key]})
-        while not self.is_closed and subscription.phase is not Phase.PARKED:
+        if key in self._leaving:  # ccxt would take the end of the former stream for the end of this one
+            await asyncio.wait({self._leaving[key]})
+        while not self.is_closed:
+            subscription = self._tap.subscriptions.get(key)
+            if subscription is None or subscription.phase is Phase.PARKED:
+                return
             error = await self._live(subscription)
-            if error is None:
+            subscription = self._tap.subscriptions.get(key)  # which may be the successor of an understudy
+            if error is None or subscription is None:
                 continue
+            if self.on_loss is not None and self.on_loss(subscription):
+                return
             self._counters.reconnects += 1
             failures = 0 if subscription.is_delivering else failures + 1
             if self._gave_up(subscription, error, failures):
@@ -175,6 +210,8 @@ class Supervisor:
         # One life of a subscription: returns how it ended, None where ccxt handed over plain data.
         task = asyncio.current_task()
         assert task is not None
+        ASKING.set(subscription.key)
+        self._tap.asked_us.pop(subscription.key, None)
         self._tap.callers[task] = subscription
         is_new = subscription.phase in (Phase.IDLE, Phase.LOST)
         has_slot = subscription.channel is Channel.BOOK and is_new
@@ -192,6 +229,7 @@ class Supervisor:
             if has_slot:  # a snapshot could not be had before
                 await self._rest.quiet()
             if is_new:
+                self._tap.free_book(subscription.symbol)
                 subscription.begin()
             await self._call(subscription)
         except asyncio.CancelledError:
@@ -274,8 +312,7 @@ class Supervisor:
             why = f"{connection.url} sent no data for {quiet_us / 1e6:.0f} s"
         else:
             if silent_us > stall_us // 2 and now_us - connection.pinged_us > stall_us // 2:
-                connection.pinged_us = now_us
-                self._background(connection, _ping(connection))
+                self.ping(connection)
             return
         self._counters.note(f"stalled: {why}; connected again")
         for subscription in subscriptions:
@@ -285,15 +322,20 @@ class Supervisor:
 
     def _judge_start(self, subscription: Subscription) -> None:
         connection = subscription.connection
-        waited_us = self._clock.monotonic_us() - subscription.started_us
-        is_answered = connection.data_us > subscription.started_us and connection.frames > 0
+        asked_us = self._tap.asked_us.get(subscription.key)
+        started_us = max(subscription.started_us, asked_us or 0)
+        waited_us = self._clock.monotonic_us() - started_us
+        # A request that was never sent: ccxt holds it back to keep its pace, or knows that the stream is there already.
+        deadline_s = self._options.first_event_s * (1 if asked_us is not None else _UNASKED_FACTOR)
+        is_asked = asked_us is not None or subscription.key in self._tap.ghosts
+        is_answered = is_asked and connection.data_us > started_us and connection.frames > 0
         # Thin coins are silent for hours: their trades count as live once the connection answered the request in any way.
         if subscription.channel is Channel.TRADES and is_answered and waited_us > _SETTLE_US and connection.state == "live":
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
-        elif self._rest.left_s() > 0:
-            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now
-        elif waited_us <= self._options.first_event_s * 1e6:
+        elif self._rest.left_s() > 0 or self._tap.is_queued(connection):
+            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now, or nothing at all
+        elif waited_us <= deadline_s * 1e6:
             return
         elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:
             # Asked twice on a connection that pongs: the exchange acknowledges nothing. The ticker poll would find it deaf.

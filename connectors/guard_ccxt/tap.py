@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ccxt import NetworkError
@@ -12,16 +13,27 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 
 from guard.model import Channel
 from guard_ccxt import recording
+from guard_ccxt.farewell import is_farewell
+from guard_ccxt.pace import Pace
 from guard_ccxt.pump import Connection, pump
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guard.model.ports import Clock
     from guard_ccxt.counters import Counters
+    from guard_ccxt.limits import Window
     from guard_ccxt.subscription import Subscription
 
-__all__ = ["Tap", "missing_names"]
+__all__ = ["ASKING", "Key", "Tap", "missing_names"]
 
-_CLIENT_NAMES = ("resolve", "reject", "future", "receive_loop", "handle_message", "on_close", "on_error", "closed", "close")
+Key = tuple[Channel, str]
+ASKING: ContextVar[Key | None] = ContextVar("guard_ccxt_asking", default=None)
+
+_CLIENT_NAMES = (
+    *("resolve", "reject", "future", "receive_loop", "handle_message", "on_close", "on_error", "closed", "close"),
+    *("open", "send", "on_message_callback"),
+)
 _EXCHANGE_NAMES = ("client", "fetch", "order_book", "indexed_order_book", "counted_order_book")
 _CACHE_NAMES = ("clear", "append")
 _CLOSE_S = 1.0
@@ -52,24 +64,57 @@ class Tap:
         Levels kept on each side of a book. > 0.
     bad_frames_max
         Bad frames in a row that end a connection. > 0.
+    dials
+        Whoever opens a connection waits here for a turn.
+    messages
+        Limits of requests to subscribe, for each connection.
+
+    Attributes
+    ----------
+    asked_us
+        When the request of each subscription was sent, monotonic: ccxt holds requests back to keep its own pace.
+
+    is_retiring
+        Whether another shard has its streams: what comes is dropped, not counted.
+    on_farewell
+        Told when the exchange announces the end of a connection.
 
     Notes
     -----
+    A book that cannot be synchronised fails alone: stock ccxt closes its whole connection.
     The future of a `watch_*` call that the tap serves stays pending for the life of its connection and fails when ccxt tears it
     down. ccxt's cache of trades is emptied at once: it costs 2 kB for each trade.
     """
 
-    def __init__(self, exchange: Any, *, clock: Clock, counters: Counters, levels_max: int, bad_frames_max: int) -> None:
+    def __init__(
+        self,
+        exchange: Any,
+        *,
+        clock: Clock,
+        counters: Counters,
+        levels_max: int,
+        bad_frames_max: int,
+        dials: Pace | None = None,
+        messages: tuple[Window, ...] = (),
+    ) -> None:
         self.exchange = exchange
         self.subscriptions: dict[tuple[Channel, str], Subscription] = {}
         self.callers: dict[asyncio.Task[Any], Subscription] = {}
         self.connections: dict[str, Connection] = {}
+        self.asked_us: dict[Key, int] = {}
+        self._ghosts: dict[Key, Connection] = {}
+        self.is_retiring = False
+        self.on_farewell: Callable[[], None] | None = None
+        self._dials = dials or Pace((), clock)
+        self._messages = messages
         self._clock = clock
         self._counters = counters
         self._levels_max = levels_max
         self._bad_frames_max = bad_frames_max
         self._stock_client = exchange.client
+        self._stock_load_order_book = getattr(exchange, "load_order_book", None)
         self._closing: set[asyncio.Task[Any]] = set()
+        self._queue: dict[Any, asyncio.Task[Any]] = {}
 
     def install(self) -> None:
         """Put the hooks in place."""
@@ -77,12 +122,30 @@ class Tap:
         self.exchange.order_book = recording.order_book
         self.exchange.indexed_order_book = recording.indexed_order_book
         self.exchange.counted_order_book = recording.counted_order_book
+        if self._stock_load_order_book is not None:
+            self.exchange.load_order_book = self._load_order_book
+
+    def is_queued(self, connection: Connection) -> bool:
+        """Whether a connection has not been dialled yet, to keep the pace."""
+        return connection.client in self._queue
+
+    def haunt(self, key: Key, connection: Connection) -> None:
+        """Note that a stream was let go which the exchange may still send."""
+        self._ghosts[key] = connection
+
+    @property
+    def ghosts(self) -> set[Key]:
+        """Streams that were let go and that the exchange may still send."""
+        self._ghosts = {key: connection for key, connection in self._ghosts.items() if connection.state != "lost"}
+        return set(self._ghosts)
 
     def drop(self, connection: Connection, why: str) -> None:
         """Give up a connection: its subscriptions fail and are made anew on another socket."""
         client = connection.client
         error = NetworkError(why)
         client.error = client.error or error
+        if client in self._queue:
+            self._queue[client].cancel()
         url, clients = client.url, self.exchange.clients or {}
         if clients.get(url) is client:
             del clients[url]
@@ -124,6 +187,8 @@ class Tap:
         """Hand trades to their subscriptions."""
         for trade in trades:
             subscription = self.subscriptions.get((Channel.TRADES, trade.get("symbol") or ""))
+            if subscription is None and self.is_retiring:
+                continue
             if subscription is None:
                 self._counters.reject("symbol_not_watched")
             else:
@@ -152,6 +217,7 @@ class Tap:
     def _hook(self, client: Any) -> Connection:
         connection = Connection(client, self._clock)
         stock_resolve, stock_future = client.resolve, client.future
+        self._hold_to_pace(client)
 
         def resolve(outcome: Any, message_hash: Any) -> Any:
             received_us = connection.received_us or self._clock.now_us()
@@ -180,6 +246,81 @@ class Tap:
 
         client.resolve, client.future, client.receive_loop = resolve, future, receive_loop
         return connection
+
+    def _hold_to_pace(self, client: Any) -> None:
+        stock_open, stock_send = client.open, client.send
+        messages = Pace(self._messages, self._clock)
+
+        async def dial(session: Any, backoff_delay: float = 0) -> None:
+            ASKING.set(None)  # its pings are nobody's request
+            task = asyncio.current_task()
+            assert task is not None
+            self._queue[client] = task
+            try:
+                await self._dials.turn()
+            finally:
+                del self._queue[client]
+            if client.error is None:
+                await stock_open(session, backoff_delay)
+
+        async def send(message: Any) -> Any:
+            # ccxt sends a request in a task that was made while the subscription called it, so in its context.
+            key = ASKING.get()
+            if key is not None:
+                await messages.turn()
+                self.asked_us[key] = self._clock.monotonic_us()
+            return await stock_send(message)
+
+        stock_message = client.on_message_callback
+
+        def on_message(sender: Any, message: Any) -> None:
+            if is_farewell(message) and self.on_farewell is not None:
+                self.on_farewell()
+            stock_message(sender, message)
+
+        client.open, client.send, client.on_message_callback = dial, send, on_message
+
+    def free_book(self, symbol: str) -> None:
+        """Let ccxt try again to synchronise a book that it failed to."""
+        books = self.exchange.orderbooks or {}
+        if isinstance(getattr(books.get(symbol), "cache", None), _Stuck):
+            books[symbol] = self.exchange.order_book()
+
+    async def _load_order_book(self, client: Any, message_hash: str, symbol: str, *arguments: Any, **named: Any) -> None:
+        assert self._stock_load_order_book is not None
+        shielded = _Shielded(client)
+        await self._stock_load_order_book(shielded, message_hash, symbol, *arguments, **named)
+        if shielded.error is None:
+            return
+        subscription = self.subscriptions.get((Channel.BOOK, symbol))
+        for subscribed in {message_hash, *(() if subscription is None else subscription.hashes)}:
+            client.subscriptions.pop(subscribed, None)  # so that the next call asks the exchange again
+        book = self.exchange.orderbooks.get(symbol)
+        if book is not None:
+            book.cache = _Stuck()
+
+
+class _Stuck(list[Any]):
+    """The deltas of a book that could not be synchronised: ccxt asks for a snapshot whenever it has counted a few of them."""
+
+    def __len__(self) -> int:
+        return 1 << 30
+
+    def append(self, delta: Any) -> None:
+        """Forget the delta."""
+
+
+class _Shielded:
+    """A ccxt client as ccxt's synchronisation of a book sees it: what it does on failure ends the book alone."""
+
+    url = None
+
+    def __init__(self, client: Any) -> None:
+        self.resolve, self.reject = client.resolve, client.reject
+        self.error: BaseException | None = None
+
+    async def close(self) -> None:
+        """Close nothing."""
 
 
 async def _close(client: Any) -> None:

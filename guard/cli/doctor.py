@@ -33,10 +33,15 @@ class _Finding(NamedTuple):
 @click.command
 @config_option
 @state_option
+@click.option("--offline", is_flag=True, help="Ask no exchange: look at this machine and the running guard alone.")
 @click.pass_obj
-def doctor(output: Output, config_path: Path, state: Path | None) -> int:
-    """Look for what is wrong, and say how to mend it."""
-    findings = list(_findings(config_path, state))
+def doctor(output: Output, config_path: Path, state: Path | None, *, offline: bool) -> int:
+    """Look for what is wrong, and say how to mend it.
+
+    Each exchange is tried once, with a few public requests: names, REST, clock, websocket. What is watched there, what is left out
+    and what a bot trades besides is told by the running guard, or found out. Nothing is changed.
+    """
+    findings = list(_findings(config_path, state, is_offline=offline))
     if output.is_json:
         output.document({"findings": [finding._asdict() for finding in findings]})
     else:
@@ -47,9 +52,9 @@ def doctor(output: Output, config_path: Path, state: Path | None) -> int:
     return Exit.OK if all(finding.is_well for finding in findings) else Exit.FINDINGS
 
 
-def _findings(config_path: Path, state: Path | None) -> Iterator[_Finding]:
+def _findings(config_path: Path, state: Path | None, *, is_offline: bool) -> Iterator[_Finding]:
     yield _Finding("Python", (3, 11) <= sys.version_info[:2] < (3, 14), sys.version.split()[0], "use Python 3.11, 3.12 or 3.13")
-    folder = state
+    folder, config = state, None
     try:
         from guard.dsl import load_guard
 
@@ -66,7 +71,24 @@ def _findings(config_path: Path, state: Path | None) -> Iterator[_Finding]:
         )
     except ConfigurationError as error:
         yield _Finding("guard.yaml", is_well=False, found=_first_lines(error), mend="guard config check")
-    yield from _state(folder or Path(".guard"))
+    folder = folder or Path(".guard")
+    status = _status(folder)
+    yield from _state(folder, status)
+    if config is not None and not is_offline:
+        from guard.cli.doctor_exchanges import look_at_exchanges
+
+        yield from (_Finding(*each) for each in look_at_exchanges(config, folder, has_guard=isinstance(status, dict)))
+
+
+def _status(folder: Path) -> Mapping[str, Any] | GuardError:
+    """Return what a running guard says, or why none does."""
+    from guard.api.call import call
+    from guard.client.places import locate
+
+    try:
+        return call(locate(folder).socket, "status")
+    except GuardError as error:
+        return error
 
 
 def _rules(config: Any) -> _Finding:  # noqa: ANN401 - imported late
@@ -80,10 +102,8 @@ def _rules(config: Any) -> _Finding:  # noqa: ANN401 - imported late
     return _Finding("rules", bool(program.rules), f"{len(program.rules)} compile, {enforced} may block", "name packs under rules:")
 
 
-def _state(folder: Path) -> Iterator[_Finding]:
-    from guard.api.call import call
+def _state(folder: Path, status: Mapping[str, Any] | GuardError) -> Iterator[_Finding]:
     from guard.client import Guard
-    from guard.client.places import locate
 
     if not folder.is_dir():
         yield _Finding("state folder", is_well=False, found=f"{folder} does not exist", mend="it is made by the first: guard run")
@@ -92,14 +112,29 @@ def _state(folder: Path) -> Iterator[_Finding]:
     yield _Finding("state folder", not mode & 0o077, f"{folder}, mode {mode:o}", f"chmod 700 {folder}")
     free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
     yield _Finding("disk", free > 100 << 20, f"{free >> 20} MiB free", "make room: the ledger needs it")
+    yield from _permissions(folder)
     problem = Guard(folder).problem
     yield _Finding("snapshot", problem is None, "bots can read it" if problem is None else problem)
-    try:
-        status = call(locate(folder).socket, "status")
-    except GuardError as error:
-        yield _Finding("guard", is_well=False, found=str(error), mend="guard run")
+    if isinstance(status, GuardError):
+        yield _Finding("guard", is_well=False, found=str(status), mend="guard run")
         return
     yield from _running(status)
+
+
+def _permissions(folder: Path) -> Iterator[_Finding]:
+    """Yield who may read what bots read, and who may give orders."""
+    from guard.client.places import locate
+
+    places = locate(folder)
+    snapshot = Path(places.snapshot).parent
+    if snapshot.is_dir():
+        mode = snapshot.stat().st_mode & 0o777
+        found = f"{snapshot}, mode {mode:o}"
+        yield _Finding("snapshot folder", not mode & 0o022, found, f"chmod 750 {snapshot}: who writes there answers bots")
+    socket = Path(places.socket)
+    if socket.exists():
+        mode = socket.stat().st_mode & 0o777
+        yield _Finding("operator socket", not mode & 0o077, f"{socket}, mode {mode:o}", f"chmod 600 {socket}")
 
 
 def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
@@ -127,9 +162,16 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
         "off" if status["bypass"] is None else f"ON until {status['bypass']['until']}",
         "guard bypass --end",
     )
+    from guard.cli.doctor_exchanges import market_lines, rate_lines
+
     for feed in status["feeds"]:
         found = f"{feed['received']:,} rows, {feed['reconnects']} reconnects, {feed['gaps']} gaps, {feed['bad_frames']} bad frames"
         yield _Finding(f"feed {feed['exchange']}", feed["problem"] is None, found, "; ".join(feed["notes"]))
+        if feed["streaming"]:
+            markets = feed["markets"]
+            has_bot = bool(markets["traded"] or markets["asked"] or markets["bot_problem"])
+            yield from (_Finding(*each) for each in market_lines(feed["exchange"], markets, has_bot=has_bot))
+        yield from (_Finding(*each) for each in rate_lines(feed))
     yield from _channels(status)
 
 

@@ -10,6 +10,7 @@ from guard.client.bypass import Bypass, read_bypass
 from guard.client.clock import MACHINE, Clocks
 from guard.client.layout import HEADER_BYTES, Word
 from guard.client.places import locate
+from guard.client.reports import Reports
 from guard.client.snapshot import Sight, SnapshotFollower
 from guard.errors import NotRunning
 from guard.model.clearance import Clearance, Intent, Mode
@@ -140,6 +141,7 @@ class Guard:
         self._bypass: Bypass | None = None
         self._bypass_problem: str | None = None
         self._fault: str | None = None
+        self._reports = Reports(self.places.snapshot, bot)
         self._window = _CLOSED
         self._ready = _Ready(self._follower.look(), None)
 
@@ -231,6 +233,7 @@ class Guard:
 
     def _answer(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance:
         sight, ready = self._look()
+        self._reports.asked(exchange, symbol, sight.now_ns)
         snapshot, bypass = sight.snapshot, ready.bypass
         question = Question(
             market=Market(exchange, symbol),

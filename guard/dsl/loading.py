@@ -20,7 +20,7 @@ from guard.dsl.reading import BYTES_MAX, read_file
 from guard.dsl.rules import RuleSet, read_rules
 from guard.dsl.settings import GuardConfig
 from guard.dsl.validation import keys_allowed, validate
-from guard.dsl.webhook_warnings import warn_of_cleartext
+from guard.dsl.webhook_warnings import warn_of_cleartext, warn_of_cleartext_bots
 from guard.errors import ConfigurationError, RuleError
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
         return None
     _warn_of_inert_keys(tree, report)
     warn_of_cleartext(tree, config.webhooks, report)
+    warn_of_cleartext_bots(tree, config.exchanges, report)
     config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
     config._tree = tree  # noqa: SLF001 - likewise
     return config

@@ -351,7 +351,7 @@ FACTS = {
     "tags": "a list: `'new' in market.tags`",
     "listing_risk": "0 to 1: how likely the exchange delists it or treats it specially; unknown where nobody says",
 }
-"""What ``market.NAME`` stands for; fixed while a market is open."""
+"""What ``market.NAME`` stands for; fixed while a market is open, but for tags and listing_risk: its rules are then bound anew."""
 
 
 _NO_FACTS: dict[str, Any] = {**dict.fromkeys(FACTS), "listing_risk": nan}

@@ -22,6 +22,7 @@ __all__ = [
     "LedgerState",
     "Notifier",
     "Outcome",
+    "Probe",
     "Random",
     "Sink",
     "Store",
@@ -104,6 +105,15 @@ class ConnectorHealth(NamedTuple):
     last_event_us: int | None
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] | None = None
+
+
+class Probe(NamedTuple):
+    """One thing that was tried: what, whether it went well, what was found, and what to do where it did not."""
+
+    what: str
+    is_well: bool
+    found: str
+    mend: str = ""
 
 
 class Connector(Protocol):

@@ -42,7 +42,7 @@ class BotList:
     folder
         The folder that paths in guard.yaml start from.
     kept
-        The file that remembers the last list, a cache.
+        The file that remembers the last list, a cache; written only if it `keeps` it.
     announce
         Tells people: key, title, body, level.
 
@@ -70,6 +70,7 @@ class BotList:
         kept: Path,
         clock: Clock,
         announce: Callable[[str, str, str, Level], None],
+        keeps: bool = True,
     ) -> None:
         self.problem: str | None = None
         self.changed = asyncio.Event()
@@ -77,6 +78,7 @@ class BotList:
         self._bot = bot
         self._config_path = None if bot.config is None else folder / bot.config
         self._kept = kept
+        self._keeps = keeps
         self._clock = clock
         self._announce = announce
         self._trouble = Trouble()
@@ -164,7 +166,8 @@ class BotList:
         listed = frozenset(pairs)
         if listed != self._listed:
             self._listed = listed
-            await asyncio.to_thread(self._remember, listed)
+            if self._keeps:
+                await asyncio.to_thread(self._remember, listed)
         return None
 
     def _tell(self, problem: str | None) -> None:

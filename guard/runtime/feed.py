@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -13,12 +13,12 @@ from guard.runtime.selection import Chosen, Selection, Wanted
 from guard.runtime.warming import Warming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from guard.dsl.market_where import MarketWhere
     from guard.model import Market, MarketFacts
     from guard.model.ports import Clock, Connector, Random, Sink
-    from guard.runtime.bot_list import BotList
+    from guard.runtime.bots import Bots
 
 __all__ = ["Feed", "FeedPlan"]
 
@@ -66,7 +66,11 @@ class Feed:
     sink
         Where the rows go.
     bots
-        What a bot trades there, None where nobody says.
+        What bots trade there, None where nobody says or it is not to be watched.
+    asked
+        Returns the symbols that bots asked guard about lately, watched or not.
+    earlier
+        The names of markets that were watched before a restart.
     is_held
         Tells of a market that must not be let go.
     has_past
@@ -99,7 +103,9 @@ class Feed:
         sink: Sink,
         clock: Clock,
         random: Random,
-        bots: BotList | None = None,
+        bots: Bots | None = None,
+        asked: Callable[[], frozenset[str]] = frozenset,
+        earlier: Collection[str] = (),
         is_held: Callable[[Market], bool] = lambda _market: False,
         has_past: Callable[[int], bool] = lambda _row: False,
         notice: Callable[[Sequence[MarketFacts], Sequence[MarketFacts]], None] = lambda _offered, _chosen: None,
@@ -121,9 +127,10 @@ class Feed:
         self._random = random
         self._is_used = False
         self.bots = bots
+        self.asked = asked
         self._is_held = is_held
         self._notice = notice
-        self._selection = Selection(plan.wanted)
+        self._selection = Selection(plan.wanted, earlier=earlier)
         self.warming = Warming(plan.name, sink=sink, clock=clock, has_past=has_past)
 
     @property
@@ -214,6 +221,11 @@ class Feed:
         if self.bots is not None:
             await self.bots.ready()
         self._choose(offered)
+        while self.bots is not None and not self.chosen.markets:
+            self.problem = self._nothing(offered)
+            await self._until_due()
+            offered = await self.connector.markets()
+            self._choose(offered)
         if not self.chosen.markets:
             raise GuardError(self._nothing(offered))
         self._notice(offered, self.chosen.markets)
@@ -275,7 +287,7 @@ class Feed:
 
     async def _until_due(self) -> None:
         """Wait for the next look: a minute, or until the bot's list changes."""
-        waiting = [asyncio.ensure_future(self._clock.sleep(_LOOK_S))]
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._clock.sleep(_LOOK_S))]
         if self.bots is not None:
             waiting.append(asyncio.ensure_future(self.bots.changed.wait()))
         try:
@@ -309,7 +321,7 @@ class Feed:
         await self.warming.run(self.connector, rows, history_us=self.plan.history_us, is_wanted=lambda market: market in self.rows)
 
 
-async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+async def _ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancel tasks and wait for their ends."""
     for task in tasks:
         task.cancel()

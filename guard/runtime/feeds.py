@@ -9,6 +9,7 @@ import structlog
 from guard.features.pasts import knows_past, needed_us
 from guard.model import IsolationState
 from guard.runtime.bot_list import BotList
+from guard.runtime.bots import Bots
 from guard.runtime.feed import Feed
 from guard.runtime.settings import connector_factory, feed_plan
 from guard.runtime.treatment_watch import TreatmentWatch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from guard.dsl import ExchangeSettings, GuardConfig
     from guard.model import Level, Market, MarketFacts
     from guard.model.ports import Random
+    from guard.runtime.asked import AskedMarkets
     from guard.runtime.live import Live
     from guard.runtime.state import StateFolder
 
@@ -25,13 +27,19 @@ __all__ = ["make_feeds"]
 _log = structlog.get_logger(__name__)
 
 
-def make_feeds(config: GuardConfig, live: Live, *, state: StateFolder, random: Random) -> list[Feed]:
+def make_feeds(config: GuardConfig, live: Live, *, state: StateFolder, random: Random, asked: AskedMarkets) -> list[Feed]:
     """Return a feed for each exchange of guard.yaml. Raises ConfigurationError where a connector is not installed."""
-    return [_feed(name, exchange, config, live, state, random) for name, exchange in config.exchanges.items()]
+    return [_feed(name, exchange, config, live, state, random, asked) for name, exchange in config.exchanges.items()]
 
 
 def _feed(  # noqa: PLR0917 - private, of one call
-    name: str, exchange: ExchangeSettings, config: GuardConfig, live: Live, state: StateFolder, random: Random
+    name: str,
+    exchange: ExchangeSettings,
+    config: GuardConfig,
+    live: Live,
+    state: StateFolder,
+    random: Random,
+    asked: AskedMarkets,
 ) -> Feed:
     def report(text: str) -> None:
         _log.warning("connector", exchange=name, note=text)
@@ -55,10 +63,14 @@ def _feed(  # noqa: PLR0917 - private, of one call
     def announce(key: str, title: str, body: str, level: Level) -> None:
         live.announce(key, title, body, level)
 
-    def now_us() -> int:
-        return live.clock.now_us()
-
-    bot = None if exchange.from_bot is None else exchange.from_bot.freqtrade
+    bots = listed = None
+    if exchange.from_bot is not None:
+        if exchange.from_bot.freqtrade is not None:
+            kept = state.caches / f"bot-{name}.json"
+            listed = BotList(
+                name, exchange.from_bot.freqtrade, folder=config.folder, kept=kept, clock=live.clock, announce=announce
+            )
+        bots = Bots(name, listed=listed, asked=asked if exchange.from_bot.asked else None)
     return Feed(
         feed_plan(name, exchange, history_us=needed_us(live.pipeline.engine.program.leaves)),
         connect=connector_factory(name, exchange, state=state, clock=live.clock, random=random, report=report),
@@ -66,8 +78,9 @@ def _feed(  # noqa: PLR0917 - private, of one call
         sink=live.inlet,
         clock=live.clock,
         random=random,
-        bots=bot
-        and BotList(name, bot, folder=config.folder, kept=state.caches / f"bot-{name}.json", clock=live.clock, announce=announce),
+        bots=bots,
+        asked=lambda: asked.of(name),
+        earlier=live.watchlist.markets,
         is_held=is_held,
         has_past=lambda row: knows_past(live.pipeline.engine.kernel, row),
         notice=TreatmentWatch(
@@ -75,7 +88,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
             opened=opened,
             treat=treat,
             announce=announce,
-            now_us=now_us,
+            now_us=live.clock.now_us,
             kept=state.caches / f"treated-{name}.json",
         ),
     )

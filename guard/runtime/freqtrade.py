@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiohttp
@@ -14,6 +13,7 @@ from guard.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 __all__ = ["BotConfig", "PairPatterns", "fetch_whitelist", "read_config", "read_json", "without_comments"]
 
@@ -21,7 +21,6 @@ _BYTES_MAX: Final = 4 << 20
 _DEPTH_MAX: Final = 5
 _PAIRS_MAX: Final = 10_000
 _PAIR_MAX: Final = 200
-_SHOWN_MAX: Final = 3
 _TIMEOUT_S: Final = 10.0
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -73,7 +72,7 @@ class PairPatterns:
 
     @property
     def names(self) -> frozenset[str]:
-        """The symbols that are written out."""
+        """The symbols that are written out, in capitals."""
         return self._names - self._no_names
 
     def among(self, symbols: Iterable[str]) -> frozenset[str]:
@@ -81,15 +80,15 @@ class PairPatterns:
         return frozenset(symbol for symbol in symbols if self._is_in(symbol))
 
     def _is_in(self, symbol: str) -> bool:
-        if symbol in self._no_names or any(pattern.fullmatch(symbol) for pattern in self._no_patterns):
+        if symbol.upper() in self._no_names or any(pattern.fullmatch(symbol) for pattern in self._no_patterns):
             return False
-        return symbol in self._names or any(pattern.fullmatch(symbol) for pattern in self._patterns)
+        return symbol.upper() in self._names or any(pattern.fullmatch(symbol) for pattern in self._patterns)
 
     def _split(self, entries: Iterable[str]) -> tuple[frozenset[str], list[re.Pattern[str]]]:
         names, patterns = set[str](), list[re.Pattern[str]]()
         for entry in entries:
             if _PLAIN.fullmatch(entry) and "*" not in entry:
-                names.add(entry)
+                names.add(entry.upper())
                 if "." not in entry:
                     continue
             try:
@@ -98,7 +97,7 @@ class PairPatterns:
                 patterns.append(re.compile(entry, re.IGNORECASE))
             except re.error:
                 self.odd.append(entry)
-                names.add(entry)
+                names.add(entry.upper())
         return frozenset(names), patterns
 
 

@@ -37,12 +37,20 @@ class Wanted(NamedTuple):
 class Chosen(NamedTuple):
     """The markets to watch: those written out, then those of bots, then the busiest.
 
-    `left_out` counts what was asked for beyond `markets_max`; `reasons` tells for each symbol on offer that is not watched why.
+    `left_out` counts what was asked for beyond `markets_max`; `reasons` tells for each symbol on offer that is not watched why;
+    `traded` is what bots trade.
     """
 
     markets: list[MarketFacts]
     left_out: int
     reasons: dict[str, str]
+    traded: frozenset[str] = frozenset()
+
+    @property
+    def unwatched(self) -> dict[str, str]:
+        """What bots trade and nobody watches, by symbol, each with the reason."""
+        missing = self.traded - {facts.market.symbol for facts in self.markets}
+        return {symbol: self.reasons.get(symbol, "the exchange does not offer it") for symbol in sorted(missing)}
 
 
 class _Offer(NamedTuple):
@@ -53,6 +61,13 @@ class _Offer(NamedTuple):
 
 class Selection:
     """Chooses markets again and again, so that small moves change nothing.
+
+    Parameters
+    ----------
+    wanted
+        What guard.yaml asks for.
+    earlier
+        The names of markets that were watched before a restart; of them those that are held go on being watched.
 
     Notes
     -----
@@ -72,8 +87,9 @@ class Selection:
     (['A'], ['A'], ['B'], ['B'])
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, *, earlier: Collection[str] = ()) -> None:
         self.wanted = wanted
+        self._earlier = frozenset(earlier)
         self._named = frozenset(wanted.markets)
         self._watched: dict[Market, MarketFacts] = {}
         self._unwanted_since: dict[Market, int] = {}
@@ -92,6 +108,9 @@ class Selection:
         """
         on_offer = {facts.market: facts for facts in offered}
         # What the exchange offers no longer is as it was last known.
+        if self._earlier:
+            names, self._earlier = self._earlier, frozenset()
+            self._watched |= {market: facts for market, facts in on_offer.items() if str(market) in names and is_held(market)}
         known = {**{market: facts for market, facts in self._watched.items() if market not in on_offer}, **on_offer}
         reasons: dict[str, str] = {}
         staying: list[_Offer] = []
@@ -114,9 +133,11 @@ class Selection:
         self._unwanted_since = {market: at_us for market, at_us in self._unwanted_since.items() if market in self._watched}
         cut = [facts.market.symbol for facts in beyond if facts.market not in self._watched]
         reasons |= dict.fromkeys(cut, f"max_markets is {self.wanted.markets_max}, and others have more turnover")
-        return Chosen(chosen, len(cut), reasons)
+        return Chosen(chosen, len(cut), reasons, frozenset(traded))
 
-    def _why_not(self, facts: MarketFacts, traded: Collection[str], now_us: int, *, is_offered: bool) -> str | None:
+    def _why_not(  # noqa: PLR0911 - one for each reason
+        self, facts: MarketFacts, traded: Collection[str], now_us: int, *, is_offered: bool
+    ) -> str | None:
         """Return why a market is not wanted; None where it is."""
         wanted, symbol = self.wanted, facts.market.symbol
         if matches_any(wanted.exclude, symbol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from guard import __version__
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from guard.runtime.feed import Feed
     from guard.runtime.live import Live
     from guard.runtime.rulebook import Rulebook
+    from guard.runtime.selection import Chosen
 
-__all__ = ["inlet_record", "keeper_record", "quarantine_record", "rules_record", "status_document"]
+__all__ = ["inlet_record", "keeper_record", "markets_record", "quarantine_record", "rules_record", "status_document"]
 
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
+_UNWATCHED_MAX = 200
 
 
 def status_document(
@@ -44,7 +47,8 @@ def status_document(
     `outbox` are deliveries by channel and state, `clock_jump_us` how far the machine's clock was set since guard started.
     """
     now_us = live.clock.now_us()
-    rows = board_rows(live.pipeline, now_us)
+    let_go = {str(market) for feed in live.feeds for market in feed.let_go}
+    rows = [row for row in board_rows(live.pipeline, now_us) if row.market not in let_go]
     feeds = [feed_record(feed, now_us) for feed in live.feeds]
     ready = rules_ready(live.pipeline, now_us, caveats_of(live.feeds))
     ages = [feed["age_ms"] for feed in feeds if feed["age_ms"] is not None]
@@ -181,6 +185,21 @@ def feed_record(feed: Feed, now_us: int) -> dict[str, Any]:
         "connections": dict(health.connections),
         "rest": (health.details or {}).get("rest"),
         "notes": notes,
+        "markets": markets_record(feed.chosen, None if feed.bots is None else feed.bots.problem, feed.asked()),
+    }
+
+
+def markets_record(chosen: Chosen, bot_problem: str | None, asked: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return what of an exchange is watched, what is left out and why, and what bots trade, or asked about, that nobody watches."""
+    unwatched = chosen._replace(traded=chosen.traded | asked).unwatched
+    return {
+        "offered": len(chosen.markets) + len(chosen.reasons),
+        "watched": len(chosen.markets),
+        "left_out": dict(Counter(chosen.reasons.values()).most_common(_DROPS_MAX)),
+        "traded": len(chosen.traded),
+        "asked": len(asked),
+        "unwatched": dict(list(unwatched.items())[:_UNWATCHED_MAX]),
+        "bot_problem": bot_problem,
     }
 
 

@@ -1,4 +1,4 @@
-"""Tells rules and people where an exchange begins to treat a watched market otherwise: delisting announced, halted, special treatment."""
+"""Tells rules and people where an exchange begins to treat a watched market otherwise: halted, to be delisted, specially."""
 
 from __future__ import annotations
 

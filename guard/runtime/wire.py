@@ -20,6 +20,7 @@ from guard.model import Level
 from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
 from guard.runtime.action_watch import ActionWatch, lanes_of
+from guard.runtime.asked import AskedMarkets
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
@@ -141,7 +142,10 @@ class RunningGuard:
         self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
-        self.live.feeds = make_feeds(config, self.live, state=state, random=self.random)
+        self.asked = AskedMarkets(state.snapshot_folder, self.clock)
+        self.asked.open()
+        self._stack.callback(self.asked.close)
+        self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
 
     def _pipeline(self, settings: Settings) -> Pipeline:
         if self._record is None:

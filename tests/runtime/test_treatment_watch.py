@@ -28,7 +28,7 @@ class World:
 
     def announce(self, key: str, title: str, body: str, level: Level) -> None:
         self.keys.append(key)
-        self.told.append((title, body.split("\n")[0], level))
+        self.told.append((title, body.split("\n", maxsplit=1)[0], level))
 
     def see(self, *offered: MarketFacts, watched: tuple[Market, ...] = (A, B)) -> None:
         self.now_us += 1

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +22,17 @@ def _no_waiting_at_close(monkeypatch: pytest.MonkeyPatch) -> None:
     from ccxt.async_support.base.exchange import BaseExchange
 
     monkeypatch.setattr(BaseExchange, "timeout_on_exit", 0)
+
+
+@pytest.fixture(autouse=True)
+async def _no_unobserved_error() -> AsyncIterator[None]:
+    """Fail a test in which a task or a future ended with an error that nobody looked at."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, given: told.append(given))
+    yield
+    gc.collect()  # asyncio tells when it is thrown away
+    await asyncio.sleep(0)
+    assert told == []
 
 
 @pytest.fixture

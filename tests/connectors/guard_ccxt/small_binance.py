@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ccxt_support import FrameServer, requests_of, until
@@ -33,6 +35,7 @@ class SmallBinance:
         self.candles: list[list[Any]] = []
         self.update_id = 1000
         self.sockets: dict[str, web.WebSocketResponse] = {}
+        self.subscribers: dict[str, list[web.WebSocketResponse]] = defaultdict(list)
         self.subscribes: list[str] = []
         self.unsubscribes: list[str] = []
         self.depth_answers: list[tuple[int, dict[str, str], str]] = []
@@ -78,7 +81,14 @@ class SmallBinance:
         await self.send(f"{market_id.lower()}@depth@100ms", data)
 
     async def send(self, stream: str, data: dict[str, Any]) -> None:
-        await self.sockets[stream].send_str(json.dumps({"stream": stream, "data": data}))
+        text = json.dumps({"stream": stream, "data": data})
+        for socket in self.listeners(stream):
+            with suppress(ConnectionError):  # it was cut a moment ago
+                await socket.send_str(text)
+
+    def listeners(self, stream: str) -> list[web.WebSocketResponse]:
+        """Return the open sockets that subscribed to `stream`, oldest first."""
+        return [socket for socket in self.subscribers[stream] if not socket.closed and socket._req.transport is not None]
 
     async def _script(self, socket: web.WebSocketResponse) -> None:
         if self.is_mute:
@@ -88,8 +98,12 @@ class SmallBinance:
                 self.unsubscribes += request["params"]
                 for stream in request["params"]:
                     self.sockets.pop(stream, None)
+                    if socket in self.subscribers[stream]:
+                        self.subscribers[stream].remove(socket)
             for stream in request["params"] if request["method"] == "SUBSCRIBE" else ():
                 self.sockets[stream] = socket
+                if socket not in self.subscribers[stream]:
+                    self.subscribers[stream].append(socket)
                 self.subscribes.append(stream)
             if self.gives_acks:
                 await socket.send_str(json.dumps({"result": None, "id": request["id"]}))

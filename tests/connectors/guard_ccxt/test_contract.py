@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import ccxt.pro
 import pytest
@@ -12,6 +13,7 @@ from ccxt.async_support.base.ws.client import Client
 from ccxt.async_support.base.ws.order_book import OrderBook
 from ccxt.async_support.base.ws.order_book_side import IndexedOrderBookSide, OrderBookSide
 
+from guard_ccxt.instance import _TABLE
 from guard_ccxt.tap import missing_names
 
 
@@ -31,6 +33,10 @@ def parameters(function: object) -> list[str]:
         (Client, "on_error", ["self", "error"]),
         (Client, "close", ["self", "code"]),
         (Client, "closed", ["self"]),
+        (Client, "open", ["self", "session", "backoff_delay"]),
+        (Client, "send", ["self", "message"]),
+        (Exchange, "throttle", ["self", "cost"]),
+        (Exchange, "load_order_book", ["self", "client", "messageHash", "symbol", "limit", "params"]),
         (Exchange, "client", ["self", "url"]),
         (Exchange, "fetch", ["self", "url", "method", "headers", "body"]),
         (Exchange, "order_book", ["self", "snapshot", "depth"]),
@@ -61,6 +67,33 @@ def test_ccxt_calls_its_hooks_through_the_instance() -> None:
     assert "self.client(url)" in inspect.getsource(Exchange.watch_multiple)
     assert "self.last_response_headers = headers" in inspect.getsource(Exchange.fetch)
     assert "await self.fetch(" in inspect.getsource(Exchange.fetch2)
+
+
+def test_a_request_is_sent_in_the_context_of_who_called_and_the_dial_in_a_task_of_its_own() -> None:
+    for source in (inspect.getsource(Exchange.watch), inspect.getsource(Exchange.watch_multiple)):
+        assert "connected.add_done_callback(after)" in source
+        assert "asyncio.ensure_future(send_message())" in source
+    assert "ensure_future(self.open(session, backoff_delay)" in inspect.getsource(Client.connect)
+    assert "self.on_message_callback(self, decode)" in inspect.getsource(Client.handle_text_or_binary_message)
+
+
+def test_the_market_table_that_shards_share_is_all_that_ccxt_shares() -> None:
+    source = inspect.getsource(Exchange.set_markets_from_exchange)
+    assert set(re.findall(r"self\.(\w+) = sourceExchange\.(\w+)", source)) == {(name, name) for name in _TABLE}
+    assert "marketHelperProps" in source
+
+
+def test_a_book_that_fails_closes_its_connection_in_ways_that_are_shielded() -> None:
+    source = inspect.getsource(Exchange.load_order_book)
+    assert set(re.findall(r"client\.(\w+)", source)) == {"reject", "resolve", "error", "close", "url"}
+    assert all("self.load_order_book" in inspect.getsource(one) for one in (ccxt.pro.gate, ccxt.pro.kucoin, ccxt.pro.mexc))
+
+
+def test_binance_keeps_its_notes_of_streams_where_they_are_cleaned() -> None:
+    source = inspect.getsource(ccxt.pro.binance.stream)
+    assert all(name in source for name in ("streamBySubscriptionsHash", "numSubscriptionsByStream", "streamLimits"))
+    assert "'multipleTrades'" in inspect.getsource(ccxt.pro.binance.watch_trades_for_symbols)
+    assert "'multipleOrderbook'" in inspect.getsource(ccxt.pro.binance.watch_order_book_for_symbols)
 
 
 def test_nothing_is_missing_and_a_missing_name_would_be_told() -> None:

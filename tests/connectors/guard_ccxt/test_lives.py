@@ -14,9 +14,9 @@ from small_binance import SmallBinance
 from guard.model import Channel, Flag, Kind, Market, Status
 from guard_ccxt import CcxtConnector
 from guard_ccxt.cache import MarketCache
+from guard_ccxt.instance import made
 from guard_ccxt.options import read_options
 from guard_ccxt.poll import Silence
-from guard_ccxt.session import _made
 from guard_ccxt.tap import missing_names
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Opened:
     def ccxt(self) -> Any:
         session = self.connector._session
         assert session is not None
-        return session.exchange
+        return session.fleet.shards[0].exchange if session.fleet.shards else session.fleet.prepare().exchange
 
 
 async def ended(task: asyncio.Task[None]) -> None:
@@ -179,7 +179,7 @@ async def test_close_ends_streams_and_nothing_is_opened_again(server: FrameServe
 
 @pytest.mark.parametrize("name", ["bitget", "bybit", "gate", "htx", "kraken", "kucoin", "mexc", "hyperliquid"])
 async def test_every_hook_is_there_on_the_classes_of_many_exchanges(name: str) -> None:
-    exchange = _made(name, read_options(name, {"options": {"defaultType": "spot"}, "has": {"fetchTickers": False}}))
+    exchange = made(name, read_options(name, {"options": {"defaultType": "spot"}, "has": {"fetchTickers": False}}))
     assert missing_names(exchange) == []
     assert exchange.options["defaultType"] == "spot"
     assert exchange.has["fetchTickers"] is False

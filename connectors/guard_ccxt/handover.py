@@ -1,0 +1,155 @@
+"""Renews the connections of a shard: a fresh one delivers before the old one is dropped. Imports ccxt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.model import Status
+from guard_ccxt.subscription import Phase
+from guard_ccxt.understudy import Understudy
+
+if TYPE_CHECKING:
+    from guard.model.ports import Clock
+    from guard_ccxt.rest import Rest
+    from guard_ccxt.shard import Shard
+    from guard_ccxt.subscription import Subscription
+    from guard_ccxt.tap import Key
+
+__all__ = ["Handover"]
+
+_OVERLAP_S = 2.0
+_TICK_S = 0.25
+_DEAF_S = 10.0
+_MOST_S = 1800.0
+_REPAIR_S = 8.0
+
+
+class Handover:
+    """Takes the streams of a shard over to a fresh one, one by one, as the fresh one delivers them.
+
+    Parameters
+    ----------
+    old, fresh
+        Both run; the fresh one has no streams yet.
+    clock, rest
+        Shared parts of the connector.
+    patience_s
+        Seconds without another stream taken over after which the rest stays where it is. Quiet of REST does not count.
+
+    Notes
+    -----
+    A stream is taken over once both connections have carried it for 2 s, so that whatever was under way has come: nothing is lost
+    and nothing said, but that a book comes as a SNAPSHOT. Where the old connection dies in the middle it is taken over at once,
+    without a hole if it was heard after those 2 s; otherwise with what any loss brings.
+    """
+
+    def __init__(self, old: Shard, fresh: Shard, *, clock: Clock, rest: Rest, patience_s: float) -> None:
+        self.old = old
+        self.fresh = fresh
+        self._clock = clock
+        self._rest = rest
+        self._patience_s = patience_s
+        self._understudies: dict[Key, Understudy] = {}
+        self._done: list[Understudy] = []
+
+    @property
+    def taken(self) -> int:
+        """How many streams were taken over."""
+        return len(self._done)
+
+    async def run(self) -> bool:
+        """Return whether all streams are on the fresh shard; where not, those that are not stay on the old one."""
+        self.old.is_retiring = True
+        self.old.supervisor.on_loss = self._lost
+        self._add()
+        began_us = moved_us = self._clock.monotonic_us()
+        try:
+            while self.old.tap.subscriptions:
+                await self._clock.sleep(_TICK_S)
+                before = len(self._understudies)
+                self.sync()
+                self._look()
+                now_us = self._clock.monotonic_us()
+                if len(self._understudies) != before or self._rest.left_s() > 0:
+                    moved_us = now_us
+                if now_us - moved_us > self._patience_s * 1e6 or now_us - began_us > _MOST_S * 1e6:
+                    return False
+            return True
+        finally:
+            self.old.supervisor.on_loss = None
+            self.old.is_retiring = not self.old.tap.subscriptions
+            left = list(self._understudies.values())
+            self._understudies.clear()
+            for understudy in left:
+                understudy.released()
+            self.fresh.let_go(left)
+            if self.old.tap.subscriptions:  # it goes on, without what was taken
+                self.old.supervisor.unsubscribe(self._done)
+
+    def sync(self) -> None:
+        """Let go of understudies whose stream is not wanted any more."""
+        held = self.old.tap.subscriptions
+        gone = [one for key, one in self._understudies.items() if held.get(key) is not one.subscription]
+        for understudy in gone:
+            del self._understudies[understudy.key]
+        self.fresh.let_go(gone)
+
+    def end(self) -> None:
+        """Forget what was delivered twice, and what was left: what is late has come by now."""
+        for understudy in self._done:
+            understudy.released()
+            understudy.connection = understudy.ours = None
+
+    def _add(self) -> None:
+        for key, subscription in self.old.tap.subscriptions.items():
+            if subscription.phase is not Phase.PARKED:
+                self._understudies[key] = Understudy(subscription, self._clock)
+        for subscription in list(self.old.tap.subscriptions.values()):
+            if subscription.phase is Phase.PARKED:
+                self.old.supervisor.forget(subscription)
+                self.fresh.tap.subscriptions[subscription.key] = subscription  # nobody cares for it, but it is shown
+        self.fresh.add(self._understudies.values())
+
+    def _look(self) -> None:
+        for understudy in list(self._understudies.values()):
+            if understudy.phase is not Phase.LIVE:
+                continue
+            subscription = understudy.subscription
+            if subscription.phase in (Phase.IDLE, Phase.WAITING, Phase.LOST) or understudy.is_needed_now:
+                self._take_over(understudy)
+            elif self._is_overlapped(understudy):
+                if subscription.phase is Phase.LIVE or understudy.live_s() > _REPAIR_S:
+                    self._take_over(understudy)
+            elif understudy.live_s() > _OVERLAP_S:
+                self._doubt(subscription, understudy)
+
+    def _is_overlapped(self, understudy: Understudy) -> bool:
+        # Whatever the exchange had sent on the old connection before the fresh one began has been heard by now.
+        connection = understudy.subscription.connection
+        if understudy.live_s() < _OVERLAP_S or understudy.live_since_us is None:
+            return False
+        return connection is None or connection.heard_us > understudy.live_since_us + int(_OVERLAP_S / 2 * 1e6)
+
+    def _doubt(self, subscription: Subscription, understudy: Understudy) -> None:
+        connection = subscription.connection
+        if connection.state == "live" and self._clock.monotonic_us() - connection.pinged_us > _OVERLAP_S / 2 * 1e6:
+            self.old.supervisor.ping(connection)
+        if understudy.live_s() > _DEAF_S:
+            subscription.lose(Status.STALLED, last_good_us=connection.heard_at_us)
+
+    def _lost(self, subscription: Subscription) -> bool:
+        understudy = self._understudies.get(subscription.key)
+        if understudy is None or understudy.phase is not Phase.LIVE or not self._is_overlapped(understudy):
+            return False
+        self._take_over(understudy)
+        return True
+
+    def _take_over(self, understudy: Understudy) -> None:
+        subscription = understudy.subscription
+        del self._understudies[subscription.key]
+        self._done.append(understudy)
+        self.old.supervisor.forget(subscription)
+        self.fresh.supervisor.adopt(subscription)
+        connection, hashes = subscription.connection, subscription.hashes
+        understudy.take_over()
+        understudy.connection, understudy.hashes = connection, hashes  # it stands for what is left behind

@@ -1,0 +1,42 @@
+"""A short soak: whatever happens to a connector, nothing piles up."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+from soak import Soak
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ccxt_support import FrameServer
+
+_ROUNDS = 4
+
+
+@pytest.fixture(autouse=True)
+def _fast_lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in {
+        "guard_ccxt.handover._OVERLAP_S": 0.1,
+        "guard_ccxt.handover._TICK_S": 0.02,
+        "guard_ccxt.recycle._LATE_S": 0.05,
+        "guard_ccxt.recycle._TICK_MAX_S": 0.05,
+        "guard_ccxt.supervisor._SETTLE_US": 50_000,
+        "guard_ccxt.supervisor._TICK_MAX_S": 0.05,
+    }.items():
+        monkeypatch.setattr(name, value)
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+async def test_lost_and_renewed_connections_and_markets_that_come_and_go_leave_nothing_behind(server: FrameServer) -> None:
+    soak = Soak(server, 60)
+    left = await soak.run(_ROUNDS)
+    assert (soak.rows.doubled, soak.rows.missing, soak.rows.last_key) == (0, 0, soak.sent)
+    assert {one.tasks for one in left[1:]} == {left[1].tasks}
+    assert left[-1].objects == left[1].objects
+    assert left[-1].size < left[1].size * 1.02
+    assert soak.connector.health().details["recycled"] == _ROUNDS
