@@ -10,11 +10,8 @@ from guard_ccxt.overlap import Overlap
 from guard_ccxt.subscription import Phase, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from guard.model.ports import Clock
     from guard_ccxt.gate import TradeRow
-    from guard_ccxt.mirror import Change
 
 __all__ = ["Understudy"]
 
@@ -47,7 +44,8 @@ class Understudy(Subscription):
         self.subscription = subscription
         self.ours: Overlap | None = None
         if subscription.channel is Channel.TRADES:
-            self.ours = subscription.overlap = Overlap(subscription.recent(), since_us=subscription.last_trade_us)
+            # Its own too: whatever is quick about delivering is not for streams in an overlap.
+            self.ours = self.overlap = subscription.overlap = Overlap(subscription.recent(), since_us=subscription.last_trade_us)
 
     @property
     def is_needed_now(self) -> bool:
@@ -69,9 +67,6 @@ class Understudy(Subscription):
         del extra
         if self.ours is not None:
             self.ours.fresh(row, received_us)
-
-    def _put_levels(self, changes: Sequence[Change], at_us: int, received_us: int, *, key: int, flags: int) -> None:
-        """Show nothing: the levels are in its mirror."""
 
 
 def _say_nothing(text: str) -> None:

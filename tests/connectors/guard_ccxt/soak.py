@@ -73,15 +73,16 @@ class Soak:
         assert session is not None
         return session.fleet
 
-    async def run(self, rounds: int) -> list[Left]:
-        """Live for so many rounds; return what was left after each."""
+    async def run(self, rounds: int, *, every: int = 1) -> list[Left]:
+        """Live for so many rounds; return what was left after each `every`th."""
         await self.connector.open()
         streaming = asyncio.create_task(self.connector.stream({AAA: 0}, self.rows))
         await self.exchange.until_subscribed(TRADES, BOOK)
         left = []
-        for _ in range(rounds):
+        for number in range(rounds):
             await self._round()
-            left.append(measured())
+            if number % every == 0:
+                left.append(measured())
         streaming.cancel()
         await asyncio.gather(streaming, return_exceptions=True)
         await self.connector.close()
@@ -103,6 +104,7 @@ class Soak:
             shard.due_us = 0
         await until(lambda: self.connector.health().details["recycled"] > done, seconds=20)
         await until(lambda: len(self.fleet.shards) == 1 and not self.fleet._closing and self._live() == 2)
+        await until(lambda: not any(type(one).__name__ == "Handover" for one in gc.get_objects()))
         await self._talk()
         # What the server remembers of the past is no leak of guard's.
         for kept in (*self.exchange.past.values(), self.exchange.subscribes, self.exchange.unsubscribes):
@@ -142,10 +144,10 @@ async def main(rounds: int, messages: int) -> None:
     await server.start()
     tracemalloc.start()
     soak = Soak(server, messages)
-    left = await soak.run(rounds)
+    every = max(1, rounds // 20)
+    left = await soak.run(rounds, every=every)
     for number, one in enumerate(left):
-        if number % max(1, rounds // 20) == 0 or number == rounds - 1:
-            print(number, one.size // 1024, "kB", one.tasks, "tasks", {key: n for key, n in one.objects.items() if n})  # noqa: T201
+        print(number * every, one.size // 1024, "kB", one.tasks, "tasks", {key: n for key, n in one.objects.items() if n})  # noqa: T201
     print("sent", soak.sent, "doubled", soak.rows.doubled, "missing", soak.rows.missing, dict(soak.rows.kinds))  # noqa: T201
     print("reports", soak.reports[:20], "failures", failures[:5])  # noqa: T201
     await server.stop()
