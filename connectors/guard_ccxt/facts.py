@@ -50,7 +50,7 @@ def market_facts(
     open has the tag ``halted`` or ``premarket``, one that was listed less than 72 h before `now_us` the tag ``new``.
     """
     chosen = [market for market in markets if _is_offered(market, frozenset(types))]
-    bases = frozenset(str(market.get("base")) for market in chosen)
+    bases = frozenset(str(market.get("base")) for market in chosen if market.get("active") is not False)
     found = [_facts(exchange, market, tickers, bases, streams) for market in chosen]
     return [_treated(facts, treatment(id, market), listed_us, now_us) for facts, market in zip(found, chosen, strict=True)]
 

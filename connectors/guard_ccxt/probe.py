@@ -96,7 +96,7 @@ def _rates(exchange: Any, options: Options) -> Probe:
     told = [f"{name} {value}" for name, value in sorted(headers.items()) if any(word in name for word in _USED)]
     per_s = 1000 / exchange.rateLimit if exchange.rateLimit else 0.0
     found = f"{per_s:.3g} requests/s by ccxt, of which guard takes {options.rest_share:.0%}"
-    return Probe("rates", is_well=True, found=f"{found}; the exchange tells: {', '.join(told[:3])}" if told else found)
+    return Probe("limits", is_well=True, found=f"{found}; the exchange tells: {', '.join(told[:3])}" if told else found)
 
 
 async def _websocket(exchange: Any, clock: Clock) -> Probe:

@@ -370,6 +370,10 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "An action names a webhook, and the packs were checked without a guard.yaml.",
         "Nobody can tell here whether the webhook is there. `guard rules check` of guard.yaml sees it.",
     ),
+    "W017": Explanation(
+        "The password of a bot's interface is sent without encryption over a network that is not your own.",
+        "Whoever is on the way can read it, and command the bot with it. Write https://, or reach the bot through a tunnel.",
+    ),
     "W071": Explanation(
         "A webhook posts without encryption over a network that is not your own.",
         "Whoever is on the way can read its headers and keep events back. Write https://.",

@@ -20,7 +20,7 @@ from guard.dsl.reading import BYTES_MAX, read_file
 from guard.dsl.rules import RuleSet, read_rules
 from guard.dsl.settings import GuardConfig
 from guard.dsl.validation import keys_allowed, validate
-from guard.dsl.webhook_warnings import warn_of_cleartext
+from guard.dsl.webhook_warnings import warn_of_cleartext, warn_of_cleartext_bots
 from guard.errors import ConfigurationError, RuleError
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
         return None
     _warn_of_inert_keys(tree, report)
     warn_of_cleartext(tree, config.webhooks, report)
+    warn_of_cleartext_bots(tree, config.exchanges, report)
     config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
     config._tree = tree  # noqa: SLF001 - likewise
     return config
@@ -210,11 +211,6 @@ def _warn_of_inert_keys(tree: Table, report: Report) -> None:
             node, key = (None, None) if entry is None else (entry.node, entry.key)
         if key is not None:
             report.add("W004", key, f"{'.'.join(path)} is read, but this version does not act on it yet")
-    exchanges = tree.entries.get("exchanges")
-    for exchange in exchanges.node.entries.values() if exchanges is not None and isinstance(exchanges.node, Table) else ():
-        limits = exchange.node.entries.get("limits") if isinstance(exchange.node, Table) else None
-        if limits is not None:
-            report.add("W004", limits.key, "limits is read, but this version does not act on it yet")
 
 
 def _is_secret(path: Sequence[str | int]) -> bool:

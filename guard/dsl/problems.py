@@ -94,6 +94,7 @@ NAMES = {
     "W014": "scope-matches-nothing",
     "W015": "enforce-without-why",
     "W016": "plain-secret",
+    "W017": "cleartext-password",
     "W065": "one-market-blocks-exchange",
     "W070": "unchecked-webhook",
     "W071": "cleartext-webhook",

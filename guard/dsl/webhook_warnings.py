@@ -1,4 +1,4 @@
-"""What is wrong with a webhook and still works."""
+"""What is sent in the clear and still works: webhooks, and the password of a bot's interface."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from guard.dsl.document import Table
+from guard.dsl.document import Table, find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.dsl.action_models import WebhookSettings
     from guard.dsl.problems import Report
+    from guard.dsl.settings import ExchangeSettings
 
-__all__ = ["warn_of_cleartext"]
+__all__ = ["warn_of_cleartext", "warn_of_cleartext_bots"]
 
 _NEAR = (".internal", ".lan", ".local", ".localhost")
 
@@ -28,6 +29,19 @@ def warn_of_cleartext(tree: Table, webhooks: Mapping[str, WebhookSettings], repo
         if url.scheme == "http" and not _is_near(url.hostname or "") and name in places:
             message = f"the webhook {name!r} posts without TLS: whoever is on the way can read its headers and keep events back"
             report.add("W071", places[name].key, message, "write https://, or keep it inside your own network")
+
+
+def warn_of_cleartext_bots(tree: Table, exchanges: Mapping[str, ExchangeSettings], report: Report) -> None:
+    """Warn of each bot whose password goes beyond the own network without TLS; `tree` is that of guard.yaml."""
+    for name, exchange in exchanges.items():
+        bot = None if exchange.from_bot is None else exchange.from_bot.freqtrade
+        if bot is None or bot.url is None or (bot.password is None and bot.token is None):
+            continue
+        url = urlsplit(bot.url)
+        if url.scheme == "http" and not _is_near(url.hostname or ""):
+            entry, _ = find(tree, ("exchanges", name, "from_bot", "freqtrade", "url"))
+            message = f"the password of the bot on {name} is sent without TLS: whoever is on the way can command the bot with it"
+            report.add("W017", entry.key, message, "write https://, or reach the bot through a tunnel")
 
 
 def _is_near(host: str) -> bool:

@@ -13,7 +13,7 @@ from guard.runtime.selection import Chosen, Selection, Wanted
 from guard.runtime.warming import Warming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from guard.dsl.market_where import MarketWhere
     from guard.model import Market, MarketFacts
@@ -69,6 +69,8 @@ class Feed:
         What bots trade there, None where nobody says or it is not to be watched.
     asked
         Returns the symbols that bots asked guard about lately, watched or not.
+    earlier
+        The names of markets that were watched before a restart.
     is_held
         Tells of a market that must not be let go.
     has_past
@@ -103,6 +105,7 @@ class Feed:
         random: Random,
         bots: Bots | None = None,
         asked: Callable[[], frozenset[str]] = frozenset,
+        earlier: Collection[str] = (),
         is_held: Callable[[Market], bool] = lambda _market: False,
         has_past: Callable[[int], bool] = lambda _row: False,
         notice: Callable[[Sequence[MarketFacts], Sequence[MarketFacts]], None] = lambda _offered, _chosen: None,
@@ -127,7 +130,7 @@ class Feed:
         self.asked = asked
         self._is_held = is_held
         self._notice = notice
-        self._selection = Selection(plan.wanted)
+        self._selection = Selection(plan.wanted, earlier=earlier)
         self.warming = Warming(plan.name, sink=sink, clock=clock, has_past=has_past)
 
     @property
@@ -218,6 +221,11 @@ class Feed:
         if self.bots is not None:
             await self.bots.ready()
         self._choose(offered)
+        while self.bots is not None and not self.chosen.markets:
+            self.problem = self._nothing(offered)
+            await self._until_due()
+            offered = await self.connector.markets()
+            self._choose(offered)
         if not self.chosen.markets:
             raise GuardError(self._nothing(offered))
         self._notice(offered, self.chosen.markets)

@@ -80,6 +80,7 @@ def _feed(  # noqa: PLR0917 - private, of one call
         random=random,
         bots=bots,
         asked=lambda: asked.of(name),
+        earlier=live.watchlist.markets,
         is_held=is_held,
         has_past=lambda row: knows_past(live.pipeline.engine.kernel, row),
         notice=TreatmentWatch(

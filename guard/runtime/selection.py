@@ -62,6 +62,13 @@ class _Offer(NamedTuple):
 class Selection:
     """Chooses markets again and again, so that small moves change nothing.
 
+    Parameters
+    ----------
+    wanted
+        What guard.yaml asks for.
+    earlier
+        The names of markets that were watched before a restart; of them those that are held go on being watched.
+
     Notes
     -----
     New markets come at once. A watched one goes an hour after it stopped being wanted: its `where` fails even where its turnover
@@ -80,8 +87,9 @@ class Selection:
     (['A'], ['A'], ['B'], ['B'])
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, *, earlier: Collection[str] = ()) -> None:
         self.wanted = wanted
+        self._earlier = frozenset(earlier)
         self._named = frozenset(wanted.markets)
         self._watched: dict[Market, MarketFacts] = {}
         self._unwanted_since: dict[Market, int] = {}
@@ -100,6 +108,9 @@ class Selection:
         """
         on_offer = {facts.market: facts for facts in offered}
         # What the exchange offers no longer is as it was last known.
+        if self._earlier:
+            names, self._earlier = self._earlier, frozenset()
+            self._watched |= {market: facts for market, facts in on_offer.items() if str(market) in names and is_held(market)}
         known = {**{market: facts for market, facts in self._watched.items() if market not in on_offer}, **on_offer}
         reasons: dict[str, str] = {}
         staying: list[_Offer] = []

@@ -132,7 +132,12 @@ def connector_factory(
                 f"there are {known}; recordings go to guard replay",
             )
         )
-    options: dict[str, Any] = {**exchange.limits, **exchange.options}
+    options: dict[str, Any] = dict(exchange.options)
+    if exchange.connector == "sim":
+        # The embedded exchange is read by the connector of ccxt.
+        options["ccxt"] = {**exchange.limits, **options.get("ccxt", {})} if exchange.limits else options.get("ccxt", {})
+    else:
+        options = {**exchange.limits, **options}
     if exchange.id is not None:
         options["id"] = exchange.id
     if exchange.urls:

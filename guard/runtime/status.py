@@ -49,7 +49,8 @@ def status_document(
     `outbox` are deliveries by channel and state, `clock_jump_us` how far the machine's clock was set since guard started.
     """
     now_us = live.clock.now_us()
-    rows = board_rows(live.pipeline, now_us)
+    let_go = {str(market) for feed in live.feeds for market in feed.let_go}
+    rows = [row for row in board_rows(live.pipeline, now_us) if row.market not in let_go]
     feeds = [feed_record(feed, now_us) for feed in live.feeds]
     ready = rules_ready(live.pipeline, now_us, caveats_of(live.feeds))
     ages = [feed["age_ms"] for feed in feeds if feed["age_ms"] is not None]

@@ -99,10 +99,10 @@ def test_it_tells_of_network_markets_rates_and_what_a_bot_trades_unwatched(
         write(home, server.port, url, exclude='["BBB/*"]')
         code, found = doctor(capsys)
     assert code == 1
-    names = ("DNS", "REST", "clock", "rates", "websocket", "markets", "bot")
+    names = ("DNS", "REST", "clock", "limits", "websocket", "markets", "bot")
     assert {name: found[f"tiny {name}"]["is_well"] for name in names} == dict.fromkeys(names, True)
     assert found["tiny markets"]["found"] == "1 of 2 are watched; left out: 1 (excluded)"
-    assert "x-mbx-used-weight-1m 41" in found["tiny rates"]["found"]
+    assert "x-mbx-used-weight-1m 41" in found["tiny limits"]["found"]
     unwatched = found["tiny traded markets"]
     assert not unwatched["is_well"]
     assert "BBB/USDT (excluded)" in unwatched["found"]

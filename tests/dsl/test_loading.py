@@ -293,9 +293,11 @@ def test_any_tree_and_environment_give_a_configuration_or_problems(
 
 def test_a_key_without_effect_is_told_and_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "guard.yaml"
-    path.write_text("exchanges: {x: {limits: {rest: 0.2}}}\nalerts:\n  quiet_hours: {range: 22:00-07:00}\non_market_wide: alert\n")
+    path.write_text(
+        "exchanges: {x: {}}\non_market_wide: alert\nalerts:\n  quiet_hours: {range: 22:00-07:00}\nhttp: {listen: 127.0.0.1:8787}\n"
+    )
     told = check([path])
-    assert [(p.id, p.severity, p.line) for p in told] == [("W004", "warning", 1), ("W004", "warning", 3), ("W004", "warning", 4)]
+    assert [(p.id, p.severity, p.line) for p in told] == [("W004", "warning", 2), ("W004", "warning", 4), ("W004", "warning", 5)]
     config = load_guard(path, {})
     assert config.alerts.quiet_hours is not None
     assert config.warnings == told

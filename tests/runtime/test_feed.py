@@ -187,3 +187,45 @@ async def test_streams_do_not_wait_for_a_history_that_hangs() -> None:
     async with running(feed):
         await asyncio.sleep(0.05)
         assert (feed.is_streaming, feed.unwarmed) == (True, {"x:A/USDT"})
+
+
+class Listed:
+    """Bots whose list is what the test says."""
+
+    problem: str | None = None
+
+    def __init__(self) -> None:
+        self.symbols: set[str] = set()
+        self.changed = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    def traded(self, _offered: object, *, most: int) -> set[str]:
+        assert most
+        return self.symbols
+
+    async def ready(self) -> None:
+        await self.gate.wait()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_what_a_bot_adds_streams_at_once_and_what_it_gives_up_an_hour_later() -> None:
+    script, clock, bots = Script(), MovedClock(), Listed()
+    feed = made_of(script, clock, markets=())
+    feed.bots = bots  # type: ignore[assignment] - a list that moves when told
+    async with running(feed):
+        assert not feed.is_streaming
+        bots.gate.set()
+        await settle(60)
+        assert feed.trouble == "x offers 2 markets, but none matches what its bot trades"
+        bots.symbols = {"A/USDT"}
+        bots.changed.set()
+        await settle(60)
+        assert (feed.trouble, list(feed.rows)) == (None, [A])
+        bots.symbols = {"B/USDT"}
+        bots.changed.set()
+        await settle(60)
+        assert list(script.followed[-1]) == [A, B]
+        await clock.advance(3700)
+        assert (list(script.followed[-1]), feed.let_go) == ([B], {A})

@@ -83,6 +83,13 @@ def test_a_held_market_stays_whatever_happens() -> None:
     assert names(selection.choose(rival, now_us=99 * HOUR_US)) == ["B/USDT"]
 
 
+def test_a_held_market_goes_on_being_watched_after_a_restart_and_no_other_comes_for_being_held() -> None:
+    selection = Selection(Wanted(["B/*"], 9), earlier=["x:A/USDT", "x:E/USDT"])
+    held = {"A/USDT", "C/BTC"}
+    assert set(names(selection.choose(OFFERED, now_us=0, is_held=lambda m: m.symbol in held))) == {"A/USDT", "B/USDT"}
+    assert names(selection.choose(OFFERED, now_us=HOUR_US)) == ["B/USDT"]
+
+
 def test_a_market_that_vanished_from_the_list_goes_after_an_hour_but_not_if_a_bot_trades_it() -> None:
     selection = Selection(Wanted(["*"], 10))
     offered = [facts("A/USDT"), facts("B/USDT")]

@@ -200,3 +200,30 @@ async def test_waiting_requests_that_are_cancelled_leave_nothing_behind(server: 
             await asyncio.sleep(0.05)
         assert rest.budget.waiting() == 0
         assert not rest._turns
+
+
+async def test_two_hundred_markets_with_a_tiny_budget_all_get_their_past_and_snapshots_go_first(server: FrameServer) -> None:
+    async with opened(binance(server, FastClock(800.0), share=0.02)) as (exchange, rest, weigher, _):
+        served: list[int] = []
+        waits_s: list[float] = []
+
+        async def past(number: int) -> None:
+            await candles(exchange, rest)
+            served.append(number)
+
+        async def snapshots() -> None:
+            while True:
+                began_s = weigher.now_s
+                await depth(exchange)
+                waits_s.append(weigher.now_s - began_s)
+                await rest._clock.sleep(10.0)
+
+        resyncs = asyncio.create_task(snapshots())
+        pasts = [asyncio.create_task(past(number)) for number in range(200)]
+        async with asyncio.timeout(12):
+            await asyncio.gather(*pasts)
+        await ended([resyncs])
+        assert all(abs(number - place) <= 2 for place, number in enumerate(served))  # first come, first served
+        assert weigher.worst_minute() <= 0.02 * 6000 + 1e-6
+        assert weigher.refused == 0
+        assert sorted(waits_s)[len(waits_s) // 2] < 10.0

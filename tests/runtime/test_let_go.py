@@ -1,0 +1,27 @@
+"""A market that is no longer watched is unknown to bots, and what an exchange says of one that is reaches its rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alerts.support import MovedClock
+from runtime.feeds import A, B, Script
+from runtime.test_live import bench
+
+from guard.model import MarketFacts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_market_that_was_let_go_is_not_shown_to_bots_until_it_is_watched_again(tmp_path: Path) -> None:
+    clock = MovedClock()
+    async with bench(tmp_path, clock=clock) as desk:
+        feed = desk.feed(Script())
+        for market in (A, B):
+            desk.live.open_market(MarketFacts(market))
+        assert {str(A), str(B)} <= set(desk.live.image().markets)
+        feed.let_go = {B}
+        assert str(B) not in desk.live.image().markets
+        feed.let_go = set()
+        assert str(B) in desk.live.image().markets
