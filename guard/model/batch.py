@@ -85,7 +85,7 @@ class Control(IntEnum):
     ORDER = 3
     OPEN = 4
     PASS = 5
-    FACTS = 6
+    FACTS = 7
 
 
 class Flag(IntFlag):
