@@ -244,9 +244,9 @@ class Spool:
         if not self._limits.free_bytes:
             return
         disk = os.fstatvfs(self._fd)
-        free = disk.f_bavail * disk.f_frsize
-        if free - wanted < self._limits.free_bytes:
-            raise OSError(errno.ENOSPC, f"{free // 1_000_000} MB are free, and {self._limits.free_bytes // 1_000_000} MB are left to others")
+        free, left = disk.f_bavail * disk.f_frsize, self._limits.free_bytes
+        if free - wanted < left:
+            raise OSError(errno.ENOSPC, f"{free // 1_000_000} MB are free, and {left // 1_000_000} MB are left to others")
 
     def _fail(self, error: OSError, rows_before: int) -> None:
         self.problem = error.strerror or str(error)
