@@ -20,6 +20,7 @@ __all__ = [
     "ENCODING",
     "MARKETS_KEY",
     "ROWS_MAX",
+    "SEGMENT_KEY",
     "VERSION",
     "VERSION_KEY",
     "course_of",
@@ -33,7 +34,9 @@ VERSION_KEY: Final = b"guard.recording.version"
 MARKETS_KEY: Final = b"guard.recording.markets"
 # What a live run was beside its events: see `guard.runtime.record`. Compressed JSON, after its length as 8 bytes.
 COURSE_KEY: Final = b"guard.recording.course"
-COURSE_BYTES_MAX: Final = 1 << 26
+# Of which run a file is a segment, what is missing there, and how many of its first rows tell what stood: JSON.
+SEGMENT_KEY: Final = b"guard.recording.segment"
+COURSE_BYTES_MAX: Final = 1 << 28
 # Rows of a row group, and rows that are in memory at once.
 ROWS_MAX: Final = 1 << 16
 _TYPES: Final = {"kind": np.int8, "market": np.int32, "price": np.float64, "amount": np.float64, "side": np.int8, "flags": np.int8}

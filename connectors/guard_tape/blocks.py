@@ -16,7 +16,7 @@ from guard_tape.rows import EARLIEST_MS, LARGEST, LATEST_MS, SIDES
 from guard_tape.symbols import Symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guard_tape.columns import Integers, Smalls
     from guard_tape.rows import TapeTrade, TradeFile
 
-__all__ = ["Blocks"]
+__all__ = ["Blocks", "cells_of", "grid", "mapped", "whole_lines"]
 
 _BLOCK_BYTES: Final = 1 << 20
 _ROWS_MAX: Final = 1 << 14
@@ -62,7 +62,9 @@ class Blocks:
         lines, rest = 1, b""
         while True:
             text = stream.read(_BLOCK_BYTES)
-            block, rest = _whole_lines(rest, text)
+            block, rest = whole_lines(rest, text)
+            if len(rest) > 2 * _BLOCK_BYTES:
+                raise OSError(f"a line has more than {2 * _BLOCK_BYTES} characters")
             if b'"' in block or b'"' in rest:
                 yield from self._by_rows(_chained(block + rest, stream), places=shape.places, lines_before=lines)
                 return
@@ -102,13 +104,13 @@ class Blocks:
         if not block.isascii():
             return None
         text = Text(_MARGIN + block)
-        ends = _grid(text, shape.count)
+        ends = grid(text, shape.count)
         if ends is None:
             return None
-        cells = [_cells(ends, place) for place in shape.places]
+        cells = [cells_of(ends, place) for place in shape.places]
         market = self.symbols.numbers(text, *cells[0])
         at_ms = text.integers(*cells[1])
-        side = _sides(text, *cells[2])
+        side = mapped(text, *cells[2], SIDES)
         if market is None or at_ms is None or side is None or not ((at_ms >= EARLIEST_MS) & (at_ms <= LATEST_MS)).all():
             return None
         price, amount = text.floats(*cells[3]), text.floats(*cells[4])
@@ -129,7 +131,7 @@ class _Shape:
         self.count = count
 
 
-def _whole_lines(rest: bytes, text: bytes) -> tuple[bytes, bytes]:
+def whole_lines(rest: bytes, text: bytes) -> tuple[bytes, bytes]:
     """Return what can be read now, ended by a line feed, and the begun line after it."""
     if not text:
         return (rest + b"\n" if rest else b""), b""
@@ -137,7 +139,7 @@ def _whole_lines(rest: bytes, text: bytes) -> tuple[bytes, bytes]:
     return (rest + text[:at], text[at:]) if at else (b"", rest + text)
 
 
-def _grid(text: Text, count: int) -> NDArray[Any] | None:
+def grid(text: Text, count: int) -> NDArray[Any] | None:
     """Return where each cell ends, a row of the table for each row; None where not all rows have `count` cells."""
     ends = np.flatnonzero(text.bytes[MARGIN:] <= _DELIMITERS_TO) + MARGIN
     found = text.bytes[ends]
@@ -153,7 +155,7 @@ def _grid(text: Text, count: int) -> NDArray[Any] | None:
     return ends.reshape(-1, count)
 
 
-def _cells(ends: NDArray[Any], place: int) -> tuple[Integers, Integers]:
+def cells_of(ends: NDArray[Any], place: int) -> tuple[Integers, Integers]:
     """Return where the cells of one column start and end."""
     if place:
         return ends[:, place - 1] + 1, ends[:, place].copy()
@@ -163,13 +165,14 @@ def _cells(ends: NDArray[Any], place: int) -> tuple[Integers, Integers]:
     return starts, ends[:, 0].copy()
 
 
-def _sides(text: Text, starts: Integers, ends: Integers) -> Smalls | None:
-    if (ends - starts).max(initial=0) > max(map(len, SIDES)):
+def mapped(text: Text, starts: Integers, ends: Integers, names: Mapping[str, int]) -> Smalls | None:
+    """Return what a column of words of at most eight letters stands for; None where one is not among `names`."""
+    if (ends - starts).max(initial=0) > max(map(len, names)):
         return None
     words = text.lowered(starts, ends)
     sides: Smalls = np.zeros(len(words), np.int8)
     is_known = np.zeros(len(words), np.bool_)
-    for name, side in SIDES.items():
+    for name, side in names.items():
         is_it = words == np.uint64(int.from_bytes(name.encode().rjust(8, b"\0"), "little"))
         sides[is_it] = side
         is_known |= is_it

@@ -11,7 +11,7 @@ from guard.model import Market, MarketClass, MarketFacts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["markets_json", "markets_of"]
+__all__ = ["market_record", "markets_from", "markets_json", "markets_of"]
 
 _NUMBERS = ("tick", "lot", "usd_rate", "volume_24h_usd", "listing_risk")
 # What recordings made before it was known of lack.
@@ -42,7 +42,16 @@ def _record(facts: MarketFacts) -> dict[str, Any]:
 
 def markets_of(text: str | bytes) -> list[MarketFacts]:
     """Return the table that `markets_json` wrote; raises ValueError where it is anything else."""
-    records = json.loads(text)
+    return markets_from(json.loads(text))
+
+
+def market_record(facts: MarketFacts) -> dict[str, Any]:
+    """Return the facts of one market as JSON can hold them."""
+    return _record(facts)
+
+
+def markets_from(records: Any) -> list[MarketFacts]:  # noqa: ANN401 - whatever a file says
+    """Return a table of markets out of JSON; raises ValueError where it is anything else."""
     if not isinstance(records, list):
         raise ValueError("the table of markets is no list")  # noqa: TRY004 - one error for all that is wrong with a file
     return [_facts(record) for record in records]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Markets"]
 
+_CHANNELS = (("trades", Channel.TRADES), ("book", Channel.BOOK))
+
 
 class Markets:
     """Numbers markets in the order of their first rows.
@@ -55,7 +57,9 @@ class Markets:
             yield (), cut(table, 0, places[0])
         for (at, number), end in zip(cuts, places[1:], strict=True):
             rows = cut(table, at, end)
-            yield (self._facts[number],), joined([_live(rows), rows]) if self._is_silent[number] else rows
+            facts = self._facts[number]
+            live = [_live(rows, channel) for name, channel in _CHANNELS if name in facts.streams] if self._is_silent[number] else []
+            yield (facts,), joined([*live, rows])
 
     def _cuts(self, table: Rows, new: NDArray[Any]) -> list[tuple[int, int]]:
         """Give the markets of new rows their final numbers; returns the first rows of those to open, with provisional numbers."""
@@ -70,14 +74,14 @@ class Markets:
         return cuts
 
 
-def _live(rows: Rows) -> Rows:
-    """Return the row that says that the trades of the first row's market are live."""
+def _live(rows: Rows, channel: Channel) -> Rows:
+    """Return the row that says that a stream of the first row's market is live."""
     first = cut(rows, 0, 1)
     return first._replace(
         kind=np.full(1, int(Kind.STATUS), np.int8),
         price=np.zeros(1),
         amount=np.zeros(1),
-        side=np.full(1, int(Channel.TRADES), np.int8),
+        side=np.full(1, int(channel), np.int8),
         key=np.full(1, int(Status.LIVE), np.int64),
         flags=np.zeros(1, np.int8),
     )

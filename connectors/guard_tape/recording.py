@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from guard.errors import ConfigurationError, Problem
 from guard.model import Control, Kind
-from guard_tape.arrow import COURSE_KEY, MARKETS_KEY, ROWS_MAX, VERSION, VERSION_KEY, course_of, parquet, schema
-from guard_tape.columns import Rows
+from guard_tape.arrow import COURSE_KEY, MARKETS_KEY, ROWS_MAX, SEGMENT_KEY, VERSION, VERSION_KEY, course_of, parquet, schema
+from guard_tape.columns import Rows, cut
 from guard_tape.facts import markets_of
+from guard_tape.notes import Notes
 from guard_tape.rows import EARLIEST_MS, LATEST_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,7 +26,25 @@ if TYPE_CHECKING:
     from guard_tape.columns import Numbers
     from guard_tape.markets import Markets
 
-__all__ = ["Recording", "RecordingTables"]
+__all__ = ["Recorded", "Recording", "RecordingTables", "look"]
+
+
+class Recorded(Protocol):
+    """Rows with their markets, from wherever they are kept; see `Recording`."""
+
+    @property
+    def markets(self) -> list[MarketFacts]:
+        """The facts of each market."""
+        ...
+
+    @property
+    def course(self) -> dict[str, Any] | None:
+        """What the run was beside its events."""
+        ...
+
+    def tables(self, *, with_standing: bool = True) -> Iterator[Rows]:
+        """Yield the rows."""
+        ...
 
 
 class Recording:
@@ -38,6 +58,8 @@ class Recording:
         How many of them there are.
     course
         What a live run was beside its events, as `guard.runtime.record` wrote it; None where the file came of other files.
+    notes
+        What a segment of a longer recording tells of itself; None where it is none.
 
     Raises
     ------
@@ -56,15 +78,23 @@ class Recording:
             self.markets: list[MarketFacts] = markets_of(metadata[MARKETS_KEY])
             packed = metadata.get(COURSE_KEY)
             self.course: dict[str, Any] | None = None if packed is None else course_of(packed)
+            segment = metadata.get(SEGMENT_KEY)
+            self.notes = None if segment is None else Notes.of(json.loads(segment))
 
-    def tables(self) -> Iterator[Rows]:
-        """Yield the rows in order, in tables of bounded size over the memory of pyarrow, read-only."""
+    def tables(self, *, with_standing: bool = True) -> Iterator[Rows]:
+        """Yield the rows in order, in tables of bounded size over the memory of pyarrow, read-only.
+
+        `with_standing`: also those that tell what stood when a segment began.
+        """
+        left_out = 0 if with_standing or self.notes is None else self.notes.standing
         with self._readable(), self._opened() as file:
             place = 0
             for group in file.iter_batches(batch_size=ROWS_MAX, use_threads=False):
                 table = Rows(*(column.to_numpy(zero_copy_only=True) for column in group.columns))
-                self._look(table, place)
+                look(table, place, len(self.markets), self._problem)
                 place += len(table.kind)
+                if left_out:
+                    table, left_out = cut(table, left_out, len(table.kind)), max(0, left_out - len(table.kind))
                 yield table
 
     def _opened(self) -> Any:  # noqa: ANN401 - an untyped library
@@ -75,7 +105,7 @@ class Recording:
         # Errors of pyarrow are ValueError or OSError too.
         try:
             yield
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._problem(f"the recording cannot be read: {str(error) or repr(error)}") from error
 
     def _problem(self, text: str, *, hint: str = "") -> ConfigurationError:
@@ -93,29 +123,30 @@ class Recording:
             found = ", ".join(f"{field.name} {field.type}" for field in file.schema_arrow)
             raise self._problem(f"other columns than a recording has: {found:.200}")
 
-    def _look(self, table: Rows, place: int) -> None:
-        """Refuse what no writer can have meant."""
-        bounds: dict[str, tuple[NDArray[Any], int, int]] = {
-            "kind": (table.kind, min(Kind), max(Kind)),
-            "market": (table.market, 0, len(self.markets) - 1),
-            "at_us": (table.at_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
-            "received_us": (table.received_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
-            "side": (table.side, -1, max(Control)),
-        }
-        for name, (column, least, most) in bounds.items():
-            if len(column) and not (least <= column.min() and column.max() <= most):
-                raise self._problem(f"{name} outside of {least} to {most} in the rows from {place} on")
-        for name, numbers in (("price", table.price), ("amount", table.amount)):
-            if not np.isfinite(numbers).all():
-                raise self._problem(f"{name} that is no number in the rows from {place} on")
-        if (table.at_us > table.received_us).any():
-            raise self._problem(f"an event that arrived before it happened in the rows from {place} on")
+
+def look(table: Rows, place: int, markets: int, problem: Callable[[str], ConfigurationError]) -> None:
+    """Raise `problem` for rows that no writer can have meant."""
+    bounds: dict[str, tuple[NDArray[Any], int, int]] = {
+        "kind": (table.kind, min(Kind), max(Kind)),
+        "market": (table.market, 0, markets - 1),
+        "at_us": (table.at_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
+        "received_us": (table.received_us, EARLIEST_MS * 1000, LATEST_MS * 1000),
+        "side": (table.side, -1, max(Control)),
+    }
+    for name, (column, least, most) in bounds.items():
+        if len(column) and not (least <= column.min() and column.max() <= most):
+            raise problem(f"{name} outside of {least} to {most} in the rows from {place} on")
+    for name, numbers in (("price", table.price), ("amount", table.amount)):
+        if not np.isfinite(numbers).all():
+            raise problem(f"{name} that is no number in the rows from {place} on")
+    if (table.at_us > table.received_us).any():
+        raise problem(f"an event that arrived before it happened in the rows from {place} on")
 
 
 class RecordingTables:
     """The tables of a recording; `market` numbers `markets`, where its own are entered."""
 
-    def __init__(self, recording: Recording, markets: Markets) -> None:
+    def __init__(self, recording: Recorded, markets: Markets) -> None:
         self._recording = recording
         self._numbers: Numbers = np.array([markets.enter(facts, is_silent=False) for facts in recording.markets], np.int32)
 

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["COLUMNS", "EARLIEST_MS", "LARGEST", "LATEST_MS", "SEAM_ROWS_MAX", "SIDES", "TapeTrade", "TradeFile", "repetition"]
+__all__ = [
+    "COLUMNS",
+    "EARLIEST_MS",
+    "EXAMPLES_MAX",
+    "LARGEST",
+    "LATEST_MS",
+    "SEAM_ROWS_MAX",
+    "SIDES",
+    "TapeTrade",
+    "TradeFile",
+    "repetition",
+]
 
 COLUMNS = ("symbol", "timestamp", "side", "price", "amount")
 SIDES = {"buy": BUY, "sell": SELL, "": 0, "none": 0, "unknown": 0}
@@ -26,7 +37,7 @@ SIDES = {"buy": BUY, "sell": SELL, "": 0, "none": 0, "unknown": 0}
 EARLIEST_MS, LATEST_MS = 946_684_800_000, 4_102_444_800_000
 LARGEST = 1e15
 SEAM_ROWS_MAX = 2048
-_EXAMPLES_MAX = 20
+EXAMPLES_MAX = 20
 
 
 class Reader(Protocol):
@@ -142,7 +153,7 @@ class TradeFile:
 
     def _reject(self, reason: str, line: int) -> None:
         self.rejected[reason] += 1
-        if len(self.examples) < _EXAMPLES_MAX:
+        if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(f"{self.path}:{line}: {reason}")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guard.model import Kind
+from guard_tape.cutting import ContentDigest
 from guard_tape.writer import RecordingWriter
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ def summarize(tape: Tape) -> dict[str, Any]:
     kinds: Counter[int] = Counter()
     rows: Counter[int] = Counter()
     times: list[tuple[int, int]] = []
+    digest = ContentDigest()
+    gaps: Counter[int] = Counter()
     for opened, batch in tape.batches(_ROWS):
         markets += opened
+        digest.take(opened, batch)
+        gaps.update(_counts(np.asarray(batch.market)[np.asarray(batch.kind) == int(Kind.GAP)]))
         kinds.update(_counts(batch.kind))
         rows.update(_counts(batch.market))
         times.append(_first_and_last(batch))
@@ -44,10 +49,13 @@ def summarize(tape: Tape) -> dict[str, Any]:
                 "class": str(facts.market_class),
                 "streams": sorted(facts.streams),
                 "rows": rows[number],
+                "gaps": gaps[number],
             }
             for number, facts in enumerate(markets)
         ],
         "rule_sets": sorted(tape.course.get("rules", ())) if tape.course is not None else [],
+        "holes": tape.holes,
+        "digest": digest.text,
         "repeated": tape.repeated,
         "rejected": dict(tape.rejected),
         "rejected_examples": tape.examples,

@@ -19,7 +19,7 @@ _MIX: Final = [np.uint64((0x9E3779B97F4A7C15 * (2 * word + 1) ^ word << 40) % 2*
 
 
 class Symbols:
-    """Numbers symbols in the order in which they are met.
+    """Numbers symbols in the order in which they are met; `plain` ones are any words, others unified symbols.
 
     Examples
     --------
@@ -28,7 +28,8 @@ class Symbols:
     (0, 1, 0)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
         self.names: list[str] = []
         self._numbers: dict[str, int] = {}
         # Of symbols met in columns: their hashes in order; the number, words and length of each.
@@ -74,7 +75,7 @@ class Symbols:
         return np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
 
     def _learn(self, names: list[str], hashes: Words) -> bool:
-        if not all("/" in name for name in names):
+        if not all(name if self._plain else "/" in name for name in names):
             return False
         spelled = [name.encode().rjust(_CHARACTERS_MAX, b"\0") for name in names]
         words = np.frombuffer(b"".join(spelled), "<u8").reshape(-1, _WORDS_MAX)[:, ::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guard.errors import ConfigurationError, Problem
-from guard_tape.arrow import COURSE_KEY, ENCODING, MARKETS_KEY, ROWS_MAX, packed_course, parquet, schema
-from guard_tape.columns import Rows
+from guard_tape.arrow import COURSE_KEY, ENCODING, MARKETS_KEY, ROWS_MAX, SEGMENT_KEY, packed_course, parquet, schema
+from guard_tape.columns import Rows, length
 from guard_tape.facts import markets_json
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class RecordingWriter:
         self._columns = Rows(*(np.empty(ROWS_MAX, field.type.to_pandas_dtype()) for field in self._schema))
         self._filled = 0
         self._course: Mapping[str, Any] | None = None
+        self._segment: Mapping[str, Any] | None = None
         self.rows = 0
         with _writable(self._path):
             self._file: Any = self._part.open("wb")
@@ -62,18 +64,22 @@ class RecordingWriter:
         """Say, before `close`, what a live run was beside its events, as JSON can hold it."""
         self._course = course
 
-    def append(self, batch: Batch) -> None:
-        """Take the rows of a batch, which may be reused afterwards."""
-        taken = 0
-        while taken < len(batch):
-            count = min(len(batch) - taken, ROWS_MAX - self._filled)
+    def segment(self, segment: Mapping[str, Any]) -> None:
+        """Say, before `close`, of which run this is a segment, and what is missing there, as JSON can hold it."""
+        self._segment = segment
+
+    def append(self, batch: Batch | Rows) -> None:
+        """Take the rows of a batch or table, which may be reused afterwards."""
+        taken, rows = 0, length(batch) if isinstance(batch, Rows) else len(batch)
+        while taken < rows:
+            count = min(rows - taken, ROWS_MAX - self._filled)
             for name, column in self._columns._asdict().items():
                 column[self._filled : self._filled + count] = getattr(batch, name)[taken : taken + count]
             taken += count
             self._filled += count
             if self._filled == ROWS_MAX:
                 self._flush()
-        self.rows += len(batch)
+        self.rows += rows
 
     def close(self) -> None:
         """Finish the file, put it on the disk, and give it its name."""
@@ -82,6 +88,8 @@ class RecordingWriter:
             self._writer.add_key_value_metadata({MARKETS_KEY: markets_json(self._markets).encode()})
             if self._course is not None:
                 self._writer.add_key_value_metadata({COURSE_KEY: packed_course(self._course)})
+            if self._segment is not None:
+                self._writer.add_key_value_metadata({SEGMENT_KEY: json.dumps(self._segment).encode()})
             self._writer.close()
             self._file.flush()
             os.fsync(self._file.fileno())

@@ -24,6 +24,7 @@ _COMMANDS = {
     "bypass": "guard.cli.check:bypass",
     "quarantine": "guard.cli.quarantine:quarantine",
     "replay": "guard.cli.replay:replay",
+    "record": "guard.cli.record:record",
     "tape": "guard.cli.tape:tape",
     "rules": "guard.cli.rules:rules",
     "alerts": "guard.cli.alerts:alerts",

@@ -24,7 +24,7 @@ __all__ = ["is_compiled", "replay"]
 
 
 @click.command
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--exchange", default="tape", show_default=True, help="Exchange name under which the markets of CSV files appear.")
 @click.option("--rules", "rules_name", help="Rules instead of ours: a folder of packs, a pack, a guard.yaml, or guard:NAME.")
 @click.option(
@@ -62,8 +62,8 @@ def replay(
 ) -> int:
     """Show what the rules make of recordings.
 
-    FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount, and recordings in Parquet;
-    several merge by time.
+    FILES are CSV files, plain or .gz, with the columns symbol, timestamp (ms), side, price, amount; recordings in Parquet and
+    folders of their segments; CSV of Tardis and public dumps of Binance. Several merge by time.
 
     With --diff it exits 1 where a level, a time or a quarantine differs, and 0 where none does.
     """

@@ -14,8 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = ["tape"]
 
-_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 _EXCHANGE = click.option("--exchange", default="tape", show_default=True, help="Exchange name of the markets of CSV files.")
+
+
+def _named(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> list[tuple[str, str]]:
+    del context, parameter
+    pairs = [text.partition("=") for text in given]
+    for name, _, unified in pairs:
+        if not name or "/" not in unified:
+            raise click.BadParameter(f"{name or unified!r}: it is written XBTUSD=BTC/USD:BTC")
+    return [(name, unified) for name, _, unified in pairs]
+
+
+_SYMBOLS = click.option(
+    "--symbol", "symbols", multiple=True, callback=_named, metavar="THEIRS=UNIFIED", help="What FILES of others call a market."
+)
 
 
 @click.group
@@ -26,15 +40,16 @@ def tape() -> None:
 @tape.command(name="info")
 @_FILES
 @_EXCHANGE
+@_SYMBOLS
 @click.pass_obj
-def contents(output: Output, files: Sequence[Path], exchange: str) -> int:
+def contents(output: Output, files: Sequence[Path], exchange: str, symbols: Sequence[tuple[str, str]]) -> int:
     """Show what is on each file.
 
     Markets, times, rows by kind, and what was refused; for that, each file is read to its end.
     """
     from guard.runtime.replay import opened_tape
 
-    found = [{"file": str(path), **opened_tape([path], exchange=exchange).summary()} for path in files]
+    found = [{"file": str(path), **opened_tape([path], exchange=exchange, symbols=dict(symbols)).summary()} for path in files]
     if output.is_json:
         output.document({"tapes": found})
     else:
@@ -46,25 +61,124 @@ def contents(output: Output, files: Sequence[Path], exchange: str) -> int:
 @tape.command
 @_FILES
 @_EXCHANGE
+@_SYMBOLS
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recording to write, X.parquet.")
 @click.pass_obj
-def convert(output: Output, files: Sequence[Path], exchange: str, out: Path) -> int:
+def convert(output: Output, files: Sequence[Path], exchange: str, symbols: Sequence[tuple[str, str]], out: Path) -> int:
     """Write FILES as one recording in Parquet.
 
-    They are merged by time. The recording replays to the same decisions as the files.
+    FILES are recordings, folders of segments, guard's CSV of trades, CSV of Tardis (trades, incremental_book_L2) and public dumps
+    of Binance (trades, aggTrades), plain, .gz or .zip. They are merged by time. The recording replays to the same decisions.
     """
     from guard.runtime.replay import opened_tape
 
+    _check_out(files, out)
+    written = opened_tape(files, exchange=exchange, symbols=dict(symbols)).convert(out)
+    _print_written(output, written)
+    return Exit.OK
+
+
+def _check_out(files: Sequence[Path], out: Path) -> None:
     if out.suffix != ".parquet":
         raise click.BadParameter(f"a recording is named X.parquet; found {out.name}", param_hint="--out")
     if any(path.resolve() == out.resolve() for path in files):
         raise click.BadParameter(f"{out} is one of the files to read", param_hint="--out")
-    written = opened_tape(files, exchange=exchange).convert(out)
+
+
+def _print_written(output: Output, written: Mapping[str, Any]) -> None:
     if output.is_json:
-        output.document(written)
+        output.document(dict(written))
     else:
         output.text(f"{written['file']}: {written['rows']:,} rows of {written['markets']} markets, {written['bytes']:,} bytes")
         _print_refused(output, written)
+
+
+@tape.command
+@_FILES
+@_EXCHANGE
+@_SYMBOLS
+@click.option("--from", "begin", metavar="WHEN", help="2026-11-23T07:00Z, or +10m after the first row; the beginning by default.")
+@click.option("--to", "end", metavar="WHEN", help="Likewise; the end by default.")
+@click.option(
+    "--market", "markets", multiple=True, metavar="EXCHANGE:SYMBOL", help="Only such markets, * allowed; may be repeated."
+)
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The recording to write, X.parquet.")
+@click.pass_obj
+def cut(
+    output: Output,
+    *,
+    files: Sequence[Path],
+    exchange: str,
+    symbols: Sequence[tuple[str, str]],
+    begin: str | None,
+    end: str | None,
+    markets: Sequence[str],
+    out: Path,
+) -> int:
+    """Write a piece of FILES as one recording in Parquet.
+
+    It begins with what stood at that moment: the states of streams, and each known book as a snapshot.
+    """
+    from guard.dsl.patterns import matches_any
+    from guard.runtime.replay import opened_tape
+
+    _check_out(files, out)
+    given = dict(symbols)
+    first = next(iter(opened_tape(files, exchange=exchange, symbols=given).batches(1)), None)
+    first_us = int(first[1].received_us[0]) if first else 0
+    written = opened_tape(files, exchange=exchange, symbols=given).cut(
+        out,
+        from_us=_moment(begin, first_us, "--from"),
+        to_us=_moment(end, first_us, "--to"),
+        chooses=(lambda facts: matches_any(markets, str(facts.market))) if markets else None,
+    )
+    _print_written(output, written)
+    if not output.is_json and written["standing"]:
+        output.text(f"    of them {written['standing']:,} tell what stood when it begins")
+    return Exit.OK
+
+
+def _moment(text: str | None, first_us: int, option: str) -> int | None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from guard.dsl.values import Duration, Moment
+
+    if text is None:
+        return None
+    try:
+        if text.startswith("+"):
+            return first_us + TypeAdapter(Duration).validate_python(text[1:])
+        return TypeAdapter(Moment).validate_python(text)
+    except ValidationError as error:
+        raise click.BadParameter(f"{error.errors()[0]['msg']}; or +10m after the first row", param_hint=option) from error
+
+
+@tape.command
+@_FILES
+@_EXCHANGE
+@_SYMBOLS
+@click.option("--format", "form", type=click.Choice(["tardis", "csv"]), default="tardis", show_default=True)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write into.")
+@click.pass_obj
+def export(
+    output: Output, *, files: Sequence[Path], exchange: str, symbols: Sequence[tuple[str, str]], form: str, out: Path
+) -> int:
+    """Write FILES as others read them.
+
+    tardis: NAME_trades.csv.gz and NAME_incremental_book_L2.csv.gz for each exchange. csv: its trades, as `guard replay` reads them.
+    What a format cannot carry is counted.
+    """
+    from guard.runtime.replay import opened_tape
+
+    written = opened_tape(files, exchange=exchange, symbols=dict(symbols)).export(out, form)
+    if output.is_json:
+        output.document(written)
+        return Exit.OK
+    for name, rows in written["files"].items():
+        output.text(f"{name}: {rows:,} rows")
+    for what, count in written["left_out"].items():
+        output.text(f"    {count:,} times left out: {what}")
+    _print_refused(output, written)
     return Exit.OK
 
 
@@ -79,9 +193,26 @@ def _print(output: Output, tape: Mapping[str, Any]) -> None:
         output.text(
             f"    {market['market']:<28} {market['class']:<10} {', '.join(market['streams']):<14} {market['rows']:>14,} rows"
         )
+    gaps = sum(market["gaps"] for market in tape["markets"])
+    if gaps:
+        output.text(f"    {gaps:,} gaps of {sum(market['gaps'] > 0 for market in tape['markets'])} markets")
+    for hole in tape["holes"]:
+        output.text(f"    {_hole(hole)}")
     if tape["rule_sets"]:
         output.text(f"    of a live run, with its rules ({len(tape['rule_sets'])} sets): guard replay --as-recorded does it again")
+    output.text(f"    content {tape['digest']}")
     _print_refused(output, tape)
+
+
+def _hole(hole: Mapping[str, Any]) -> str:
+    from guard.model.moments import stamp
+
+    told = f"{hole['file']}: {hole['reason']}"
+    if "rows" in hole:
+        told += f", {hole['rows']:,} rows are missing"
+    if "since_us" in hole:
+        told += f" from {stamp(hole['since_us'])} to {stamp(hole['until_us'])}"
+    return f"{told}, {hole['bytes']:,} bytes" if "bytes" in hole else told
 
 
 def _print_refused(output: Output, tape: Mapping[str, Any]) -> None:

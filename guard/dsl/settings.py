@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
-from guard.dsl.values import Duration, Model, Moment, OrText, Words
+from guard.dsl.values import Duration, Model, Moment, OrText, Size, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import Mode
 
@@ -24,6 +24,7 @@ __all__ = [
     "LogSettings",
     "MarketWide",
     "OnUnknown",
+    "RecordSettings",
     "StorageSettings",
 ]
 
@@ -189,6 +190,27 @@ class StorageSettings(Model):
     """How long history is kept."""
 
 
+class RecordSettings(Model):
+    """What is recorded while guard runs, in segments that a replay reads; it needs pyarrow, of the extra `record`."""
+
+    folder: str = "tapes"
+    """Folder of the segments, relative to guard.yaml; no other process may record there."""
+    markets: Words = ("*",)
+    """Markets to record, as exchange:SYMBOL, `*` allowed; only a recording of all can be replayed as recorded."""
+    events: Annotated[tuple[Literal["trades", "book"], ...], Field(min_length=1)] = ("trades", "book")
+    """What to record; gaps and the states of streams are always recorded."""
+    segment_us: Annotated[Duration, Field(alias="segment", ge=1_000_000)] = 3_600_000_000
+    """A segment is compacted once it is so long."""
+    segment_size: Annotated[Size, Field(ge=1_000_000)] = 64_000_000
+    """A segment is compacted once it takes so many bytes."""
+    keep_us: Annotated[Duration | None, Field(alias="keep")] = 604_800_000_000
+    """Segments that are older are removed; none keeps them."""
+    keep_size: Size | None = 10_000_000_000
+    """The oldest segments are removed where all of them take more; none keeps them."""
+    leave_free: Size = 500_000_000
+    """Recording stops while the disk has less free than this, so that guard itself can write."""
+
+
 class HttpSettings(Model):
     """The page and its interface."""
 
@@ -239,6 +261,8 @@ class GuardConfig(Model):
     """What happens when the whole exchange moves."""
     storage: StorageSettings = StorageSettings()
     """Where the ledger and the published state live."""
+    record: RecordSettings | None = None
+    """What is recorded; nothing is without it."""
     http: HttpSettings = HttpSettings()
     """The page and its interface."""
     log: LogSettings = LogSettings()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotation
@@ -21,6 +21,7 @@ __all__ = [
     "QuorumOf",
     "Ratio",
     "RuleId",
+    "Size",
     "Weight",
     "Words",
     "Written",
@@ -133,6 +134,24 @@ def _quorum(value: Any) -> Any:  # noqa: ANN401 - likewise
     return Quorum(ratio=found[0])
 
 
+_SIZES: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _size(value: Any) -> Any:  # noqa: ANN401 - likewise
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    text = str(value)
+    number, unit = text[:-2].rstrip(), text[-2:]
+    if unit not in _SIZES or not number.replace(".", "", 1).isdecimal():
+        raise ValueError(f"expected bytes such as 64MB (kB, MB, GB or TB), found {text[:40]!r}")
+    return round(float(number) * _SIZES[unit])
+
+
+def _written_size(value: int) -> int | str:
+    unit = next((unit for unit in reversed(_SIZES) if value and value % _SIZES[unit] == 0), None)
+    return value if unit is None else f"{value // _SIZES[unit]}{unit}"
+
+
 def _moment(value: Any) -> Any:  # noqa: ANN401 - likewise
     text = value if isinstance(value, str) else ""
     try:
@@ -157,6 +176,22 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "10m", "6h", "7d"]}),
 ]
 """Microseconds, written with a unit: ``30m``."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    Field(ge=0),
+    PlainSerializer(_written_size, return_type=int | str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(kB|MB|GB|TB)$"},
+            ]
+        }
+    ),
+]
+"""Bytes, also written with a unit: ``64MB``."""
 
 Ratio = Annotated[
     float,

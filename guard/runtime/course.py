@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.dsl import compile_rules, rules_from_texts
 from guard.dsl.problems import Report
@@ -10,67 +11,80 @@ from guard.errors import ConfigurationError, Problem
 from guard.model import AddQuarantine, Market, ReleaseQuarantine, Target, TargetKind, event_key
 from guard.pipeline import Settings
 from guard.quarantine import AllowEntry
+from guard.runtime.checkpoint import Entry
 from guard.runtime.rule_texts import rule_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from guard.dsl import Program, RuleSet
     from guard.model import Command
 
-__all__ = ["Course", "CourseWriter"]
+__all__ = ["Course", "CourseWriter", "Warmth"]
 
 
 class CourseWriter:
-    """Collects what stands beside the events, as JSON can hold it."""
+    """Says what stands beside the events as it is learnt, in parts that JSON can hold and that add up to what `Course` reads.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._sets: dict[str, list[str]] = {}
-        self._first = ""
-        self._begin: dict[str, Any] = {}
-        self._orders: list[dict[str, Any]] = []
-        self._facts: list[list[Any]] = []
+    Parameters
+    ----------
+    settings
+        What decisions depend on.
+    say
+        Takes each part.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[Mapping[str, Any]], None]) -> None:
+        self._say = say
+        self._known: set[str] = set()
+        self._orders = 0
+        self._kept = 0
+        self._facts = 0
+        allow = [[str(each.target.kind), each.target.name, sorted(each.rules), each.until_us] for each in settings.allow]
+        references, has_peers = dict(settings.references), settings.has_peers
+        say({"version": 1, "settings": {"references": references, "has_peers": has_peers, "allow": allow}})
 
     def learn(self, rules: RuleSet) -> None:
-        """Keep the text of rules that may come to run."""
-        self._sets.setdefault(rules.hash, [text for _, text in rule_texts(rules)])
+        """Keep the text of rules that may come to run; those that ran are found by their hash."""
+        if rules.hash not in self._known:
+            self._known.add(rules.hash)
+            self._say({"rules": {rules.hash: [text for _, text in rule_texts(rules)]}})
 
     def begin(self, rules_hash: str, *, now_us: int, isolation: Mapping[str, Any]) -> None:
         """Say which rules run first, when the recording begins, and what is held then."""
-        self._first, self._begin = rules_hash, {"now_us": now_us, "isolation": dict(isolation)}
+        self._say({"first": rules_hash, "begin": {"now_us": now_us, "isolation": dict(isolation)}, "orders": []})
 
     def order(self, command: Command) -> int:
         """Keep a person's order and return its number."""
         kind = "add" if isinstance(command, AddQuarantine) else "release"
         target = None if command.target is None else [str(command.target.kind), command.target.name]
-        self._orders.append({"order": kind, **command._asdict(), "target": target})
-        return len(self._orders) - 1
+        self._say({"orders": [{"order": kind, **command._asdict(), "target": target}]})
+        self._orders += 1
+        return self._orders - 1
 
     def treat(self, market: Market, tags: frozenset[str], listing_risk: float | None) -> int:
         """Keep what an exchange says of a market from now on, and return its number."""
-        self._facts.append([str(market), sorted(tags), listing_risk])
-        return len(self._facts) - 1
+        self._say({"facts": [[str(market), sorted(tags), listing_risk]]})
+        self._facts += 1
+        return self._facts - 1
 
-    def document(self) -> dict[str, Any]:
-        """Return all of it; of the rules those that ran may be found by their hash."""
-        return {
-            "version": 1,
-            "rules": self._sets,
-            "first": self._first,
-            "begin": self._begin,
-            "orders": self._orders,
-            "facts": self._facts,
-            "settings": {
-                "references": dict(self._settings.references),
-                "has_peers": self._settings.has_peers,
-                "allow": [
-                    [str(entry.target.kind), entry.target.name, sorted(entry.rules), entry.until_us]
-                    for entry in self._settings.allow
-                ],
-            },
-        }
+    def warm(self, row: int, entry: Entry, *, layout: int, now_us: int) -> int:
+        """Keep what a market was given of an earlier run, and return the number of that."""
+        body = b64encode(entry.body).decode()
+        kept = {"row": row, "layout": layout, "now_us": now_us, "copied_us": entry.copied_us, "body": body}
+        self._say({"kept": {str(self._kept): kept}})
+        self._kept += 1
+        return self._kept - 1
+
+
+class Warmth(NamedTuple):
+    """What the market of `row` was given of an earlier run, at the local time `now_us`; `layout` is that of the kernel's rows."""
+
+    row: int
+    layout: int
+    now_us: int
+    entry: Entry
 
 
 class Course:
@@ -96,6 +110,8 @@ class Course:
             )
         if document.get("version") != 1:
             raise self._problem(f"version {document.get('version')!r:.20} of its rules and orders; this guard reads version 1")
+        if "lacks" in document:
+            raise self._problem(f"it cannot be done again from its beginning: {document['lacks']}; leave --as-recorded away")
         try:
             self._texts: dict[int, tuple[str, list[str]]] = {
                 event_key(name): (name, list(texts)) for name, texts in document["rules"].items()
@@ -107,6 +123,7 @@ class Course:
             # Recordings made before exchanges were listened to have none.
             self.facts = [_treated(*each) for each in document.get("facts", ())]
             self.settings = _settings(document["settings"])
+            self._kept = [_warmth(document["kept"][str(number)]) for number in range(len(document.get("kept", ())))]
             self.texts_of(self.first)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise self._problem(f"the recording's rules and orders cannot be read: {error!r}") from error
@@ -143,6 +160,16 @@ class Course:
             raise self._problem(f"the recording has no facts {number}; it is damaged")
         return self.facts[number]
 
+    def warmth(self, number: int) -> Warmth:
+        """Return what a market was given of an earlier run. Raises ConfigurationError where there is none."""
+        if not 0 <= number < len(self._kept):
+            raise self._problem(f"the recording has no kept state {number}; it is damaged")
+        return self._kept[number]
+
+    def other_layout(self, layout: int) -> ConfigurationError:
+        """Return the error that says that kept state cannot be read."""
+        return self._problem(f"market state of the run has layout {layout}, which this version of guard does not read")
+
     def _problem(self, text: str) -> ConfigurationError:
         return ConfigurationError(Problem(str(self._path), 1, 1, "T006", "not-as-recorded", "error", text))
 
@@ -157,6 +184,11 @@ def _command(order: Mapping[str, Any]) -> Command:
 
 def _treated(market: str, tags: list[str], listing_risk: float | None) -> tuple[Market, frozenset[str], float | None]:
     return Market.parse(market), frozenset(map(str, tags)), None if listing_risk is None else float(listing_risk)
+
+
+def _warmth(kept: Mapping[str, Any]) -> Warmth:
+    entry = Entry(int(kept["copied_us"]), b64decode(kept["body"], validate=True))
+    return Warmth(int(kept["row"]), int(kept["layout"]), int(kept["now_us"]), entry)
 
 
 def _settings(kept: Mapping[str, Any]) -> Settings:

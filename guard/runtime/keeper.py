@@ -88,6 +88,8 @@ class Keeper:
         The file. Beside it lie ``.taken``, while a start has not proved itself yet, and ``.refused``, for a person to look at.
     committed
         Waits until the ledger has all that was decided, and returns whether it has.
+    on_warm
+        Told of each market that is given what was kept: its row, that, the layout of the rows, and the time.
 
     Notes
     -----
@@ -105,7 +107,14 @@ class Keeper:
     """
 
     def __init__(
-        self, pipeline: Pipeline, rows: Rows, path: Path, *, clock: Clock, committed: Callable[[], Awaitable[bool]]
+        self,
+        pipeline: Pipeline,
+        rows: Rows,
+        path: Path,
+        *,
+        clock: Clock,
+        committed: Callable[[], Awaitable[bool]],
+        on_warm: Callable[[int, Entry, int, int], None] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._rows = rows
@@ -114,6 +123,7 @@ class Keeper:
         self._refused = path.with_suffix(".refused")
         self._clock = clock
         self._committed = committed
+        self._on_warm = on_warm
         self._entries: dict[str, Entry] = {}
         self._versions: dict[int, tuple[int, dict[str, Any]]] = {}
         self._writing = asyncio.Lock()
@@ -169,10 +179,17 @@ class Keeper:
         if name not in self._waiting:
             return False
         self._waiting.discard(name)
-        entry = self._entries[name]
-        age_us = self._clock.now_us() - entry.copied_us
+        return self.give(row, self._entries[name], self._clock.now_us())
+
+    def give(self, row: int, entry: Entry, now_us: int) -> bool:
+        """Give a market that was just opened what was kept of it; returns whether there was anything of use at `now_us`."""
+        age_us = now_us - entry.copied_us
         if not 0 <= age_us <= self._useful_us():
             return False
+        if self._on_warm is not None:
+            self._on_warm(row, entry, self._rows.layout_version, now_us)
+        watched = self._pipeline.engine.watched[row]
+        name = str(watched.facts.market)
         try:
             kept = checkpoint.unpack(entry.body)
             self._rows.take(row, kept.sections)
@@ -183,7 +200,7 @@ class Keeper:
         self._tear(row, entry.copied_us)
         for rule, episode in self._episodes(watched):
             group = kept.episodes.get(rule.hash + _GROUP)
-            if rule.quorum is not None and group is not None and not self._resume_group(rule, watched.facts.market, group):
+            if rule.quorum is not None and group is not None and not self._resume_group(rule, watched.facts.market, group, now_us):
                 continue
             if rule.hash in kept.episodes:
                 self._resume(rule, episode, watched.facts.market, kept.episodes[rule.hash], entry.copied_us)
@@ -206,12 +223,12 @@ class Keeper:
         for number in range(len(batch)):
             kernel.apply(batch, number)
 
-    def _resume_group(self, rule: Rule, market: Market, state: Any) -> bool:  # noqa: ANN401 - JSON
+    def _resume_group(self, rule: Rule, market: Market, state: Any, now_us: int) -> bool:  # noqa: ANN401 - JSON
         """Give a group its level back; returns whether it may have it."""
         try:
             if _orders_quarantine(rule, Level(state["level"])) and not self._pipeline.isolation.holds(rule.id, market):
                 return False
-            self._pipeline.engine.groups.of(rule, market).resume(state, self._clock.now_us())
+            self._pipeline.engine.groups.of(rule, market).resume(state, now_us)
         except (ValueError, KeyError, TypeError) as error:
             self._refuse(f"{market}: {rule.id}: {error!r}")
             return False

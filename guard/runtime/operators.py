@@ -38,6 +38,8 @@ class Operators:
         self._store = store
         self._bypass_path = bypass_path
         self._jump_us = jump_us
+        # Tells how recording fares, where something is to be recorded.
+        self.recording: Callable[[], Mapping[str, Any] | None] = lambda: None
 
     def handlers(self) -> dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]:
         """Return the operations by name."""
@@ -60,9 +62,10 @@ class Operators:
         except Unavailable:
             # Who asks how guard fares, asks when the ledger does not answer above all; `durable` and the log tell of it.
             outbox = {}
-        return status_document(
+        found = status_document(
             self._live, self._rulebook, bypass_path=self._bypass_path, outbox=outbox, clock_jump_us=self._jump_us()
         )
+        return {**found, "recording": self.recording()}
 
     async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Explain what every rule, or one, makes of a market now."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
-from guard.errors import ConfigurationError
 from guard.model import Batch, Control, Kind, event_key
 from guard.pipeline import Pipeline
 from guard.runtime.course import CourseWriter
@@ -16,16 +15,21 @@ if TYPE_CHECKING:
     from guard.dsl import Program, RuleSet
     from guard.model import Command, Decision, Market, MarketFacts
     from guard.pipeline import Settings
+    from guard.runtime.checkpoint import Entry
+    from guard.runtime.clock import SystemClock
 
-__all__ = ["RecordedPipeline", "recording_writer"]
+__all__ = ["RecordedPipeline", "recorder"]
 
 _EARLIEST_US: Final = 946_684_800_000_000
 
 
-def recording_writer(path: Path) -> Any:  # noqa: ANN401 - guard imports no connector
-    """Return what writes a recording. Raises ConfigurationError where that cannot be."""
+def recorder(path: Path, *, clock: SystemClock, **options: Any) -> Any:  # noqa: ANN401 - guard imports no connector
+    """Return what records to `path`: X.parquet, or a folder of segments; `options` are those of ``guard_tape.Recorder``.
+
+    Raises ConfigurationError where pyarrow is not installed, and StateError where the place cannot be used.
+    """
     (point,) = entry_points(group="guard.connectors", name="tape")
-    return point.load().writer(path)
+    return point.load().recorder(path, clock=clock, **options)
 
 
 class RecordedPipeline(Pipeline):
@@ -38,18 +42,13 @@ class RecordedPipeline(Pipeline):
     settings, jit
         As for `Pipeline`.
     writer
-        What `recording_writer` returned; `finish` closes it.
-
-    Attributes
-    ----------
-    problem
-        Why nothing is recorded any more, None while all is: a disk that is full ends the recording, and nothing else.
+        What `recorder` returned; `finish` closes it.
 
     Notes
     -----
     What is not an event becomes a CONTROL row at the moment it happened, so `guard replay --as-recorded` does it again between the
-    same events. Market state that a start took over from an earlier run is not on the recording: one that is to replay to the same
-    decisions begins with cold markets.
+    same events. Market state that a start took over from an earlier run is on the recording too. The recorder never blocks and
+    never raises: a disk that is full ends the recording, and nothing else.
     """
 
     def __init__(
@@ -64,9 +63,8 @@ class RecordedPipeline(Pipeline):
         super().__init__(program, settings, jit=jit)
         # A tape's time begins with the year 2000.
         self.now_us = _EARLIEST_US
-        self.problem: str | None = None
-        self._writer = writer
-        self._course = CourseWriter(self.settings)
+        self.writer = writer
+        self._course = CourseWriter(self.settings, writer.course)
         self._course.learn(rules)
         self._has_begun = False
         self._written_us = 0
@@ -82,10 +80,14 @@ class RecordedPipeline(Pipeline):
             self._has_begun = True
             self._course.begin(self.engine.program.hash, now_us=self.now_us, isolation=self.isolation.save(self.now_us))
         row = super().open(facts)
-        number = self._writer.market(facts)
+        number = self.writer.market(facts)
         assert number == row
         self._control(Control.OPEN, 0, market=row)
         return row
+
+    def warmed(self, row: int, entry: Entry, *, layout: int, now_us: int) -> None:
+        """Write down what `guard.runtime.keeper.Keeper` gives a market that was just opened."""
+        self._control(Control.WARM, self._course.warm(row, entry, layout=layout, now_us=now_us), market=row)
 
     def process(self, batch: Batch) -> Decision:
         """Take a batch of events, and write it down."""
@@ -93,7 +95,7 @@ class RecordedPipeline(Pipeline):
             if batch.received_us[0] < self.now_us and self._written_us < self.now_us:
                 # These arrived before a moment that the pipeline has reached by the clock; a replay must have reached it too.
                 self._control(Control.PASS, 0)
-            self._write(batch)
+            self.writer.append(batch)
             newest_us = max(batch.received_us[: len(batch)])
             self._written_us = max(self._written_us, newest_us)
         return super().process(batch)
@@ -117,15 +119,9 @@ class RecordedPipeline(Pipeline):
         return decision
 
     def finish(self) -> bool:
-        """Write down until when time passed and what stands beside the events, and close the file; False where it has none."""
+        """Write down until when time passed, and end the recording; returns whether all of it is there."""
         self._control(Control.PASS, 0)
-        if self.problem is None:
-            try:
-                self._writer.course(self._course.document())
-                self._writer.close()
-            except ConfigurationError as error:
-                self._give_up(error)
-        return self.problem is None
+        return bool(self.writer.close())
 
     def _control(self, what: Control, key: int, *, market: int = 0) -> None:
         if not self._has_begun:
@@ -134,15 +130,4 @@ class RecordedPipeline(Pipeline):
         self._row.clear()
         at_us = self._written_us = max(self.now_us, self._written_us)
         self._row.append(Kind.CONTROL, market, at_us=at_us, received_us=at_us, side=what, key=key)
-        self._write(self._row)
-
-    def _write(self, batch: Batch) -> None:
-        if self.problem is None:
-            try:
-                self._writer.append(batch)
-            except ConfigurationError as error:
-                self._give_up(error)
-
-    def _give_up(self, error: ConfigurationError) -> None:
-        self.problem = error.problems[0].message
-        self._writer.abandon()
+        self.writer.append(self._row)

@@ -13,7 +13,7 @@ from guard.runtime.lines import DecisionLog, lines_of
 from guard.runtime.native import NativeRules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from guard.model import Batch, Decision, MarketFacts
@@ -28,10 +28,10 @@ _OF_PEOPLE: Final = [int(Control.RELOAD), int(Control.ORDER)]
 _LONG_US: Final = 2_000_000
 
 
-def opened_tape(paths: Sequence[Path], *, exchange: str) -> Any:  # noqa: ANN401 - guard imports no connector
-    """Return the tape of some files; `exchange` names the markets of those that do not tell it."""
+def opened_tape(paths: Sequence[Path], *, exchange: str, symbols: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - guard imports no connector
+    """Return the tape of some files; `exchange` and unified `symbols` name the markets of those that do not tell it."""
     (point,) = entry_points(group="guard.connectors", name="tape")
-    return point.load()(paths, exchange=exchange)
+    return point.load()(paths, exchange=exchange, symbols=symbols)
 
 
 class Replay:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from guard.model import Batch, Control, Kind
 from guard.pipeline import Pipeline
+from guard.runtime.clock import SystemClock
+from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.replay import Replay
 
 if TYPE_CHECKING:
     from guard.model import MarketFacts
-    from guard.runtime.course import Course
+    from guard.runtime.course import Course, Warmth
 
 __all__ = ["RecordedReplay", "recorded_pipeline"]
 
 _OURS: Final = sorted(frozenset(Control) - {Control.DEMOTE_DETECTOR})
+# A replay keeps nothing for later.
+_NO_FILE: Final = Path("checkpoint")
+_NO_CLOCK: Final = SystemClock()
 _COLUMNS: Final = ("kind", "market", "at_us", "received_us", "price", "amount", "side", "key", "flags")
 
 
@@ -76,3 +82,17 @@ class RecordedReplay(Replay):
             self._take(self.pipeline.treat(*self._course.treated(key), at_us))
         else:
             self._take(self.pipeline.advance(at_us))
+            if what == Control.WARM:
+                self._warm(self._course.warmth(key))
+
+    def _warm(self, warmth: Warmth) -> None:
+        """Give a market what the run gave it."""
+        kernel = self.pipeline.engine.kernel
+        if not isinstance(kernel, Rows) or kernel.layout_version != warmth.layout:
+            raise self._course.other_layout(warmth.layout)
+        keeper = Keeper(self.pipeline, kernel, _NO_FILE, clock=_NO_CLOCK, committed=_never)
+        keeper.give(warmth.row, warmth.entry, warmth.now_us)
+
+
+async def _never() -> bool:
+    return False

@@ -27,7 +27,8 @@ from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
-from guard.runtime.record import RecordedPipeline, recording_writer
+from guard.runtime.record import RecordedPipeline
+from guard.runtime.recording_watch import RecordingWatch, chosen_recorder
 from guard.runtime.reloading import headline
 from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from guard.dsl import Program
     from guard.model import Decision
     from guard.pipeline import Settings
+    from guard.runtime.checkpoint import Entry
     from guard.runtime.opening import Opening
     from guard.runtime.summary import RunRecord
 
@@ -65,7 +67,7 @@ class RunningGuard:
     on_decision
         Told of every decision at once.
     record
-        The recording to write of all that goes into the pipeline; markets begin cold then.
+        Where all that goes into the pipeline is recorded, in place of what guard.yaml says about that.
 
     Notes
     -----
@@ -140,6 +142,7 @@ class RunningGuard:
         self.live.publish()
         self.live.publisher.beat()
         self.operators = Operators(self.live, self.rulebook, self.store, bypass_path=str(state.bypass), jump_us=self.clock.jump_us)
+        self.operators.recording = self.recording.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.asked = AskedMarkets(state.snapshot_folder, self.clock)
@@ -148,27 +151,35 @@ class RunningGuard:
         self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
 
     def _pipeline(self, settings: Settings) -> Pipeline:
-        if self._record is None:
+        writer = chosen_recorder(self.rulebook.config, self._record, self.clock)
+        self.recording = RecordingWatch(writer)
+        if writer is None or isinstance(writer, str):
             return Pipeline(self.rulebook.program, settings)
-        writer = recording_writer(self._record)
+        self._stack.callback(writer.close)
         return RecordedPipeline(self.rulebook.rules, self.rulebook.program, settings, writer=writer)
 
     def _finish_recording(self) -> None:
         if isinstance(self.pipeline, RecordedPipeline):
-            if self.pipeline.finish():
-                _log.info("recorded", file=str(self._record))
-            else:
-                _log.error("nothing was recorded", file=str(self._record), problem=self.pipeline.problem)
+            self.recording.ended(is_whole=self.pipeline.finish())
 
     async def _remember_state(self) -> None:
         """Keep what is learnt for the next start, and read what the last run kept."""
         kernel = self.pipeline.engine.kernel
         if isinstance(kernel, Rows):
-            keeper = Keeper(self.pipeline, kernel, self.state.checkpoint, clock=self.clock, committed=self.live.all_committed)
-            if self._record is None:
-                # What an earlier run learnt is not on a recording, which must have all that decisions come of.
-                await asyncio.to_thread(keeper.open)
+            keeper = Keeper(
+                self.pipeline,
+                kernel,
+                self.state.checkpoint,
+                clock=self.clock,
+                committed=self.live.all_committed,
+                on_warm=self._warmed if isinstance(self.pipeline, RecordedPipeline) else None,
+            )
+            await asyncio.to_thread(keeper.open)
             self.live.keeper = keeper
+
+    def _warmed(self, row: int, entry: Entry, layout: int, now_us: int) -> None:
+        assert isinstance(self.pipeline, RecordedPipeline)
+        self.pipeline.warmed(row, entry, layout=layout, now_us=now_us)
 
     async def run(self, *, for_s: float | None, before_close: Callable[[], Awaitable[None]]) -> None:
         """Run until a signal asks to stop, or for `for_s` seconds; `before_close` runs while the feeds are still open.
@@ -187,6 +198,7 @@ class RunningGuard:
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
+            asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.

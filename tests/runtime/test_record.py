@@ -7,14 +7,13 @@ from collections import Counter
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from unittest.mock import Mock
 
 import pytest
 
 from guard.cli.main import main
 from guard.dsl import compile_rules, rules_from_text
 from guard.dsl.problems import Report
-from guard.errors import ConfigurationError, OperationRefused, Problem
+from guard.errors import ConfigurationError, OperationRefused
 from guard.model import (
     AddQuarantine,
     Batch,
@@ -32,7 +31,7 @@ from guard.pipeline import Settings
 from guard.runtime.clock import SystemClock, seeded_random
 from guard.runtime.course import Course
 from guard.runtime.lines import DecisionLog, lines_of
-from guard.runtime.record import RecordedPipeline, recording_writer
+from guard.runtime.record import RecordedPipeline, recorder
 from guard.runtime.replay import opened_tape
 from guard.runtime.replay_recorded import RecordedReplay, recorded_pipeline
 from guard.runtime.simulate import Simulation
@@ -95,9 +94,9 @@ def rules(text: str) -> RuleSet:
 class Run(RecordedPipeline):
     """The run: reloads where a rule waits for its `for` and where something is held, orders in between."""
 
-    def __init__(self, path: Path, *, jit: bool = False) -> None:
+    def __init__(self, path: Path, *, jit: bool = False, limits: dict[str, int] | None = None) -> None:
         first = rules(RULES)
-        self.writer = recording_writer(path)
+        self.writer = recorder(path, clock=SystemClock(), **(limits or {}))
         super().__init__(first, compile_rules(first), Settings(references={"sim": "BTC/USDT"}), writer=self.writer, jit=jit)
         self.sets = [rules(text) for text in (SECOND, THIRD)]
         for each in self.sets:
@@ -325,17 +324,16 @@ def row(kind: Kind, market: int, at_us: int, **columns: float) -> Batch:
     return batch
 
 
-def test_a_disk_that_is_full_ends_the_recording_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "full.parquet"
-    run = Run(path)
+def test_a_disk_that_is_full_ends_the_recording_and_nothing_else(tmp_path: Path) -> None:
+    run = Run(tmp_path / "full.parquet", limits={"free_bytes": 1 << 62})
     run.steps.clear()
     market = run.open(MarketFacts(Market("x", "A/USDT"), streams=frozenset({"trades"})))
     run.process(row(Kind.STATUS, market, T0, side=Channel.TRADES, key=Status.LIVE))
-    full = ConfigurationError(Problem(str(path), 1, 1, "T005", "unwritable-recording", "error", "no space left on device"))
-    monkeypatch.setattr(run.writer, "append", Mock(side_effect=full))
     for second in range(20):
         run.process(row(Kind.TRADE, market, T0 + second * S, side=1, key=second + 1, price=1.0))
-    assert run.problem == "no space left on device"
     assert run.now_us == T0 + 19 * S
     assert not run.finish()
+    health = run.writer.health()
+    assert "MB are left to others" in health.problem
+    assert health.lost == 23
     assert list(tmp_path.iterdir()) == []
