@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from guard.errors import GuardError
-from guard.model import Kind
+from guard.model import Control, Kind
 from guard_tape.arrow import parquet
 from guard_tape.columns import Rows, taken
 from guard_tape.facts import market_record
@@ -230,9 +230,10 @@ class Recorder:
 
     def _chosen(self, rows: Rows) -> Rows:
         numbers = self._numbers[rows.market]
-        # A CONTROL row speaks of no market.
-        numbers = np.where(rows.kind == int(Kind.CONTROL), 0, numbers).astype(np.int32)
-        stays = numbers >= 0
+        # A CONTROL row speaks of no market; without the course of the run only a detector's demotion means something.
+        is_control = rows.kind == int(Kind.CONTROL)
+        numbers = np.where(is_control, 0, numbers).astype(np.int32)
+        stays = (numbers >= 0) & (~is_control | (rows.side == int(Control.DEMOTE_DETECTOR)))
         for kind in self._left_out:
             stays &= rows.kind != kind
         (places,) = np.nonzero(stays) if self._kept else (np.empty(0, np.int64),)
@@ -256,13 +257,15 @@ class Recorder:
             while self._to_finish:
                 self._compact(self._to_finish.popleft(), failed)
             now_us = self._clock.monotonic_us()
+            if is_last:
+                for live in sorted(failed):
+                    self._compact(live, set())
+                return
             if not tidied_us or now_us - tidied_us >= _TIDY_US:
                 tidied_us = now_us
                 self._tidy()
                 self._to_finish.extend(failed)
                 failed.clear()
-            if is_last:
-                return
             self._stop.wait(_FLUSH_S) if not self._stop.is_set() else self._writer.join(_FLUSH_S)
 
     def _compact(self, live: Path, failed: set[Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from contextlib import suppress
@@ -130,7 +131,7 @@ class Spool:
         if self.problem is not None or not self._write(self._row_bytes(rows)):
             self._lose(rows)
         else:
-            self.kinds.update(dict(enumerate(np.bincount(rows.kind).tolist())))
+            self.kinds.update({kind: count for kind, count in enumerate(np.bincount(rows.kind).tolist()) if count})
         self._standing.take(rows)
         self.last_us = self._standing.received_us
 
@@ -240,10 +241,12 @@ class Spool:
         return True
 
     def _make_sure_of_room(self, wanted: int) -> None:
+        if not self._limits.free_bytes:
+            return
         disk = os.fstatvfs(self._fd)
-        free = disk.f_bavail * disk.f_frsize
-        if free - wanted < self._limits.free_bytes:
-            raise OSError(28, f"{free // 1_000_000} MB are free, and {self._limits.free_bytes // 1_000_000} MB are left to others")
+        free, left = disk.f_bavail * disk.f_frsize, self._limits.free_bytes
+        if free - wanted < left:
+            raise OSError(errno.ENOSPC, f"{free // 1_000_000} MB are free, and {left // 1_000_000} MB are left to others")
 
     def _fail(self, error: OSError, rows_before: int) -> None:
         self.problem = error.strerror or str(error)

@@ -27,7 +27,7 @@ _PLURALS = {"trade": "trades", "level": "levels", "gap": "gaps", "status": "stat
 
 @click.command
 @click.argument("markets", nargs=-1, required=True, metavar="MARKET...")
-@click.option("--for", "for_us", callback=duration_option, help="Stop after this time: 120s, 1h.")
+@click.option("--for", "for_us", callback=duration_option, help="Stop so long after the first event: 120s, 1h.")
 @click.option(
     "--out", default="tapes", show_default=True, type=click.Path(path_type=Path), help="A folder of segments, or one X.parquet."
 )
@@ -81,6 +81,8 @@ def record(
         output.text(f"{_line(summary)}\n{out}: {summary['segments']} segments, {summary['compacted']:,} bytes")
         for note in summary["notes"]:
             output.text(f"    {note}")
+        if not summary["received"]:
+            output.text(f"nothing came: {'; '.join(f'{name}: {trouble}' for name, trouble in summary['feeds'].items())}")
         if not summary["is_whole"]:
             output.text(f"not all was recorded: {summary['problem'] or 'the disk was too slow'}")
     return Exit.OK if summary["is_whole"] and not summary["lost"] and summary["received"] else Exit.FINDINGS

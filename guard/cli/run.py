@@ -26,7 +26,9 @@ __all__ = ["run"]
 @state_option
 @click.option("--for", "for_us", callback=duration_option, help="Stop after this time, with a summary: 120s, 10m.")
 @click.option(
-    "--record", type=click.Path(dir_okay=False, path_type=Path), help="Write all that decisions come of to X.parquet; starts cold."
+    "--record",
+    type=click.Path(path_type=Path),
+    help="Write all that decisions come of to X.parquet or to a folder of segments, in place of what guard.yaml says.",
 )
 @click.pass_obj
 def run(output: Output, config_path: Path, state: Path | None, for_us: int | None, record: Path | None) -> int:

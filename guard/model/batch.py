@@ -77,8 +77,8 @@ class Control(IntEnum):
     DEMOTE_DETECTOR: the plain detector whose name has the `event_key` that `key` holds is not asked any more. All others are for
     who feeds the pipeline, which takes them for nothing. RELOAD: the rules whose hash has the `event_key` that `key` holds take
     over. ORDER: a person's order, `key` is its number on the tape. OPEN: the market of this row is opened. PASS: time has passed up
-    to this row. FACTS: a market is tagged anew, `key` is the number of that on the tape. WARM: a market was given what an earlier
-    run had learnt of it, `key` is the number of that on the tape.
+    to this row. WARM: a market was given what an earlier run had learnt of it, `key` is the number of that on the tape.
+    FACTS: a market is tagged anew, `key` is the number of that on the tape.
     """
 
     DEMOTE_DETECTOR = 1
@@ -86,8 +86,8 @@ class Control(IntEnum):
     ORDER = 3
     OPEN = 4
     PASS = 5
-    FACTS = 6
-    WARM = 7
+    WARM = 6
+    FACTS = 7
 
 
 class Flag(IntFlag):

@@ -28,6 +28,7 @@ __all__ = ["RecordingRun", "by_exchange"]
 
 _log = structlog.get_logger(__name__)
 _LOOK_S: Final = 0.25
+_BEGIN_MAX_S: Final = 60.0
 
 
 def by_exchange(names: Sequence[str]) -> dict[str, list[str]]:
@@ -63,6 +64,8 @@ class RecordingRun:
         self.started_us = self.clock.now_us()
         self.rows: dict[Market, int] = {}
         self._rows_received = 0
+        # When the first row came; an exchange that does not deliver ends nothing sooner.
+        self._began_s = _BEGIN_MAX_S
         self._inlet = Inlet(
             self._take,
             call_soon=lambda function: asyncio.get_running_loop().call_soon(function),
@@ -90,6 +93,8 @@ class RecordingRun:
         return lambda text: _log.warning("connector", exchange=name, note=text)
 
     def _take(self, batch: Batch) -> None:
+        if not self._rows_received:
+            self._began_s = self._seconds
         self._rows_received += len(batch)
         self.writer.append(batch)
 
@@ -107,6 +112,7 @@ class RecordingRun:
     async def run(self, *, for_s: float | None, progress: Callable[[Mapping[str, Any]], None], every_s: float) -> dict[str, Any]:
         """Record until a signal asks to stop, or for `for_s` seconds, and return the summary; `progress` is told every `every_s`.
 
+        Seconds count from the first row on, of which it waits a minute at most.
         Raises ConfigurationError where no exchange can be asked at all.
         """
         stop = asyncio.Event()
@@ -128,7 +134,7 @@ class RecordingRun:
         self, stop: asyncio.Event, for_s: float | None, progress: Callable[[Mapping[str, Any]], None], every_s: float
     ) -> None:
         told_s = 0.0
-        while not stop.is_set() and (for_s is None or self._seconds < for_s):
+        while not stop.is_set() and (for_s is None or self._seconds < for_s + self._began_s):
             self._end_if_hopeless()
             if self._seconds - told_s >= every_s:
                 told_s = self._seconds

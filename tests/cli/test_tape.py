@@ -63,7 +63,7 @@ def test_info_tells_markets_times_and_what_was_refused(folder: Path, capsys: pyt
     assert code == 0
     assert found["kinds"] == {"trade": 200, "status": 1}
     assert (found["first_us"], found["last_us"]) == (T0_MS * 1000, (T0_MS + 199_000) * 1000)
-    assert found["markets"] == [{"market": "binance:AST/USDT", "class": "spot", "streams": ["trades"], "rows": 201}]
+    assert found["markets"] == [{"market": "binance:AST/USDT", "class": "spot", "streams": ["trades"], "rows": 201, "gaps": 0}]
     assert (found["repeated"], found["rejected"]) == (2, {"timestamp": 1})
     assert found["rejected_examples"] == [f"{folder / 'AST.csv'}:204: timestamp"]
 
