@@ -19,7 +19,8 @@ pytest.importorskip("pyarrow")
 
 BUSY = "rules:\n  busy: {mode: shadow, when: trades(1500ms) >= 1, level: warning, clear: {when: trades(1500ms) < 1}}\n"
 BOOK = "  bids: {mode: shadow, when: imbalance(5bp) > 0.1, level: warning, clear: {when: imbalance(5bp) < 0.1}}\n"
-BOOK += '  odd: {mode: shadow, when: "vol_z(2s, baseline=10m) > 0.5", level: warning, clear: {when: "vol_z(2s, baseline=10m) < 0.5"}}\n'
+ODD = "vol_z(2s, baseline=10m)"
+BOOK += f'  odd: {{mode: shadow, when: "{ODD} > 0.5", level: warning, clear: {{when: "{ODD} < 0.5"}}}}\n'
 RECORD = "reload: {watch: off}\nrecord: {folder: tapes, segment: 2s, leave_free: 1MB}\n"
 
 
