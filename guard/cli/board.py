@@ -147,6 +147,14 @@ def _group(group: Mapping[str, Any]) -> str:
     )
 
 
+def _recording(recording: Mapping[str, Any]) -> list[str]:
+    if recording.get("problem"):
+        return [f"[bold red]nothing is recorded:[/] {escape(recording['problem'])}"]
+    if recording.get("lost"):
+        return [f"[yellow]recording:[/] {recording['lost']:,} rows are missing, in {recording['holes']} marked gaps"]
+    return []
+
+
 def _notes(status: Mapping[str, Any]) -> list[str]:
     parts = (("rules", "[bold red]rules:[/]"), ("engine", "[yellow]compiled code failed, the engine runs plain:[/]"))
     lines = [f"{title} {escape(status[part]['problem'])}" for part, title in parts if status[part]["problem"]]
@@ -173,6 +181,7 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
             f"[yellow]maintenance[/] {escape(window['target'])} {when} {window['until'][:16]}Z  {escape(window['reason'])}  "
             f"[dim]guard maintenance rm {window['id']}[/]"
         )
+    lines += _recording(status.get("recording") or {})
     for held in status["quarantines"]:
         lines.append(
             f"[bold red]{held['state']}[/] {escape(held['target'])} until {held['until'][:19]}Z  {escape(held['reason'])}  "
