@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz faults pairs lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -45,6 +45,19 @@ SEED ?= 1
 TARGETS ?=
 fuzz: .venv/ready
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.long $(SECONDS) $(SEED) $(TARGETS)
+
+# The connector through every fault of the embedded exchange, SEEDS seeds on each of its dialects, and held against what happened;
+# SEEDS=7-9 takes those, DIALECTS=gate FAULTS=mute,late some of it.
+SEEDS ?= 3
+DIALECTS ?=
+FAULTS ?=
+faults: .venv/ready
+	@PYTHONPATH=tests $(BIN)/python -m faults.feed_matrix $(SEEDS) "$(DIALECTS)" "$(FAULTS)"
+
+# 80 markets on each of three embedded exchanges in one process: start, burst, reconnect, resync.
+PAIRS ?= 80
+pairs: .venv/ready
+	@PYTHONPATH=tests $(BIN)/python -m faults.feed_many $(PAIRS)
 
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv

@@ -11,7 +11,7 @@ __all__ = ["Counting", "PassedOver", "begin_anew", "leave_first", "watch_book_nu
 
 _PROVEN = 10
 _DOUBTS_MAX = 3
-_FIRST = ("sequenceStart", "U")
+_NUMBERS = (("sequenceStart", "sequenceEnd"), ("U", "u"))
 # A second subscription to the same book is refused there; ccxt's class does not unsubscribe before it subscribes again.
 _REFUSES_TWICE = frozenset({"gate", "gateio"})
 
@@ -71,9 +71,10 @@ class Counting:
 
 
 def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
-    """Let `exchange` refuse book changes that leave numbers out; `on_hole` hears the symbol.
+    """Let `exchange` refuse book changes that leave numbers out, or have none; `on_hole` hears the symbol.
 
-    ccxt's classes of KuCoin and Gate apply any change that is newer than the last. Raises PassedOver inside ccxt's handler.
+    ccxt's classes of KuCoin and Gate apply any change that is newer than the last, and after one without a number Gate's applies
+    nothing more. Raises PassedOver inside ccxt's handler, or ValueError for a change without a number.
     """
     stock = getattr(exchange, "handle_book_delta", None)
     if stock is None:
@@ -81,13 +82,29 @@ def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
 
     def checked(book: Any, delta: Any) -> Any:
         nonce = book.get("nonce")
-        first = next((delta[name] for name in _FIRST if name in delta), None) if isinstance(delta, dict) else None
-        if isinstance(nonce, int) and isinstance(first, int) and first > nonce + 1:
+        numbers = next((pair for pair in _NUMBERS if isinstance(delta, dict) and pair[1] in delta), None)
+        if numbers is None:
+            return stock(book, delta)
+        first, last = (_number(delta.get(name)) for name in numbers)
+        if first is None or last is None:
+            raise ValueError(f"{book['symbol']}: a change of the book without its number")
+        if isinstance(nonce, int) and first > nonce + 1:
             on_hole(str(book["symbol"]))
             raise PassedOver(f"{book['symbol']}: {first} does not follow {nonce}")
-        return stock(book, delta)
+        try:
+            return stock(book, delta)
+        except Exception:  # a part of it may have been applied
+            on_hole(str(book["symbol"]))
+            raise
 
     exchange.handle_book_delta = checked
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def begin_anew(exchange: Any, client: Any, symbol: str, hashes: set[str], why: Exception) -> None:
