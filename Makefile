@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz faults pairs lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz faults blackhole pairs lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -53,6 +53,10 @@ DIALECTS ?=
 FAULTS ?=
 faults: .venv/ready
 	@PYTHONPATH=tests $(BIN)/python -m faults.feed_matrix $(SEEDS) "$(DIALECTS)" "$(FAULTS)"
+
+# Half-open TCP by the kernel: the loopback of a network namespace goes down and up again under connections that stand.
+blackhole: .venv/ready
+	@PYTHONPATH=tests unshare -rn $(BIN)/python -m faults.feed_blackhole
 
 # 80 markets on each of three embedded exchanges in one process: start, burst, reconnect, resync.
 PAIRS ?= 80

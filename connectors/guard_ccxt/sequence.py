@@ -9,9 +9,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Counting", "PassedOver", "begin_anew", "leave_first", "watch_book_numbers"]
 
-_PROVEN = 10
+_PROVEN = 6
+_LONG = 500
 _DOUBTS_MAX = 3
 _NUMBERS = (("sequenceStart", "sequenceEnd"), ("U", "u"))
+# Whose class of ccxt looks at the last number of a change only.
+_UNCHECKED = frozenset({"kucoin", "gate", "gateio"})
 # A second subscription to the same book is refused there; ccxt's class does not unsubscribe before it subscribes again.
 _REFUSES_TWICE = frozenset({"gate", "gateio"})
 
@@ -25,12 +28,11 @@ class Counting:
 
     Notes
     -----
-    Trades of one order have one stamp, and consecutive ids on most exchanges: only steps between stamps count, ten in a row.
-    Where holes follow each other closely, or a hole proves to be none (`distrust`), ids are given out by another rule, and no more
-    is told.
+    Trades of one order have one stamp, and consecutive ids on most exchanges: only steps between stamps count, six in a row.
+    Where three holes follow each other closely it learns anew, and for longer (`distrust`) where a hole proved to be none.
     """
 
-    __slots__ = ("_at_us", "_doubts", "_is_distrusted", "_last", "_run", "_since_hole")
+    __slots__ = ("_at_us", "_doubts", "_last", "_run", "_since_hole")
 
     def __init__(self) -> None:
         self._last = 0
@@ -38,7 +40,6 @@ class Counting:
         self._run = 0
         self._since_hole = 0
         self._doubts = 0
-        self._is_distrusted = False
 
     def leaves_out(self, key: int, at_us: int) -> bool:
         """Whether ids were left out before `key`, which is new; 0 is no id.
@@ -50,15 +51,16 @@ class Counting:
         (False, True)
         """
         step = key - self._last
-        if not key or step <= 0 or self._is_distrusted:
+        if not key or step <= 0:
             return False
         is_hole = step > 1 and self._run >= _PROVEN
         if is_hole:
             self._doubts = self._doubts + 1 if self._since_hole < _PROVEN else 0
             self._since_hole = 0
-            self._is_distrusted = self._doubts >= _DOUBTS_MAX
+            if self._doubts >= _DOUBTS_MAX:
+                self._doubts = self._run = 0
         elif step > 1:
-            self._run = 0
+            self._run = min(self._run, 0)
         elif at_us != self._at_us:
             self._run += 1
             self._since_hole += 1
@@ -66,8 +68,8 @@ class Counting:
         return is_hole
 
     def distrust(self) -> None:
-        """Never tell of a hole again."""
-        self._is_distrusted = True
+        """Tell of no hole for long: nothing had been missed."""
+        self._run = -_LONG
 
 
 def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
@@ -77,7 +79,7 @@ def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
     nothing more. Raises PassedOver inside ccxt's handler, or ValueError for a change without a number.
     """
     stock = getattr(exchange, "handle_book_delta", None)
-    if stock is None:
+    if stock is None or exchange.id not in _UNCHECKED:
         return
 
     def checked(book: Any, delta: Any) -> Any:

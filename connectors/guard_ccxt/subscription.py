@@ -76,6 +76,7 @@ class Subscription:
         self.channel = channel
         self.phase = Phase.IDLE
         self.connection: Any = None
+        self.presumed_us: int | None = None  # since when it is taken for live without a trade
         self.stale_on: Any = None  # the connection on which the exchange still thinks it subscribed
         self.hashes: set[str] = set()
         self.started_us = 0
@@ -134,7 +135,10 @@ class Subscription:
         if self.phase in (Phase.LIVE, Phase.REPAIRING):
             if self.held is not None:
                 self.settle((), is_closed=False)
-            self.last_good_us = max(last_good_us or 0, self.last_trade_us or 0) or self._clock.now_us()
+            # A stream that was only taken for live may have been deaf since its last trade.
+            heard_us = (last_good_us or 0) if self.presumed_us is None else 0
+            self.last_good_us = max(heard_us, self.last_trade_us or 0) or self.presumed_us or self._clock.now_us()
+            self.presumed_us = None
             self.known = frozenset(self._recent)
             self._status(status)
         elif status is Status.MAINTENANCE:
@@ -201,6 +205,7 @@ class Subscription:
             if self._is_repeated(row):
                 self._counters.reject("duplicate")
                 continue
+            self.presumed_us = None
             if self._counting.leaves_out(row.key, row.at_us):
                 if self.phase is Phase.LIVE:
                     self._is_doubted = True

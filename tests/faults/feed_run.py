@@ -31,7 +31,7 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "MOON/USDT")
 # A minute of the connector's own patience is two seconds here, so that a fault and its mending fit into a few.
 # So are the waits between attempts, which a minute of data ends elsewhere.
 HASTE = {"first_s": 0.1, "most_s": 2.0, "settled_s": 2.0}
-STEADY_S = 2.2
+STEADY_S = 3.0
 PATIENCE = {"stall_after_s": 2.0, "first_event_s": 2.0, "ticker_poll_s": 2.0, "repair_delay_s": 0.1}
 LIVE_MAX_S = 45.0
 LEARN_S = 8.0  # busy markets show by then that their ids count up by one
