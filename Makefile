@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos ccxt-next lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ccxt-next lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -53,7 +53,6 @@ soak: .venv/ready
 	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m soak $(ROUNDS) $(MESSAGES)
 
 # Whatever may happen to a connection, in any order, for so many SEEDS; no trade may come twice or be missing without a GAP.
-SEEDS ?= 50
 chaos: .venv/ready
 	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m chaos 1 $(SEEDS)
 
@@ -66,6 +65,22 @@ ccxt-next: .venv/ready
 	@$(BIN)/uv pip install --quiet --python $(NEXT)/bin/python --no-config --system-certs --upgrade 'ccxt$(if $(VERSION),==$(VERSION))'
 	@$(NEXT)/bin/python -c 'import ccxt; print("ccxt", ccxt.__version__)'
 	@PYTHONPATH=.:connectors $(NEXT)/bin/python -m pytest -q tests/connectors/guard_ccxt $(ARGS)
+
+# The connector through every fault of the embedded exchange, SEEDS seeds on each of its dialects, and held against what happened;
+# SEEDS=7-9 takes those, DIALECTS=gate FAULTS=mute,late some of it.
+DIALECTS ?=
+FAULTS ?=
+faults: .venv/ready
+	@PYTHONPATH=tests $(BIN)/python -m faults.feed_matrix $(SEEDS) "$(DIALECTS)" "$(FAULTS)"
+
+# Half-open TCP by the kernel: the loopback of a network namespace goes down and up again under connections that stand.
+blackhole: .venv/ready
+	@PYTHONPATH=tests unshare -rn $(BIN)/python -m faults.feed_blackhole
+
+# 80 markets on each of three embedded exchanges in one process: start, burst, reconnect, resync.
+PAIRS ?= 80
+pairs: .venv/ready
+	@PYTHONPATH=tests $(BIN)/python -m faults.feed_many $(PAIRS)
 
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv

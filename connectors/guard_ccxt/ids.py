@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["IdRun"]
 
-_RUN: Final = 200
+_RUN: Final = 20
 _RUN_MAX: Final = 100_000
 
 
@@ -15,9 +15,9 @@ class IdRun:
 
     Notes
     -----
-    Where 200 ids in a row were each one more than the last, or `is_sequenced` says that they always are, one that is skipped is a
+    Where 20 ids in a row were each one more than the last, or `is_sequenced` says that they always are, one that is skipped is a
     hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing. One hole makes an exchange of which nothing is
-    known earn its 200 again. Ids that begin anew at a lower number are no hole. A hole in which nothing was doubles what it
+    known earn its 20 again. Ids that begin anew at a lower number are no hole. A hole in which nothing was doubles what it
     takes to be believed again, up to 100,000 in a row.
 
     Examples

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PassedOver", "begin_anew", "leave_first", "watch_book_numbers"]
 
-_FIRST = ("sequenceStart", "U")
+_NUMBERS = (("sequenceStart", "sequenceEnd"), ("U", "u"))
+# Whose class of ccxt looks at the last number of a change only.
+_UNCHECKED = frozenset({"kucoin", "gate", "gateio"})
 # A second subscription to the same book is refused there; ccxt's class does not unsubscribe before it subscribes again.
 _REFUSES_TWICE = frozenset({"gate", "gateio"})
 
@@ -19,23 +21,40 @@ class PassedOver(Exception):
 
 
 def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
-    """Let `exchange` refuse book changes that leave numbers out; `on_hole` hears the symbol.
+    """Let `exchange` refuse book changes that leave numbers out, or have none; `on_hole` hears the symbol.
 
-    ccxt's classes of KuCoin and Gate apply any change that is newer than the last. Raises PassedOver inside ccxt's handler.
+    ccxt's classes of KuCoin and Gate apply any change that is newer than the last, and after one without a number Gate's applies
+    nothing more. Raises PassedOver inside ccxt's handler, or ValueError for a change without a number.
     """
     stock = getattr(exchange, "handle_book_delta", None)
-    if stock is None:
+    if stock is None or exchange.id not in _UNCHECKED:
         return
 
     def checked(book: Any, delta: Any) -> Any:
         nonce = book.get("nonce")
-        first = next((delta[name] for name in _FIRST if name in delta), None) if isinstance(delta, dict) else None
-        if isinstance(nonce, int) and isinstance(first, int) and first > nonce + 1:
+        numbers = next((pair for pair in _NUMBERS if isinstance(delta, dict) and pair[1] in delta), None)
+        if numbers is None:
+            return stock(book, delta)
+        first, last = (_number(delta.get(name)) for name in numbers)
+        if first is None or last is None:
+            raise ValueError(f"{book['symbol']}: a change of the book without its number")
+        if isinstance(nonce, int) and first > nonce + 1:
             on_hole(str(book["symbol"]))
             raise PassedOver(f"{book['symbol']}: {first} does not follow {nonce}")
-        return stock(book, delta)
+        try:
+            return stock(book, delta)
+        except Exception:  # a part of it may have been applied
+            on_hole(str(book["symbol"]))
+            raise
 
     exchange.handle_book_delta = checked
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def begin_anew(exchange: Any, client: Any, symbol: str, hashes: set[str], why: Exception) -> None:

@@ -75,6 +75,7 @@ class Subscription:
         self.channel = channel
         self.phase = Phase.IDLE
         self.connection: Any = None
+        self.presumed_us: int | None = None  # since when it is taken for live without a trade
         self.stale_on: Any = None  # the connection on which the exchange still thinks it subscribed
         self.hashes: set[str] = set()
         self.started_us = 0
@@ -143,7 +144,10 @@ class Subscription:
         if self.phase in (Phase.LIVE, Phase.REPAIRING):
             if self.held is not None:
                 self.settle((), is_closed=False)
-            self.last_good_us = max(last_good_us or 0, self.last_trade_us or 0) or self._clock.now_us()
+            # A stream that was only taken for live may have been deaf since its last trade.
+            heard_us = (last_good_us or 0) if self.presumed_us is None else 0
+            self.last_good_us = max(heard_us, self.last_trade_us or 0) or self.presumed_us or self._clock.now_us()
+            self.presumed_us = None
             self.known = frozenset(self._recent)
             self.voice.tell(status)
         elif status is Status.MAINTENANCE:
@@ -284,6 +288,7 @@ class Subscription:
             self.broke()
             self.known -= {row.key}
             self.phase = Phase.SUSPECT
+        self.presumed_us = None
         self.confirm(at_us=row.at_us, received_us=received_us)
         if self.held is None:
             self._put(row, received_us)

@@ -346,6 +346,7 @@ class Supervisor:
         if subscription.channel is Channel.TRADES and is_answered and waited_us > _SETTLE_US and connection.state == "live":
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
+            subscription.presumed_us = now_us
         elif self._rest.left_s() > 0 or self._tap.is_queued(connection):
             subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now, or nothing at all
         elif waited_us <= deadline_s * 1e6:
@@ -355,6 +356,7 @@ class Supervisor:
             self._counters.note(f"{self._exchange.id} does not answer requests for trades: taken for live")
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
+            subscription.presumed_us = now_us
         else:
             self._start_again(subscription, connection)
 

@@ -33,6 +33,9 @@ _HISTORY_S = 86_400.0
 )
 @click.option("--serve", is_flag=True, help="Run the exchange until interrupted and print its addresses.")
 @click.option("--decide", is_flag=True, help="Run the rules over it in virtual time, and hold what they find against the truth.")
+@click.option(
+    "--dialect", type=click.Choice(["binance", "kucoin", "gate"]), default="binance", help="With --serve: whose protocol it speaks."
+)
 @click.option("--port", default=0, show_default=True, help="With --serve: its port, 0 = choose.")
 @click.option("--inbox", type=int, help="With --serve: also an inbox for Apprise's json:// posts, at this port, 0 = choose.")
 @click.pass_obj
@@ -47,6 +50,7 @@ def simulate(
     history_us: int | None,
     serve: bool,
     decide: bool,
+    dialect: str,
     port: int,
     inbox: int | None,
 ) -> None:
@@ -65,7 +69,7 @@ def simulate(
     if for_us > _LONGEST_US:
         raise click.UsageError("--for goes up to 7d")
     if serve:
-        options = {"seed": seed, "schedule": schedule, "port": port, "inbox": inbox}
+        options = {"dialect": dialect, "seed": seed, "schedule": schedule, "port": port, "inbox": inbox}
         _serve(output, options)
         return
     acts, trades = _made(out, for_us / 1e6, earlier_s=(history_us or 0) / 1e6, seed=seed, schedule=schedule)

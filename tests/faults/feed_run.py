@@ -31,9 +31,10 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "MOON/USDT")
 # A minute of the connector's own patience is two seconds here, so that a fault and its mending fit into a few.
 # So are the waits between attempts, which a minute of data ends elsewhere.
 HASTE = {"first_s": 0.1, "most_s": 2.0, "settled_s": 2.0}
-STEADY_S = 2.2
+STEADY_S = 3.0
 PATIENCE = {"stall_after_s": 2.0, "first_event_s": 2.0, "ticker_poll_s": 2.0, "repair_delay_s": 0.1}
 LIVE_MAX_S = 45.0
+NOTICE_MAX_S = 15.0
 LEARN_S = 8.0  # busy markets show by then that their ids count up by one
 
 
@@ -65,6 +66,17 @@ class Run:
             await asyncio.sleep(0.1)
         return loop.time() - start
 
+    async def _judged(self) -> list[str]:
+        # A stream that is deaf on a connection that lives shows at the next look at the tickers: what is missing is marked then.
+        loop = asyncio.get_running_loop()
+        until = loop.time() + NOTICE_MAX_S
+        while True:
+            faults = self.heard.faults(tolerance_us=self.offset_us)
+            wrong = [text for text in faults if text.partition(" (")[0] not in self.told]
+            if not any("missing" in text for text in wrong) or loop.time() > until:
+                return wrong
+            await asyncio.sleep(0.5)
+
     async def suffer(self, name: str, plan: list[Fault]) -> Outcome:
         """Let the faults of `plan` happen, wait for the end of them and for everything to be live, and judge."""
         for fault in plan:
@@ -79,7 +91,7 @@ class Run:
             health = self.connector.health()
             wrong.append(f"not live again: {error} (connections {health.connections}; notes: {'; '.join(health.notes[-6:])})")
         await asyncio.sleep(STEADY_S)
-        wrong += [text for text in self.heard.faults(tolerance_us=self.offset_us) if text.partition(" (")[0] not in self.told]
+        wrong += await self._judged()
         self.told.update(text.partition(" (")[0] for text in wrong)
         return Outcome(name, tuple(wrong), live_s)
 

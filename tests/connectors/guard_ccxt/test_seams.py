@@ -101,6 +101,15 @@ def test_ids_that_ran_are_believed_and_others_are_not() -> None:
     assert not any(jumps.skips(key) for key in range(1000, 9000, 3))
 
 
+def test_hole_that_was_none_doubles_what_it_takes_to_be_believed() -> None:
+    ids = IdRun()
+    assert not any(ids.skips(key) for key in range(1, 30))
+    assert ids.skips(100)
+    ids.distrust()
+    assert not any(ids.skips(key) for key in (*range(101, 130), 200))
+    assert [key for key in (*range(201, 250), 300) if ids.skips(key)] == [300]
+
+
 @given(st.lists(st.sampled_from([1, 2, 3, 7]), max_size=30))
 def test_hole_is_seen_wherever_ids_skip_upwards(steps: list[int]) -> None:
     ids, key, expected, seen = IdRun(), 1, [], []

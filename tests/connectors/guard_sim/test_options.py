@@ -56,3 +56,9 @@ def test_a_named_schedule_leaves_out_coins_that_are_not_there() -> None:
 def test_the_reference_is_always_among_the_coins() -> None:
     assert [coin.base for coin in chosen(["MOON/USDT"])] == ["BTC", "MOON"]
     assert len({coin.base for coin in chosen(None, 200)}) == 200
+
+
+def test_a_dialect_that_nobody_speaks_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ConfigurationError, match="one of binance, kucoin, gate"):
+        read_options("sim", {"dialect": "okx"})
+    assert read_options("sim", {"dialect": "gate"}).server()["dialect"] == "gate"
