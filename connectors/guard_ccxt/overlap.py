@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Overlap"]
 
 _ROWS_MAX = 20_000
-_SAME_US = 50_000  # the correction of an exchange's clock moves meanwhile
+_SAME_US = 999  # stamps are whole milliseconds, and the correction of an exchange's clock moves a little meanwhile
 _Content = tuple[int, float, float, int]
 
 
@@ -38,8 +38,9 @@ class Overlap:
 
     Notes
     -----
-    Trades are told by id, price, amount and side; without ids by the last three and the exchange's time, which may differ by 50 ms
-    (the correction of its clock moves), as often as they came. An exchange that gives neither ids nor times may double some.
+    Trades are told by id, price, amount and side; without ids by the last three and the exchange's time to the millisecond, as
+    often as they came. Without ids some may double where the exchange's clock is ahead by an amount that moves, or where it gives
+    no times.
 
     Up to the `switch` the old connection delivers and what the fresh one brings is only noted. Then the trades that the fresh one
     alone has brought are delivered, and those that the old one alone has brought are dropped when they come: it is behind.

@@ -174,6 +174,7 @@ class FrameServer:
         self.dials: list[float] = []
         self.refuse_next = 0
         self.delays: dict[str, Callable[..., Awaitable[None]]] = {}
+        self.gives_pongs = True
         self.port = 0
         self._runner: web.AppRunner | None = None
 
@@ -216,7 +217,7 @@ class FrameServer:
         if self.refuse_next:
             self.refuse_next -= 1
             return web.Response(status=429, headers={"Retry-After": "1"})
-        socket = web.WebSocketResponse(autoping=True)
+        socket = web.WebSocketResponse(autoping=self.gives_pongs)
         await socket.prepare(request)
         self.sockets.append(socket)
         assert self.on_socket is not None

@@ -11,7 +11,7 @@ from guard_ccxt.overlap import Overlap
 
 
 def trade(number: int, *, is_named: bool, price: float = 1.0) -> TradeRow:
-    return TradeRow(1_000_000_000 + number * 60_000, price, 5.0, 1, number if is_named else 0, 0)
+    return TradeRow(1_000_000_000 + number * 1000, price, 5.0, 1, number if is_named else 0, 0)
 
 
 @settings(max_examples=300, deadline=None)

@@ -245,3 +245,17 @@ async def test_fresh_connection_that_is_behind_doubles_nothing(server: FrameServ
         await run.rows.until(lambda rows: rows.of(Kind.TRADE)[-1].key == sent)
         assert [row.key for row in run.rows.of(Kind.TRADE)] == list(range(1, sent + 1))
         assert run.rows.of(Kind.GAP) == []
+
+
+async def test_old_connection_that_answers_no_ping_is_replaced_only_after_data_came_for_long(server: FrameServer) -> None:
+    server.gives_pongs = False
+    async with streaming(server, "trades", recycle_after_s=0.5) as (run, _):
+        traded = Traded(run)
+        await until(lambda: len(run.exchange.listeners(TRADES)) == 2)
+        began = asyncio.get_running_loop().time()
+        await until(lambda: recycled(run) == 1)
+        assert asyncio.get_running_loop().time() - began >= 1.9
+        await traded.stop()
+        await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) >= traded.sent)
+        assert [row.key for row in run.rows.of(Kind.TRADE)] == list(range(1, traded.sent + 1))
+        assert run.rows.statuses() == [("LIVE", Channel.TRADES)]
