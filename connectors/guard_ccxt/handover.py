@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from guard.model import Status
 from guard_ccxt.subscription import Phase
@@ -10,6 +10,7 @@ from guard_ccxt.understudy import Understudy
 
 if TYPE_CHECKING:
     from guard.model.ports import Clock
+    from guard_ccxt.pump import Connection
     from guard_ccxt.rest import Rest
     from guard_ccxt.shard import Shard
     from guard_ccxt.subscription import Subscription
@@ -22,6 +23,18 @@ _TICK_S = 0.25
 _DEAF_S = 10.0
 _MOST_S = 1800.0
 _REPAIR_S = 8.0
+
+
+class _Probe(NamedTuple):
+    token: bytes
+    sent_us: int
+
+    def is_answered(self, connection: Connection) -> bool:
+        return connection.echo == self.token
+
+
+def _half_way_us(live_since_us: int) -> int:
+    return live_since_us + int(_OVERLAP_S / 2 * 1e6)
 
 
 class Handover:
@@ -38,9 +51,10 @@ class Handover:
 
     Notes
     -----
-    A stream is taken over once both connections have carried it for 2 s, so that whatever was under way has come: nothing is lost
-    and nothing said, but that a book comes as a SNAPSHOT. Where the old connection dies in the middle it is taken over at once,
-    without a hole if it was heard after those 2 s; otherwise with what any loss brings.
+    A stream is taken over once both connections have carried it for 2 s and the old one has answered a ping sent in the second half
+    of them, so that whatever was under way has been read: nothing is lost and nothing said, but that a book comes as a SNAPSHOT.
+    Where the old connection dies in the middle it is taken over at once, without a hole if that answer had come; otherwise with
+    what any loss brings. A connection that answers no ping but brings data is taken over after 10 s.
     """
 
     def __init__(self, old: Shard, fresh: Shard, *, clock: Clock, rest: Rest, patience_s: float) -> None:
@@ -51,6 +65,7 @@ class Handover:
         self._patience_s = patience_s
         self._understudies: dict[Key, Understudy] = {}
         self._done: list[Understudy] = []
+        self._probes: dict[Connection, _Probe] = {}
 
     @property
     def taken(self) -> int:
@@ -115,26 +130,42 @@ class Handover:
             if understudy.phase is not Phase.LIVE:
                 continue
             subscription = understudy.subscription
-            if subscription.phase in (Phase.IDLE, Phase.WAITING, Phase.LOST) or understudy.is_needed_now:
+            if understudy.is_needed_now and not self._is_overlapped(understudy):
+                subscription.lose(Status.STALLED, last_good_us=getattr(subscription.connection, "heard_at_us", None))
+            if subscription.phase in (Phase.IDLE, Phase.WAITING, Phase.LOST):
                 self._take_over(understudy)
             elif self._is_overlapped(understudy):
                 if subscription.phase is Phase.LIVE or understudy.live_s() > _REPAIR_S:
                     self._take_over(understudy)
-            elif understudy.live_s() > _OVERLAP_S:
+            elif understudy.live_s() > _OVERLAP_S / 2:
                 self._doubt(subscription, understudy)
 
     def _is_overlapped(self, understudy: Understudy) -> bool:
-        # Whatever the exchange had sent on the old connection before the fresh one began has been heard by now.
+        # Whatever the exchange had sent on the old connection before the fresh one began has been read by now: an answer to a ping
+        # comes behind it. That data is heard proves nothing: it may have waited here.
         connection = understudy.subscription.connection
         if understudy.live_s() < _OVERLAP_S or understudy.live_since_us is None:
             return False
-        return connection is None or connection.heard_us > understudy.live_since_us + int(_OVERLAP_S / 2 * 1e6)
+        if connection is None:
+            return True
+        probe = self._probes.get(connection)
+        return probe is not None and probe.is_answered(connection) and probe.sent_us > _half_way_us(understudy.live_since_us)
 
     def _doubt(self, subscription: Subscription, understudy: Understudy) -> None:
         connection = subscription.connection
-        if connection.state == "live" and self._clock.monotonic_us() - connection.pinged_us > _OVERLAP_S / 2 * 1e6:
-            self.old.supervisor.ping(connection)
-        if understudy.live_s() > _DEAF_S:
+        if connection is None or understudy.live_since_us is None:
+            return
+        now_us = self._clock.monotonic_us()
+        probe = self._probes.get(connection)
+        is_late = probe is None or (probe.is_answered(connection) and probe.sent_us <= _half_way_us(understudy.live_since_us))
+        is_old = probe is not None and now_us - probe.sent_us > _DEAF_S / 4 * 1e6
+        if connection.state == "live" and (is_late or is_old):
+            self._probes[connection] = _Probe(self.old.supervisor.ping(connection), now_us)
+        if understudy.live_s() <= _DEAF_S:
+            return
+        if connection.heard_us > understudy.live_since_us + int(_DEAF_S / 2 * 1e6):
+            self._take_over(understudy)  # it does not answer pings, but has been heard long after the fresh one began
+        else:
             subscription.lose(Status.STALLED, last_good_us=connection.heard_at_us)
 
     def _lost(self, subscription: Subscription) -> bool:

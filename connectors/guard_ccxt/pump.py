@@ -46,6 +46,7 @@ class Connection:
         self.bad_in_a_row = 0
         self.has_bad = False
         self.pinged_us = 0
+        self.echo = b""
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def arrived(self, *, is_data: bool) -> None:
@@ -98,6 +99,8 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
             if message.type in _ENDS:
                 _end(client, message)
                 return
+            if message.type is WSMsgType.PONG:
+                connection.echo = bytes(message.data or b"")
             _handle(connection, counters, message, is_fresh=is_fresh, bad_frames_max=bad_frames_max)
             left -= 1
             # receive() does not suspend while frames wait: they arrived together, and the clock is read once for all of them.

@@ -134,10 +134,12 @@ class Supervisor:
             task.cancel()
         self._tap.subscriptions.pop(subscription.key, None)
 
-    def ping(self, connection: Connection) -> None:
-        """Ask a connection whether it is alive."""
+    def ping(self, connection: Connection) -> bytes:
+        """Ask a connection whether it is alive; return what its `echo` will be once all that was sent before has been read."""
         connection.pinged_us = self._clock.monotonic_us()
-        self._background(connection, _ping(connection))
+        token = b"guard %d" % connection.pinged_us
+        self._background(connection, _ping(connection, token))
+        return token
 
     def _failure(self) -> asyncio.Future[None]:
         if self._broken is None:
@@ -371,9 +373,9 @@ def _carries_many(connection: Connection, subscriptions: list[Subscription]) -> 
     return sum(subscription.connection is connection for subscription in subscriptions) >= _QUIET_STREAMS_MIN
 
 
-async def _ping(connection: Connection) -> None:
+async def _ping(connection: Connection, token: bytes) -> None:
     try:
-        await connection.client.connection.ping()
+        await connection.client.connection.ping(token)
     except (OSError, RuntimeError):
         return  # closing: the pump will say so
 

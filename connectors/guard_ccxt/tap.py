@@ -119,7 +119,8 @@ class Tap:
         self._stock_client = exchange.client
         self._stock_load_order_book = getattr(exchange, "load_order_book", None)
         self._closing: set[asyncio.Task[Any]] = set()
-        self._queue: dict[Any, asyncio.Task[Any]] = {}
+        self._dialling: dict[Any, asyncio.Task[Any]] = {}
+        self._dialled: set[Any] = set()
         self._make_decoder = None if tier == "generic" else _decoder(exchange.id, counters)
 
     @property
@@ -138,7 +139,7 @@ class Tap:
 
     def is_queued(self, connection: Connection) -> bool:
         """Whether a connection has not been dialled yet, to keep the pace."""
-        return connection.client in self._queue
+        return connection.client in self._dialling and connection.client not in self._dialled
 
     def haunt(self, key: Key, connection: Connection) -> None:
         """Note that a stream was let go which the exchange may still send."""
@@ -155,8 +156,8 @@ class Tap:
         client = connection.client
         error = NetworkError(why)
         client.error = client.error or error
-        if client in self._queue:
-            self._queue[client].cancel()
+        if client in self._dialling and client.connectionStarted is None:
+            self._dialling[client].cancel()  # it waits for its turn, or because it was refused before
         url, clients = client.url, self.exchange.clients or {}
         if clients.get(url) is client:
             del clients[url]
@@ -269,13 +270,15 @@ class Tap:
             ASKING.set(None)  # its pings are nobody's request
             task = asyncio.current_task()
             assert task is not None
-            self._queue[client] = task
+            self._dialling[client] = task
             try:
                 await self._dials.turn()
+                self._dialled.add(client)
+                if client.error is None:
+                    await stock_open(session, backoff_delay)
             finally:
-                del self._queue[client]
-            if client.error is None:
-                await stock_open(session, backoff_delay)
+                del self._dialling[client]
+                self._dialled.discard(client)
 
         async def send(message: Any) -> Any:
             # ccxt sends a request in a task that was made while the subscription called it, so in its context.

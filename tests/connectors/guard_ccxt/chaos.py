@@ -171,7 +171,7 @@ async def main(first: int, last: int) -> None:
             await chaos.run(60)
             verdict = f"unobserved {failures[:2]}" if failures else "ok"
         except AssertionError as error:
-            verdict = f"FAILED {error}"
+            verdict = f"FAILED {error} {chaos.reports}"
         health = chaos.connector.health()
         told = {"recycled": health.details["recycled"], "repaired": health.details["repaired"]} if health.details else {}
         told |= {"reconnects": health.reconnects, "gaps": health.gaps, "trades": len(chaos.rows.of(Kind.TRADE)), "sent": chaos.sent}

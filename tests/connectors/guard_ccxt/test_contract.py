@@ -55,7 +55,7 @@ def test_ccxt_has_the_hook_with_these_parameters(owner: type, name: str, expecte
 
 
 def test_ccxt_keeps_the_attributes_that_are_read() -> None:
-    assert {"error", "connection", "subscriptions", "futures", "url"} <= set(vars(Client))
+    assert {"error", "connection", "connectionStarted", "subscriptions", "futures", "url"} <= set(vars(Client))
     side = IndexedOrderBookSide()
     assert (side._index, side._hashmap) == ([], {})
     assert side._depth > 10**9

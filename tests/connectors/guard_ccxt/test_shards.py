@@ -68,7 +68,8 @@ async def test_without_its_hooks_the_connector_is_renewed_by_plain_calls_too(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("guard_ccxt.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
-    monkeypatch.setattr("guard_ccxt.handover._OVERLAP_S", 0.1)
+    monkeypatch.setattr("guard_ccxt.handover._OVERLAP_S", 0.4)
+    monkeypatch.setattr("guard_ccxt.handover._TICK_S", 0.05)
     run = Opened(server, "trades", "book", recycle_after_s=1.0)
     await run.connector.open()
     task = run.stream({AAA: 0})
