@@ -73,7 +73,8 @@ def sibling(exchange: Any, name: str, options: Options, limits: Limits) -> Any:
         # ccxt spreads Binance's streams over 50 sockets, one a stream, though each carries a thousand.
         fresh.options["streamLimits"] = dict.fromkeys(fresh.options["streamLimits"], limits.sockets)
     fresh.ssl_context = exchange.ssl_context
-    fresh.open()  # ccxt's KuCoin starts tasks before its first socket
+    # KuCoin starts tasks before it opens anything by itself; its first request would have done this.
+    fresh.asyncio_loop = exchange.asyncio_loop
 
     async def fetch(*arguments: Any, **named: Any) -> Any:
         return await exchange.fetch(*arguments, **named)
