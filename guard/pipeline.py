@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from guard.alerts.manager import AlertManager
 from guard.alerts.orders import OrderDesk
 from guard.alerts.policy import AlertPolicy
-from guard.engine import Engine, Windows, hold_of, outside, why
+from guard.engine import Engine, Windows, can_tell, hold_of, outside, why
 from guard.engine.renewal import renew
 from guard.model import (
     AddMaintenance,
@@ -356,17 +356,7 @@ class Pipeline:
 
     def can_tell(self, rule: str, market: str) -> bool:
         """Whether a rule watches a market and has seen enough to judge it."""
-        row = next((row for known, row in self.engine.markets.items() if str(known) == market), None)
-        if row is None:
-            return False
-        self.engine.sync(row)
-        watched = self.engine.watched[row]
-        rules = (self.engine.program.rules[number].id for number in watched.binding.rules)
-        return any(
-            name == rule and episode.unknown_since_us is None
-            for name, episode in zip(rules, watched.episodes, strict=True)
-            if watched.is_judged
-        )
+        return can_tell(self.engine, rule, market)
 
     def why(self, row: int) -> dict[str, Any]:
         """Return why a market stands where it stands, JSON-able."""

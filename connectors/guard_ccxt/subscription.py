@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent
-from guard.model import ASK, BID, Channel, Flag, Kind, Status, event_key
+from guard.model import Channel, Flag, Kind, Status, event_key
 from guard_ccxt.gate import AMOUNT_MAX, NOTIONAL_MAX, PRICE_MAX, SIDES, TradeRow, positive
 from guard_ccxt.ids import IdRun
-from guard_ccxt.levels import LevelWriter, sequence
 from guard_ccxt.memory import RECENT_MAX, Memory
-from guard_ccxt.mirror import BookMirror
 from guard_ccxt.phase import Phase
+from guard_ccxt.shown_book import ShownBook
 from guard_ccxt.voice import Voice
 
 if TYPE_CHECKING:
@@ -98,10 +97,8 @@ class Subscription:
         self._counters = counters
         self._clock = clock
         self._on_hole = on_hole
-        self.mirror = BookMirror()
-        self._levels = LevelWriter(row, gate=gate, sink=sink, counters=counters)
-        self._book: Any = None
-        self._needs_snapshot = True
+        self.shown = ShownBook(row, gate=gate, sink=sink, counters=counters)
+        self.take_diff = self.shown.take_diff  # bound once: it is called for every message of a book
         self._is_doubted = False
         self._is_held_whole = True
         self.memory = Memory(gate)
@@ -116,7 +113,7 @@ class Subscription:
         self.delivered_s = 0.0
         self.connection = None
         self.hashes.clear()
-        self._needs_snapshot = True
+        self.shown.needs_snapshot = True
         self._first_until_us = _NEVER_US
         self.memory.seam.begin()
 
@@ -301,71 +298,28 @@ class Subscription:
         self, book: Any, received_us: int, *, drain: Callable[[Any], dict[float, float] | None], is_cut: bool = False
     ) -> None:
         """Take a ccxt order book after a message; `drain` tells what changed in a side, `is_cut` that levels were forgotten."""
-        bids, asks = book["bids"], book["asks"]
-        touched_bids, touched_asks = drain(bids), drain(asks)
-        try:
-            at_us = self.gate.at_us(book.get("timestamp"), received_us=received_us)
-        except MalformedEvent as error:
-            self._counters.reject(error.reason)
-            at_us = received_us
-        flags = 0
-        if self._needs_snapshot or is_cut:
-            changes = self.mirror.replace(bids, asks)
-            flags = int(Flag.SNAPSHOT)
-            self._needs_snapshot = not changes
-        elif book is not self._book or touched_bids is None or touched_asks is None:
-            changes = self.mirror.compare(BID, bids) + self.mirror.compare(ASK, asks)
-        else:
-            changes = self.mirror.apply(BID, touched_bids) + self.mirror.apply(ASK, touched_asks)
-        self._book = book
-        if self.phase is not Phase.LIVE and not self._needs_snapshot:
-            self.confirm(at_us=at_us, received_us=received_us)
-        if changes:
-            self._levels.put(changes, at_us=at_us, received_us=received_us, key=sequence(book.get("nonce")), flags=flags)
+        message = self.shown.compare(book, received_us, drain=drain, is_cut=is_cut)
+        if self.phase is not Phase.LIVE and not self.shown.needs_snapshot:
+            self.confirm(at_us=message.at_us, received_us=received_us)
+        self.shown.put(message, received_us)
 
     def is_showing(self, book: Any) -> bool:
         """Whether all of ccxt's `book` has been shown, and is what a diff would be laid over."""
-        return self._book is book and self.phase is Phase.LIVE and not self._needs_snapshot
-
-    def take_diff(
-        self,
-        book: Any,
-        bids: Iterable[tuple[float, float]],
-        asks: Iterable[tuple[float, float]],
-        *,
-        at_ms: int,
-        nonce: int | None,
-        received_us: int,
-        levels_max: int,
-    ) -> None:
-        """Take one book message of a decoder: (price, amount resting now) in the exchange's units, 0 for a level that is gone.
-
-        `book` is what ``Desk.book`` gave; its nonce and timestamp are written. Levels are within `guard_ccxt.fast.limits.LEVEL`.
-        """
-        book["nonce"], book["timestamp"] = nonce, at_ms
-        try:
-            at_us = self.gate.whole_ms(at_ms, received_us)
-        except MalformedEvent as error:
-            self._counters.reject(error.reason)
-            at_us = received_us
-        self._levels.diff(self.mirror, bids, asks, levels_max=levels_max, at_us=at_us, received_us=received_us, key=sequence(nonce))
+        return self.phase is Phase.LIVE and self.shown.is_of(book)
 
     def mend(self) -> None:
         """Note that the book missed a diff that ccxt will not notice: it is lost until ccxt has it whole again."""
         self.lose(Status.LOST)
         self.phase = Phase.WAITING
         self.started_us = self._clock.monotonic_us()
-        self._needs_snapshot = True
+        self.shown.needs_snapshot = True
 
     def show_book(self) -> None:
         """Show the whole book as of its last message; one that does not flow is shown when it does."""
-        if self.phase is not Phase.LIVE or self._needs_snapshot:
-            self._needs_snapshot = True
+        if self.phase is not Phase.LIVE or self.shown.needs_snapshot:
+            self.shown.needs_snapshot = True
             return
-        changes = self.mirror.levels()
-        if changes:
-            now_us = self._clock.now_us()
-            self._levels.put(changes, at_us=now_us, received_us=now_us, key=0, flags=int(Flag.SNAPSHOT))
+        self.shown.put_whole(self._clock.now_us())
 
     def _put(self, row: TradeRow, received_us: int, *, extra: int = 0) -> None:
         if self.overlap is not None:
@@ -405,7 +359,7 @@ class Subscription:
         self.connection, self.hashes, self.misses = other.connection, other.hashes, 0
         self.on_first = other.on_first
         if self.channel is Channel.BOOK:
-            self.mirror, self._book, self._needs_snapshot = other.mirror, other._book, other._needs_snapshot  # its own kind
+            self.shown.succeed(other.shown)
         if self.phase not in (Phase.LIVE, Phase.REPAIRING):
             self.phase = Phase.WAITING
             self.confirm(at_us=now_us, received_us=now_us)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from guard.model import Channel, Status
 from guard_ccxt.backoff import Backoff
 from guard_ccxt.faults import Fault, classify
+from guard_ccxt.judge import Judge
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.sequence import leave_first
@@ -29,14 +30,6 @@ __all__ = ["Supervisor"]
 
 _BOOK_STARTS_MAX = 8
 _TRIES_MAX = 3
-_UNASKED_FACTOR = 4
-_TICK_MAX_S = 1.0
-_SETTLE_US = 1_000_000
-_QUIET_FACTOR = 3
-_REPAIR_MAX_S = 5.0  # live trades are held back that long at most
-_QUIET_FRAMES_MIN = 1000
-_QUIET_STREAMS_MIN = 10  # fewer streams may all be quiet by nature
-_BUSY_SHARE = 0.05  # but not those that in a thousand frames never paused this part of the time that counts as a stall
 
 
 class Supervisor:
@@ -46,9 +39,8 @@ class Supervisor:
     -----
     A permanent error (BadSymbol, NotSupported, AuthenticationError) parks a symbol where it names the symbol or comes before
     anything was sent, else on the third failure in a row: an exchange's error frame may fail every waiting call at once.
-    A refused depth is dropped for the exchange's own default. A rate limit stops REST for Retry-After. A connection that is silent
-    for `stall_after_s` (it is pinged at half of that), or that was busy and sends no data for three times its longest pause, is
-    rebuilt. A book without a first event by `first_event_s` is subscribed again, then its connection rebuilt.
+    A refused depth is dropped for the exchange's own default. A rate limit stops REST for Retry-After. What does not
+    flow though nothing failed is the `Judge`'s to find.
     """
 
     def __init__(
@@ -75,13 +67,14 @@ class Supervisor:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._leaving: dict[Key, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[None] | None = None
+        self._judge = Judge(exchange.id, tap, self.ping, rest=rest, clock=clock, counters=counters, options=options)
         self.on_loss: Callable[[Subscription], bool] | None = None
         self.is_closed = False
 
     async def run(self) -> None:
         """Keep alive what was added, and what will be, until cancelled."""
         broken = self._failure()
-        watching = asyncio.create_task(self._watch_over())
+        watching = asyncio.create_task(self._judge.run(lambda: self.is_closed))
         try:
             await asyncio.wait({watching, broken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -184,14 +177,7 @@ class Supervisor:
 
     def restart(self, subscription: Subscription) -> None:
         """Subscribe again to a stream that missed trades though its connection looks well."""
-        connection = subscription.connection
-        if subscription.phase not in (Phase.LIVE, Phase.SUSPECT) or connection is None:
-            return
-        is_whole = subscription.restarted_arrivals == subscription.arrivals
-        subscription.restarted_arrivals = subscription.arrivals
-        self._counters.note(f"stalled: {subscription.symbol} trades: the ticker moved and nothing came; subscribed again")
-        subscription.lose(Status.STALLED, last_good_us=subscription.last_trade_us)
-        self._renew(subscription, connection, f"{subscription.symbol}: trades were missed", is_whole=is_whole)
+        self._judge.restart(subscription)
 
     async def _keep(self, key: Key) -> None:
         backoff = Backoff(self._random)
@@ -296,95 +282,10 @@ class Supervisor:
         is_named = subscription.symbol in str(error) or market_id in str(error)
         return failures >= _TRIES_MAX or is_named or not subscription.hashes
 
-    async def _watch_over(self) -> None:
-        tick_s = min(_TICK_MAX_S, self._options.stall_after_s / 4, self._options.first_event_s / 4)
-        while not self.is_closed:
-            await self._clock.sleep(tick_s)
-            subscriptions = list(self._tap.subscriptions.values())
-            for connection in list(self._tap.connections.values()):
-                if connection.state == "live":
-                    self._judge(connection, subscriptions)
-            for subscription in subscriptions:
-                if subscription.phase is Phase.WAITING and subscription.connection is not None:
-                    self._judge_start(subscription)
-                elif subscription.phase is Phase.REPAIRING and subscription.live_s() > _REPAIR_MAX_S:
-                    subscription.settle((), is_closed=False)
-
-    def _judge(self, connection: Connection, subscriptions: list[Subscription]) -> None:
-        now_us = self._clock.monotonic_us()
-        stall_us = int(self._options.stall_after_s * 1e6)
-        silent_us, quiet_us = now_us - connection.heard_us, now_us - connection.data_us
-        quiet_max_us = max(stall_us, _QUIET_FACTOR * connection.longest_quiet_us)
-        if silent_us > stall_us:
-            why = f"{connection.url} was silent for {silent_us / 1e6:.0f} s"
-        elif (
-            connection.frames >= _QUIET_FRAMES_MIN
-            and quiet_us > quiet_max_us
-            and (_carries_many(connection, subscriptions) or connection.longest_quiet_us < stall_us * _BUSY_SHARE)
-        ):
-            why = f"{connection.url} sent no data for {quiet_us / 1e6:.0f} s"
-        else:
-            if silent_us > stall_us // 2 and now_us - connection.pinged_us > stall_us // 2:
-                self.ping(connection)
-            return
-        self._counters.note(f"stalled: {why}; connected again")
-        for subscription in subscriptions:
-            if subscription.connection is connection:
-                subscription.lose(Status.STALLED, last_good_us=connection.heard_at_us)
-        self._tap.drop(connection, why)
-
-    def _judge_start(self, subscription: Subscription) -> None:
-        connection = subscription.connection
-        asked_us = self._tap.asked_us.get(subscription.key)
-        started_us = max(subscription.started_us, asked_us or 0)
-        waited_us = self._clock.monotonic_us() - started_us
-        # A request that was never sent: ccxt holds it back to keep its pace, or knows that the stream is there already.
-        deadline_s = self._options.first_event_s * (1 if asked_us is not None else _UNASKED_FACTOR)
-        is_asked = asked_us is not None or subscription.key in self._tap.ghosts
-        is_answered = is_asked and connection.data_us > started_us and connection.frames > 0
-        # Thin coins are silent for hours: their trades count as live once the connection answered the request in any way.
-        if subscription.channel is Channel.TRADES and is_answered and waited_us > _SETTLE_US and connection.state == "live":
-            now_us = self._clock.now_us()
-            subscription.confirm(at_us=now_us, received_us=now_us)
-            subscription.presumed_us = now_us
-        elif self._rest.left_s() > 0 or self._tap.is_queued(connection):
-            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now, or nothing at all
-        elif waited_us <= deadline_s * 1e6:
-            return
-        elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:
-            # Asked twice on a connection that pongs: the exchange acknowledges nothing. The ticker poll would find it deaf.
-            self._counters.note(f"{self._exchange.id} does not answer requests for trades: taken for live")
-            now_us = self._clock.now_us()
-            subscription.confirm(at_us=now_us, received_us=now_us)
-            subscription.presumed_us = now_us
-        else:
-            self._start_again(subscription, connection)
-
-    def _start_again(self, subscription: Subscription, connection: Connection) -> None:
-        subscription.misses += 1
-        subscription.started_us = self._clock.monotonic_us()
-        what = f"{subscription.symbol} {subscription.channel.name.lower()}"
-        self._counters.note(f"{what}: nothing came within {self._options.first_event_s:g} s; subscribed again")
-        self._renew(subscription, connection, f"{what}: no first event", is_whole=subscription.misses > 1)
-
-    def _renew(self, subscription: Subscription, connection: Connection, why: str, *, is_whole: bool) -> None:
-        # First this stream alone; where that did not help, its whole connection.
-        if is_whole or not subscription.hashes:
-            self._tap.drop(connection, why)
-            return
-        subscription.stale_on = connection
-        for message_hash in subscription.hashes:
-            connection.client.subscriptions.pop(message_hash, None)
-            connection.client.reject(TimeoutError(why), message_hash)
-
     def _background(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         connection.tasks.add(task)
         task.add_done_callback(connection.tasks.discard)
-
-
-def _carries_many(connection: Connection, subscriptions: list[Subscription]) -> bool:
-    return sum(subscription.connection is connection for subscription in subscriptions) >= _QUIET_STREAMS_MIN
 
 
 async def _ping(connection: Connection, token: bytes) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.features.lacking import Lack
     from guard.model import MarketFacts
 
-__all__ = ["Ready", "RuleReadiness", "readiness"]
+__all__ = ["Ready", "RuleReadiness", "can_tell", "readiness"]
 
 
 _NO_STREAM: Final = {
@@ -82,6 +82,21 @@ def readiness(engine: Engine, row: int, now_us: int) -> list[RuleReadiness]:
         elif rule.mode is not RuleMode.DISABLED and rule.covers(watched.facts) and not rule.works_on(watched.facts):
             told.append(_never(program, rule, watched.facts))
     return told
+
+
+def can_tell(engine: Engine, rule: str, market: str) -> bool:
+    """Whether a rule watches a market and has seen enough to judge it."""
+    row = next((row for known, row in engine.markets.items() if str(known) == market), None)
+    if row is None:
+        return False
+    engine.sync(row)
+    watched = engine.watched[row]
+    rules = (engine.program.rules[number].id for number in watched.binding.rules)
+    return any(
+        name == rule and episode.unknown_since_us is None
+        for name, episode in zip(rules, watched.episodes, strict=True)
+        if watched.is_judged
+    )
 
 
 def _never(program: Program, rule: Rule, facts: MarketFacts) -> RuleReadiness:

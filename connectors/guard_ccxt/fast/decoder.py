@@ -126,4 +126,4 @@ class Desk:
             return None
         if is_numbered and book["nonce"] is None:
             return None
-        return (subscription, book) if recording.lend(book, subscription.mirror) else None
+        return (subscription, book) if recording.lend(book, subscription.shown.mirror) else None

@@ -21,8 +21,8 @@ async def test_whatever_happens_no_trade_comes_twice_and_none_is_missing_without
         "guard_ccxt.handover._DEAF_S": 1.5,
         "guard_ccxt.recycle._LATE_S": 0.05,
         "guard_ccxt.recycle._TICK_MAX_S": 0.05,
-        "guard_ccxt.supervisor._SETTLE_US": 50_000,
-        "guard_ccxt.supervisor._TICK_MAX_S": 0.05,
+        "guard_ccxt.judge._SETTLE_US": 50_000,
+        "guard_ccxt.judge._TICK_MAX_S": 0.05,
     }.items():
         monkeypatch.setattr(name, value)
     await Chaos(server, seed).run(60)

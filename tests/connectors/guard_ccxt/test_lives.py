@@ -147,7 +147,7 @@ async def test_without_its_hooks_the_connector_says_so_and_reads_by_plain_calls(
 async def test_repair_that_takes_too_long_lets_live_trades_go_behind_a_gap(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.supervisor._REPAIR_MAX_S", 0.2)
+    monkeypatch.setattr("guard_ccxt.judge._REPAIR_MAX_S", 0.2)
     run = Opened(server, "trades", repair_delay_s=4.0, stall_after_s=2.0)
     await run.connector.open()
     task = run.stream({AAA: 0})

@@ -28,8 +28,8 @@ def _short_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guard_ccxt.recycle._LATE_S", 0.3)
     monkeypatch.setattr("guard_ccxt.handover._DEAF_S", 2.0)
     monkeypatch.setattr("guard_ccxt.recycle._TICK_MAX_S", 0.1)
-    monkeypatch.setattr("guard_ccxt.supervisor._SETTLE_US", 200_000)
-    monkeypatch.setattr("guard_ccxt.supervisor._TICK_MAX_S", 0.1)
+    monkeypatch.setattr("guard_ccxt.judge._SETTLE_US", 200_000)
+    monkeypatch.setattr("guard_ccxt.judge._TICK_MAX_S", 0.1)
 
 
 class Traded:

@@ -122,7 +122,7 @@ async def test_connections_that_wait_to_be_dialled_are_not_given_up_and_take_one
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (Window(1, 0.7),), (), 10))
-    monkeypatch.setattr("guard_ccxt.supervisor._SETTLE_US", 100_000)
+    monkeypatch.setattr("guard_ccxt.judge._SETTLE_US", 100_000)
     run = Opened(server, "trades", "book", first_event_s=0.4)
     await run.connector.open()
     task = run.stream({AAA: 0, BBB: 1})
@@ -152,7 +152,7 @@ async def test_requests_of_one_connection_keep_their_pace_and_no_deadline_runs_b
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (), (Window(1, 0.4),), 1))
-    monkeypatch.setattr("guard_ccxt.supervisor._SETTLE_US", 100_000)
+    monkeypatch.setattr("guard_ccxt.judge._SETTLE_US", 100_000)
     run = Opened(server, "trades", "book", first_event_s=0.4, has={"fetchTickers": False})
     await run.connector.open()
     task = run.stream({AAA: 0, BBB: 1})

@@ -23,8 +23,8 @@ def _fast_lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "guard_ccxt.handover._TICK_S": 0.02,
         "guard_ccxt.recycle._LATE_S": 0.05,
         "guard_ccxt.recycle._TICK_MAX_S": 0.05,
-        "guard_ccxt.supervisor._SETTLE_US": 50_000,
-        "guard_ccxt.supervisor._TICK_MAX_S": 0.05,
+        "guard_ccxt.judge._SETTLE_US": 50_000,
+        "guard_ccxt.judge._TICK_MAX_S": 0.05,
     }.items():
         monkeypatch.setattr(name, value)
     tracemalloc.start()
