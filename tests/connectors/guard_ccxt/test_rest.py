@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ccxt_support import until
-from weighing import MINUTE_S, FastClock, Weigher, binance, kucoin
+from ccxt_support import MovedClock, until
+from weighing import MINUTE_S, LeapClock, Weigher, binance, kucoin
 
 from guard.errors import Disconnected, RateLimited, Unavailable
 from guard_ccxt.rest import Priority, Rest
@@ -47,7 +47,7 @@ async def ended(tasks: list[asyncio.Task[Any]]) -> None:
 
 
 async def test_no_minute_at_the_exchange_sees_more_than_the_share(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(100.0), share=0.02)) as (exchange, rest, weigher, _):
+    async with opened(binance(server, LeapClock(), share=0.02)) as (exchange, rest, weigher, _):
         tasks = await flood(lambda: candles(exchange, rest), 200)
         tasks += await flood(lambda: depth(exchange), 40)
         tasks += await flood(lambda: rest.call("tickers", exchange.public_get_ticker_24hr, priority=Priority.TICKERS), 3)
@@ -60,7 +60,7 @@ async def test_no_minute_at_the_exchange_sees_more_than_the_share(server: FrameS
 
 
 async def test_kucoin_is_kept_within_its_windows_of_thirty_seconds(server: FrameServer) -> None:
-    async with opened(kucoin(server, FastClock(100.0), share=0.03)) as (exchange, rest, weigher, _):
+    async with opened(kucoin(server, LeapClock(), share=0.03)) as (exchange, rest, weigher, _):
         tasks = await flood(lambda: rest.call("x", exchange.public_get_market_candles, {"symbol": "A"}), 200)
         await until(lambda: weigher.lasted_s > 2 * MINUTE_S)
         await ended(tasks)
@@ -71,7 +71,7 @@ async def test_kucoin_is_kept_within_its_windows_of_thirty_seconds(server: Frame
 
 @pytest.mark.parametrize("make", [binance, kucoin])
 async def test_where_the_bot_uses_half_of_the_budget_guard_stops_until_it_falls(server: FrameServer, make: Any) -> None:
-    async with opened(make(server, FastClock(100.0))) as (exchange, rest, weigher, told):
+    async with opened(make(server, LeapClock())) as (exchange, rest, weigher, told):
         ask = exchange.public_get_klines if make is binance else exchange.public_get_market_candles
         span_s = MINUTE_S if make is binance else 30.0
         await rest.call("first", ask, {"symbol": "A"})
@@ -92,7 +92,7 @@ async def test_where_the_bot_uses_half_of_the_budget_guard_stops_until_it_falls(
 
 
 async def test_while_the_bot_stays_busy_one_request_a_minute_looks_whether_it_still_is(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(200.0))) as (exchange, rest, weigher, told):
+    async with opened(binance(server, LeapClock())) as (exchange, rest, weigher, told):
         weigher.says = lambda _: {"x-mbx-used-weight-1m": "3500"}
         tasks = await flood(lambda: candles(exchange, rest), 20)
         await until(lambda: weigher.lasted_s > 4 * MINUTE_S)
@@ -103,7 +103,7 @@ async def test_while_the_bot_stays_busy_one_request_a_minute_looks_whether_it_st
 
 @pytest.mark.parametrize("status", [429, 418])
 async def test_a_refusal_pauses_all_rest_for_retry_after(server: FrameServer, status: int) -> None:
-    async with opened(binance(server, FastClock(100.0))) as (exchange, rest, weigher, told):
+    async with opened(binance(server, LeapClock())) as (exchange, rest, weigher, told):
         weigher.refuses = [(status, {"Retry-After": "25"})]
         with pytest.raises(RateLimited) as caught:
             await candles(exchange, rest)
@@ -116,7 +116,7 @@ async def test_a_refusal_pauses_all_rest_for_retry_after(server: FrameServer, st
 
 
 async def test_bans_in_a_row_escalate(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(400.0))) as (exchange, rest, weigher, _):
+    async with opened(binance(server, LeapClock())) as (exchange, rest, weigher, _):
         weigher.refuses = [(418, {"Retry-After": "20"})] * 3
         for _ in range(3):
             with pytest.raises(RateLimited):
@@ -129,7 +129,7 @@ async def test_bans_in_a_row_escalate(server: FrameServer) -> None:
 
 
 async def test_ten_refusals_at_once_are_one_pause(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(1.0))) as (exchange, rest, weigher, told):
+    async with opened(binance(server, MovedClock())) as (exchange, rest, weigher, told):
         weigher.refuses = [(429, {"Retry-After": "40"})] * 10
         results = await asyncio.gather(*(depth(exchange) for _ in range(10)), return_exceptions=True)
         assert all(isinstance(result, Exception) for result in results)
@@ -139,7 +139,7 @@ async def test_ten_refusals_at_once_are_one_pause(server: FrameServer) -> None:
 
 
 async def test_headers_that_lie_stop_nothing_for_long(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(400.0))) as (exchange, rest, weigher, _):
+    async with opened(binance(server, LeapClock())) as (exchange, rest, weigher, _):
         for text in ("-1", "nan", "1e300", "much", "", "5999"):
             weigher.says = lambda _, text=text: {"x-mbx-used-weight-1m": text, "retry-after": "100000"}
             await candles(exchange, rest)
@@ -150,7 +150,7 @@ async def test_headers_that_lie_stop_nothing_for_long(server: FrameServer) -> No
 
 
 async def test_a_rest_that_hangs_keeps_no_snapshot_from_going(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(1.0), timeout_ms=1500)) as (exchange, rest, _, _told):
+    async with opened(binance(server, MovedClock(), timeout_ms=1500)) as (exchange, rest, _, _told):
         gone = asyncio.Event()
 
         async def hang(*_: Any) -> None:
@@ -172,7 +172,7 @@ async def test_a_rest_that_hangs_keeps_no_snapshot_from_going(server: FrameServe
 
 
 async def test_a_request_that_weighs_more_than_the_share_is_told_and_not_kept_waiting(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(1.0), share=0.01)) as (exchange, rest, weigher, _):
+    async with opened(binance(server, MovedClock(), share=0.01)) as (exchange, rest, weigher, _):
         with pytest.raises(Unavailable, match="weighs 80, guard's share of a minute is 60; raise rest_share"):
             await rest.call("tickers", exchange.public_get_ticker_24hr, priority=Priority.TICKERS)
         await depth(exchange)
@@ -181,7 +181,7 @@ async def test_a_request_that_weighs_more_than_the_share_is_told_and_not_kept_wa
 
 async def test_a_repair_that_gets_no_turn_gives_up_in_time(server: FrameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guard_ccxt.rest._PATIENCE_S", {Priority.REPAIR: 0.1})
-    async with opened(binance(server, FastClock(1.0))) as (exchange, rest, weigher, _):
+    async with opened(binance(server, MovedClock())) as (exchange, rest, weigher, _):
         weigher.refuses = [(429, {"Retry-After": "300"})]
         with pytest.raises(RateLimited):
             await candles(exchange, rest)
@@ -191,7 +191,7 @@ async def test_a_repair_that_gets_no_turn_gives_up_in_time(server: FrameServer, 
 
 
 async def test_waiting_requests_that_are_cancelled_leave_nothing_behind(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(1.0), share=0.005)) as (exchange, rest, _, _told):
+    async with opened(binance(server, MovedClock(), share=0.005)) as (exchange, rest, _, _told):
         tasks = await flood(lambda: depth(exchange), 40)
         await asyncio.sleep(0.1)
         assert rest.left_s() >= 1.0  # snapshots wait: nobody takes their books for stalled
@@ -203,7 +203,7 @@ async def test_waiting_requests_that_are_cancelled_leave_nothing_behind(server: 
 
 
 async def test_two_hundred_markets_with_a_tiny_budget_all_get_their_past_and_snapshots_go_first(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(800.0), share=0.02)) as (exchange, rest, weigher, _):
+    async with opened(binance(server, LeapClock(), share=0.02)) as (exchange, rest, weigher, _):
         served: list[int] = []
         waits_s: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Exchanges that weigh requests, tell so in their headers, and refuse who asks too much; and a clock that runs fast."""
+"""Exchanges that weigh requests, tell so in their headers, and refuse who asks too much; and a clock that waits for no one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import ccxt.pro
+from ccxt_support import START_US
 
 from guard_ccxt.rest import Rest
 
@@ -15,25 +16,61 @@ if TYPE_CHECKING:
 
     from ccxt_support import FrameServer
 
-START_US = 1_700_000_000_000_000
+    from guard.model.ports import Clock
+
 MINUTE_S = 60.0
+_TURNS = 20  # of the loop: whoever was woken has gone on by then
 
 
-class FastClock:
-    """Runs `speed` times as fast as the machine's."""
+class LeapClock:
+    """Goes as the machine does while anyone `is_busy`, and leaps to the next moment somebody sleeps for when nobody is.
 
-    def __init__(self, speed: float = 200.0) -> None:
-        self.speed = speed
-        self.zero = asyncio.get_running_loop().time()
+    What a test sees then hangs on what was asked and answered, and not on how fast the machine is.
+    """
+
+    def __init__(self) -> None:
+        self.is_busy: Callable[[], bool] = lambda: False
+        self._loop = asyncio.get_running_loop()
+        self._zero_s = self._loop.time()
+        self._leapt_us = 0
+        self._dues: dict[asyncio.Event, int] = {}
+        self._leaping: asyncio.Task[None] | None = None
 
     def now_us(self) -> int:
         return START_US + self.monotonic_us()
 
     def monotonic_us(self) -> int:
-        return int((asyncio.get_running_loop().time() - self.zero) * self.speed * 1e6)
+        return int((self._loop.time() - self._zero_s) * 1e6) + self._leapt_us
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self.speed)
+        over = asyncio.Event()
+        self._dues[over] = self.monotonic_us() + int(seconds * 1e6)
+        if self._leaping is None or self._leaping.done():
+            self._leaping = asyncio.create_task(self._leap())
+        try:
+            await over.wait()
+        finally:
+            del self._dues[over]
+
+    async def _leap(self) -> None:
+        # Ends with the last sleeper.
+        while self._dues:
+            now_us, next_us = self.monotonic_us(), min(self._dues.values())
+            if next_us <= now_us:
+                for over, due_us in self._dues.items():
+                    if due_us <= now_us:
+                        over.set()
+            elif await self._is_settled():
+                self._leapt_us += max(0, min(self._dues.values(), default=0) - self.monotonic_us())
+                continue
+            await asyncio.sleep(0 if not self.is_busy() else 0.001)
+
+    async def _is_settled(self) -> bool:
+        for _ in range(_TURNS):
+            if self.is_busy():
+                return False
+            await asyncio.sleep(0)
+        return True
 
 
 class Weigher:
@@ -42,7 +79,7 @@ class Weigher:
     `style` is ``binance`` (windows are minutes of the clock, 429 and then 418) or ``kucoin`` (30 s from the first request).
     """
 
-    def __init__(self, server: FrameServer, clock: FastClock, *, style: str, limit: float, weights: Mapping[str, float]) -> None:
+    def __init__(self, server: FrameServer, clock: Clock, *, style: str, limit: float, weights: Mapping[str, float]) -> None:
         self.clock, self.style, self.limit, self.weights = clock, style, limit, weights
         self.arrivals: list[tuple[float, float]] = []
         self.refused = 0
@@ -112,7 +149,7 @@ class Weigher:
         }
 
 
-def binance(server: FrameServer, clock: FastClock, **limits: Any) -> tuple[Any, Rest, Weigher, list[str]]:
+def binance(server: FrameServer, clock: Clock, **limits: Any) -> tuple[Any, Rest, Weigher, list[str]]:
     """Return ccxt's own class over the server, its budget, the server's side, and what people were told."""
     exchange = ccxt.pro.binance({"rateLimit": 0.01, "timeout": limits.pop("timeout_ms", 5000)})
     exchange.urls["api"]["public"] = f"http://127.0.0.1:{server.port}/api/v3"
@@ -121,7 +158,7 @@ def binance(server: FrameServer, clock: FastClock, **limits: Any) -> tuple[Any, 
     return _joined(exchange, clock, weigher, limits)
 
 
-def kucoin(server: FrameServer, clock: FastClock, **limits: Any) -> tuple[Any, Rest, Weigher, list[str]]:
+def kucoin(server: FrameServer, clock: Clock, **limits: Any) -> tuple[Any, Rest, Weigher, list[str]]:
     """Likewise for KuCoin."""
     exchange = ccxt.pro.kucoin({"rateLimit": 0.01})
     exchange.urls["api"]["public"] = f"http://127.0.0.1:{server.port}"
@@ -130,8 +167,10 @@ def kucoin(server: FrameServer, clock: FastClock, **limits: Any) -> tuple[Any, R
     return _joined(exchange, clock, weigher, limits)
 
 
-def _joined(exchange: Any, clock: FastClock, weigher: Weigher, limits: dict[str, Any]) -> tuple[Any, Rest, Weigher, list[str]]:
+def _joined(exchange: Any, clock: Clock, weigher: Weigher, limits: dict[str, Any]) -> tuple[Any, Rest, Weigher, list[str]]:
     told: list[str] = []
     rest = Rest(exchange, clock, note=told.append, **limits)
     rest.install()
+    if isinstance(clock, LeapClock):
+        clock.is_busy = lambda: rest.budget.under_way() > 0
     return exchange, rest, weigher, told
