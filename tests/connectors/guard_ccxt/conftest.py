@@ -28,6 +28,7 @@ def _no_waiting_at_close(monkeypatch: pytest.MonkeyPatch) -> None:
 async def _no_unobserved_error() -> AsyncIterator[None]:
     """Fail a test in which a task or a future ended with an error that nobody looked at."""
     told: list[dict[str, Any]] = []
+    gc.freeze()  # what is there already need not be looked through after the test
     asyncio.get_running_loop().set_exception_handler(lambda _, given: told.append(given))
     yield
     gc.collect()  # asyncio tells when it is thrown away
