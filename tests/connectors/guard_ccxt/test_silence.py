@@ -16,6 +16,7 @@ MINUTE = 60 * S
 CUTS = 80
 
 
+@pytest.fixture(scope="module")
 def tapes() -> list[Tape]:
     found = sorted(TAPES.glob("*.csv.gz"))
     if not found:
@@ -33,19 +34,21 @@ def tapes() -> list[Tape]:
         pytest.param(Exchange(lag_us=(290 * S, 310 * S)), id="ticker of five minutes ago"),
     ],
 )
-def test_true_stream_is_marked_at_most_once_a_day_and_never_subscribed_again(exchange: Exchange) -> None:
+def test_true_stream_is_marked_at_most_once_a_day_and_never_subscribed_again(tapes: list[Tape], exchange: Exchange) -> None:
     random = seeded_random(1)
-    for tape in tapes():
+    for tape in tapes:
         watch = Watch(tape, exchange, random)
         assert watch.run(between(random, tape.at_us[0], tape.at_us[0] + MINUTE), tape.at_us[-1]) is None
         assert len(watch.marks) <= (tape.at_us[-1] - tape.at_us[0]) / DAY_US
 
 
 @pytest.mark.parametrize(("has_ids", "share"), [(False, 0.98), (True, 0.999)])
-def test_cut_stream_is_noticed_within_90_s_of_the_first_missed_trade_at_another_price(has_ids: bool, share: float) -> None:  # noqa: FBT001 - a case
+def test_cut_stream_is_noticed_within_90_s_of_the_first_missed_trade_at_another_price(
+    tapes: list[Tape], *, has_ids: bool, share: float
+) -> None:
     # Without ids a price may be back before the next look: that trade left no trace. With ids every trade does.
     random, waits = seeded_random(7), []
-    for tape in tapes():
+    for tape in tapes:
         for _ in range(CUTS):
             cut_us = between(random, tape.at_us[0] + 120 * MINUTE, tape.at_us[-1] - 60 * MINUTE)
             watch = Watch(tape, Exchange(has_ids=has_ids), random)
