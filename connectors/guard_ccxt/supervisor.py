@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from guard.model import Channel, Status
 from guard_ccxt.backoff import Backoff
-from guard_ccxt.faults import Fault, classify
+from guard_ccxt.faults import Fault, classify, is_expected
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.sequence import leave_first
+from guard_ccxt.snapshots import Snapshots
 from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervisor"]
 
-_BOOK_STARTS_MAX = 8
 _TRIES_MAX = 3
 _UNASKED_FACTOR = 4
 _TICK_MAX_S = 1.0
@@ -70,7 +70,7 @@ class Supervisor:
         self._rest = rest
         self._options = options
         self._book_limit: int | None = options.book_limit
-        self._book_starts = asyncio.Semaphore(_BOOK_STARTS_MAX)
+        self._snapshots = Snapshots(exchange, rest)
         self._repairs: set[asyncio.Task[None]] = set()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._leaving: dict[Key, asyncio.Task[None]] = {}
@@ -220,22 +220,20 @@ class Supervisor:
         assert task is not None
         ASKING.set(subscription.key)
         self._tap.asked_us.pop(subscription.key, None)
-        self._tap.callers[task] = subscription
         is_new = subscription.phase in (Phase.IDLE, Phase.LOST)
         has_slot = subscription.channel is Channel.BOOK and is_new
         if has_slot:
-            await self._book_starts.acquire()
+            await self._snapshots.turn(subscription.symbol)
 
         def let_next() -> None:
             nonlocal has_slot
             if has_slot:
                 has_slot = False
-                self._book_starts.release()
+                self._snapshots.release()
 
         subscription.on_first = let_next
         try:
-            if has_slot:  # a snapshot could not be had before
-                await self._rest.quiet()
+            self._tap.callers[task] = subscription
             if is_new:
                 self._tap.free_book(subscription.symbol)
                 subscription.begin()
@@ -285,7 +283,7 @@ class Supervisor:
                 f"{subscription.symbol} {subscription.channel.name.lower()} parked: {type(error).__name__}: {str(error)[:200]}"
             )
             return True
-        if fault is Fault.NETWORK and not _is_expected(error):
+        if fault is Fault.NETWORK and not is_expected(error):
             self._counters.note(
                 f"{subscription.symbol} {subscription.channel.name.lower()}: {type(error).__name__}: {str(error)[:200]}"
             )
@@ -347,8 +345,10 @@ class Supervisor:
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
             subscription.presumed_us = now_us
-        elif self._rest.left_s() > 0 or self._tap.is_queued(connection):
-            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now, or nothing at all
+        elif self._tap.is_queued(connection) or (
+            subscription.channel is Channel.BOOK and self._snapshots.are_held_up(subscription.symbol)
+        ):
+            subscription.started_us = self._clock.monotonic_us()  # nothing can come now
         elif waited_us <= deadline_s * 1e6:
             return
         elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:
@@ -398,8 +398,3 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _is_expected(error: Exception) -> bool:
-    # Connections come and go; people are told of what does not.
-    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith("ccxt")
