@@ -65,14 +65,13 @@ async def test_the_judge_finds_what_is_lost_doubled_or_made_up() -> None:
 
 async def test_a_book_that_comes_on_the_socket_begins_again_while_rest_pauses() -> None:
     async with running("gate", seed=1) as run:
-        asked = dict(run.exchange.meter.requests)
         run.connector._session._rest._refused(418, None)
         run.exchange.suffer(Fault("drop", None, 0.1))
         await asyncio.sleep(0.2)
         assert run.heard.not_live() != []
         assert await run.settle() < 20
         assert run.connector.health().details["rest"]["paused_s"] > 60
-        assert run.exchange.meter.requests == asked
+        assert "order_book" not in run.exchange.meter.requests
 
 
 def test_every_fault_has_a_plan() -> None:
