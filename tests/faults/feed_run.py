@@ -34,7 +34,13 @@ HASTE = {"first_s": 0.1, "most_s": 2.0, "settled_s": 2.0}
 # And what an exchange wants after it refused: seconds without Retry-After, for a ban, at most; microseconds until it is forgiven.
 QUIET = {"RETRY_AFTER_S": 1.0, "_BAN_S": 4.0, "_PAUSE_MAX_S": 20.0, "_BAN_MAX_S": 20.0, "_FORGIVEN_US": 20_000_000}
 STEADY_S = 3.0
-PATIENCE = {"stall_after_s": 2.0, "first_event_s": 2.0, "ticker_poll_s": 2.0, "repair_delay_s": 0.1}
+PATIENCE: dict[str, float] = {
+    "stall_after_s": 2.0,
+    "first_event_s": 2.0,
+    "ticker_poll_s": 2.0,
+    "repair_delay_s": 0.1,
+    "dials_per_minute": 1000,
+}
 LIVE_MAX_S = 45.0
 NOTICE_MAX_S = 15.0
 LEARN_S = 8.0  # busy markets show by then that their ids count up by one
@@ -68,6 +74,18 @@ class Run:
             await asyncio.sleep(0.1)
         return loop.time() - start
 
+    def _standing(self) -> str:
+        # What people who look for the cause would ask first.
+        session = self.connector._session
+        assert session is not None
+        found = []
+        for key, one in session._subscriptions.items():
+            shard = session.fleet.shard_of(one)
+            task = None if shard is None else shard.supervisor._tasks.get(key)
+            state = "none" if one.connection is None else one.connection.state
+            found.append(f"{one.symbol} {one.channel.name} {one.phase.name} {one.misses} on {state} in {waits_in(task)}")
+        return ", ".join(found)
+
     async def _judged(self) -> list[str]:
         # A stream that is deaf on a connection that lives shows at the next look at the tickers: what is missing is marked then.
         loop = asyncio.get_running_loop()
@@ -91,11 +109,24 @@ class Run:
             live_s = await self.settle()
         except AssertionError as error:
             health = self.connector.health()
-            wrong.append(f"not live again: {error} (connections {health.connections}; notes: {'; '.join(health.notes[-6:])})")
+            rest = health.details["rest"]
+            about = f"connections {sorted(health.connections.values())}; REST {rest['paused_s']} s {rest['why']} {rest['waiting']}"
+            about += f"; {self._standing()}"
+            wrong.append(f"not live again: {error} ({about}; notes: {'; '.join(health.notes[-6:])})")
         await asyncio.sleep(STEADY_S)
         wrong += await self._judged()
         self.told.update(text.partition(" (")[0] for text in wrong)
         return Outcome(name, tuple(wrong), live_s)
+
+
+def waits_in(task: asyncio.Task[None] | None) -> str:
+    """Return the functions that a task waits in, the last ones of them."""
+    names: list[str] = []
+    frame: Any = None if task is None else task.get_coro()
+    while frame is not None and hasattr(frame, "cr_await"):
+        names.append(frame.__name__)
+        frame = frame.cr_await
+    return ">".join(names[-3:]) or "nothing"
 
 
 def hasten() -> None:
