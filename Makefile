@@ -67,11 +67,12 @@ ccxt-next: .venv/ready
 	@PYTHONPATH=.:connectors $(NEXT)/bin/python -m pytest -q tests/connectors/guard_ccxt $(ARGS)
 
 # The connector through every fault of the embedded exchange, SEEDS seeds on each of its dialects, and held against what happened;
-# SEEDS=7-9 takes those, DIALECTS=gate FAULTS=mute,late some of it.
+# SEEDS=7-9 takes those, DIALECTS=gate FAULTS=mute,late some of it, TIER=generic leaves every frame to ccxt.
+TIER ?= auto
 DIALECTS ?=
 FAULTS ?=
 faults: .venv/ready
-	@PYTHONPATH=tests $(BIN)/python -m faults.feed_matrix $(SEEDS) "$(DIALECTS)" "$(FAULTS)"
+	@PYTHONPATH=tests $(BIN)/python -m faults.feed_matrix $(SEEDS) "$(DIALECTS)" "$(FAULTS)" $(TIER)
 
 # Half-open TCP by the kernel: the loopback of a network namespace goes down and up again under connections that stand.
 blackhole: .venv/ready

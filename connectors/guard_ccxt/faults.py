@@ -8,7 +8,7 @@ import ccxt
 
 from guard.errors import Disconnected, RateLimited, Unavailable
 
-__all__ = ["Fault", "classify", "translated"]
+__all__ = ["Fault", "classify", "is_expected", "translated"]
 
 RETRY_AFTER_S = 30.0
 _ALREADY = "Alert sub"  # Gate: the connection has that book already, and must let go of it first
@@ -46,6 +46,11 @@ def classify(error: BaseException) -> Fault:
     if isinstance(error, ccxt.BadRequest) and _ALREADY in str(error):
         return Fault.RESYNC
     return next((fault for kind, fault in _TABLE if isinstance(error, kind)), Fault.NETWORK)
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether people need not be told: connections come and go."""
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith("ccxt")
 
 
 def translated(error: Exception, doing: str, *, retry_after_s: float) -> Unavailable:

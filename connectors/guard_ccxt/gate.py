@@ -124,6 +124,11 @@ class ClockOffset:
             self.latency_us = median_low(self._delays)
             self.offset_us = self._behind_us + min(0, self.latency_us - self._behind_us)
 
+    @property
+    def delay_us(self) -> int:
+        """Median time that recent events took to arrive, by the corrected clock, microseconds, >= 0."""
+        return max(0, self.latency_us - self.offset_us)
+
     def prove(self, *, sent_us: int, exchange_us: int, received_us: int) -> None:
         """Take the exchange's own time, asked for at `sent_us` and answered at `received_us` of our clock.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["IdRun"]
 
@@ -17,8 +20,9 @@ class IdRun:
     -----
     Where 20 ids in a row were each one more than the last, or `is_sequenced` says that they always are, one that is skipped is a
     hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing. One hole makes an exchange of which nothing is
-    known earn its 20 again. Ids that begin anew at a lower number are no hole. A hole in which nothing was doubles what it
-    takes to be believed again, up to 100,000 in a row.
+    known earn its 20 again, but for a hole in which trades were found, and for one across a loss that is known (`is_torn`, until
+    the next id; `was_torn` is what it was before that). Ids that begin anew at a lower number are no hole. A hole in which nothing
+    was doubles what it takes to be believed again, up to 100,000 in a row.
 
     Examples
     --------
@@ -28,25 +32,37 @@ class IdRun:
     [False, False, True, False, False, False]
     """
 
-    __slots__ = ("_needed", "is_sequenced", "last", "run")
+    __slots__ = ("_needed", "is_sequenced", "is_torn", "last", "run", "was_torn")
 
     def __init__(self) -> None:
         self.last = 0
         self.is_sequenced = False
         self.run = 0
+        self.is_torn = self.was_torn = False
         self._needed = _RUN
 
     def skips(self, key: int) -> bool:
         """Take the `event_key` of the next trade, and return whether it shows that trades before it are missing."""
         last, self.last = self.last, key
+        self.was_torn, self.is_torn = self.is_torn, False
         if key == last + 1:
             self.run += 1
             return False
         is_hole = key > last > 0 and (self.is_sequenced or self.run >= self._needed)
-        self.run = 0
+        if key < last or not self.was_torn:
+            self.run = 0
         return is_hole
+
+    def reach(self, keys: Iterable[int]) -> None:
+        """Note that nothing is missing up to the last of `keys`, which came another way."""
+        self.last = max(self.last, *keys, 0)
+        self.is_torn = False
+
+    def trust(self) -> None:
+        """Note that a hole was one: its trades were found."""
+        self.run = max(self.run, self._needed)
 
     def distrust(self) -> None:
         """Note that a hole was none: its trades were never made."""
-        self.is_sequenced = False
+        self.is_sequenced, self.run = False, 0
         self._needed = min(2 * self._needed, _RUN_MAX)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from guard_ccxt.counters import Counters
     from guard_ccxt.options import Options
     from guard_ccxt.pump import Connection
-    from guard_ccxt.rest import Rest
+    from guard_ccxt.snapshots import Snapshots
     from guard_ccxt.subscription import Subscription
     from guard_ccxt.tap import Tap
 
@@ -41,8 +41,8 @@ class Judge:
         What it looks after.
     ping
         Asks a connection whether it is alive.
-    rest
-        Tells when no snapshot can come.
+    snapshots
+        Tells of which books no snapshot can come.
     clock, counters, options
         Shared parts of the connector.
 
@@ -59,7 +59,7 @@ class Judge:
         tap: Tap,
         ping: Callable[[Connection], object],
         *,
-        rest: Rest,
+        snapshots: Snapshots,
         clock: Clock,
         counters: Counters,
         options: Options,
@@ -67,7 +67,7 @@ class Judge:
         self._exchange_id = exchange_id
         self._tap = tap
         self._ping = ping
-        self._rest = rest
+        self._snapshots = snapshots
         self._clock = clock
         self._counters = counters
         self._options = options
@@ -124,8 +124,10 @@ class Judge:
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
             subscription.presumed_us = now_us
-        elif self._rest.left_s() > 0 or self._tap.is_queued(connection):
-            subscription.started_us = self._clock.monotonic_us()  # no snapshot can come now, or nothing at all
+        elif self._tap.is_queued(connection) or (
+            subscription.channel is Channel.BOOK and self._snapshots.are_held_up(subscription.symbol)
+        ):
+            subscription.started_us = self._clock.monotonic_us()  # nothing can come now
         elif waited_us <= deadline_s * 1e6:
             return
         elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:

@@ -53,6 +53,8 @@ class Rest:
 
     Notes
     -----
+    `asking_types` are the types of market whose books are seen to begin with a request: see `guard_ccxt.snapshots`.
+
     Every HTTP request of an instance it is installed in waits for its turn here, also those that ccxt makes by itself. What a
     request is for is known by who made it: `call` and `page` say so, all else is a snapshot.
     """
@@ -72,6 +74,7 @@ class Rest:
         self._note = note
         self.budget = Budget(quota_of(exchange), share=share, concurrent=concurrent)
         self._state = Quiet(stop_at=stop_at)
+        self.asking_types: set[str] = set()
         self._turns: dict[int, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
         self._dispatcher: asyncio.Task[None] | None = None
@@ -154,8 +157,12 @@ class Rest:
 
     async def quiet(self) -> None:
         """Wait until the exchange may be asked again."""
-        while (left_s := self._state.left_s(self._clock.monotonic_us())) > 0:
+        while (left_s := self.quiet_s()) > 0:
             await self._clock.sleep(left_s)
+
+    def quiet_s(self) -> float:
+        """Return seconds for which the exchange may not be asked."""
+        return self._state.left_s(self._clock.monotonic_us())
 
     def left_s(self) -> float:
         """Return seconds for which no snapshot can come: quiet that is left, or a second where snapshots wait for their turn."""

@@ -18,6 +18,7 @@ def suspect(subscription: Subscription) -> bool:
     if subscription.phase is not Phase.LIVE:
         return False
     subscription.broke()
+    subscription.ids.is_torn = True
     subscription.phase = Phase.SUSPECT
     subscription.voice.tell(Status.STALLED)
     return True
@@ -26,7 +27,7 @@ def suspect(subscription: Subscription) -> bool:
 def clear(subscription: Subscription, now_us: int) -> None:
     """Note that a suspected stream has missed nothing."""
     if subscription.phase is Phase.SUSPECT:
-        subscription.last_good_us = None
+        subscription.last_good_us, subscription.ids.is_torn = None, False
         subscription.resume(at_us=now_us, received_us=now_us)
 
 

@@ -142,7 +142,8 @@ class Subscription:
             if self.held is not None:
                 self.settle((), is_closed=False)
             # A stream that was only taken for live may have been deaf since its last trade.
-            heard_us = (last_good_us or 0) if self.presumed_us is None else 0
+            # What was heard last had been on its way: later trades of that time may have been lost.
+            heard_us = (last_good_us or 0) - self.gate.offset.delay_us if self.presumed_us is None else 0
             self.last_good_us = max(heard_us, self.last_trade_us or 0) or self.presumed_us or self._clock.now_us()
             self.presumed_us = None
             self.known = frozenset(self._recent)
@@ -150,6 +151,7 @@ class Subscription:
         elif status is Status.MAINTENANCE:
             self.voice.tell(status)
         self.phase = Phase.LOST
+        self.ids.is_torn = True
         self.delivered_s = max(self.delivered_s, self.live_s())
         self.live_since_us = None
 
@@ -184,8 +186,10 @@ class Subscription:
         held, self.held = self.held or [], None
         now_us = self._clock.now_us()
         fetched = list(fetched)
-        if self._is_doubted and is_closed and not fetched:
-            self.ids.distrust()
+        if is_closed:
+            self.ids.reach(row.key for row in fetched)
+            if self._is_doubted:
+                (self.ids.trust if fetched else self.ids.distrust)()
         is_whole, self._is_doubted, self._is_held_whole = self._is_held_whole, False, True
         if is_closed and is_whole:
             self._counters.repaired += 1
@@ -231,7 +235,7 @@ class Subscription:
             self._counters.reject(error.reason)
             return
         flags = 0 if side else _INFERRED
-        is_settled = self.phase is _LIVE and self.held is None and self.overlap is None
+        is_settled = self.phase is _LIVE and self.held is None and self.overlap is None and self.presumed_us is None
         if not is_settled or not key or received_us < self._first_until_us:
             self._take(TradeRow(at_us, price, base, side, key, flags), received_us)
             return
@@ -278,11 +282,14 @@ class Subscription:
 
     def _deliver(self, row: TradeRow, received_us: int, *, is_hole: bool) -> None:
         if is_hole and self.held is not None:
-            self._is_held_whole = False
+            # Across a loss that is known, what is fetched tells.
+            self._is_held_whole &= self.ids.was_torn
         elif is_hole and self.phase is _LIVE:
-            self._is_doubted = True
+            self._is_doubted = not self.ids.was_torn
             self._counters.skipped += 1
             self.broke()
+            if self.ids.was_torn:  # a mark stands for what was before it was taken for live
+                self.last_good_us = self.presumed_us or self.last_good_us
             self.known -= {row.key}
             self.phase = Phase.SUSPECT
         self.presumed_us = None

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from guard.model import Channel, Status
 from guard_ccxt.backoff import Backoff
-from guard_ccxt.faults import Fault, classify
+from guard_ccxt.faults import Fault, classify, is_expected
 from guard_ccxt.judge import Judge
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.sequence import leave_first
+from guard_ccxt.snapshots import Snapshots
 from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervisor"]
 
-_BOOK_STARTS_MAX = 8
 _TRIES_MAX = 3
 
 
@@ -62,12 +62,12 @@ class Supervisor:
         self._rest = rest
         self._options = options
         self._book_limit: int | None = options.book_limit
-        self._book_starts = asyncio.Semaphore(_BOOK_STARTS_MAX)
+        self._snapshots = Snapshots(exchange, rest)
         self._repairs: set[asyncio.Task[None]] = set()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._leaving: dict[Key, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[None] | None = None
-        self._judge = Judge(exchange.id, tap, self.ping, rest=rest, clock=clock, counters=counters, options=options)
+        self._judge = Judge(exchange.id, tap, self.ping, snapshots=self._snapshots, clock=clock, counters=counters, options=options)
         self.on_loss: Callable[[Subscription], bool] | None = None
         self.is_closed = False
 
@@ -206,22 +206,20 @@ class Supervisor:
         assert task is not None
         ASKING.set(subscription.key)
         self._tap.asked_us.pop(subscription.key, None)
-        self._tap.callers[task] = subscription
         is_new = subscription.phase in (Phase.IDLE, Phase.LOST)
         has_slot = subscription.channel is Channel.BOOK and is_new
         if has_slot:
-            await self._book_starts.acquire()
+            await self._snapshots.turn(subscription.symbol)
 
         def let_next() -> None:
             nonlocal has_slot
             if has_slot:
                 has_slot = False
-                self._book_starts.release()
+                self._snapshots.release()
 
         subscription.on_first = let_next
         try:
-            if has_slot:  # a snapshot could not be had before
-                await self._rest.quiet()
+            self._tap.callers[task] = subscription
             if is_new:
                 self._tap.free_book(subscription.symbol)
                 subscription.begin()
@@ -271,7 +269,7 @@ class Supervisor:
                 f"{subscription.symbol} {subscription.channel.name.lower()} parked: {type(error).__name__}: {str(error)[:200]}"
             )
             return True
-        if fault is Fault.NETWORK and not _is_expected(error):
+        if fault is Fault.NETWORK and not is_expected(error):
             self._counters.note(
                 f"{subscription.symbol} {subscription.channel.name.lower()}: {type(error).__name__}: {str(error)[:200]}"
             )
@@ -299,8 +297,3 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _is_expected(error: Exception) -> bool:
-    # Connections come and go; people are told of what does not.
-    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith("ccxt")

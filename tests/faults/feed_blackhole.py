@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from faults.feed_run import HASTE, running
+from faults.feed_run import hasten, running
 
-from guard_ccxt.backoff import Backoff
 from guard_sim.dialects import DIALECTS
 
 DARK_S = 5.0
@@ -26,7 +25,7 @@ async def link(state: str) -> None:
 
 async def through(dialect: str) -> list[str]:
     """Let everything be lost for a while and return what is wrong afterwards."""
-    Backoff.__init__.__kwdefaults__.update(HASTE)
+    hasten()
     async with running(dialect, seed=1) as run:
         await link("down")
         await asyncio.sleep(DARK_S)

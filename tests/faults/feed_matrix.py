@@ -1,4 +1,4 @@
-"""``python -m faults.feed_matrix SEEDS [DIALECTS [FAULTS]]``: every fault on every dialect, so many seeds each."""
+"""``python -m faults.feed_matrix SEEDS [DIALECTS [FAULTS [TIER]]]``: every fault on every dialect, so many seeds each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AT_ONCE = 6
 
 
-async def matrix(seeds: Iterable[int], dialects: list[str], faults: list[str]) -> int:
+async def matrix(seeds: Iterable[int], dialects: list[str], faults: list[str], tier: str = "auto") -> int:
     """Print one line a fault and dialect, and each thing that went wrong; return how many did."""
     told: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     wrong = 0
@@ -36,7 +36,7 @@ async def matrix(seeds: Iterable[int], dialects: list[str], faults: list[str]) -
         async with gate:
             names = [name for name in faults if name != "expire_token" or dialect == "kucoin"]
             try:
-                uncaught = await through(dialect, names, seed=seed, on_outcome=take)
+                uncaught = await through(dialect, names, seed=seed, on_outcome=take, options={"tier": tier})
             except Exception as error:  # noqa: BLE001 - one run of many
                 uncaught = [f"the run ended with {error!r}"]
             wrong += len(uncaught)
@@ -57,7 +57,8 @@ def main(words: list[str]) -> int:
     seeds = range(int(first), int(last) + 1) if last else range(1, int(first) + 1)
     dialects = words[1].split(",") if len(words) > 1 and words[1] else list(DIALECTS)
     faults = words[2].split(",") if len(words) > 2 and words[2] else list(PLANS)
-    wrong = asyncio.run(matrix(seeds, dialects, faults))
+    tier = words[3] if len(words) > 3 else "auto"
+    wrong = asyncio.run(matrix(seeds, dialects, faults, tier))
     print(f"{wrong} things went wrong")  # noqa: T201 - a command
     return min(1, wrong)
 

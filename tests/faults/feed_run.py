@@ -14,7 +14,7 @@ from faults.feed_truth import Heard
 from guard.model import Market
 from guard.model.ports import ConnectorContext
 from guard.runtime.clock import SystemClock, seeded_random
-from guard_ccxt import CcxtConnector
+from guard_ccxt import CcxtConnector, quiet
 from guard_ccxt.backoff import Backoff
 from guard_sim.chance import chance as seeded
 from guard_sim.coins import chosen
@@ -31,8 +31,16 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "MOON/USDT")
 # A minute of the connector's own patience is two seconds here, so that a fault and its mending fit into a few.
 # So are the waits between attempts, which a minute of data ends elsewhere.
 HASTE = {"first_s": 0.1, "most_s": 2.0, "settled_s": 2.0}
+# And what an exchange wants after it refused: seconds without Retry-After, for a ban, at most; microseconds until it is forgiven.
+QUIET = {"RETRY_AFTER_S": 1.0, "_BAN_S": 4.0, "_PAUSE_MAX_S": 20.0, "_BAN_MAX_S": 20.0, "_FORGIVEN_US": 20_000_000}
 STEADY_S = 3.0
-PATIENCE = {"stall_after_s": 2.0, "first_event_s": 2.0, "ticker_poll_s": 2.0, "repair_delay_s": 0.1}
+PATIENCE: dict[str, float] = {
+    "stall_after_s": 2.0,
+    "first_event_s": 2.0,
+    "ticker_poll_s": 2.0,
+    "repair_delay_s": 0.1,
+    "dials_per_minute": 1000,
+}
 LIVE_MAX_S = 45.0
 NOTICE_MAX_S = 15.0
 LEARN_S = 8.0  # busy markets show by then that their ids count up by one
@@ -66,6 +74,18 @@ class Run:
             await asyncio.sleep(0.1)
         return loop.time() - start
 
+    def _standing(self) -> str:
+        # What people who look for the cause would ask first.
+        session = self.connector._session
+        assert session is not None
+        found = []
+        for key, one in session._subscriptions.items():
+            shard = session.fleet.shard_of(one)
+            task = None if shard is None else shard.supervisor._tasks.get(key)
+            state = "none" if one.connection is None else one.connection.state
+            found.append(f"{one.symbol} {one.channel.name} {one.phase.name} {one.misses} on {state} in {waits_in(task)}")
+        return ", ".join(found)
+
     async def _judged(self) -> list[str]:
         # A stream that is deaf on a connection that lives shows at the next look at the tickers: what is missing is marked then.
         loop = asyncio.get_running_loop()
@@ -89,11 +109,31 @@ class Run:
             live_s = await self.settle()
         except AssertionError as error:
             health = self.connector.health()
-            wrong.append(f"not live again: {error} (connections {health.connections}; notes: {'; '.join(health.notes[-6:])})")
+            rest = health.details["rest"]
+            about = f"connections {sorted(health.connections.values())}; REST {rest['paused_s']} s {rest['why']} {rest['waiting']}"
+            about += f"; {self._standing()}"
+            wrong.append(f"not live again: {error} ({about}; notes: {'; '.join(health.notes[-6:])})")
         await asyncio.sleep(STEADY_S)
         wrong += await self._judged()
         self.told.update(text.partition(" (")[0] for text in wrong)
         return Outcome(name, tuple(wrong), live_s)
+
+
+def waits_in(task: asyncio.Task[None] | None) -> str:
+    """Return the functions that a task waits in, the last ones of them."""
+    names: list[str] = []
+    frame: Any = None if task is None else task.get_coro()
+    while frame is not None and hasattr(frame, "cr_await"):
+        names.append(frame.__name__)
+        frame = frame.cr_await
+    return ">".join(names[-3:]) or "nothing"
+
+
+def hasten() -> None:
+    """Let a minute of guard's waits pass in two seconds, in this process."""
+    Backoff.__init__.__kwdefaults__.update(HASTE)
+    for name, value in QUIET.items():
+        setattr(quiet, name, value)
 
 
 @asynccontextmanager
@@ -204,7 +244,14 @@ PLANS: dict[str, Callable[[Random], list[Fault]]] = {
 }
 
 
-async def through(dialect: str, names: list[str], *, seed: int, on_outcome: Callable[[Outcome], None]) -> list[str]:
+async def through(
+    dialect: str,
+    names: list[str],
+    *,
+    seed: int,
+    on_outcome: Callable[[Outcome], None],
+    options: dict[str, Any] | None = None,
+) -> list[str]:
     """Lead one connector through the faults called `names`, in an order of the seed's; return what nobody caught meanwhile."""
     loop = asyncio.get_running_loop()
     uncaught: list[str] = []
@@ -212,8 +259,8 @@ async def through(dialect: str, names: list[str], *, seed: int, on_outcome: Call
     chance = seeded(seed, dialect)
     order = list(names)
     chance.shuffle(order)
-    Backoff.__init__.__kwdefaults__.update(HASTE)
-    async with running(dialect, seed=seed) as run:
+    hasten()
+    async with running(dialect, seed=seed, options=options) as run:
         for name in order:
             on_outcome(await run.suffer(name, PLANS[name](chance)))
     gc.collect()

@@ -207,7 +207,9 @@ class Heard:
         ]
         unmarked = [entry for entry in missing if not self._is_told(heard, entry.at_us, tolerance_us)]
         if unmarked:
-            yield f"{symbol}: trades missing outside any gap, from {unmarked[0].id} at {unmarked[0].at_us} ({len(unmarked)})"
+            span = unmarked[0].at_us, unmarked[-1].at_us
+            about = f"{len(unmarked)} until {span[1]}; marks about it: {_marks(heard, *span)}"
+            yield f"{symbol}: trades missing outside any gap, from {unmarked[0].id} at {span[0]} ({about})"
         holes = sorted(heard.holes(Channel.BOOK))
         wrong = [at_us for at_us, _ in heard.wrong_books if not _is_within(holes, at_us, IN_FLIGHT_US + tolerance_us)]
         if wrong:
@@ -215,6 +217,13 @@ class Heard:
 
     def _is_told(self, heard: MarketHeard, at_us: int, tolerance_us: int) -> bool:
         return _is_within(sorted(heard.holes(Channel.TRADES)), at_us, IN_FLIGHT_US + tolerance_us)
+
+
+def _marks(heard: MarketHeard, from_us: int, to_us: int) -> str:
+    of = [row for row in heard.rows if row.kind in (Kind.GAP, Kind.STATUS) and row.side in (Channel.TRADES, Channel.ALL)]
+    near = [row for row in of if from_us - 10_000_000 <= row.received_us <= to_us + 10_000_000]
+    names = (f"GAP from {(row.key - from_us) / 1e6:+.2f}" if row.kind == Kind.GAP else Status(row.key).name for row in near)
+    return ", ".join(f"{(row.received_us - from_us) / 1e6:+.2f} {name}" for row, name in zip(near, names, strict=True))
 
 
 def _is_within(spans: list[tuple[int, int]], at_us: int, tolerance_us: int) -> bool:

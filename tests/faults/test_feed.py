@@ -11,7 +11,9 @@ from faults.feed_run import PLANS, running, through
 from faults.feed_truth import FRESH_US, Row
 
 from guard.model import BUY, Channel, Kind
+from guard_ccxt import quiet
 from guard_ccxt.backoff import Backoff
+from guard_sim.server.faults import Fault
 
 if TYPE_CHECKING:
     from faults.feed_run import Outcome
@@ -24,6 +26,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BaseExchange, "timeout_on_exit", 0)
     monkeypatch.setattr(feed_run, "LEARN_S", 0.5)
     monkeypatch.setattr(feed_run, "STEADY_S", 0.8)
+    for name in feed_run.QUIET:
+        monkeypatch.setattr(quiet, name, getattr(quiet, name))
     monkeypatch.setattr(Backoff.__init__, "__kwdefaults__", dict(Backoff.__init__.__kwdefaults__ or {}))
 
 
@@ -57,6 +61,17 @@ async def test_the_judge_finds_what_is_lost_doubled_or_made_up() -> None:
     assert "scored twice" in told
     assert "never was" in told
     assert f"missing outside any gap, from {gone.key}" in told
+
+
+async def test_a_book_that_comes_on_the_socket_begins_again_while_rest_pauses() -> None:
+    async with running("gate", seed=1) as run:
+        run.connector._session._rest._refused(418, None)
+        run.exchange.suffer(Fault("drop", None, 0.1))
+        await asyncio.sleep(0.2)
+        assert run.heard.not_live() != []
+        assert await run.settle() < 20
+        assert run.connector.health().details["rest"]["paused_s"] > 60
+        assert "order_book" not in run.exchange.meter.requests
 
 
 def test_every_fault_has_a_plan() -> None:

@@ -80,6 +80,9 @@ GATE = Tariff(
     is_for_each_path=True,
 )
 
+_UNAVAILABLE = 503
+_TROUBLE = {"msg": "Service Unavailable."}
+
 
 class Meter:
     """Counts what is asked, refuses while a fault says so, and holds answers back while one says so.
@@ -129,7 +132,8 @@ class Meter:
         if left_us > 0:
             self.refused += 1
             wait = {"Retry-After": str(max(1, round(left_us / 1e6)))} if faults.has_retry_after else {}
-            body = orjson.dumps(self._tariff.body)
+            # Only 429 and 418 speak of limits; 503 is a server that has trouble of its own.
+            body = orjson.dumps(_TROUBLE if faults.throttled_with == _UNAVAILABLE else self._tariff.body)
             return web.Response(body=body, status=faults.throttled_with, headers=wait, content_type="application/json")
         answer = await handler(request)
         answer.headers.update(self._headers(used))

@@ -110,6 +110,63 @@ def test_hole_that_was_none_doubles_what_it_takes_to_be_believed() -> None:
     assert [key for key in (*range(201, 250), 300) if ids.skips(key)] == [300]
 
 
+async def test_a_loss_that_is_known_takes_nothing_from_the_trust_in_ids() -> None:
+    one = Stream()
+    one.send(*(trade(at, name=at + 1) for at in range(30)))
+    one.cut()
+    one.send(trade(40, name=41))
+    await one.repair()
+    one.send(trade(41, name=42), trade(45, name=46))
+    await one.repair()
+    assert one.counters.skipped == 1
+    assert len(one.rows.of(Kind.GAP)) == 2
+
+
+async def test_trades_that_a_repair_brought_are_no_hole_of_their_own_and_cost_no_trust() -> None:
+    one = Stream()
+    one.send(*(trade(at, name=at + 1) for at in range(30)))
+    one.cut()
+    one.past = [trade(at, name=at + 1) for at in range(25, 35)]
+    one.stream.confirm(at_us=one.clock.now_us(), received_us=one.clock.now_us())  # the exchange answered; no trade yet
+    one.stream.presumed_us = one.clock.now_us()
+    await one.repair()
+    one.send(trade(35, name=36))
+    assert (one.counters.skipped, one.holes) == (0, [])
+    one.send(trade(37, name=38))
+    assert one.counters.skipped == 1
+
+
+async def test_a_hole_that_was_one_is_followed_by_trust_and_one_across_a_loss_by_a_mark_at_most() -> None:
+    one = Stream()
+    one.send(*(trade(at, name=at + 1) for at in range(30)))
+    for hole in (30, 32):
+        one.past = [trade(at, name=at + 1) for at in range(20, hole + 2)]
+        one.send(trade(hole + 1, name=hole + 2))
+        await one.repair()
+    assert (one.counters.skipped, one.rows.of(Kind.GAP)) == (2, [])
+    assert one.scored() == [float(at + 1) for at in range(34)]
+    one.cut()
+    one.past = []
+    one.stream.confirm(at_us=one.clock.now_us(), received_us=one.clock.now_us())
+    one.stream.presumed_us = one.clock.now_us()
+    await one.repair()
+    one.send(trade(60_100, name=50))
+    await one.repair()
+    first, second = one.rows.of(Kind.GAP)
+    assert first.at_us == second.key
+    one.send(trade(60_200, name=51), trade(60_300, name=53))
+    assert one.counters.skipped == 4
+
+
+def test_a_gap_begins_before_what_was_on_its_way_at_the_end() -> None:
+    one = Stream()
+    received_us = one.clock.now_us()
+    for at in range(40):
+        one.stream.on_trades([trade(at * 100, name=at + 1)], START_US + at * 100_000 + 400_000)
+    one.stream.lose(Status.LOST, last_good_us=received_us)
+    assert one.stream.last_good_us == received_us - 400_000
+
+
 @given(st.lists(st.sampled_from([1, 2, 3, 7]), max_size=30))
 def test_hole_is_seen_wherever_ids_skip_upwards(steps: list[int]) -> None:
     ids, key, expected, seen = IdRun(), 1, [], []

@@ -1,0 +1,66 @@
+"""Whose books begin with a REST request, learnt from what ccxt asks for. Imports nothing of ccxt."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from guard_ccxt.rest import Rest
+
+__all__ = ["Snapshots"]
+
+_STARTS_MAX = 8
+
+
+class Snapshots:
+    """Which kinds of market of one exchange need REST to begin a book, and the turns of books to begin.
+
+    Parameters
+    ----------
+    exchange
+        A ccxt instance whose requests for books are watched from now on.
+    rest
+        Where they pass.
+
+    Notes
+    -----
+    Gate, OKX and Bybit send the whole book on the socket where Binance and KuCoin have it asked for, and Gate only for spot: it is
+    learnt for each type of market. A kind that was never seen to ask is taken for one that need not.
+    """
+
+    def __init__(self, exchange: Any, rest: Rest) -> None:
+        self._exchange = exchange
+        self._rest = rest
+        self._starts = asyncio.Semaphore(_STARTS_MAX)
+        stock = getattr(exchange, "fetch_order_book", None)
+        if stock is None:
+            return
+
+        async def fetch_order_book(symbol: str, *arguments: Any, **named: Any) -> Any:
+            rest.asking_types.add(self._type(symbol))
+            return await stock(symbol, *arguments, **named)
+
+        exchange.fetch_order_book = fetch_order_book
+
+    async def turn(self, symbol: str) -> None:
+        """Wait until the book of `symbol` may begin; `release` lets the next one do so.
+
+        Those that wait for REST do not keep back those that need none of it.
+        """
+        await self._starts.acquire()
+        while self._type(symbol) in self._rest.asking_types and self._rest.quiet_s() > 0:
+            self._starts.release()
+            await self._rest.quiet()
+            await self._starts.acquire()
+
+    def release(self) -> None:
+        """End a turn."""
+        self._starts.release()
+
+    def are_held_up(self, symbol: str) -> bool:
+        """Whether the book of `symbol` cannot begin at present: its snapshot would wait for REST."""
+        return self._type(symbol) in self._rest.asking_types and self._rest.left_s() > 0
+
+    def _type(self, symbol: str) -> str:
+        return str(((self._exchange.markets or {}).get(symbol) or {}).get("type") or "")
