@@ -46,6 +46,16 @@ class IdRun:
         self.run = 0
         return is_hole
 
+    @property
+    def follows(self) -> bool:
+        """Whether the last id that was taken proves that no trade is missing before it."""
+        return self.run > 0 and (self.is_sequenced or self.run >= self._needed)
+
+    def fill(self, key: int) -> None:
+        """Take the `event_key` of a trade that came another way."""
+        if key > self.last and (self.is_sequenced or self.run >= self._needed):
+            self.last = key
+
     def distrust(self) -> None:
         """Note that a hole was none: its trades were never made."""
         self.is_sequenced = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guard.errors import MalformedEvent, Unavailable
+from guard.errors import MalformedEvent, RateLimited, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,6 +74,8 @@ async def repair(
     fetched = Fetched([], is_closed=False)
     try:
         for since_ms in (None, floor_us // 1000 - 1):
+            if subscription.held is not held:
+                return  # too late
             rows = _merged(rows, passed(await fetch(since_ms), subscription, counters, clock.now_us()))
             arrived = [row for row, _ in held]
             if rows and not any(row.key for row in rows):
@@ -83,6 +85,8 @@ async def repair(
                 fetched = assess(rows, known=subscription.known, held=arrived, since_us=floor_us)
             if fetched.is_closed:
                 break
+    except RateLimited:
+        counters.note("missed trades cannot all be fetched within guard's REST share: what is left out is a gap")
     except Unavailable as error:
         counters.note(f"trades missed on {subscription.symbol} cannot be fetched: {error}")
     finally:  # whatever happens, the trades held back must go on

@@ -187,6 +187,8 @@ class Subscription:
         held, self.held = self.held or [], None
         now_us = self._clock.now_us()
         fetched = list(fetched)
+        for row in () if held else fetched:
+            self.ids.fill(row.key)
         if self._is_doubted and is_closed and not fetched:
             self.ids.distrust()
         is_whole, self._is_doubted, self._is_held_whole = self._is_held_whole, False, True
@@ -281,7 +283,7 @@ class Subscription:
 
     def _deliver(self, row: TradeRow, received_us: int, *, is_hole: bool) -> None:
         if is_hole and self.held is not None:
-            self._is_held_whole = False
+            self._is_held_whole = self._is_held_whole and not self.held  # before the first one is what is being repaired
         elif is_hole and self.phase is _LIVE:
             self._is_doubted = True
             self._counters.skipped += 1
@@ -294,7 +296,9 @@ class Subscription:
             self._put(row, received_us)
             return
         self.held.append((row, received_us))
-        if len(self.held) >= _HELD_MAX:
+        if len(self.held) == 1 and self.ids.follows:
+            self.settle((), is_closed=True)  # nothing was missed
+        elif len(self.held) >= _HELD_MAX:
             self.settle((), is_closed=False)
 
     def on_book(

@@ -12,6 +12,7 @@ from guard_ccxt.faults import Fault, classify
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.sequence import leave_first
+from guard_ccxt.starts import Starts
 from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervisor"]
 
-_BOOK_STARTS_MAX = 8
 _TRIES_MAX = 3
 _UNASKED_FACTOR = 4
 _TICK_MAX_S = 1.0
@@ -70,7 +70,7 @@ class Supervisor:
         self._rest = rest
         self._options = options
         self._book_limit: int | None = options.book_limit
-        self._book_starts = asyncio.Semaphore(_BOOK_STARTS_MAX)
+        self._starts = Starts(rest)
         self._repairs: set[asyncio.Task[None]] = set()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._leaving: dict[Key, asyncio.Task[None]] = {}
@@ -166,7 +166,8 @@ class Supervisor:
             market_type = (self._exchange.markets.get(subscription.symbol) or {}).get("type") or ""
             parameters = self._options.repair_parameters(market_type)
             doing = f"fetching missed trades of {subscription.symbol}"
-            return await self._rest.page(doing, self._exchange.fetch_trades, subscription.symbol, since_ms, parameters=parameters)
+            request, rank = self._exchange.fetch_trades, float(subscription.arrivals)  # a hole of a busy market holds most
+            return await self._rest.page(doing, request, subscription.symbol, since_ms, parameters=parameters, rank=rank)
 
         return fetch
 
@@ -223,15 +224,7 @@ class Supervisor:
         self._tap.callers[task] = subscription
         is_new = subscription.phase in (Phase.IDLE, Phase.LOST)
         has_slot = subscription.channel is Channel.BOOK and is_new
-        if has_slot:
-            await self._book_starts.acquire()
-
-        def let_next() -> None:
-            nonlocal has_slot
-            if has_slot:
-                has_slot = False
-                self._book_starts.release()
-
+        let_next = await self._starts.turn() if has_slot else _nothing
         subscription.on_first = let_next
         try:
             if has_slot:  # a snapshot could not be had before
@@ -381,6 +374,10 @@ class Supervisor:
         task = asyncio.create_task(work)
         connection.tasks.add(task)
         task.add_done_callback(connection.tasks.discard)
+
+
+def _nothing() -> None:
+    """Let nobody go on."""
 
 
 def _carries_many(connection: Connection, subscriptions: list[Subscription]) -> bool:
