@@ -47,13 +47,18 @@ class IdRun:
         return is_hole
 
     @property
+    def tells(self) -> bool:
+        """Whether the next id will tell if a trade is missing before it."""
+        return self.last > 0 and (self.is_sequenced or self.run >= self._needed)
+
+    @property
     def follows(self) -> bool:
         """Whether the last id that was taken proves that no trade is missing before it."""
-        return self.run > 0 and (self.is_sequenced or self.run >= self._needed)
+        return self.run > 0 and self.tells
 
     def fill(self, key: int) -> None:
         """Take the `event_key` of a trade that came another way."""
-        if key > self.last and (self.is_sequenced or self.run >= self._needed):
+        if key > self.last and self.tells:
             self.last = key
 
     def distrust(self) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from guard_ccxt.rest import Rest
 
-__all__ = ["Starts"]
+__all__ = ["Starts", "nothing"]
 
 _MOST = 32  # KuCoin takes seconds for each: ccxt asks for its snapshot after a few changes
 
@@ -40,3 +40,7 @@ class Starts:
                 self._rest.expect_books(-1)
 
         return let_next
+
+
+def nothing() -> None:
+    """Let nobody begin: what a stream that needs no turn calls."""

@@ -91,6 +91,7 @@ class Subscription:
         self.ids = IdRun()
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
+        self.is_given_up = False  # the hole cannot be fetched: the next trade tells whether there is one
         self.on_first: Callable[[], None] | None = None
         self.overlap: Overlap | None = None
         self.gate = gate
@@ -177,7 +178,7 @@ class Subscription:
             self.on_first()
         if self.last_good_us is not None and self.channel is Channel.TRADES and self._on_hole is not None:
             self.phase = Phase.REPAIRING
-            self.held = []
+            self.held, self.is_given_up = [], False
             self._on_hole(self)
             return
         self.resume(at_us=at_us, received_us=received_us)
@@ -296,8 +297,8 @@ class Subscription:
             self._put(row, received_us)
             return
         self.held.append((row, received_us))
-        if len(self.held) == 1 and self.ids.follows:
-            self.settle((), is_closed=True)  # nothing was missed
+        if len(self.held) == 1 and (self.ids.follows or self.is_given_up):
+            self.settle((), is_closed=self.ids.follows)
         elif len(self.held) >= _HELD_MAX:
             self.settle((), is_closed=False)
 

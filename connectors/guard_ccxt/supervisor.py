@@ -12,7 +12,7 @@ from guard_ccxt.faults import Fault, classify
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.sequence import leave_first
-from guard_ccxt.starts import Starts
+from guard_ccxt.starts import Starts, nothing
 from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
@@ -224,7 +224,7 @@ class Supervisor:
         self._tap.callers[task] = subscription
         is_new = subscription.phase in (Phase.IDLE, Phase.LOST)
         has_slot = subscription.channel is Channel.BOOK and is_new
-        let_next = await self._starts.turn() if has_slot else _nothing
+        let_next = await self._starts.turn() if has_slot else nothing
         subscription.on_first = let_next
         try:
             if has_slot:  # a snapshot could not be had before
@@ -374,10 +374,6 @@ class Supervisor:
         task = asyncio.create_task(work)
         connection.tasks.add(task)
         task.add_done_callback(connection.tasks.discard)
-
-
-def _nothing() -> None:
-    """Let nobody go on."""
 
 
 def _carries_many(connection: Connection, subscriptions: list[Subscription]) -> bool:

@@ -37,6 +37,7 @@ class Watched:
         self.twice = 0
         self.gaps = {Channel.TRADES: 0, Channel.BOOK: 0}
         self.dearest = 0
+        self.begun = 0.0
 
     def mark(self) -> None:
         """Begin a phase."""
@@ -88,16 +89,16 @@ async def look(sim: SimConnector, watched: Watched) -> dict[str, Any]:
 
 
 async def phase(
-    name: str, sims: dict[str, SimConnector], watched: dict[str, Watched], *, start: float, burst: int = 0
+    name: str, sims: dict[str, SimConnector], watched: dict[str, Watched], *, burst: int = 0
 ) -> tuple[float, list[str], bool]:
     """Wait until everything is live again; return how long it took, a line for each exchange, whether all is within the bars."""
     loop = asyncio.get_running_loop()
     took = dict.fromkeys(watched, GIVE_UP_S)
-    while loop.time() - start < GIVE_UP_S:
+    while loop.time() - min(each.begun for each in watched.values()) < GIVE_UP_S:
         for each in watched.values():
             await look(sims[each.name], each)
             if took[each.name] == GIVE_UP_S and not each.missing(name, burst):
-                took[each.name] = loop.time() - start
+                took[each.name] = loop.time() - each.begun
         if max(took.values()) < GIVE_UP_S:
             break
         await asyncio.sleep(0.2)
@@ -134,25 +135,25 @@ async def measure(pairs: int) -> int:
             sims[dialect] = SimConnector(context)
             watched[dialect] = Watched(dialect)
         streams: list[asyncio.Task[None]] = []
-        begun = asyncio.get_running_loop().time()
         try:
             for dialect, sim in sims.items():
                 facts = await sim.open()
                 rows = {one.market: row for row, one in enumerate(facts)}
                 watched[dialect].symbols = {row: market.symbol for market, row in rows.items()}
                 watched[dialect].mark()
+                watched[dialect].begun = asyncio.get_running_loop().time()
                 streams.append(
                     asyncio.create_task(sim.stream({Market(dialect, m.symbol): row for m, row in rows.items()}, watched[dialect]))
                 )
             for name, fault in (("start", None), ("burst", "burst"), ("reconnect", "drop"), ("resync", "skip_sequence")):
-                start = asyncio.get_running_loop().time() if fault else begun
                 burst = 30 if name == "burst" else 0
                 for each in watched.values() if fault else ():
                     each.mark()
+                    each.begun = asyncio.get_running_loop().time()
                     for symbol in each.symbols.values() if name == "resync" else (None,):
                         words = {"trades": burst} if burst else {"symbol": symbol, "for_s": 1.0}
                         await sims[each.name].fault(fault, **{key: value for key, value in words.items() if value is not None})
-                _, lines, is_within = await phase(name, sims, watched, start=start, burst=burst)
+                _, lines, is_within = await phase(name, sims, watched, burst=burst)
                 is_good &= is_within
                 print("\n".join(lines), flush=True)  # noqa: T201 - a command
             for each in sims.values():
