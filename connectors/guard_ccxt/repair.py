@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Fetched", "assess", "assess_nameless", "passed", "repair"]
 
 
-_LOOKS, _LOOK_S = 10, 0.2
+_LOOKS, _LOOK_S = 5, 0.2
 
 
 class Fetched(NamedTuple):
@@ -68,7 +68,7 @@ async def repair(
     """Fetch the last trades (and, where they do not reach back, those since the hole began) and settle the subscription.
 
     `fetch(since_ms)` raises Unavailable. A later loss may have settled it meanwhile: then nothing is done. Where ids count up, the
-    next trade may show that nothing is missing: a market where none comes is asked about 2 s later than others.
+    next trade may show that nothing is missing: a market where none comes is asked about 1 s later than others.
     """
     held, since_us = subscription.held, subscription.last_good_us
     if held is None or since_us is None:
