@@ -31,12 +31,15 @@ class Priority(IntEnum):
 # How full the share may be for a request to pass, so that what is less urgent leaves room for a reconnect.
 _CEILINGS = {Priority.SNAPSHOT: 1.0, Priority.REPAIR: 0.9, Priority.GLANCE: 0.9, Priority.TICKERS: 0.75, Priority.HISTORY: 0.5}
 _STARVED_US = MINUTE_US
+_SLACK = 1e-6
+_RESERVED_MAX = 0.8
 
 
 class _Waiting(NamedTuple):
     number: int
     weight: float
     since_us: int
+    rank: float = 0.0
 
 
 class _Window:
@@ -56,6 +59,10 @@ class _Window:
             self.used -= self._ended.popleft()[1]
         if not self._ended and abs(self.used) < 1e-6:  # noqa: PLR2004  # what adding and taking leaves of a float
             self.used = 0.0
+
+    def frees(self, until_us: int) -> float:
+        """Return how much stops to count until then."""
+        return sum(weight for ended_us, weight in self._ended if ended_us <= until_us - self._span_us)
 
     @property
     def frees_us(self) -> int | None:
@@ -80,7 +87,8 @@ class Budget:
     the share falls into any minute, nor, where the exchange counts in shorter windows, into one of those. (One request that alone
     weighs more than the share of such a shorter window passes when nothing else is in it.)
 
-    Within a priority it is first come, first served. Repairs and glances may fill nine tenths of the share, tickers
+    Within a priority the higher rank goes first, then who came first. What is reserved is left to snapshots.
+    Repairs and glances may fill nine tenths of the share, tickers
     three quarters, history half. Who waited a minute while nothing of its priority passed goes next, before all others.
 
     Examples
@@ -116,6 +124,7 @@ class Budget:
         self._numbers = count()
         self.requests = dict.fromkeys(Priority, 0)
         self.weight = 0.0
+        self._reserved = 0.0
 
     @property
     def most(self) -> float:
@@ -135,13 +144,37 @@ class Budget:
         """Return how many requests were let go and have not ended."""
         return len(self._under_way)
 
-    def ask(self, priority: Priority, weight: float, now_us: int) -> int:
-        """Queue a request and return its number. Raises ValueError where it weighs more than the share of a minute."""
+    def ask(self, priority: Priority, weight: float, now_us: int, *, rank: float = 0.0) -> int:
+        """Queue a request, before those of lower `rank`, and return its number.
+
+        Raises ValueError where it weighs more than the share of a minute.
+        """
         if weight > self.most:
             raise ValueError(f"the request weighs {weight:g}, guard's share of a minute is {self.most:g}")
         number = next(self._numbers)
-        self._waiting[priority].append(_Waiting(number, weight, now_us))
+        queue = self._waiting[priority]
+        place = next((at for at, one in enumerate(queue) if one.rank < rank), len(queue))
+        queue.insert(place, _Waiting(number, weight, now_us, rank))
         return number
+
+    def hopeless(self, priority: Priority, now_us: int, *, within_us: int) -> list[int]:
+        """Return the numbers of those waiting that cannot go within so long after they were asked, as things stand."""
+        found, ahead = [], 0.0
+        for one in self._waiting[priority]:
+            until_us = one.since_us + within_us
+            for window in self._windows():
+                window.forget(now_us)
+            if until_us >= now_us and all(
+                self._has_room(window, ahead + one.weight, priority, until_us) for window in self._windows()
+            ):
+                ahead += one.weight
+            else:
+                found.append(one.number)
+        return found
+
+    def reserve(self, weight: float) -> None:
+        """Leave so much, at most four fifths of the share of any window, to snapshots that are about to be asked."""
+        self._reserved = min(weight, *(_RESERVED_MAX * window.most for window in self._windows()))
 
     def drop(self, number: int) -> None:
         """Forget a request that no longer waits to go; one that may go is not touched."""
@@ -186,12 +219,13 @@ class Budget:
         starved = [priority for priority in Priority if self._is_starved(priority, now_us)]
         if starved:
             priority = min(starved, key=lambda kind: self._waiting[kind][0].since_us)
-            return priority if self._fits(self._waiting[priority][0].weight, 1.0) else None
+            return priority if self._fits(self._waiting[priority][0].weight, 1.0, 0.0) else None
         for priority in Priority:
             if not self._waiting[priority] or not self._has_place(priority):
                 continue
             # What is less urgent does not slip into room that a heavier request waits for.
-            return priority if self._fits(self._waiting[priority][0].weight, _CEILINGS[priority]) else None
+            reserved = 0.0 if priority is Priority.SNAPSHOT else self._reserved
+            return priority if self._fits(self._waiting[priority][0].weight, _CEILINGS[priority], reserved) else None
         return None
 
     def _is_starved(self, priority: Priority, now_us: int) -> bool:
@@ -202,9 +236,12 @@ class Budget:
     def _has_place(self, priority: Priority) -> bool:
         return sum(kind is priority for kind, _ in self._under_way.values()) < self._places[priority]
 
-    def _fits(self, weight: float, ceiling: float) -> bool:
-        slack = 1e-6
-        if self._minute.used + weight > ceiling * self._minute.most + slack:
+    def _fits(self, weight: float, ceiling: float, reserved: float) -> bool:
+        if self._minute.used + reserved + weight > ceiling * self._minute.most + _SLACK:
             return False
         short = self._short
-        return short is None or short.used + weight <= ceiling * short.most + slack or short.used <= slack
+        return short is None or short.used + reserved + weight <= ceiling * short.most + _SLACK or short.used + reserved <= _SLACK
+
+    def _has_room(self, window: _Window, weight: float, priority: Priority, until_us: int) -> bool:
+        used = window.used + self._reserved - window.frees(until_us)
+        return used + weight <= _CEILINGS[priority] * window.most + _SLACK or (window is self._short and used <= _SLACK)

@@ -32,7 +32,7 @@ class IdRun:
     [False, False, True, False, False, False]
     """
 
-    __slots__ = ("_needed", "is_sequenced", "is_torn", "last", "run", "was_torn")
+    __slots__ = ("_has_followed", "_needed", "is_sequenced", "is_torn", "last", "run", "was_torn")
 
     def __init__(self) -> None:
         self.last = 0
@@ -40,12 +40,14 @@ class IdRun:
         self.run = 0
         self.is_torn = self.was_torn = False
         self._needed = _RUN
+        self._has_followed = False
 
     def skips(self, key: int) -> bool:
         """Take the `event_key` of the next trade, and return whether it shows that trades before it are missing."""
         last, self.last = self.last, key
         self.was_torn, self.is_torn = self.is_torn, False
-        if key == last + 1:
+        self._has_followed = key == last + 1
+        if self._has_followed:
             self.run += 1
             return False
         is_hole = key > last > 0 and (self.is_sequenced or self.run >= self._needed)
@@ -61,6 +63,21 @@ class IdRun:
     def trust(self) -> None:
         """Note that a hole was one: its trades were found."""
         self.run = max(self.run, self._needed)
+
+    @property
+    def tells(self) -> bool:
+        """Whether the next id will tell if a trade is missing before it."""
+        return self.last > 0 and (self.is_sequenced or self.run >= self._needed)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the last id that was taken proves that no trade is missing before it."""
+        return self._has_followed and self.tells
+
+    def fill(self, key: int) -> None:
+        """Take the `event_key` of a trade that came another way."""
+        if key > self.last and self.tells:
+            self.last = key
 
     def distrust(self) -> None:
         """Note that a hole was none: its trades were never made."""

@@ -30,12 +30,15 @@ class Limits(NamedTuple):
         Requests to subscribe or unsubscribe on one connection, besides ccxt's own pace.
     sockets
         Connections that ccxt spreads the streams of one instance over, where it does so; 0: as it likes.
+    batch
+        Symbols that one request to subscribe may name, see `guard_ccxt.batches`.
     """
 
     streams: int
     dials: tuple[Window, ...]
     messages: tuple[Window, ...] = ()
     sockets: int = 0
+    batch: int = 1
 
 
 # About half of what is documented: a bot has the same address, and a reconnect of everything costs as much again.
@@ -43,8 +46,9 @@ class Limits(NamedTuple):
 _BINANCE = Limits(2000, (Window(5, 1.0), Window(150, 300.0)), (), 10)
 # OKX: 3 connects a second; 480 requests to subscribe, unsubscribe or log in an hour on a connection.
 _OKX = Limits(200, (Window(2, 1.0),), (Window(400, 3600.0),))
-# KuCoin: 300 topics a session, and ccxt opens no second one (its issue 25450); 30 connects a minute; 100 messages in 10 s.
-_KUCOIN = Limits(240, (Window(15, 60.0),), (Window(50, 10.0),))
+# KuCoin: 300 topics a session, and ccxt opens no second one (its issue 25450); 30 connects a minute; 100 messages in 10 s, each
+# with up to 100 symbols.
+_KUCOIN = Limits(240, (Window(15, 60.0),), (Window(50, 10.0),), batch=100)
 # Bybit: 500 connects in 5 min, at most 1,000 connections from one address.
 _BYBIT = Limits(400, (Window(5, 1.0), Window(250, 300.0)))
 # Gate: about 100 connections to one host are advised.

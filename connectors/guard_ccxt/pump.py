@@ -13,6 +13,7 @@ from guard_ccxt.sequence import PassedOver
 
 if TYPE_CHECKING:
     from guard.model.ports import Clock
+    from guard_ccxt.batches import Batches
     from guard_ccxt.counters import Counters
     from guard_ccxt.fast import Decoder
 
@@ -41,6 +42,7 @@ class Connection:
         self.decoder: Decoder | None = None
         self.fallbacks = 0
         self.deferred = 0
+        self.batches: Batches | None = None
         self._unread_mark = (0, 0)
         self.longest_quiet_us = 0
         self.received_us = 0

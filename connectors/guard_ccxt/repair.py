@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guard.errors import MalformedEvent, Unavailable
+from guard.errors import MalformedEvent, RateLimited, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from guard_ccxt.subscription import Subscription
 
 __all__ = ["Fetched", "assess", "assess_nameless", "passed", "repair"]
+
+
+_LOOKS, _LOOK_S = 5, 0.2
 
 
 class Fetched(NamedTuple):
@@ -64,16 +67,20 @@ async def repair(
 ) -> None:
     """Fetch the last trades (and, where they do not reach back, those since the hole began) and settle the subscription.
 
-    `fetch(since_ms)` raises Unavailable. A later loss may have settled it meanwhile: then nothing is done.
+    `fetch(since_ms)` raises Unavailable. A later loss may have settled it meanwhile: then nothing is done. Where ids count up, the
+    next trade may show that nothing is missing: a market where none comes is asked about 1 s later than others.
     """
     held, since_us = subscription.held, subscription.last_good_us
     if held is None or since_us is None:
         return
+    await _first(subscription, held, clock)
     floor_us = subscription.last_trade_us or since_us
     rows: list[TradeRow] = []
-    fetched = Fetched([], is_closed=False)
+    fetched, is_refused = Fetched([], is_closed=False), False
     try:
         for since_ms in (None, floor_us // 1000 - 1):
+            if subscription.held is not held:
+                return  # too late
             rows = _merged(rows, passed(await fetch(since_ms), subscription, counters, clock.now_us()))
             arrived = [row for row, _ in held]
             if rows and not any(row.key for row in rows):
@@ -83,12 +90,29 @@ async def repair(
                 fetched = assess(rows, known=subscription.known, held=arrived, since_us=floor_us)
             if fetched.is_closed:
                 break
+    except RateLimited:
+        is_refused = True
+        counters.note("missed trades cannot all be fetched within guard's REST share: what is left out is a gap")
     except Unavailable as error:
         counters.note(f"trades missed on {subscription.symbol} cannot be fetched: {error}")
     finally:  # whatever happens, the trades held back must go on
         if subscription.held is held:
-            new = [row for row in fetched.missing if not subscription.remember(row)]
-            subscription.settle(new, is_closed=fetched.is_closed)
+            _settle(subscription, fetched, is_refused=is_refused)
+
+
+async def _first(subscription: Subscription, held: list[tuple[TradeRow, int]], clock: Clock) -> None:
+    for _ in range(_LOOKS if subscription.ids.tells else 0):
+        if held or subscription.held is not held:
+            return
+        await clock.sleep(_LOOK_S)
+
+
+def _settle(subscription: Subscription, fetched: Fetched, *, is_refused: bool) -> None:
+    if is_refused and not subscription.held and subscription.ids.tells:
+        subscription.is_given_up = True  # nothing is held back: until it is a gap the next trade may tell
+        return
+    new = [row for row in fetched.missing if not subscription.remember(row)]
+    subscription.settle(new, is_closed=fetched.is_closed)
 
 
 def _merged(first: list[TradeRow], second: list[TradeRow]) -> list[TradeRow]:

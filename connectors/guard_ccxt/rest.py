@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,11 @@ _REFUSALS = frozenset({418, 429})
 _LOOK_MAX_S = 1.0
 # A repair that comes later is of no use: live trades are held back for it. Tickers come again with the next poll.
 _PATIENCE_S = {Priority.REPAIR: 5.0, Priority.TICKERS: 60.0}
+_TURN_MAX_S = 3.0  # a repair that would not get its turn by then is refused at once: what it holds back must go on
+_BOOK = re.compile("depth|book|level2", re.IGNORECASE)
 _priority: ContextVar[Priority] = ContextVar("guard_rest_priority", default=Priority.SNAPSHOT)
 _cost: ContextVar[object] = ContextVar("guard_rest_cost", default=None)
+_rank: ContextVar[float] = ContextVar("guard_rest_rank", default=0.0)
 _noted: ContextVar[list[int] | None] = ContextVar("guard_rest_noted", default=None)
 
 
@@ -79,6 +83,8 @@ class Rest:
         self._changed = asyncio.Event()
         self._dispatcher: asyncio.Task[None] | None = None
         self._pages: dict[str, int | None] = {}
+        self._book_weight = 0.0
+        self._books_due = 0
 
     async def call(
         self,
@@ -86,10 +92,14 @@ class Rest:
         request: Callable[..., Awaitable[Any]],
         *arguments: Any,
         priority: Priority = Priority.SNAPSHOT,
+        rank: float = 0.0,
         **named: Any,
     ) -> Any:
-        """Return the answer of `request`; raises Disconnected or RateLimited, telling what it was `doing`."""
-        token = _priority.set(priority)
+        """Return the answer of `request`; raises Disconnected or RateLimited, telling what it was `doing`.
+
+        Those of one priority go by `rank`, the highest first.
+        """
+        token, rank_token = _priority.set(priority), _rank.set(rank)
         try:
             async with asyncio.timeout(_PATIENCE_S.get(priority)):
                 return await request(*arguments, **named)
@@ -99,6 +109,7 @@ class Rest:
             raise translated(error, doing, retry_after_s=self.left_s()) from error
         finally:
             _priority.reset(token)
+            _rank.reset(rank_token)
 
     async def page(
         self,
@@ -107,6 +118,7 @@ class Rest:
         *arguments: Any,
         parameters: Any = None,
         priority: Priority = Priority.REPAIR,
+        rank: float = 0.0,
     ) -> Any:
         """Return up to 1000 rows of `request`, or as many as the exchange gives by default once it refused that many.
 
@@ -115,13 +127,13 @@ class Rest:
         name = str(getattr(request, "__name__", request))
         limit = self._pages.get(name, _PAGE)
         try:
-            return await self.call(doing, request, *arguments, limit, parameters or {}, priority=priority)
+            return await self.call(doing, request, *arguments, limit, parameters or {}, priority=priority, rank=rank)
         except RateLimited:
             raise
         except Unavailable:
             if limit is None:
                 raise
-            answer = await self.call(doing, request, *arguments, None, parameters or {}, priority=priority)
+            answer = await self.call(doing, request, *arguments, None, parameters or {}, priority=priority, rank=rank)
             self._pages[name] = None
             return answer
 
@@ -138,8 +150,11 @@ class Rest:
             _cost.set(None)
             noted: list[int] = []
             token = _noted.set(noted)
+            weight = weight_of(exchange.id, url, cost, self.budget.limit.unit)
+            if _priority.get() is Priority.SNAPSHOT and _BOOK.search(urlsplit(url).path):
+                self._book_weight = weight
             try:
-                async with self._turn(weight_of(exchange.id, url, cost, self.budget.limit.unit)):
+                async with self._turn(weight):
                     await stock_throttle(cost)
                     return await stock_fetch(url, *arguments, **named)
             except ccxt.BaseError as error:
@@ -163,6 +178,11 @@ class Rest:
     def quiet_s(self) -> float:
         """Return seconds for which the exchange may not be asked."""
         return self._state.left_s(self._clock.monotonic_us())
+
+    def expect_books(self, more: int) -> None:
+        """Note that so many `more` (or fewer, below 0) books are about to need a snapshot: nothing else takes their place."""
+        self._books_due += more
+        self.budget.reserve(self._books_due * self._book_weight)
 
     def left_s(self) -> float:
         """Return seconds for which no snapshot can come: quiet that is left, or a second where snapshots wait for their turn."""
@@ -211,7 +231,7 @@ class Rest:
     @asynccontextmanager
     async def _turn(self, weight: float) -> AsyncIterator[None]:
         try:
-            number = self.budget.ask(_priority.get(), weight, self._clock.monotonic_us())
+            number = self.budget.ask(_priority.get(), weight, self._clock.monotonic_us(), rank=_rank.get())
         except ValueError as error:
             raise ccxt.ExchangeNotAvailable(f"{error}; raise rest_share") from error
         turn = self._turns[number] = asyncio.get_running_loop().create_future()
@@ -229,7 +249,9 @@ class Rest:
 
     def _grant(self) -> None:
         now_us = self._clock.monotonic_us()
-        if self._state.left_s(now_us) > 0:
+        quiet_s = self._state.left_s(now_us)
+        self._refuse_repairs(now_us, within_s=_TURN_MAX_S if quiet_s < _TURN_MAX_S else -1.0)
+        if quiet_s > 0:
             return
         most = max(0, 1 - self.budget.under_way()) if self._state.is_probing else 1 << 30
         for number in self.budget.grant(now_us, most=most):
@@ -238,6 +260,13 @@ class Rest:
                 self.budget.end(number, now_us)
             else:
                 turn.set_result(None)
+
+    def _refuse_repairs(self, now_us: int, *, within_s: float) -> None:
+        for number in self.budget.hopeless(Priority.REPAIR, now_us, within_us=int(within_s * 1e6)):
+            turn = self._turns.get(number)
+            self.budget.drop(number)
+            if turn is not None and not turn.done():
+                turn.set_exception(RateLimited("no turn within guard's REST share", retry_after_s=self.left_s()))
 
     def _dispatch(self) -> None:
         if self._dispatcher is None or self._dispatcher.done():

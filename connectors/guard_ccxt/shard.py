@@ -65,6 +65,7 @@ class Shard:
             bad_frames_max=options.bad_frames_max,
             dials=dials,
             messages=limits.messages,
+            batch=limits.batch,
             tier=options.tier,
         )
         self.supervisor = Supervisor(

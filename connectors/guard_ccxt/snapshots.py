@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guard_ccxt.rest import Rest
 
-__all__ = ["Snapshots"]
+__all__ = ["Snapshots", "nothing"]
 
-_STARTS_MAX = 8
+_STARTS_MAX = 32  # KuCoin takes seconds for each: ccxt asks for its snapshot after a few changes
 
 
 class Snapshots:
@@ -43,24 +45,43 @@ class Snapshots:
 
         exchange.fetch_order_book = fetch_order_book
 
-    async def turn(self, symbol: str) -> None:
-        """Wait until the book of `symbol` may begin; `release` lets the next one do so.
+    async def turn(self, symbol: str) -> Callable[[], None]:
+        """Wait until the book of `symbol` may begin; return what must be called once it has, or has failed: once or more.
 
-        Those that wait for REST do not keep back those that need none of it.
+        Those that wait for REST do not keep back those that need none of it, and what they will need is left to them.
         """
-        await self._starts.acquire()
-        while self._type(symbol) in self._rest.asking_types and self._rest.quiet_s() > 0:
-            self._starts.release()
-            await self._rest.quiet()
+        asked = int(self._asks(symbol))
+        self._rest.expect_books(asked)
+        try:
             await self._starts.acquire()
+            while self._asks(symbol) and self._rest.quiet_s() > 0:
+                self._starts.release()
+                await self._rest.quiet()
+                await self._starts.acquire()
+        except BaseException:
+            self._rest.expect_books(-asked)
+            raise
+        is_held = True
 
-    def release(self) -> None:
-        """End a turn."""
-        self._starts.release()
+        def let_next() -> None:
+            nonlocal is_held
+            if is_held:
+                is_held = False
+                self._starts.release()
+                self._rest.expect_books(-asked)
+
+        return let_next
 
     def are_held_up(self, symbol: str) -> bool:
         """Whether the book of `symbol` cannot begin at present: its snapshot would wait for REST."""
-        return self._type(symbol) in self._rest.asking_types and self._rest.left_s() > 0
+        return self._asks(symbol) and self._rest.left_s() > 0
+
+    def _asks(self, symbol: str) -> bool:
+        return self._type(symbol) in self._rest.asking_types
 
     def _type(self, symbol: str) -> str:
         return str(((self._exchange.markets or {}).get(symbol) or {}).get("type") or "")
+
+
+def nothing() -> None:
+    """Let nobody begin: what a stream that needs no turn calls."""

@@ -90,6 +90,7 @@ class Subscription:
         self.ids = IdRun()
         self.known: frozenset[int] = frozenset()
         self.held: list[tuple[TradeRow, int]] | None = None
+        self.is_given_up = False  # the hole cannot be fetched: the next trade tells whether there is one
         self.on_first: Callable[[], None] | None = None
         self.overlap: Overlap | None = None
         self.gate = gate
@@ -176,7 +177,7 @@ class Subscription:
             self.on_first()
         if self.last_good_us is not None and self.channel is Channel.TRADES and self._on_hole is not None:
             self.phase = Phase.REPAIRING
-            self.held = []
+            self.held, self.is_given_up = [], False
             self._on_hole(self)
             return
         self.resume(at_us=at_us, received_us=received_us)
@@ -190,6 +191,9 @@ class Subscription:
             self.ids.reach(row.key for row in fetched)
             if self._is_doubted:
                 (self.ids.trust if fetched else self.ids.distrust)()
+        elif not held:
+            for row in fetched:
+                self.ids.fill(row.key)
         is_whole, self._is_doubted, self._is_held_whole = self._is_held_whole, False, True
         if is_closed and is_whole:
             self._counters.repaired += 1
@@ -282,8 +286,8 @@ class Subscription:
 
     def _deliver(self, row: TradeRow, received_us: int, *, is_hole: bool) -> None:
         if is_hole and self.held is not None:
-            # Across a loss that is known, what is fetched tells.
-            self._is_held_whole &= self.ids.was_torn
+            # Across a loss that is known, and before the first one held, what is fetched tells.
+            self._is_held_whole = self._is_held_whole and (self.ids.was_torn or not self.held)
         elif is_hole and self.phase is _LIVE:
             self._is_doubted = not self.ids.was_torn
             self._counters.skipped += 1
@@ -298,7 +302,9 @@ class Subscription:
             self._put(row, received_us)
             return
         self.held.append((row, received_us))
-        if len(self.held) >= _HELD_MAX:
+        if len(self.held) == 1 and (self.ids.follows or self.is_given_up):
+            self.settle((), is_closed=self.ids.follows)
+        elif len(self.held) >= _HELD_MAX:
             self.settle((), is_closed=False)
 
     def on_book(

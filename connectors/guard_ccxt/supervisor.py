@@ -13,7 +13,7 @@ from guard_ccxt.judge import Judge
 from guard_ccxt.leaving import leave
 from guard_ccxt.repair import repair
 from guard_ccxt.sequence import leave_first
-from guard_ccxt.snapshots import Snapshots
+from guard_ccxt.snapshots import Snapshots, nothing
 from guard_ccxt.subscription import Phase, Subscription
 from guard_ccxt.tap import ASKING
 
@@ -159,7 +159,8 @@ class Supervisor:
             market_type = (self._exchange.markets.get(subscription.symbol) or {}).get("type") or ""
             parameters = self._options.repair_parameters(market_type)
             doing = f"fetching missed trades of {subscription.symbol}"
-            return await self._rest.page(doing, self._exchange.fetch_trades, subscription.symbol, since_ms, parameters=parameters)
+            request, rank = self._exchange.fetch_trades, float(subscription.arrivals)  # a hole of a busy market holds most
+            return await self._rest.page(doing, request, subscription.symbol, since_ms, parameters=parameters, rank=rank)
 
         return fetch
 
@@ -208,15 +209,7 @@ class Supervisor:
         self._tap.asked_us.pop(subscription.key, None)
         is_new = subscription.phase in (Phase.IDLE, Phase.LOST)
         has_slot = subscription.channel is Channel.BOOK and is_new
-        if has_slot:
-            await self._snapshots.turn(subscription.symbol)
-
-        def let_next() -> None:
-            nonlocal has_slot
-            if has_slot:
-                has_slot = False
-                self._snapshots.release()
-
+        let_next = await self._snapshots.turn(subscription.symbol) if has_slot else nothing
         subscription.on_first = let_next
         try:
             self._tap.callers[task] = subscription

@@ -13,6 +13,7 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 
 from guard.model import Channel, Status
 from guard_ccxt import recording
+from guard_ccxt.batches import Batches
 from guard_ccxt.farewell import is_farewell
 from guard_ccxt.fast import Desk, decoder_of
 from guard_ccxt.pace import Pace
@@ -71,6 +72,8 @@ class Tap:
         Whoever opens a connection waits here for a turn.
     messages
         Limits of requests to subscribe, for each connection.
+    batch
+        Symbols that one such request may name.
     tier
         ``auto`` or ``generic``, see `Options`.
 
@@ -102,6 +105,7 @@ class Tap:
         tier: str = "auto",
         dials: Pace | None = None,
         messages: tuple[Window, ...] = (),
+        batch: int = 1,
     ) -> None:
         self.exchange = exchange
         self.subscriptions: dict[tuple[Channel, str], Subscription] = {}
@@ -113,6 +117,7 @@ class Tap:
         self.on_farewell: Callable[[], None] | None = None
         self._dials = dials or Pace((), clock)
         self._messages = messages
+        self._batch = batch
         self._clock = clock
         self._counters = counters
         self._levels_max = levels_max
@@ -164,6 +169,8 @@ class Tap:
         if clients.get(url) is client:
             del clients[url]
         client.reject(error)
+        if connection.batches is not None:
+            connection.batches.close()
         self._see_off(asyncio.ensure_future(_close(client)))
 
     def retire(self, connection: Connection, why: str) -> None:
@@ -243,7 +250,7 @@ class Tap:
         if self._make_decoder is not None:
             connection.decoder = self._make_decoder(Desk(self.exchange, client, self.subscriptions, levels_max=self._levels_max))
         stock_resolve, stock_future = client.resolve, client.future
-        self._hold_to_pace(client)
+        self._hold_to_pace(connection)
 
         def resolve(outcome: Any, message_hash: Any) -> Any:
             received_us = connection.received_us or self._clock.now_us()
@@ -273,9 +280,11 @@ class Tap:
         client.resolve, client.future, client.receive_loop = resolve, future, receive_loop
         return connection
 
-    def _hold_to_pace(self, client: Any) -> None:
+    def _hold_to_pace(self, connection: Connection) -> None:
+        client = connection.client
         stock_open, stock_send = client.open, client.send
         messages = Pace(self._messages, self._clock)
+        batches = connection.batches = Batches(stock_send, messages.turn, self._clock.sleep, self._batch)
 
         async def dial(session: Any, backoff_delay: float = 0) -> None:
             ASKING.set(None)  # its pings are nobody's request
@@ -294,9 +303,16 @@ class Tap:
         async def send(message: Any) -> Any:
             # ccxt sends a request in a task that was made while the subscription called it, so in its context.
             key = ASKING.get()
-            if key is not None:
-                await messages.turn()
+            if key is None:
+                return await stock_send(message)
+            subscription = self.subscriptions.get(key)
+            is_first = subscription is None or not subscription.misses  # what was asked in vain is asked alone
+            if self._batch > 1 and is_first and batches.takes(message):
+                await batches.put(message)
                 self.asked_us[key] = self._clock.monotonic_us()
+                return None
+            await messages.turn()
+            self.asked_us[key] = self._clock.monotonic_us()
             return await stock_send(message)
 
         stock_message = client.on_message_callback
@@ -304,7 +320,8 @@ class Tap:
         def on_message(sender: Any, message: Any) -> None:
             if is_farewell(message) and self.on_farewell is not None:
                 self.on_farewell()
-            stock_message(sender, message)
+            for each in batches.answers(message):
+                stock_message(sender, each)
 
         client.open, client.send, client.on_message_callback = dial, send, on_message
 

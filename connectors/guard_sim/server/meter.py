@@ -87,7 +87,7 @@ _TROUBLE = {"msg": "Service Unavailable."}
 class Meter:
     """Counts what is asked, refuses while a fault says so, and holds answers back while one says so.
 
-    `used` is what the present window has cost, `peak` the dearest window so far, `total` everything; `requests` counts by path.
+    ``used`` is what the present window has cost, ``peak`` the dearest one so far, `total` everything; `requests` counts by path.
     Nobody is refused for asking too much: whoever asks is to be held to it by `peak`.
     """
 
@@ -103,7 +103,7 @@ class Meter:
     def document(self) -> dict[str, object]:
         """Return the figures as JSON-ready values."""
         tariff = self._tariff
-        figures = {"limit": tariff.limit, "window_s": tariff.window_s, "peak": self.peak, "total": self.total}
+        figures = {"limit": tariff.limit, "window_s": tariff.window_s, "peak": self.peak, "total": self.total, "used": self._used()}
         return {**figures, "refused": self.refused, "requests": dict(self.requests)}
 
     def middleware(self) -> Callable[..., Awaitable[web.StreamResponse]]:
@@ -151,6 +151,10 @@ class Meter:
         self._windows[end if tariff.is_for_each_path else ""] = (this, used)
         self.peak = max(self.peak, used)
         return used
+
+    def _used(self) -> int:
+        this = self._exchange.now_us() // (self._tariff.window_s * 1_000_000)
+        return max((used for window, used in self._windows.values() if window == this), default=0)
 
     def _headers(self, used: int) -> dict[str, str]:
         tariff = self._tariff

@@ -143,3 +143,36 @@ def test_an_exchange_whose_pace_makes_no_sense_is_asked_slowly(pace: object) -> 
 @pytest.mark.parametrize(("cost", "weight"), [(None, 5.0), (2, 10.0), (-1, 0.0), (float("nan"), 5.0), ("x", 5.0), (True, 5.0)])
 def test_a_cost_that_makes_no_sense_is_one_unit(cost: object, weight: float) -> None:
     assert weight_of("other", "http://x/y", cost, 5.0) == weight
+
+
+def test_repairs_of_busy_markets_go_first_and_those_without_a_chance_are_known_at_once() -> None:
+    budget = Budget(Quota(600.0, 60.0), share=0.2, concurrent=100)  # 120 a minute, repairs up to 108
+    numbers = [budget.ask(Priority.REPAIR, 25.0, 0, rank=float(rank)) for rank in (1, 9, 3, 7, 5)]
+    assert budget.hopeless(Priority.REPAIR, 0, within_us=5 * SECOND_US) == [numbers[0]]
+    assert list(budget.grant(0)) == [numbers[at] for at in (1, 3, 4, 2)]
+
+
+def test_a_repair_has_a_chance_where_weight_is_free_again_in_time() -> None:
+    budget = Budget(Quota(600.0, 60.0), share=0.2)
+    first = budget.ask(Priority.SNAPSHOT, 100.0, 0)
+    assert list(budget.grant(0)) == [first]
+    budget.end(first, 0)
+    early, late = (budget.ask(Priority.REPAIR, 25.0, at * SECOND_US) for at in (50, 57))
+    assert budget.hopeless(Priority.REPAIR, 57 * SECOND_US, within_us=5 * SECOND_US) == [early]
+    budget.drop(early)
+    assert list(budget.grant(57 * SECOND_US)) == []
+    assert list(budget.grant(60 * SECOND_US)) == [late]
+
+
+def test_repairs_leave_room_for_the_books_that_are_about_to_begin() -> None:
+    budget = Budget(Quota(2000.0, 30.0), share=0.2, concurrent=1000)  # 400 in 30 s
+    budget.reserve(80 * 4.0)
+    repairs = [budget.ask(Priority.REPAIR, 3.0, 0) for _ in range(80)]
+    assert len(list(budget.grant(0))) == 13  # 40 of 360
+    assert len(budget.hopeless(Priority.REPAIR, 0, within_us=SECOND_US)) == 67
+    for number in repairs:
+        budget.drop(number)
+    books = [budget.ask(Priority.SNAPSHOT, 4.0, 0) for _ in range(80)]
+    assert list(budget.grant(0)) == books
+    budget.reserve(1e9)  # never all of it
+    assert budget.ask(Priority.REPAIR, 3.0, 60 * SECOND_US) in list(budget.grant(200 * SECOND_US))

@@ -156,7 +156,7 @@ async def test_repair_that_takes_too_long_lets_live_trades_go_behind_a_gap(
     await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 1)
     run.exchange.sockets[TRADES]._req.transport.abort()
     await run.exchange.until_subscribed(TRADES, times=2)
-    await run.exchange.send_trade(2)
+    await run.exchange.send_trade(3)
     await run.rows.until(lambda rows: len(rows.of(Kind.TRADE)) == 2)
     assert len(run.rows.of(Kind.GAP)) == 1
     await ended(task)

@@ -190,6 +190,21 @@ async def test_a_repair_that_gets_no_turn_gives_up_in_time(server: FrameServer, 
         assert rest.budget.waiting() == 0
 
 
+async def test_repairs_beyond_the_share_are_refused_at_once_and_books_keep_their_room(server: FrameServer) -> None:
+    async with opened(binance(server, FastClock(1.0), share=0.01)) as (exchange, rest, weigher, _):  # 60 a minute, repairs up to 54
+        rest.expect_books(10)
+        await depth(exchange)  # now it is known what a book weighs: 5
+        rest.expect_books(-1)
+        ask, words = exchange.public_get_klines, {"symbol": "AAAUSDT", "interval": "1m"}  # 2 each
+        began_s = weigher.now_s
+        asked = [rest.call("missed", ask, words, priority=Priority.REPAIR) for _ in range(4)]
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(end, RateLimited) for end in ends] == [False, False, True, True]
+        assert weigher.now_s - began_s < 1.0
+        await asyncio.gather(*(depth(exchange) for _ in range(9)))
+        assert weigher.worst_minute() <= 60.0
+
+
 async def test_waiting_requests_that_are_cancelled_leave_nothing_behind(server: FrameServer) -> None:
     async with opened(binance(server, MovedClock(), share=0.005)) as (exchange, rest, _, _told):
         tasks = await flood(lambda: depth(exchange), 40)

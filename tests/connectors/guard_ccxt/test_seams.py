@@ -9,6 +9,7 @@ from ccxt_support import START_US, Rows, StillClock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guard.errors import RateLimited
 from guard.model import Channel, Flag, Kind, Status
 from guard_ccxt.counters import Counters
 from guard_ccxt.gate import Gate
@@ -91,6 +92,64 @@ async def test_hole_in_consecutive_ids_that_cannot_be_repaired_is_a_gap_with_its
     assert one.scored() == [1.0, 8.0]
     assert one.rows.rows.index(gap) < next(at for at, row in enumerate(one.rows.rows) if row.price == 8.0)
     assert one.stream.voice.gap_us == 7000
+
+
+def test_where_the_next_id_follows_the_last_nothing_was_missed_and_nothing_is_held_back() -> None:
+    one = Stream()
+    one.stream.ids.is_sequenced = True
+    one.send(trade(0, name=1), trade(1, name=2))
+    one.cut()
+    one.send(trade(9000, name=3))
+    assert one.scored() == [1.0, 2.0, 9001.0]
+    assert (one.counters.repaired, one.rows.of(Kind.GAP)) == (1, [])
+    one.cut()
+    one.send(trade(9002, name=5))
+    assert len(one.scored()) == 3
+    assert one.stream.held is not None
+
+
+async def test_first_trade_after_a_loss_may_lie_behind_the_hole_that_is_being_repaired() -> None:
+    one = Stream()
+    one.stream.ids.is_sequenced = True
+    one.send(trade(0, name=1))
+    one.cut()
+    one.stream.confirm(at_us=one.clock.now_us(), received_us=one.clock.now_us())  # the request was answered
+    one.send(trade(3, name=4))
+    one.past = [trade(at, name=at + 1) for at in range(4)]
+    await one.repair()
+    assert one.scored() == [1.0, 2.0, 3.0, 4.0]
+    assert one.rows.of(Kind.GAP) == []
+
+
+async def test_trades_that_a_repair_brought_are_no_hole_before_the_next_one() -> None:
+    one = Stream()
+    one.stream.ids.is_sequenced = True
+    one.send(trade(9000, name=1))
+    one.cut()
+    one.stream.confirm(at_us=one.clock.now_us(), received_us=one.clock.now_us())
+    one.past = [trade(9000 + at, name=at + 1) for at in range(4)]
+    await one.repair()
+    one.send(trade(9004, name=5))
+    assert one.scored() == [9001.0, 9002.0, 9003.0, 9004.0, 9005.0]
+    assert (one.counters.skipped, one.holes) == (0, [])
+
+
+@pytest.mark.parametrize(("name", "gaps"), [(2, 0), (3, 1)])
+async def test_hole_that_cannot_be_fetched_is_told_by_the_next_trade_and_holds_nothing_back(name: int, gaps: int) -> None:
+    one = Stream()
+    one.stream.ids.is_sequenced = True
+    one.send(trade(9000, name=1))
+    one.cut()
+    one.stream.confirm(at_us=one.clock.now_us(), received_us=one.clock.now_us())
+
+    async def refused(_: int | None) -> Any:
+        raise RateLimited("no turn within guard's REST share", retry_after_s=1.0)
+
+    await repair(one.holes.pop(), refused, clock=one.clock, counters=one.counters)
+    assert one.stream.held == []
+    one.send(trade(9009, name=name))
+    assert one.scored() == [9001.0, 9010.0]
+    assert len(one.rows.of(Kind.GAP)) == gaps
 
 
 def test_ids_that_ran_are_believed_and_others_are_not() -> None:
