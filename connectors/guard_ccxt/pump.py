@@ -9,6 +9,7 @@ import structlog
 from aiohttp import WSMsgType
 from ccxt import NetworkError
 
+from guard_ccxt.direct import BURST, direct
 from guard_ccxt.sequence import PassedOver
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "pump"]
 
-_BURST = 256
 # So many frames that no decoder could read, out of five times as many, mean that the exchange sends something else now.
 _UNREAD_MAX, _UNREAD_SHARE = 200, 5
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
@@ -92,9 +92,21 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
     client = connection.client
     connection.is_open = True
     waiting = client.buffer
-    left, is_fresh = _BURST, True
+
+    def handle(message: Any, *, is_fresh: bool) -> None:
+        _handle(connection, counters, message, is_fresh=is_fresh, bad_frames_max=bad_frames_max)
+
+    def after() -> None:
+        connection.received_us = 0
+
+    at_once = direct(client, handle, after)
+    left, is_fresh = BURST, True
     try:
         while not is_fresh or not client.closed():
+            if is_fresh and at_once is not None:
+                await at_once.rest()
+                if client.closed():
+                    break
             message = await client.connection.receive()
             if client.error is not None:  # given up: its streams run elsewhere by now, and must not continue from here
                 return
@@ -103,7 +115,7 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
                 return
             if message.type is WSMsgType.PONG:
                 connection.echo = bytes(message.data or b"")
-            _handle(connection, counters, message, is_fresh=is_fresh, bad_frames_max=bad_frames_max)
+            handle(message, is_fresh=is_fresh)
             left -= 1
             # receive() does not suspend while frames wait: they arrived together, and the clock is read once for all of them.
             is_fresh = not waiting or not left
@@ -111,7 +123,7 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
                 connection.received_us = 0
                 if not left:  # others must get their turn
                     await asyncio.sleep(0)
-                left = _BURST
+                left = BURST
         _end(client, None)
     except Exception as error:  # noqa: BLE001  # whatever breaks the socket must fail the waiting futures
         client.on_error(NetworkError(f"receiving from {connection.url}: {error!r}"))
