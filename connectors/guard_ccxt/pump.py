@@ -22,7 +22,7 @@ __all__ = ["Connection", "pump"]
 # So many frames that no decoder could read, out of five times as many, mean that the exchange sends something else now.
 _UNREAD_MAX, _UNREAD_SHARE = 200, 5
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-_TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
+_TEXT, _BINARY, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PONG
 _log = structlog.get_logger("guard_ccxt")
 
 
@@ -105,16 +105,12 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
         while not is_fresh or not client.closed():
             if is_fresh and at_once is not None:
                 await at_once.rest()
-                if client.closed():
-                    break
             message = await client.connection.receive()
             if client.error is not None:  # given up: its streams run elsewhere by now, and must not continue from here
                 return
             if message.type in _ENDS:
                 _end(client, message)
                 return
-            if message.type is WSMsgType.PONG:
-                connection.echo = bytes(message.data or b"")
             handle(message, is_fresh=is_fresh)
             left -= 1
             # receive() does not suspend while frames wait: they arrived together, and the clock is read once for all of them.
@@ -138,6 +134,8 @@ def _handle(connection: Connection, counters: Counters, message: Any, *, is_fres
         connection.frames += 1
         connection.data_us = connection.heard_us
     counters.frames += is_data
+    if kind is _PONG:
+        connection.echo = bytes(message.data or b"")
     try:
         if kind is not _TEXT or decoder is None or not _read(connection, decoder, counters, message.data):
             connection.client.handle_message(message)
