@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from guard_ccxt.limits import Limits
     from guard_ccxt.options import Options
 
-__all__ = ["made", "share", "sibling"]
+__all__ = ["made", "share", "sibling", "spread"]
 
 _TRADES_LIMIT = 10_000  # the largest burst of one message; the tap empties the cache at once
 _HELD_KEYS = {"apiKey": "guard", "secret": "Z3VhcmQ=", "password": "guard"}
+_SOCKETS_MIN, _SOCKET_STREAMS, _SOCKET_STREAMS_MAX = 4, 50, 500
+_SPREAD = "guardSockets"
 _TABLE = (
     "markets",
     "markets_by_id",
@@ -61,6 +63,26 @@ def share(exchange: Any, other: Any) -> None:
             other.options[helper] = exchange.options[helper]
 
 
+def spread(exchange: Any, options: Options, limits: Limits, streams: int) -> None:
+    """Let ccxt use as many sockets as so many streams are worth, where it spreads them; never fewer than before.
+
+    ccxt takes 50 of Binance's for any number of streams. A read of a socket costs as much as the trade in it, so fewer are cheaper;
+    but requests to subscribe go out at four a second on each, and a socket that breaks takes its streams along.
+    """
+    given = exchange.options.get("streamLimits")
+    if not limits.sockets or not isinstance(given, dict) or "streamLimits" in options.options:
+        return
+    wanted = min(limits.sockets, max(_SOCKETS_MIN, -(-streams // _SOCKET_STREAMS)))
+    most = max(wanted, exchange.options.get(_SPREAD, 1))
+    if exchange.options.get(_SPREAD) == most:
+        return
+    exchange.options[_SPREAD] = most
+    exchange.options["streamLimits"] = dict.fromkeys(given, most)
+    if "subscriptionLimitByStream" not in options.options:
+        # The first sockets have more than their share when others join; ccxt stops at 200 of the 1,024 that Binance allows.
+        exchange.options["subscriptionLimitByStream"] = dict.fromkeys(given, _SOCKET_STREAMS_MAX)
+
+
 def sibling(exchange: Any, name: str, options: Options, limits: Limits) -> Any:
     """Return a fresh instance with the market table of `exchange`, whose REST requests are made by `exchange`.
 
@@ -69,9 +91,7 @@ def sibling(exchange: Any, name: str, options: Options, limits: Limits) -> Any:
     """
     fresh = made(name, options)
     share(exchange, fresh)
-    if limits.sockets and "streamLimits" in fresh.options and "streamLimits" not in options.options:
-        # ccxt spreads Binance's streams over 50 sockets, one a stream, though each carries a thousand.
-        fresh.options["streamLimits"] = dict.fromkeys(fresh.options["streamLimits"], limits.sockets)
+    spread(fresh, options, limits, 1)
     fresh.ssl_context = exchange.ssl_context
     # KuCoin starts tasks before it opens anything by itself; its first request would have done this.
     fresh.asyncio_loop = exchange.asyncio_loop

@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     messages
         Requests to subscribe or unsubscribe on one connection, besides ccxt's own pace.
     sockets
-        Connections that ccxt spreads the streams of one instance over, where it does so; 0: as it likes.
+        The most connections that ccxt spreads the streams of one instance over, where it does so; 0: as it likes. See `spread`.
     batch
         Symbols that one request to subscribe may name, see `guard_ccxt.batches`.
     """

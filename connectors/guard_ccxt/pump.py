@@ -9,6 +9,7 @@ import structlog
 from aiohttp import WSMsgType
 from ccxt import NetworkError
 
+from guard_ccxt.direct import BURST, direct
 from guard_ccxt.sequence import PassedOver
 
 if TYPE_CHECKING:
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "pump"]
 
-_BURST = 256
 # So many frames that no decoder could read, out of five times as many, mean that the exchange sends something else now.
 _UNREAD_MAX, _UNREAD_SHARE = 200, 5
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-_TEXT, _BINARY = WSMsgType.TEXT, WSMsgType.BINARY
+_TEXT, _BINARY, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PONG
 _log = structlog.get_logger("guard_ccxt")
 
 
@@ -94,18 +94,26 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
     client = connection.client
     connection.is_open = True
     waiting = client.buffer
-    left, is_fresh = _BURST, True
+
+    def handle(message: Any, *, is_fresh: bool) -> None:
+        _handle(connection, counters, message, is_fresh=is_fresh, bad_frames_max=bad_frames_max)
+
+    def after() -> None:
+        connection.received_us = 0
+
+    at_once = direct(client, handle, after)
+    left, is_fresh = BURST, True
     try:
         while not is_fresh or not client.closed():
+            if is_fresh and at_once is not None:
+                await at_once.rest()
             message = await client.connection.receive()
             if client.error is not None:  # given up: its streams run elsewhere by now, and must not continue from here
                 return
             if message.type in _ENDS:
                 _end(client, message)
                 return
-            if message.type is WSMsgType.PONG:
-                connection.echo = bytes(message.data or b"")
-            _handle(connection, counters, message, is_fresh=is_fresh, bad_frames_max=bad_frames_max)
+            handle(message, is_fresh=is_fresh)
             left -= 1
             # receive() does not suspend while frames wait: they arrived together, and the clock is read once for all of them.
             is_fresh = not waiting or not left
@@ -113,7 +121,7 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
                 connection.received_us = 0
                 if not left:  # others must get their turn
                     await asyncio.sleep(0)
-                left = _BURST
+                left = BURST
         _end(client, None)
     except Exception as error:  # noqa: BLE001  # whatever breaks the socket must fail the waiting futures
         client.on_error(NetworkError(f"receiving from {connection.url}: {error!r}"))
@@ -128,6 +136,8 @@ def _handle(connection: Connection, counters: Counters, message: Any, *, is_fres
         connection.frames += 1
         connection.data_us = connection.heard_us
     counters.frames += is_data
+    if kind is _PONG:
+        connection.echo = bytes(message.data or b"")
     try:
         if kind is not _TEXT or decoder is None or not _read(connection, decoder, counters, message.data):
             connection.client.handle_message(message)

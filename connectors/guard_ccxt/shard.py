@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from guard_ccxt.instance import spread
 from guard_ccxt.supervisor import Supervisor
 from guard_ccxt.tap import Tap, missing_names
 
@@ -115,7 +116,9 @@ class Shard:
 
     def add(self, subscriptions: Iterable[Subscription]) -> None:
         """Keep `subscriptions` alive from now on."""
-        self.supervisor.add(subscriptions)
+        fresh = list(subscriptions)
+        spread(self.exchange, self._options, self._limits, len(self.tap.subscriptions) + len(fresh))
+        self.supervisor.add(fresh)
 
     def let_go(self, subscriptions: Iterable[Subscription]) -> None:
         """End `subscriptions`."""

@@ -11,7 +11,7 @@ from test_lives import AAA, BBB, BOOK, TRADES, Opened, ended
 
 from guard.errors import ConfigurationError
 from guard.model import Channel, Kind
-from guard_ccxt.instance import made, sibling
+from guard_ccxt.instance import made, sibling, spread
 from guard_ccxt.limits import Limits, Window, limits_of
 from guard_ccxt.options import read_options
 from guard_ccxt.pace import Pace
@@ -197,7 +197,28 @@ def test_limits_of_an_exchange_can_be_set() -> None:
 
 async def test_binance_spreads_its_streams_over_few_sockets_unless_told_otherwise() -> None:
     options = read_options("binance", {})
-    exchange = made("binance", options)
-    assert set(sibling(exchange, "binance", options, limits_of(options)).options["streamLimits"].values()) == {10}
+    limits = limits_of(options)
+    exchange = sibling(made("binance", options), "binance", options, limits)
+    found = []
+    for streams in (1, 200, 201, 400, 80, 5000):
+        spread(exchange, options, limits, streams)
+        (sockets,) = set(exchange.options["streamLimits"].values())
+        found.append(sockets)
+    assert found == [4, 4, 5, 8, 8, 10]
     options = read_options("binance", {"options": {"streamLimits": {"spot": 3}}})
-    assert sibling(made("binance", options), "binance", options, limits_of(options)).options["streamLimits"]["spot"] == 3
+    exchange = sibling(made("binance", options), "binance", options, limits)
+    spread(exchange, options, limits, 500)
+    assert exchange.options["streamLimits"]["spot"] == 3
+
+
+async def test_streams_that_come_one_by_one_all_find_a_socket_within_what_binance_allows() -> None:
+    options = read_options("binance", {})
+    limits = limits_of(options)
+    exchange = sibling(made("binance", options), "binance", options, limits)
+    for streams in range(1, limits.streams + 1):
+        spread(exchange, options, limits, streams)
+        exchange.stream("spot", f"multipleTrades::{streams}")
+    counts = exchange.options["numSubscriptionsByStream"]
+    assert sum(counts.values()) == limits.streams
+    assert len(counts) == limits.sockets
+    assert max(counts.values()) <= 500  # of 1,024
