@@ -8,7 +8,7 @@ import ccxt
 
 from guard.errors import Disconnected, RateLimited, Unavailable
 
-__all__ = ["Fault", "classify", "is_expected", "translated"]
+__all__ = ["Fault", "classify", "is_expected", "said", "translated"]
 
 RETRY_AFTER_S = 30.0
 _ALREADY = "Alert sub"  # Gate: the connection has that book already, and must let go of it first
@@ -53,9 +53,24 @@ def is_expected(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith("ccxt")
 
 
+def said(error: BaseException) -> str:
+    """Return what an error says and, as ccxt names nothing but the address where a request failed, what made it fail.
+
+    Examples
+    --------
+    >>> error = ccxt.ExchangeNotAvailable("GET https://api.example.com")
+    >>> error.__cause__ = OSError("Name or service not known")
+    >>> said(error)
+    'GET https://api.example.com: Name or service not known'
+    """
+    told, cause = " ".join(str(error).split()) or type(error).__name__, error.__cause__
+    why = "" if cause is None else " ".join(str(cause).split()) or type(cause).__name__
+    return told if not why or why in told else f"{told}: {why}"
+
+
 def translated(error: Exception, doing: str, *, retry_after_s: float) -> Unavailable:
     """Return guard's error for a failure of ccxt while `doing` something."""
-    text = f"{doing}: {type(error).__name__}: {str(error)[:300]}"
+    text = f"{doing}: {type(error).__name__}: {said(error)[:300]}"
     if classify(error) is Fault.PAUSE:
         return RateLimited(text, retry_after_s=retry_after_s)
     return Disconnected(text)

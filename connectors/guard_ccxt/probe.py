@@ -11,6 +11,7 @@ import ccxt
 
 from guard.errors import ConfigurationError
 from guard.model.ports import Probe
+from guard_ccxt.faults import said
 from guard_ccxt.instance import made
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ async def probe(context: ConnectorContext, options: Options) -> Sequence[Probe]:
     found: list[Probe] = []
     try:
         rest = await _rest(exchange, context.clock)
-        found += [await _names(exchange), rest]
+        names = await _names(exchange)
+        # Where the name is not found nothing else can work: one trouble is told once.
+        found += [names, rest] if names.is_well or rest.is_well else [names]
         if rest.is_well:
             found += [*await _clock(exchange, context.clock), _rates(exchange, options), await _websocket(exchange, context.clock)]
     finally:
@@ -121,4 +124,4 @@ async def _websocket(exchange: Any, clock: Clock) -> Probe:
 
 
 def _short(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return said(error)[:300]

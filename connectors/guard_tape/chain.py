@@ -45,6 +45,11 @@ class Chain:
         return [part.path for part in self._parts]
 
     @property
+    def run(self) -> str:
+        """The name of the run."""
+        return self._notes[0].run
+
+    @property
     def markets(self) -> list[MarketFacts]:
         """The facts of each market, in the order of the numbers in the column `market`."""
         return max((part.markets for part in self._parts), key=len)
@@ -72,7 +77,7 @@ class Chain:
                 count = notes.number - self._notes[place - 1].number - 1
                 found.append({"file": name, "reason": f"{count} segments before it are not here"})
             found += [{"file": name, **hole} for hole in notes.holes]
-            found += [{"file": name, "reason": "damaged", **each} for each in notes.damage]
+            found += [{"file": name, "reason": "damaged", **each} for each in self._parts[place].damage]
             if notes.torn_bytes:
                 found.append({"file": name, "reason": "torn at its end", "bytes": notes.torn_bytes})
             elif not notes.is_closed:
@@ -82,9 +87,10 @@ class Chain:
     def tables(self, *, with_standing: bool = True) -> Iterator[Rows]:
         """Yield the rows in order, in tables of bounded size."""
         before: Notes | None = None
+        is_damaged = False
         last_us = 0
         for part, notes in zip(self._parts, self._notes, strict=True):
-            goes_on = before is not None and notes.number == before.number + 1 and before.is_closed
+            goes_on = before is not None and notes.number == before.number + 1 and before.is_closed and not is_damaged
             is_first = True
             for rows in part.tables(with_standing=not goes_on and (with_standing or before is not None)):
                 if is_first and before is not None and not goes_on and length(rows):
@@ -93,7 +99,7 @@ class Chain:
                 is_first = is_first and not length(rows)
                 last_us = max(last_us, int(np.max(rows.received_us, initial=0)))
                 yield rows
-            before = notes
+            before, is_damaged = notes, bool(part.damage)
 
 
 def _notes(part: Recording | Segment) -> Notes:

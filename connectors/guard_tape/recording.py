@@ -15,6 +15,7 @@ from guard_tape.columns import Rows, cut
 from guard_tape.facts import markets_of
 from guard_tape.notes import Notes
 from guard_tape.rows import EARLIEST_MS, LATEST_MS
+from guard_tape.standing import gap_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,11 +65,13 @@ class Recording:
     Raises
     ------
     ConfigurationError
-        Where pyarrow is not installed, and where the file is damaged, no recording, or of another version of the format.
+        Where pyarrow is not installed, and where the file is damaged, no recording, or of another version of the format. Rows of a
+        segment that are damaged are left out: they become a gap of all its markets, and `damage`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._damaged: dict[int, int] = {}
         self._parquet = parquet(path)
         with self._readable(), self._opened() as file:
             metadata = file.metadata.metadata or {}
@@ -88,14 +91,39 @@ class Recording:
         """
         left_out = 0 if with_standing or self.notes is None else self.notes.standing
         with self._readable(), self._opened() as file:
-            place = 0
-            for group in file.iter_batches(batch_size=ROWS_MAX, use_threads=False):
-                table = Rows(*(column.to_numpy(zero_copy_only=True) for column in group.columns))
-                look(table, place, len(self.markets), self._problem)
-                place += len(table.kind)
-                if left_out:
-                    table, left_out = cut(table, left_out, len(table.kind)), max(0, left_out - len(table.kind))
-                yield table
+            place, last_us, is_broken = 0, 0, False
+            for number in range(self.row_groups):
+                for rows in self._group(file, number):
+                    table = rows
+                    look(table, place, len(self.markets), self._problem)
+                    if is_broken:
+                        first_us = int(table.received_us[0])
+                        yield gap_rows(range(len(self.markets)), last_us=last_us or first_us, received_us=max(last_us, first_us))
+                        is_broken = False
+                    place += len(table.kind)
+                    last_us = int(np.max(table.received_us, initial=last_us))
+                    if left_out:
+                        table, left_out = cut(table, left_out, len(table.kind)), max(0, left_out - len(table.kind))
+                    yield table
+                if number in self._damaged:
+                    place += self._damaged[number]
+                    left_out, is_broken = max(0, left_out - self._damaged[number]), True
+
+    def _group(self, file: Any, number: int) -> list[Rows]:  # noqa: ANN401 - an untyped library
+        """Return the rows of a row group; none where a segment is damaged there, whose other rows stand."""
+        try:
+            groups = list(file.iter_batches(batch_size=ROWS_MAX, row_groups=[number], use_threads=False))
+            return [Rows(*(column.to_numpy(zero_copy_only=True) for column in group.columns)) for group in groups]
+        except (OSError, ValueError):
+            if self.notes is None:
+                raise
+            self._damaged[number] = file.metadata.row_group(number).num_rows
+            return []
+
+    @property
+    def damage(self) -> list[dict[str, Any]]:
+        """What was found damaged in a segment as far as it was read; each became a gap of all its markets."""
+        return [{"rows": rows} for _, rows in sorted(self._damaged.items())]
 
     def _opened(self) -> Any:  # noqa: ANN401 - an untyped library
         return self._parquet.ParquetFile(self.path, page_checksum_verification=True, pre_buffer=False)

@@ -61,6 +61,11 @@ class Segment:
         return self.notes.markets
 
     @property
+    def damage(self) -> list[dict[str, Any]]:
+        """What is damaged in it."""
+        return self.notes.damage
+
+    @property
     def course(self) -> dict[str, Any] | None:
         """What a live run was beside its events; None where it was a recording and nothing else."""
         return self.notes.course or None
@@ -103,9 +108,10 @@ class Segment:
                     is_broken = True
                     continue
                 rows = found.rows
-                if (is_broken or found.first != place) and length(rows) and place:
+                if (is_broken or found.first != place) and length(rows):
+                    first_us = int(rows.received_us[0])
                     known = range(len(self.markets))
-                    yield gap_rows(known, last_us=last_us, received_us=max(last_us, int(rows.received_us[0])))
+                    yield gap_rows(known, last_us=last_us or first_us, received_us=max(last_us, first_us))
                 is_broken = is_broken and not length(rows)
                 place = found.first + length(rows)
                 if not length(rows):

@@ -54,6 +54,7 @@ def summarize(tape: Tape) -> dict[str, Any]:
             for number, facts in enumerate(markets)
         ],
         "rule_sets": sorted(tape.course.get("rules", ())) if tape.course is not None else [],
+        "runs": tape.runs,
         "holes": tape.holes,
         "digest": digest.text,
         "repeated": tape.repeated,

@@ -55,7 +55,8 @@ class Tape:
 
     def __init__(self, paths: Sequence[str | Path], *, exchange: str, symbols: Mapping[str, str] | None = None) -> None:
         self._exchange = exchange
-        self._tapes = _tapes([Path(path) for path in paths], exchange, Names(exchange, symbols or {}))
+        self._unreadable: list[dict[str, Any]] = []
+        self._tapes = _tapes([Path(path) for path in paths], exchange, Names(exchange, symbols or {}), self._unreadable)
         self.files = [tape for tape in self._tapes if isinstance(tape, TradeFile)]
         self._foreign = [tape for tape in self._tapes if isinstance(tape, ForeignFile)]
         self._readers: list[TradeFile | ForeignFile] = [*self.files, *self._foreign]
@@ -100,9 +101,14 @@ class Tape:
         return tape.course if isinstance(tape, Recording | Chain) else None
 
     @property
+    def runs(self) -> list[str]:
+        """Names of the runs whose segments are here: what the names of their files begin with."""
+        return [tape.run for tape in self._tapes if isinstance(tape, Chain)]
+
+    @property
     def holes(self) -> list[dict[str, Any]]:
         """What is known to be missing on recordings, each with the file and the reason."""
-        return [hole for tape in self._tapes if isinstance(tape, Chain) for hole in tape.holes]
+        return [*self._unreadable, *(hole for tape in self._tapes if isinstance(tape, Chain) for hole in tape.holes)]
 
     def summary(self) -> dict[str, Any]:
         """Read all and return what is there, JSON-able: rows by kind, times, markets, what was refused."""
@@ -147,12 +153,25 @@ def _tell_streams(files: Sequence[ForeignFile]) -> None:
                 file.streams[other.first_symbol] = file.streams.get(other.first_symbol, frozenset()) | {other.layout.holds}
 
 
-def _tapes(paths: Sequence[Path], exchange: str, names: Names) -> list[TradeFile | ForeignFile | Recording | Chain]:
-    """Return what the files are, in order; segments of one run are one, where the first of them stands."""
+def _tapes(
+    paths: Sequence[Path], exchange: str, names: Names, unreadable: list[dict[str, Any]]
+) -> list[TradeFile | ForeignFile | Recording | Chain]:
+    """Return what the files are, in order; segments of one run are one, where the first of them stands.
+
+    Of a folder what cannot be read is put down in `unreadable` and left out, as long as anything can be read.
+    """
     found: list[TradeFile | ForeignFile | Recording | str] = []
     runs: dict[str, list[Recording | Segment]] = {}
-    for path in _files(paths):
-        tape = _tape(path, exchange, names)
+    problem: ConfigurationError | None = None
+    for path, is_of_folder in _files(paths):
+        try:
+            tape = _tape(path, exchange, names)
+        except ConfigurationError as error:
+            problem = error
+            if not is_of_folder:
+                raise
+            unreadable.append({"file": path.name, "reason": error.problems[0].message})
+            continue
         if isinstance(tape, TradeFile | ForeignFile) or (isinstance(tape, Recording) and tape.notes is None):
             found.append(tape)
             continue
@@ -160,19 +179,21 @@ def _tapes(paths: Sequence[Path], exchange: str, names: Names) -> list[TradeFile
         if tape.notes.run not in runs:
             found.append(tape.notes.run)
         runs.setdefault(tape.notes.run, []).append(tape)
+    if problem is not None and not found:
+        raise problem
     return [Chain(runs[tape]) if isinstance(tape, str) else tape for tape in found]
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
     for path in paths:
         if path.is_dir():
             parts = [part for _, _, part in parts_of(path)]
             if not parts:
-                text = "the folder holds no segment of a recording"
+                text = "the folder holds no segment of a recording, named RUN-NUMBER.parquet or RUN-NUMBER.arrows"
                 raise ConfigurationError(Problem(str(path), 1, 1, "T004", "unreadable-recording", "error", text))
-            yield from parts
+            yield from ((part, True) for part in parts)
         else:
-            yield path
+            yield path, False
 
 
 def _tape(path: Path, exchange: str, names: Names) -> TradeFile | ForeignFile | Recording | Segment:

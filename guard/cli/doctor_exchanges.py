@@ -50,7 +50,7 @@ async def _exchange(name: str, exchange: ExchangeSettings, config: GuardConfig, 
         return []
     try:
         found = [each._replace(what=f"{name} {each.what}") for each in await probe()]
-        if not has_guard and all(each.is_well for each in found if each.what.endswith("REST")):
+        if not has_guard and all(each.is_well for each in found if each.what.endswith((" DNS", " REST"))):
             found += await _markets(name, exchange, config, connector, clock, state)
     finally:
         await connector.close()
@@ -117,7 +117,8 @@ def rate_lines(feed: Mapping[str, Any]) -> Iterator[Probe]:
     if not rest:
         return
     paused_s = float(rest.get("paused_s") or 0.0)
-    told = f"{rest.get('used')} of {rest.get('share')} that guard may use a minute, the exchange allows {rest.get('limit')}"
+    used, share, limit = (f"{float(rest.get(name) or 0):,.0f}" for name in ("used", "share", "limit"))
+    told = f"{used} of {share} that guard may use a minute, the exchange allows {limit}"
     if paused_s > 0:
         told += f"; REST rests for {paused_s:.0f} s more"
     mend = "the exchange asked for quiet, or another program on this address uses its quota up: streams go on meanwhile"

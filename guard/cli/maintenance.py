@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -24,16 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["maintenance"]
 
 _ID_DIGITS = 12
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 _state = click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 
 
 def _target(_: click.Context, __: click.Parameter, text: str) -> str:
     kind, colon, name = text.partition(":")
-    if not colon and text and text.isidentifier():
+    if not colon and _NAME.fullmatch(text):
         return f"exchange:{text}"
     if kind == "exchange" and name:
         return text
+    if "*" in text:
+        raise click.BadParameter(f"a window is of one market or of a whole exchange, {kind} for example; found {text!r}")
     if kind in set(TargetKind) - {TargetKind.MARKET}:
         raise click.BadParameter(f"maintenance is of a market, written binance:PEPE/USDT, found {text!r}; or an exchange: binance")
     try:
@@ -109,6 +113,8 @@ def add(
     for window in answer["windows"]:
         span = f"from {_shown(window['from'])} until {_shown(window['until'])}"
         output.text(f"{safe(window['target'])} is in maintenance {span}, id {window['id']}")
+    if not answer["watched"]:
+        output.text("    guard does not watch it now; guard status lists what is watched")
     return Exit.OK
 
 

@@ -11,7 +11,7 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit, Output, leave_quietly
-from guard.cli.wording import counts_text, judged
+from guard.cli.wording import counts_text, hole_text, judged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,11 +90,17 @@ def replay(
         if output.is_json:
             output.line(summary)
         else:
-            _print_summary(output, summary)
+            _print_summary(output, summary, as_recorded=as_recorded)
         sys.stdout.flush()
     except BrokenPipeError:
         leave_quietly()
-    return Exit.OK
+    return Exit.FINDINGS if as_recorded and not _is_whole(summary) else Exit.OK
+
+
+def _is_whole(summary: dict[str, Any]) -> bool:
+    """Whether nothing is missing inside a recording; that it ends where its run was killed is no hole."""
+    *inside, last = summary["holes"] or [{"reason": "not closed"}]
+    return not inside and last["reason"].startswith(("not closed", "torn"))
 
 
 def _diff(
@@ -137,9 +143,15 @@ def _by_rules(rules_name: str | None, settings: Settings, options: dict[str, Any
 
 
 def _as_recorded(tape: Any, files: Sequence[Path], options: dict[str, Any]) -> Replay:  # noqa: ANN401 - of a connector
+    from guard.errors import OperationRefused
     from guard.runtime.course import Course
     from guard.runtime.replay_recorded import RecordedReplay, recorded_pipeline
 
+    if len(tape.runs) > 1:
+        raise OperationRefused(
+            f"--as-recorded does one run again, and here are {len(tape.runs)}: {', '.join(tape.runs)}; name the files of one, "
+            f"{Path(files[0] if files[0].is_dir() else files[0].parent, tape.runs[-1])}-*"
+        )
     course = Course(tape.course, files[0])
     return RecordedReplay(recorded_pipeline(course, jit=options["takes_arrays"]), course, **options)
 
@@ -177,10 +189,14 @@ def _printer(output: Output) -> Any:  # noqa: ANN401 - a function over records
     return write
 
 
-def _print_summary(output: Output, summary: dict[str, Any]) -> None:
+def _print_summary(output: Output, summary: dict[str, Any], *, as_recorded: bool) -> None:
     output.text("")
+    for hole in summary["holes"]:
+        output.text(hole_text(hole))
+    if as_recorded and not _is_whole(summary):
+        output.text("the recording has holes: from the first one on these need not be the decisions of the run")
     output.text(
-        f"{summary['events']:,} trades of {summary['markets']} markets in {summary['seconds']} s "
+        f"{summary['events']:,} events of {summary['markets']} markets in {summary['seconds']} s "
         f"({summary['events_per_second']:,} a second)"
     )
     levels = ", ".join(f"{count} {level}" for level, count in summary["verdicts"].items())

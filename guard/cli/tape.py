@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.output import Exit, Output
+from guard.cli.wording import hole_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,16 +127,24 @@ def cut(
     given = dict(symbols)
     first = next(iter(opened_tape(files, exchange=exchange, symbols=given).batches(1)), None)
     first_us = int(first[1].received_us[0]) if first else 0
+    from_us, to_us = _moment(begin, first_us, "--from"), _moment(end, first_us, "--to")
+    if from_us is not None and to_us is not None and to_us <= from_us:
+        raise click.BadParameter(f"a piece ends after it begins; found {begin} to {end}", param_hint="--to")
     written = opened_tape(files, exchange=exchange, symbols=given).cut(
         out,
-        from_us=_moment(begin, first_us, "--from"),
-        to_us=_moment(end, first_us, "--to"),
+        from_us=from_us,
+        to_us=to_us,
         chooses=(lambda facts: matches_any(markets, str(facts.market))) if markets else None,
     )
     _print_written(output, written)
     if not output.is_json and written["standing"]:
         output.text(f"    of them {written['standing']:,} tell what stood when it begins")
-    return Exit.OK
+    if written["rows"]:
+        return Exit.OK
+    if not output.is_json:
+        what = "no market of the tape matches" if not written["markets"] else "the tape has no rows then"
+        output.text(f"    {what}; guard tape info tells its markets and times")
+    return Exit.FINDINGS
 
 
 def _moment(text: str | None, first_us: int, option: str) -> int | None:
@@ -150,7 +159,8 @@ def _moment(text: str | None, first_us: int, option: str) -> int | None:
             return first_us + TypeAdapter(Duration).validate_python(text[1:])
         return TypeAdapter(Moment).validate_python(text)
     except ValidationError as error:
-        raise click.BadParameter(f"{error.errors()[0]['msg']}; or +10m after the first row", param_hint=option) from error
+        told = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(f"{told}; or +10m after the first row", param_hint=option) from error
 
 
 @tape.command
@@ -197,22 +207,15 @@ def _print(output: Output, tape: Mapping[str, Any]) -> None:
     if gaps:
         output.text(f"    {gaps:,} gaps of {sum(market['gaps'] > 0 for market in tape['markets'])} markets")
     for hole in tape["holes"]:
-        output.text(f"    {_hole(hole)}")
+        output.text(f"    {hole_text(hole)}")
     if tape["rule_sets"]:
-        output.text(f"    of a live run, with its rules ({len(tape['rule_sets'])} sets): guard replay --as-recorded does it again")
+        count = len(tape["rule_sets"])
+        sets = "its rules" if count == 1 else f"the {count} rule sets that it had"
+        output.text(f"    of a live run, with {sets}: guard replay --as-recorded does it again")
+    if len(tape["runs"]) > 1:
+        output.text(f"    of {len(tape['runs'])} runs: {', '.join(tape['runs'])}")
     output.text(f"    content {tape['digest']}")
     _print_refused(output, tape)
-
-
-def _hole(hole: Mapping[str, Any]) -> str:
-    from guard.model.moments import stamp
-
-    told = f"{hole['file']}: {hole['reason']}"
-    if "rows" in hole:
-        told += f", {hole['rows']:,} rows are missing"
-    if "since_us" in hole:
-        told += f" from {stamp(hole['since_us'])} to {stamp(hole['until_us'])}"
-    return f"{told}, {hole['bytes']:,} bytes" if "bytes" in hole else told
 
 
 def _print_refused(output: Output, tape: Mapping[str, Any]) -> None:

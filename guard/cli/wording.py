@@ -10,7 +10,7 @@ from guard.cli.durations import say_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["counts_text", "judged", "moment", "safe"]
+__all__ = ["counts_text", "hole_text", "judged", "moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -29,6 +29,18 @@ def safe(text: str) -> str:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Return counts as a sentence's end: ``4 ordered, 3 done, 1 dead``; without zeros."""
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing"
+
+
+def hole_text(hole: Mapping[str, Any]) -> str:
+    """Return what is missing on a recording, in which file and why."""
+    from guard.model.moments import stamp
+
+    told = f"{hole['file']}: {hole['reason']}"
+    if "rows" in hole:
+        told += f", {hole['rows']:,} rows are missing"
+    if "since_us" in hole:
+        told += f" from {stamp(hole['since_us'])} to {stamp(hole['until_us'])}"
+    return f"{told}, {hole['bytes']:,} bytes" if "bytes" in hole else told
 
 
 def judged(verdict: Mapping[str, Any]) -> tuple[str, str]:

@@ -86,7 +86,7 @@ def answer(snapshot: Snapshot | None, question: Question) -> Answer:
         return Answer(_clearance(unknown, question, mode=Mode.ENFORCE, fraction=1.0), _expiry(question, ()))
     ends = {block: _end_ns(snapshot, block, question) for block in snapshot.covering(question.market)}
     standing = tuple(block for block, end_ns in ends.items() if end_ns > question.now_ns)
-    view = snapshot.markets.get(str(question.market))
+    view = snapshot.markets.get(str(question.market)) or snapshot.unreached.get(question.market.exchange)
     fraction = min((block.max_fraction for block in standing if block.block is Block.SHRINK), default=1.0)
     clearance = _clearance(_find(view, standing, question), question, mode=snapshot.mode, fraction=fraction)
     clearance = clearance._replace(epoch=snapshot.epoch, seq=snapshot.seq, durable=snapshot.durable)

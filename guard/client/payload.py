@@ -44,7 +44,8 @@ class Snapshot(NamedTuple):
     """The published state of one generation.
 
     `wall_us` and `boot_ns` were read together, in the run of the machine named `boot_id`: they turn an absolute end into the
-    boot clock, so that a jump of the wall clock changes no remaining time. A market's list is `MarketView` in order.
+    boot clock, so that a jump of the wall clock changes no remaining time. A market's list is `MarketView` in order; `unreached`
+    has one for all markets that are not listed of an exchange of which nobody knows yet what is watched there.
     """
 
     epoch: int
@@ -60,6 +61,7 @@ class Snapshot(NamedTuple):
     blocks: tuple[PublishedBlock, ...]
     on_unknown: Mapping[str, Mapping[str, bool]]
     by_target: Mapping[Target, tuple[PublishedBlock, ...]]
+    unreached: Mapping[str, list[Any]]
 
     def covering(self, market: Market) -> tuple[PublishedBlock, ...]:
         """Return the blocks whose target covers `market`."""
@@ -91,6 +93,7 @@ def encode(
         "markets": image.markets,
         "blocks": [block_record(each) for each in image.blocks if each.state is not IsolationState.NORMAL],
         "on_unknown": {bot: dict(policy) for bot, policy in image.on_unknown.items()},
+        "unreached": dict(image.unreached),
     }
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
 
@@ -159,6 +162,8 @@ def decode(payload: bytes) -> Snapshot:
             blocks=blocks,
             on_unknown=document["on_unknown"],
             by_target=by_target,
+            # The guard before this one did not tell.
+            unreached=document.get("unreached", {}),
         )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a snapshot of guard: {type(error).__name__} {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class MarketView(NamedTuple):
 class Image(NamedTuple):
     """The published state: every watched market and every block with its absolute end.
 
-    `on_unknown` maps a bot's name (``*`` for all others) to the reasons of unknown and whether each permits.
+    `on_unknown` maps a bot's name (``*`` for all others) to the reasons of unknown and whether each permits. `unreached` has
+    exchanges whose list of markets is not known yet: nobody can tell there what is watched, so each market not in `markets` looks
+    like that.
     """
 
     mode: Mode
@@ -55,3 +58,4 @@ class Image(NamedTuple):
     blocks: tuple[Quarantine, ...]
     on_unknown: Mapping[str, Mapping[str, bool]]
     is_running: bool = True
+    unreached: Mapping[str, MarketView] = MappingProxyType({})

@@ -246,7 +246,8 @@ class Live:
         waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
         let_go = {str(market) for feed in self.feeds for market in feed.let_go}
         shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in let_go}
-        return image._replace(blocks=self.committer.blocks(), markets=shown)
+        unreached = {feed.plan.name: NOT_REACHED if feed.failures else NOT_OPEN for feed in self.feeds if not feed.chosen.is_made}
+        return image._replace(blocks=self.committer.blocks(), markets=shown, unreached=unreached)
 
     def publish(self) -> None:
         """Write the snapshot."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from guard.errors import OperationRefused
-from guard.model import AddMaintenance, EndMaintenance
+from guard.model import AddMaintenance, EndMaintenance, Market, TargetKind
 from guard.model.moments import stamp
 from guard.runtime.arguments import is_whole, target_of, text_of
 from guard.runtime.whole_file import replace_file
@@ -110,7 +110,9 @@ class MaintenanceDesk:
         _log.warning("maintenance announced", target=str(target), start=stamp(start_us), end=stamp(end), reason=reason, actor=actor)
         self._keep_or_refuse("it holds")
         added = [record for record in maintenance_records(self._live) if record["id"] not in before]
-        return {"seq": seq, "at": stamp(decision.at_us), "windows": added}
+        markets = self._live.pipeline.engine.markets
+        is_watched = target.kind is not TargetKind.MARKET or Market.parse(target.name) in markets
+        return {"seq": seq, "at": stamp(decision.at_us), "windows": added, "watched": is_watched}
 
     async def remove(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Take windows back, by `id` or by `target`."""

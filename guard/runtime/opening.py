@@ -94,4 +94,5 @@ class Opening:
             markets=dict.fromkeys(self.watchlist.markets, NOT_REACHED),
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
             on_unknown=self.config.on_unknown(),
+            unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),
         )

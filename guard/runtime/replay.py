@@ -126,6 +126,7 @@ class Replay:
             "repeated": tape.repeated,
             "detector_faults": [fault._asdict() for fault in self.pipeline.engine.program.detector_faults],
             "left_out": self.left_out,
+            "holes": list(tape.holes),
             "detectors_demoted": list(self.pipeline.engine.demoted),
             **({"actions": ordered} if (ordered := self.pipeline.orders.counts) else {}),
             "digest": self.log.digest,

@@ -47,6 +47,11 @@ class Chosen(NamedTuple):
     traded: frozenset[str] = frozenset()
 
     @property
+    def is_made(self) -> bool:
+        """Whether anything was on offer to choose from."""
+        return bool(self.markets or self.reasons)
+
+    @property
     def unwatched(self) -> dict[str, str]:
         """What bots trade and nobody watches, by symbol, each with the reason."""
         missing = self.traded - {facts.market.symbol for facts in self.markets}

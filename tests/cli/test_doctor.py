@@ -144,7 +144,7 @@ def test_no_market_is_a_finding_and_a_silent_bot_too() -> None:
 def test_rates_of_a_running_guard_are_told_and_a_pause_is_a_finding() -> None:
     rest = {"used": 5, "share": 1200, "limit": 6000, "paused_s": 0.0}
     (line,) = rate_lines({"exchange": "x", "rest": rest})
-    assert (line.is_well, line.found) == (True, "5 of 1200 that guard may use a minute, the exchange allows 6000")
+    assert (line.is_well, line.found) == (True, "5 of 1,200 that guard may use a minute, the exchange allows 6,000")
     (line,) = rate_lines({"exchange": "x", "rest": {**rest, "paused_s": 31.0}})
     assert not line.is_well
     assert list(rate_lines({"exchange": "x", "rest": None})) == []

@@ -107,6 +107,11 @@ def test_window_to_come_of_one_market_is_written_in_utc(run: Run) -> None:
     assert (code, document["seq"], document["windows"][0]["target"]) == (0, 7, "sim:A/USDT")
 
 
+def test_window_of_a_market_that_nobody_watches_says_so(run: Run) -> None:
+    assert "does not watch it now" in run("add", "sim:B/USDT", "--for", "1h", "--reason", "x")[1]
+    assert "does not watch" not in run("add", "sim:A/USDT", "--for", "1h", "--reason", "x")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -115,6 +120,9 @@ def test_window_to_come_of_one_market_is_written_in_utc(run: Run) -> None:
         (("add", "sim", "--for", "1h"), 2, "--reason"),
         (("add", "base:PEPE", "--for", "1h", "--reason", "x"), 2, "or an exchange"),
         (("add", "sim", "--until", "tomorrow", "--reason", "x"), 2, "a moment is written"),
+        (("add", "gate-sim", "--for", "1h", "--reason", "x"), 1, "guard.yaml has no exchange"),
+        (("rm", "gate-sim", "--reason", "x"), 1, "announced are none"),
+        (("add", "sim:*", "--for", "1h", "--reason", "x"), 2, "one market or of a whole exchange, sim for example"),
         (("add", "okx", "--for", "1h", "--reason", "x"), 1, "guard.yaml has no exchange"),
         (("add", "sim", "--for", "8d", "--reason", "x"), 1, "at most 7d"),
         (("add", "sim", "--until", "2020-01-01", "--reason", "x"), 1, "after now"),

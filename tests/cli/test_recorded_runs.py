@@ -120,3 +120,25 @@ def test_what_the_second_start_took_over_is_on_its_recording(folder: Path) -> No
     assert code == 3
     assert "begins with segment 2 of its run" in errors
     assert guard(folder, "replay", "--no-jit", *map(str, rest))[0] == 0
+
+
+def test_several_runs_are_not_done_again_as_one(folder: Path, tmp_path: Path) -> None:
+    for part in [*(folder / "cold_tapes").glob("*.parquet"), *(folder / "tapes").glob("*.parquet")]:
+        (tmp_path / part.name).write_bytes(part.read_bytes())
+    code, _, errors = guard(folder, "replay", "--as-recorded", tmp_path)
+    assert (code, "here are 2: 2" in errors, errors.rstrip().endswith("-*")) == (1, True, True), errors
+    code, shown, _ = guard(folder, "tape", "info", tmp_path)
+    assert (code, "of 2 runs: " in shown) == (0, True)
+
+
+def test_a_damaged_segment_is_a_hole_that_is_told(folder: Path, tmp_path: Path) -> None:
+    for part in (folder / "cold_tapes").glob("*.parquet"):
+        (tmp_path / part.name).write_bytes(part.read_bytes())
+    largest = max(tmp_path.iterdir(), key=lambda part: part.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[200:216] = b"\xff" * 16
+    largest.write_bytes(content)
+    code, shown, errors = guard(folder, "tape", "info", tmp_path)
+    assert (code, f"{largest.name}: damaged, " in shown) == (0, True), errors
+    code, shown, errors = guard(folder, "replay", "--as-recorded", tmp_path)
+    assert (code, "these need not be the decisions of the run" in shown) == (1, True), errors

@@ -95,3 +95,22 @@ def test_a_damaged_recording_ends_with_three(folder: Path, capsys: pytest.Captur
     (folder / "in.parquet").write_bytes(b"PAR1 and no more")
     code, (document,) = guard(capsys, "replay", folder / "in.parquet")
     assert (code, document["exit"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--from", "+2h", "--to", "+1h"), 2, "a piece ends after it begins"),
+        (("--from", "soon"), 2, "for --from: expected a day"),
+        (("--from", "+9d"), 1, "the tape has no rows then"),
+        (("--market", "nope:*"), 1, "no market of the tape matches"),
+    ],
+)
+def test_a_piece_without_rows_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, told: str
+) -> None:
+    first, second = files(folder)
+    with pytest.raises(SystemExit) as ended:
+        main(["tape", "cut", str(first), str(second), *words, "--out", str(folder / "piece.parquet")])
+    shown = capsys.readouterr()
+    assert (ended.value.code, told in shown.out + shown.err) == (code, True), shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from client.images import BOOT_ID, MINUTE, START_US, image, quarantine, view
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +119,17 @@ def test_answer_is_the_same_at_every_moment_before_it_expires(
 
 def test_answer_without_a_deadline_never_expires() -> None:
     assert answer(read(image()), question(image(), Intent.OPEN, minutes=0, is_fresh=True)).expires_ns == FOREVER_NS
+
+
+def test_market_of_an_exchange_whose_markets_nobody_knows_is_stale_or_warming_not_unwatched() -> None:
+    asked = told(image(markets={})._replace(unreached={"sim": view("stale")}))
+    assert (asked.status, asked.reason, asked.permitted) == (ClearanceStatus.UNKNOWN, "feed_stale", False)
+    assert told(image(markets={})._replace(unreached={"sim": view("warming")})).reason == "warming"
+    assert told(image(markets={})._replace(unreached={"okx": view("stale")})).reason == "not_watched"
+    assert told(image(markets={"sim:X/USDT": view()})._replace(unreached={"sim": view("stale")})).status == ClearanceStatus.ALLOWED
+
+
+def test_snapshot_of_an_earlier_guard_tells_of_no_unreached_exchange() -> None:
+    payload = json.loads(encode(image(), epoch=1, seq=1, durable=True, wall_us=1, boot_ns=1, boot_id=BOOT_ID))
+    del payload["unreached"]
+    assert decode(json.dumps(payload).encode()).unreached == {}

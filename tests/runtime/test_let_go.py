@@ -9,6 +9,7 @@ from runtime.feeds import A, B, Script
 from runtime.test_live import bench
 
 from guard.model import MarketFacts
+from guard.runtime.selection import Chosen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,3 +26,13 @@ async def test_a_market_that_was_let_go_is_not_shown_to_bots_until_it_is_watched
         assert str(B) not in desk.live.image().markets
         feed.let_go = set()
         assert str(B) in desk.live.image().markets
+
+
+async def test_an_exchange_that_was_never_reached_is_not_told_as_not_watched(tmp_path: Path) -> None:
+    async with bench(tmp_path, clock=MovedClock()) as desk:
+        feed = desk.feed(Script())
+        assert {name: view.data for name, view in desk.live.image().unreached.items()} == {A.exchange: "warming"}
+        feed.failures = 1
+        assert {name: view.data for name, view in desk.live.image().unreached.items()} == {A.exchange: "stale"}
+        feed.chosen = Chosen([], 0, {"B/USDT": "excluded"})
+        assert not desk.live.image().unreached

@@ -191,7 +191,7 @@ async def test_a_repair_that_gets_no_turn_gives_up_in_time(server: FrameServer, 
 
 
 async def test_repairs_beyond_the_share_are_refused_at_once_and_books_keep_their_room(server: FrameServer) -> None:
-    async with opened(binance(server, FastClock(1.0), share=0.01)) as (exchange, rest, weigher, _):  # 60 a minute, repairs up to 54
+    async with opened(binance(server, MovedClock(), share=0.01)) as (exchange, rest, weigher, _):  # 60 a minute, repairs up to 54
         rest.expect_books(10)
         await depth(exchange)  # now it is known what a book weighs: 5
         rest.expect_books(-1)
