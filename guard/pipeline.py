@@ -96,7 +96,7 @@ class Pipeline:
         if self.engine.watched[row].is_held:
             # Of what was held before a restart it is known only now whether its rule still looks at this market.
             self._let_run_out()
-        self._follow_windows()
+        self._follow_windows(only=row)
         return row
 
     def process(self, batch: Batch) -> Decision:
@@ -127,8 +127,8 @@ class Pipeline:
         self.windows.restore(saved)
         self._follow_windows()
 
-    def _follow_windows(self) -> None:
-        if self.windows.follow(self.engine, self.now_us):
+    def _follow_windows(self, *, only: int | None = None) -> None:
+        if self.windows.follow(self.engine, self.now_us, only=only):
             self._run(self.now_us)
 
     def load(self, program: Program, now_us: int) -> Decision:
