@@ -10,10 +10,8 @@ from guard.alerts.policy import AlertPolicy
 from guard.engine import Engine, Windows, hold_of, outside, why
 from guard.engine.renewal import renew
 from guard.model import (
-    AddMaintenance,
     AddQuarantine,
     Decision,
-    EndMaintenance,
     Image,
     IsolationState,
     Level,
@@ -28,7 +26,7 @@ from guard.model import (
 from guard.quarantine import OPERATOR_RULE, IsolationManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guard.dsl import Program, Rule
     from guard.model import Batch, Command, Delivery, Hold, MarketFacts, Quarantine
@@ -113,12 +111,11 @@ class Pipeline:
     def operate(self, command: Command, now_us: int) -> Decision:
         """Carry out a person's order. Raises OperationRefused."""
         self._fire(now_us)
-        if isinstance(command, AddMaintenance | EndMaintenance):
+        if isinstance(command, AddQuarantine | ReleaseQuarantine):
+            self._tell((), self.isolation.operate(command, self.now_us))
+        else:
             self.windows.operate(command, self.now_us)
             self._follow_windows()
-        else:
-            assert isinstance(command, AddQuarantine | ReleaseQuarantine)
-            self._tell((), self.isolation.operate(command, self.now_us))
         return self._decision()
 
     def announced(self, saved: Sequence[Mapping[str, Any]], now_us: int) -> None:
@@ -329,12 +326,12 @@ class Pipeline:
         self._deliveries.clear()
         return decision
 
-    def image(self, *, is_running: bool = True) -> Image:
-        """Return what bots may see now."""
+    def image(self, *, is_running: bool = True, let_go: Collection[Market] = ()) -> Image:
+        """Return what bots may see now; nothing of markets that were let go."""
         return Image(
             mode=self.settings.mode,
             at_us=self.now_us,
-            markets={str(market): self.view(row) for market, row in self.engine.markets.items()},
+            markets={str(market): self.view(row) for market, row in self.engine.markets.items() if market not in let_go},
             blocks=self.isolation.active(),
             on_unknown=self.settings.on_unknown,
             is_running=is_running,
