@@ -46,7 +46,8 @@ def status_document(
 ) -> dict[str, Any]:
     """Return all a person asks of a running guard, JSON-able.
 
-    `outbox` are deliveries by channel and state, `ready` what `rules_ready` returned, `clock_jump_us` how far the machine's clock was set since guard started.
+    `outbox` are deliveries by channel and state, `ready` what `rules_ready` returned, `clock_jump_us` how far the machine's clock
+    was set since guard started.
     """
     now_us = live.clock.now_us()
     let_go = {str(market) for feed in live.feeds for market in feed.let_go}
