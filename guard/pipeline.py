@@ -10,10 +10,8 @@ from guard.alerts.policy import AlertPolicy
 from guard.engine import Engine, Windows, can_tell, hold_of, outside, why
 from guard.engine.renewal import renew
 from guard.model import (
-    AddMaintenance,
     AddQuarantine,
     Decision,
-    EndMaintenance,
     Image,
     IsolationState,
     Level,
@@ -28,7 +26,7 @@ from guard.model import (
 from guard.quarantine import OPERATOR_RULE, IsolationManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guard.dsl import Program, Rule
     from guard.model import Batch, Command, Delivery, Hold, MarketFacts, Quarantine
@@ -96,7 +94,7 @@ class Pipeline:
         if self.engine.watched[row].is_held:
             # Of what was held before a restart it is known only now whether its rule still looks at this market.
             self._let_run_out()
-        self._follow_windows()
+        self._follow_windows(only=row)
         return row
 
     def process(self, batch: Batch) -> Decision:
@@ -113,12 +111,11 @@ class Pipeline:
     def operate(self, command: Command, now_us: int) -> Decision:
         """Carry out a person's order. Raises OperationRefused."""
         self._fire(now_us)
-        if isinstance(command, AddMaintenance | EndMaintenance):
+        if isinstance(command, AddQuarantine | ReleaseQuarantine):
+            self._tell((), self.isolation.operate(command, self.now_us))
+        else:
             self.windows.operate(command, self.now_us)
             self._follow_windows()
-        else:
-            assert isinstance(command, AddQuarantine | ReleaseQuarantine)
-            self._tell((), self.isolation.operate(command, self.now_us))
         return self._decision()
 
     def announced(self, saved: Sequence[Mapping[str, Any]], now_us: int) -> None:
@@ -127,8 +124,8 @@ class Pipeline:
         self.windows.restore(saved)
         self._follow_windows()
 
-    def _follow_windows(self) -> None:
-        if self.windows.follow(self.engine, self.now_us):
+    def _follow_windows(self, *, only: int | None = None) -> None:
+        if self.windows.follow(self.engine, self.now_us, only=only):
             self._run(self.now_us)
 
     def load(self, program: Program, now_us: int) -> Decision:
@@ -329,12 +326,12 @@ class Pipeline:
         self._deliveries.clear()
         return decision
 
-    def image(self, *, is_running: bool = True) -> Image:
-        """Return what bots may see now."""
+    def image(self, *, is_running: bool = True, let_go: Collection[Market] = ()) -> Image:
+        """Return what bots may see now; nothing of markets that were let go."""
         return Image(
             mode=self.settings.mode,
             at_us=self.now_us,
-            markets={str(market): self.view(row) for market, row in self.engine.markets.items()},
+            markets={str(market): self.view(row) for market, row in self.engine.markets.items() if market not in let_go},
             blocks=self.isolation.active(),
             on_unknown=self.settings.on_unknown,
             is_running=is_running,

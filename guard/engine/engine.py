@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.dsl.signature import FREE, TURNED, freed, signature, unknown_since
-from guard.engine.closing import announcement, freeze, passing
+from guard.engine.closing import Closing, freeze
 from guard.engine.groups import Groups
 from guard.engine.handover import Handover
 from guard.engine.references import join_references
@@ -58,10 +58,9 @@ class Engine:
         self.watched: list[Watched] = []
         self.groups = Groups()
         self._references: dict[str, str] = {}
-        self._batch: Batch | None = None
+        self.batch: Batch | None = None
+        self.closing = Closing(self)
         self._limit_us = 0
-        self._closed: set[int] = set()
-        self.is_announced = False
         self.controls_unknown = 0
         self._code_length = -1
         self._switch_off(())
@@ -125,31 +124,19 @@ class Engine:
 
     def start(self, batch: Batch | None, now_us: int, *, limit_us: int = 0) -> None:
         """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
-        if batch is not None and self._closed:
-            batch = passing(None, batch, 0, self.watched, self._closed, now_us=max(now_us, self.now_us))
-        self._batch, self._limit_us = batch, limit_us
+        batch = self.closing.begin(batch, max(now_us, self.now_us))
+        self.batch, self._limit_us = batch, limit_us
         self.kernel.start(batch, now_us=now_us, limit_us=limit_us)
 
-    def announce(self, ends: dict[int, int | None], at_us: int) -> None:
-        """Take note of markets that are said to be in maintenance until a time, or, with None, no longer, from `at_us` on."""
-        for row, until_us in ends.items():
-            self.watched[row].health.announce(until_us, at_us)
-            self._note_closed(row)
-        self._go_on(announcement([(row, self.watched[row]) for row in ends], at_us))
-
-    def _note_closed(self, row: int) -> None:
-        (self._closed.add if self.watched[row].health.is_maintenance else self._closed.discard)(row)
-        self.is_announced = self.is_announced or self.watched[row].health.announced_until_us is not None
-
-    def _go_on(self, first: Batch | None) -> None:
-        """Go on with what is left of the batch that may be folded in, after `first`."""
-        self._batch = passing(first, self._batch, self.kernel.position, self.watched, self._closed, now_us=self.now_us)
-        self.kernel.start(self._batch, now_us=self.now_us, limit_us=self._limit_us)
+    def go_on(self, batch: Batch) -> None:
+        """Go on with other rows than are left of the batch."""
+        self.batch = batch
+        self.kernel.start(batch, now_us=self.now_us, limit_us=self._limit_us)
 
     @property
     def is_done(self) -> bool:
         """Whether all events of the batch were taken."""
-        return self._batch is None or self.kernel.position == len(self._batch)
+        return self.batch is None or self.kernel.position == len(self.batch)
 
     def run(self, until_us: int | None) -> tuple[int, tuple[Verdict, ...]] | None:
         """Go on; returns a market with its verdicts where levels changed or a quarantine waits for its word.
@@ -173,16 +160,10 @@ class Engine:
 
     def _told(self, number: int) -> bool:
         """Take a STATUS or CONTROL row in; returns whether it speaks of a market."""
-        batch = self._batch
+        batch = self.batch
         assert batch is not None
         if batch.kind[number] == Kind.STATUS:
-            row, status = batch.market[number], Status(batch.key[number])
-            health = self.watched[row].health
-            if health.announced_until_us is None:
-                health.tell(Channel(batch.side[number]), status, self.kernel.now_us)
-                self._note_closed(row)
-                if status is Status.MAINTENANCE:
-                    self._go_on(None)
+            self.closing.tell(batch.market[number], Channel(batch.side[number]), Status(batch.key[number]))
             return True
         if batch.side[number] == Control.DEMOTE_DETECTOR:
             self._demote(batch.key[number])
@@ -217,7 +198,7 @@ class Engine:
         watched = self.watched[row]
         self.sync(row)
         if watched.health.is_frozen(now_us):
-            return freeze(self.kernel, row, watched, now_us, _ANEW)
+            return freeze(self, row, now_us, _ANEW)
         watched.is_judged = True
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
@@ -284,9 +265,12 @@ class Engine:
     def releases(self, row: int) -> Iterator[tuple[Rule, bool | None]]:
         """Yield each rule of a market with what its release condition said last; unknown while its data is not ready."""
         watched = self.watched[row]
-        is_ready = watched.health.is_ready(self.now_us)
+        if not watched.health.is_ready(self.now_us):
+            # Also of rules that came while nothing could be told of them.
+            yield from ((self.program.rules[number], None) for number in watched.binding.rules)
+            return
         for outcome in watched.outcomes:
-            yield self.program.rules[outcome.rule], outcome.releases if is_ready else None
+            yield self.program.rules[outcome.rule], outcome.releases
 
     def level(self, row: int) -> Level:
         """Return the worst level that rules give a market: their own there, or that of its group."""
@@ -391,10 +375,12 @@ class Engine:
         """Take over what `save` returned; a rule that was not there then starts with a fresh episode."""
         self.kernel.restore(state["kernel"])
         self._switch_off(state.get("demoted", ()))
-        self.groups.restore(state.get("groups", {}))
-        self._code_length = -1
         for row, (watched, saved) in enumerate(zip(self.watched, state["markets"], strict=True)):
             watched.restore(saved, self.program)
-            self._note_closed(row)
+            self._join_groups(row)
+        self.groups.restore(state.get("groups", {}))
+        self._code_length = -1
+        for row in range(len(self.watched)):
+            self.closing.note(row)
             self._bind(row)
             self.ask(row)

@@ -215,6 +215,7 @@ class Group:
             "blamed": sorted(self._blamed),
             "asked": self._is_asked,
             "awaited": [self.awaited, self.awaited_until_us],
+            "rows": list(self.rows),
         }
 
     def saved_level(self) -> dict[str, Any]:
@@ -222,7 +223,8 @@ class Group:
         return {"level": int(self.level), "started_us": self.started_us, "entered": self._entered, "of": len(self.rows)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `save` returned; the same markets have joined."""
+        """Take over what `save` returned; the same markets have joined, or more, but for those that their rule has left."""
+        self.rows = dict.fromkeys(state.get("rows", self.rows))
         self._restore_level(state)
         self._standings.clear()
         self._kept, self._sure = [0] * len(Level), [0] * len(Level)

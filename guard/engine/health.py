@@ -39,6 +39,8 @@ class StreamHealth:
     ----------
     announced_until_us
         Until when a person said that the exchange, or the market, is in maintenance; None outside of such a window.
+    closed_since_us
+        Since when it is in maintenance, where it is.
     settles_until_us
         Until when the data settles after maintenance.
 
@@ -51,7 +53,7 @@ class StreamHealth:
     Maintenance of a channel, or of all, ends when that channel is live, an announced one with its time.
     """
 
-    __slots__ = ("_listed_us", "_maintained", "_streams", "announced_until_us", "settles_until_us")
+    __slots__ = ("_listed_us", "_maintained", "_streams", "announced_until_us", "closed_since_us", "settles_until_us")
 
     def __init__(self, facts: MarketFacts) -> None:
         unknown = sorted(facts.streams - set(_CHANNELS) - _DERIVED)
@@ -62,11 +64,13 @@ class StreamHealth:
         # A bit for each channel.
         self._maintained = 0
         self.announced_until_us: int | None = None
+        self.closed_since_us = 0
         self.settles_until_us = 0
 
     def tell(self, channel: Channel, status: Status, at_us: int = 0) -> None:
         """Take one STATUS row that came at `at_us`. A channel that is not subscribed is ignored."""
         if status is Status.MAINTENANCE:
+            self._close(at_us)
             self._maintained |= 1 << channel
             return
         if status not in {Status.LIVE, Status.LOST, Status.STALLED}:
@@ -79,9 +83,17 @@ class StreamHealth:
             if channel in {known, Channel.ALL}:
                 self._streams[known] = status
 
-    def announce(self, until_us: int | None, at_us: int) -> None:
-        """Take note that an announced maintenance begins, has another end, or, with None, is over at `at_us`."""
-        if until_us is None and self.announced_until_us is not None:
+    def _close(self, since_us: int) -> None:
+        self.closed_since_us = min(since_us, self.closed_since_us) if self.is_maintenance else since_us
+
+    def announce(self, until_us: int | None, at_us: int, *, since_us: int) -> None:
+        """Take note that an announced maintenance begins, has another end, or, with None, is over at `at_us`.
+
+        `since_us` is when it began, which may be before this run.
+        """
+        if until_us is not None:
+            self._close(since_us)
+        elif self.announced_until_us is not None:
             self.settles_until_us = at_us + SETTLE_US
         self.announced_until_us = until_us
 
@@ -129,7 +141,11 @@ class StreamHealth:
     def save(self) -> dict[str, int | bool | None]:
         """Return the state as JSON-able values."""
         streams: dict[str, int | bool | None] = {str(int(c)): s if s is None else int(s) for c, s in self._streams.items()}
-        ends = {"settles_until_us": self.settles_until_us, "announced_until_us": self.announced_until_us}
+        ends = {
+            "settles_until_us": self.settles_until_us,
+            "announced_until_us": self.announced_until_us,
+            "closed_since_us": self.closed_since_us,
+        }
         return {**streams, "maintenance": self._maintained, **ends}
 
     def restore(self, state: dict[str, int | bool | None]) -> None:
@@ -138,6 +154,7 @@ class StreamHealth:
         self._maintained = int(state["maintenance"] or 0)
         self.settles_until_us = state.get("settles_until_us") or 0
         self.announced_until_us = state.get("announced_until_us")
+        self.closed_since_us = state.get("closed_since_us") or 0
         for channel in self._streams:
             saved = state.get(str(int(channel)))
             self._streams[channel] = None if saved is None else Status(saved)

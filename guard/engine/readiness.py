@@ -72,9 +72,9 @@ def readiness(engine: Engine, row: int, now_us: int) -> list[RuleReadiness]:
     engine.look(row, now_us)
     program, watched = engine.program, engine.watched[row]
     values = engine.kernel.values(row, now_us)
-    unknown = [number for number, value in enumerate(values) if isnan(value)]
-    found = lacks(engine.kernel, row, now_us, unknown)
     inside = set(watched.binding.rules)
+    read = frozenset().union(*map(program.leaf_numbers, inside))
+    found = lacks(engine.kernel, row, now_us, [number for number, value in enumerate(values) if number in read and isnan(value)])
     told = []
     for rule in program.rules:
         if rule.number in inside:
@@ -105,7 +105,8 @@ def _never(program: Program, rule: Rule, facts: MarketFacts) -> RuleReadiness:
 
 
 def _of_rule(program: Program, rule: Rule, facts: MarketFacts, found: dict[int, Lack]) -> RuleReadiness:
-    lacking = {number: lack for number, lack in found.items() if number in program.leaf_numbers(rule.number)}
+    read = program.leaf_numbers(rule.number)
+    lacking = {number: lack for number, lack in found.items() if number in read}
     if program.works_without(rule.number, facts, frozenset(lacking)):
         return RuleReadiness(rule.id, Ready.READY)
     absent = frozenset(number for number, lack in lacking.items() if lack.is_absent)

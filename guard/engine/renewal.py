@@ -24,7 +24,8 @@ def renew(engine: Engine, row: int, facts: MarketFacts, now_us: int) -> tuple[Ve
     Rules that look at the market as before keep their episodes and timers. One that does not look at it any more ends there, with
     its level; one that does for the first time begins. In a group, a market that its rule has left counts as calm.
     """
-    engine.sync(row)
+    # What the kernel keeps of the rules before says nothing of those that come.
+    engine.ask(row)
     watched, program = engine.watched[row], engine.program
     binding = program.bind(facts)
     handover = Handover(program, program, watched.binding.rules, binding.rules)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guard.engine.watched import Watched
     from guard.model import Market, MarketFacts
 
-__all__ = ["candidate_level", "ended_verdicts", "group_stand", "of_group", "risk_of", "verdict_of"]
+__all__ = ["candidate_level", "ended_group", "ended_verdicts", "group_stand", "of_group", "risk_of", "verdict_of"]
 
 _MEMBERS_SHOWN = 8
 
@@ -76,6 +76,13 @@ def of_group(verdict: Verdict, rule: Rule, group: Group, watched: Sequence[Watch
         alert=level in rule.actions and rule.actions[level].alert,
         group=group_stand(rule, group, watched, verdict.market),
     )
+
+
+def ended_group(rule: Rule, group: Group, watched: Sequence[Watched], row: int, *, before: Level, at_us: int) -> Verdict:
+    """Tell that the level of a group changed, and not because one of its rules said so; `row` is a member."""
+    market, nothing = watched[row].facts.market, RiskScore(None, ())
+    stand = group_stand(rule, group, watched, market)
+    return Verdict(at_us, market, rule.id, group.level, before, rule.mode, nothing, (), group.started_us, alert=False, group=stand)
 
 
 def group_stand(rule: Rule, group: Group, watched: Sequence[Watched], member: Market) -> GroupStand:

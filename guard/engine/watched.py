@@ -45,7 +45,11 @@ class Watched:
         self.outcomes: tuple[Outcome, ...] = ()
         self.values: Sequence[float] = ()
         self.spent: object = None
-        binding = program.bind(facts)
+        self.begin(program)
+
+    def begin(self, program: Program) -> None:
+        """Take the rules that fit the facts, each with a fresh episode."""
+        binding = program.bind(self.facts)
         rules = (program.rules[number] for number in binding.rules)
         self.bind(binding, [Episode(for_us=rule.for_us, clear_for_us=rule.clear_for_us) for rule in rules], program.unknown)
 
@@ -79,6 +83,7 @@ class Watched:
         pairs = zip(self.binding.rules, self.episodes, strict=True)
         return {
             "health": self.health.save(),
+            "treated": [sorted(self.facts.tags), self.facts.listing_risk],
             "is_held": self.is_held,
             "is_judged": self.is_judged,
             "episodes": {program.rules[number].hash: episode.save() for number, episode in pairs},
@@ -87,6 +92,10 @@ class Watched:
     def restore(self, saved: Mapping[str, Any], program: Program) -> None:
         """Take over what `save` returned; a rule that was not there then keeps its fresh episode."""
         self.health.restore(saved["health"])
+        tags, listing_risk = saved.get("treated", (self.facts.tags, self.facts.listing_risk))
+        if (self.facts.tags, self.facts.listing_risk) != (frozenset(tags), listing_risk):
+            self.facts = self.facts._replace(tags=frozenset(tags), listing_risk=listing_risk)
+            self.begin(program)
         self.is_held, self.is_judged = saved["is_held"], saved["is_judged"]
         self.version = -1
         for number, episode in zip(self.binding.rules, self.episodes, strict=True):

@@ -46,7 +46,9 @@ class Windows:
 
     def __init__(self) -> None:
         self._windows: dict[str, Window] = {}
+        self._ordered: tuple[Window, ...] = ()
         self._followed_us = 0
+        self._due_us: int | None = None
 
     def operate(self, command: AddMaintenance | EndMaintenance, now_us: int) -> None:
         """Carry out a person's order. Raises OperationRefused."""
@@ -55,26 +57,35 @@ class Windows:
         else:
             self.end(command)
 
-    def follow(self, engine: Engine, now_us: int) -> bool:
-        """Let the engine know which markets are in a window now; returns whether that changed something: it has to be run then."""
+    def follow(self, engine: Engine, now_us: int, *, only: int | None = None) -> bool:
+        """Let the engine know which markets are in a window now; returns whether that changed something: it has to be run then.
+
+        `only` is the row of a market that was just opened, where nothing else changed.
+        """
+        is_due = self._due_us is not None and self._due_us <= now_us
         self._followed_us = now_us
-        for over in [each.id for each in self._windows.values() if each.until_us <= now_us]:
-            del self._windows[over]
-        if not self._windows and not engine.is_announced:
+        self._windows = {identity: each for identity, each in self._windows.items() if each.until_us > now_us}
+        self._arrange()
+        if not self._windows and not engine.closing.is_announced:
             return False
-        ends = {}
-        for row, watched in enumerate(engine.watched):
-            until_us = self.until_us(watched.facts.market, now_us)
-            if until_us != watched.health.announced_until_us:
-                ends[row] = until_us
-        if ends:
-            engine.announce(ends, now_us)
-        return bool(ends)
+        spans: dict[int, tuple[int, int] | None] = {}
+        for row in range(len(engine.watched)) if only is None or is_due else (only,):
+            watched = engine.watched[row]
+            span = self._span(watched.facts.market, now_us)
+            if (None if span is None else span[1]) != watched.health.announced_until_us:
+                spans[row] = span
+        if spans:
+            engine.closing.announce(spans, now_us)
+        return bool(spans)
 
     @property
     def due_us(self) -> int | None:
         """Return when the engine has to be told of a window that begins or ends."""
-        return self.next_due_us(self._followed_us) if self._windows else None
+        return self._due_us
+
+    def _arrange(self) -> None:
+        self._ordered = tuple(sorted(self._windows.values(), key=lambda each: (each.from_us, each.id)))
+        self._due_us = self.next_due_us(self._followed_us)
 
     def add(self, command: AddMaintenance, now_us: int) -> Window:
         """Announce a window. Raises OperationRefused where that makes no sense."""
@@ -94,6 +105,7 @@ class Windows:
         if identity in self._windows:
             raise OperationRefused(f"that window is announced already, id {identity}")
         window = self._windows[identity] = Window(identity, target, from_us, command.until_us, command.reason, command.actor)
+        self._arrange()
         return window
 
     def end(self, command: EndMaintenance) -> tuple[Window, ...]:
@@ -108,19 +120,28 @@ class Windows:
             raise OperationRefused(f"no window {command.id or f'of {command.target}'} is announced; announced are {known}")
         for each in found:
             del self._windows[each.id]
+        self._arrange()
         return found
 
     def all(self) -> tuple[Window, ...]:
         """Return the windows, the first to begin first."""
-        return tuple(sorted(self._windows.values(), key=lambda each: (each.from_us, each.id)))
+        return self._ordered
 
     def until_us(self, market: Market, now_us: int) -> int | None:
         """Return until when a market is in an announced window now, windows that follow without a pause included; else None."""
-        until_us = None
-        for each in self.all():
-            if each.from_us <= (until_us or now_us) < each.until_us and each.target.covers(market):
-                until_us = each.until_us
-        return until_us
+        span = self._span(market, now_us)
+        return None if span is None else span[1]
+
+    def _span(self, market: Market, now_us: int) -> tuple[int, int] | None:
+        """Return from when until when a market is in windows that follow each other without a pause, one of them now."""
+        span: tuple[int, int] | None = None
+        for each in self._ordered:
+            end_us = now_us if span is None else span[1]
+            if each.from_us > end_us:
+                break
+            if end_us < each.until_us and each.target.covers(market):
+                span = (each.from_us if span is None else span[0], each.until_us)
+        return span
 
     def next_due_us(self, now_us: int) -> int | None:
         """Return when the next window begins or ends after `now_us`."""
@@ -145,3 +166,4 @@ class Windows:
             for each in saved
         ]
         self._windows = {each.id: each for each in windows[:_WINDOWS_MAX]}
+        self._arrange()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil, floor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -14,7 +15,7 @@ from guard.features.kernel.trades import EWMA_US
 from guard.features.kernel.windows import FULL_US, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from guard.features.kernel import Kernel
     from guard.features.kernel.layout import Baseline, Layout
@@ -67,12 +68,17 @@ def lasting(us: float, *, is_up: bool = False) -> str:
 class Lack(NamedTuple):
     """Why a leaf is unknown, and after how many microseconds it is known: None where nobody can tell when.
 
-    `is_absent`: never on this market.
+    `is_absent`: never on this market. `tell` finds the words, which few ask for.
     """
 
-    why: str
+    tell: Callable[[], str]
     us: float | None
     is_absent: bool = False
+
+    @property
+    def why(self) -> str:
+        """It in words."""
+        return self.tell()
 
 
 def lacks(kernel: Kernel, row: int, now_us: int, numbers: Iterable[int]) -> dict[int, Lack]:
@@ -84,9 +90,9 @@ def lacks(kernel: Kernel, row: int, now_us: int, numbers: Iterable[int]) -> dict
         leaf = kernel.leaves[number]
         field = FIELDS_BY_NAME[leaf.field]
         if field.stream != "market" and field.stream not in streams:
-            found[number] = Lack(_NO_STREAM[field.stream], None, is_absent=True)
+            found[number] = Lack(partial(_NO_STREAM.__getitem__, field.stream), None, is_absent=True)
         else:
-            found[number] = Lack(market.why(number, leaf, field), market.waits_us(number, leaf, field))
+            found[number] = Lack(partial(market.why, number, leaf, field), market.waits_us(number, leaf, field))
     return found
 
 

@@ -231,14 +231,21 @@ class Feed:
         self._notice(offered, self.chosen.markets)
         rows = self.rows = self._open(self.chosen.markets)
         self._let_go_of(set())
-        beside = [asyncio.create_task(self._warm(rows), name=f"history of {plan.name}")]
+        beside = [self._warming_task(rows)]
         try:
             await self._glanced(beside[0])
-            beside.append(asyncio.create_task(self._keep_choosing(beside), name=f"markets of {plan.name}"))
             self.is_streaming = self.has_streamed = True
             self.problem = None
             self.is_misconfigured = False
-            await self.connector.stream(rows, self._sink)
+            streaming = asyncio.create_task(self.connector.stream(rows, self._sink), name=f"streams of {plan.name}")
+            beside.append(streaming)
+            choosing = asyncio.create_task(self._keep_choosing(beside), name=f"markets of {plan.name}")
+            beside.append(choosing)
+            # Streams that nobody leads any more would miss every new market from then on.
+            await asyncio.wait([streaming, choosing], return_when=asyncio.FIRST_COMPLETED)
+            for task in (streaming, choosing):
+                if task.done():
+                    task.result()
         finally:
             await _ended(beside)
         raise GuardError(f"{plan.name} stopped streaming without saying why")
@@ -283,7 +290,7 @@ class Feed:
             come = self._follow(offered)
             beside[:] = [task for task in beside if not task.done()]
             if come:
-                beside.append(asyncio.create_task(self._warm(come), name=f"history of {self.plan.name}"))
+                beside.append(self._warming_task(come))
 
     async def _until_due(self) -> None:
         """Wait for the next look: a minute, or until the bot's list changes."""
@@ -317,6 +324,11 @@ class Feed:
         self.connector.follow(self.rows)
         return opened
 
+    def _warming_task(self, rows: Mapping[Market, int]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._warm(rows), name=f"history of {self.plan.name}")
+        task.add_done_callback(_tell_failure)
+        return task
+
     async def _warm(self, rows: Mapping[Market, int]) -> None:
         await self.warming.run(self.connector, rows, history_us=self.plan.history_us, is_wanted=lambda market: market in self.rows)
 
@@ -326,6 +338,11 @@ async def _ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("markets get no past any more", task=task.get_name(), error=repr(error)[:_PROBLEM_MAX])
 
 
 def _some(markets: Iterable[Market]) -> str:

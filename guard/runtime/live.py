@@ -19,7 +19,7 @@ from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 
     from guard.alerts.outbox import Outbox
     from guard.dsl import Program
@@ -117,7 +117,7 @@ class Live:
         self._ended: Exception | None = None
         self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
-        self._remembered: tuple[int, int] = (-1, -1)
+        self._remembered: tuple[Collection[Market], int] = ((), -1)
         self._is_settled = False
         self.engine_problem: str | None = None
         self._on_decision = on_decision
@@ -240,12 +240,13 @@ class Live:
 
         Those are warming, or stale once their feed has failed.
         """
-        image = self.pipeline.image()
+        let_go = {market for feed in self.feeds for market in feed.let_go}
+        image = self.pipeline.image(let_go=let_go)
         failing = {feed.plan.name for feed in self.feeds if feed.failures and not feed.is_streaming}
         earlier = self.watchlist.markets
         waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
-        let_go = {str(market) for feed in self.feeds for market in feed.let_go}
-        shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in let_go}
+        gone = set(map(str, let_go))
+        shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in gone}
         unreached = {feed.plan.name: NOT_REACHED if feed.failures else NOT_OPEN for feed in self.feeds if not feed.chosen.is_made}
         return image._replace(blocks=self.committer.blocks(), markets=shown, unreached=unreached)
 
@@ -256,8 +257,9 @@ class Live:
 
     def _remember(self) -> None:
         """Keep the names of watched markets for a restart: those of an exchange that was not reached yet stay in the list."""
-        markets = self.pipeline.engine.markets
-        state = (len(markets), sum(feed.has_streamed for feed in self.feeds))
+        let_go = {market for feed in self.feeds for market in feed.let_go}
+        markets = self.pipeline.engine.markets.keys() - let_go
+        state = (markets, sum(feed.has_streamed for feed in self.feeds))
         if state != self._remembered:
             self._remembered = state
             unreached = {feed.plan.name for feed in self.feeds if not feed.has_streamed}

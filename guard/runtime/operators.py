@@ -12,6 +12,7 @@ from guard.runtime.arguments import is_whole, market_of, target_of, text_of
 from guard.runtime.explaining import explained, of_rule
 from guard.runtime.lines import action_record, transition_line
 from guard.runtime.maintenance import MaintenanceDesk
+from guard.runtime.ready_view import caveats_of, rules_ready
 from guard.runtime.status import quarantine_record, status_document
 
 if TYPE_CHECKING:
@@ -75,8 +76,11 @@ class Operators:
         except Unavailable:
             # Who asks how guard fares, asks when the ledger does not answer above all; `durable` and the log tell of it.
             outbox = {}
+        live = self._live
+        let_go = {market for feed in live.feeds for market in feed.let_go}
+        ready = await rules_ready(live.pipeline, live.clock.now_us(), caveats_of(live.feeds), let_go=let_go)
         found = status_document(
-            self._live, self._rulebook, bypass_path=self._bypass_path, outbox=outbox, clock_jump_us=self._jump_us()
+            live, self._rulebook, bypass_path=self._bypass_path, outbox=outbox, ready=ready, clock_jump_us=self._jump_us()
         )
         return {**found, "recording": self.recording()}
 

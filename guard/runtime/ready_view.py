@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 from guard.engine import Ready, readiness
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from guard.dsl import Program
+    from guard.model import Market
     from guard.pipeline import Pipeline
     from guard.runtime.feed import Feed
 
@@ -16,6 +19,8 @@ __all__ = ["caveats_of", "rules_ready"]
 
 # Rules that look at single prints; what they find in sums of prints is weaker.
 _OF_PRINTS = ("prints_",)
+# A market costs a third of a millisecond: a thousand at once would hold up the heartbeat.
+_AT_ONCE: Final = 16
 
 
 def caveats_of(feeds: Sequence[Feed]) -> dict[str, dict[str, str]]:
@@ -32,25 +37,34 @@ def caveats_of(feeds: Sequence[Feed]) -> dict[str, dict[str, str]]:
     return found
 
 
-def rules_ready(pipeline: Pipeline, now_us: int, caveats: Mapping[str, Mapping[str, str]]) -> dict[str, list[dict[str, Any]]]:
-    """Return by market how ready each rule is there, JSON-able."""
-    engine = pipeline.engine
-    program = engine.program
-    prints = {
+async def rules_ready(
+    pipeline: Pipeline, now_us: int, caveats: Mapping[str, Mapping[str, str]], *, let_go: Collection[Market] = ()
+) -> dict[str, list[dict[str, Any]]]:
+    """Return by market how ready each rule is there, JSON-able; the loop turns every few markets. `let_go` are left out."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number, (market, row) in enumerate([each for each in pipeline.engine.markets.items() if each[0] not in let_go], start=1):
+        found[str(market)] = _ready_on(pipeline, row, now_us, caveats.get(market.exchange, {}))
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return found
+
+
+def _ready_on(pipeline: Pipeline, row: int, now_us: int, lacks: Mapping[str, str]) -> list[dict[str, Any]]:
+    prints = _of_prints(pipeline.engine.program) if "prints" in lacks else ()
+    told = []
+    for each in readiness(pipeline.engine, row, now_us):
+        record = each.record()
+        caveat = lacks.get("candles") if each.state is Ready.WARMING else lacks.get("prints") if each.rule in prints else None
+        if caveat and each.state is not Ready.NEVER:
+            record["caveat"] = caveat
+            record["text"] += f" ({caveat})"
+        told.append(record)
+    return told
+
+
+def _of_prints(program: Program) -> set[str]:
+    return {
         rule.id
         for rule in program.rules
         if any(program.leaves[number].field.startswith(_OF_PRINTS) for number in program.leaf_numbers(rule.number))
     }
-    found = {}
-    for market, row in engine.markets.items():
-        lacks = caveats.get(market.exchange, {})
-        told = []
-        for each in readiness(engine, row, now_us):
-            record = each.record()
-            caveat = lacks.get("candles") if each.state is Ready.WARMING else lacks.get("prints") if each.rule in prints else None
-            if caveat and each.state is not Ready.NEVER:
-                record["caveat"] = caveat
-                record["text"] += f" ({caveat})"
-            told.append(record)
-        found[str(market)] = told
-    return found

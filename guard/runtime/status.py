@@ -13,7 +13,6 @@ from guard.model import DataState, IsolationState, Level
 from guard.model.moments import stamp
 from guard.runtime.board import board_rows, group_records, leading_rule, row_record
 from guard.runtime.maintenance import maintenance_records
-from guard.runtime.ready_view import caveats_of, rules_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,17 +41,18 @@ def status_document(
     *,
     bypass_path: str,
     outbox: Mapping[str, Mapping[str, int]],
+    ready: Mapping[str, list[dict[str, Any]]],
     clock_jump_us: int,
 ) -> dict[str, Any]:
     """Return all a person asks of a running guard, JSON-able.
 
-    `outbox` are deliveries by channel and state, `clock_jump_us` how far the machine's clock was set since guard started.
+    `outbox` are deliveries by channel and state, `ready` what `rules_ready` returned, `clock_jump_us` how far the machine's clock
+    was set since guard started.
     """
     now_us = live.clock.now_us()
     let_go = {str(market) for feed in live.feeds for market in feed.let_go}
     rows = [row for row in board_rows(live.pipeline, now_us) if row.market not in let_go]
     feeds = [feed_record(feed, now_us) for feed in live.feeds]
-    ready = rules_ready(live.pipeline, now_us, caveats_of(live.feeds))
     ages = [feed["age_ms"] for feed in feeds if feed["age_ms"] is not None]
     bypass, _ = read_bypass(bypass_path, MACHINE)
     return {
@@ -85,7 +85,7 @@ def status_document(
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "groups": group_records(live.pipeline),
         "nearest": _nearest(live.pipeline),
-        "markets": [{**row_record(row), "rules": ready[row.market]} for row in rows],
+        "markets": [{**row_record(row), "rules": ready.get(row.market, [])} for row in rows],
     }
 
 

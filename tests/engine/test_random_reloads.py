@@ -97,12 +97,16 @@ class Life:
     """One pipeline from its first event to its last, with what it told."""
 
     def __init__(self, seed: int, prepare: Callable[[Pipeline], None] = lambda _: None, *, jit: bool = False) -> None:
-        self.choices = Edits(seed)
+        self.choices = self.made(seed)
         self.first = self.text = self.choices.text()
         self.prepare, self.jit = prepare, jit
         self.pipeline = fresh(program(self.text), jit=jit)
         self.told: list[str] = []
         prepare(self.pipeline)
+
+    @staticmethod
+    def made(seed: int) -> Edits:
+        return Edits(seed)
 
     def run(self, *, restores: bool = True, views: bool = True, cut: int | None = None) -> list[str]:
         choices, rows, at = self.choices, self.choices.rows(300), 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from alerts.support import MovedClock
 from runtime.feeds import A, B, Script
 from runtime.test_live import bench
 
-from guard.model import MarketFacts
+from guard.model import Market, MarketFacts
+from guard.runtime.ready_view import rules_ready
 from guard.runtime.selection import Chosen
 
 if TYPE_CHECKING:
@@ -36,3 +38,38 @@ async def test_an_exchange_that_was_never_reached_is_not_told_as_not_watched(tmp
         assert {name: view.data for name, view in desk.live.image().unreached.items()} == {A.exchange: "stale"}
         feed.chosen = Chosen([], 0, {"B/USDT": "excluded"})
         assert not desk.live.image().unreached
+
+
+async def test_a_market_that_was_let_go_is_not_remembered_for_a_restart(tmp_path: Path) -> None:
+    async with bench(tmp_path, clock=MovedClock()) as desk:
+        feed = desk.feed(Script())
+        for market in (A, B):
+            desk.live.open_market(MarketFacts(market))
+        desk.live._remember()
+        assert desk.live.watchlist.markets >= {str(A), str(B)}
+        feed.has_streamed, feed.let_go = True, {B}
+        desk.live._remember()
+        assert desk.live.watchlist.markets == {str(A)}
+        feed.let_go = set()
+        desk.live._remember()
+        assert desk.live.watchlist.markets == {str(A), str(B)}
+
+
+async def test_the_loop_turns_while_a_thousand_markets_are_looked_at_and_none_that_was_let_go(tmp_path: Path) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with bench(tmp_path, clock=MovedClock()) as desk:
+        for number in range(64):
+            desk.live.open_market(MarketFacts(Market("x", f"M{number}/USDT")))
+        counting = asyncio.create_task(count())
+        found = await rules_ready(desk.live.pipeline, desk.live.clock.now_us(), {}, let_go={Market("x", "M3/USDT")})
+        counting.cancel()
+    assert len(found) == 63
+    assert "x:M3/USDT" not in found
+    assert turns >= 3
