@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import islice
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,6 +105,7 @@ class ClockOffset:
     """
 
     _BEHIND_MIN_US = 1_000_000
+    _DELAY_MAX_US = 5_000_000  # what is older was resent, or its clock is wrong
     _STEP = 16  # a median of the window is worked out once in so many events
 
     def __init__(self, window: int = 101) -> None:
@@ -126,8 +128,9 @@ class ClockOffset:
 
     @property
     def delay_us(self) -> int:
-        """Median time that recent events took to arrive, by the corrected clock, microseconds, >= 0."""
-        return max(0, self.latency_us - self.offset_us)
+        """The longest time that one of the last events took to arrive, by the corrected clock, microseconds, in 0..5 s."""
+        last = max(islice(reversed(self._delays), self._STEP), default=0)
+        return min(max(0, last - self.offset_us), self._DELAY_MAX_US)
 
     def prove(self, *, sent_us: int, exchange_us: int, received_us: int) -> None:
         """Take the exchange's own time, asked for at `sent_us` and answered at `received_us` of our clock.

@@ -9,11 +9,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PassedOver", "begin_anew", "leave_first", "watch_book_numbers"]
 
-_NUMBERS = (("sequenceStart", "sequenceEnd"), ("U", "u"))
+_ONE = ("sequence", "sequence")  # KuCoin's futures: each change is one number
+_NUMBERS = (("sequenceStart", "sequenceEnd"), ("U", "u"), _ONE)
 # Whose class of ccxt looks at the last number of a change only.
-_UNCHECKED = frozenset({"kucoin", "gate", "gateio"})
+_UNCHECKED = frozenset({"kucoin", "kucoinfutures", "gate", "gateeu", "gateio"})
 # A second subscription to the same book is refused there; ccxt's class does not unsubscribe before it subscribes again.
-_REFUSES_TWICE = frozenset({"gate", "gateio"})
+_REFUSES_TWICE = frozenset({"gate", "gateeu", "gateio"})
 
 
 class PassedOver(Exception):
@@ -38,6 +39,8 @@ def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
         first, last = (_number(delta.get(name)) for name in numbers)
         if first is None or last is None:
             raise ValueError(f"{book['symbol']}: a change of the book without its number")
+        if numbers == _ONE and isinstance(nonce, int) and last <= nonce:
+            return None  # ccxt holds it against a time, and would lay an old one over the book
         if isinstance(nonce, int) and first > nonce + 1:
             on_hole(str(book["symbol"]))
             raise PassedOver(f"{book['symbol']}: {first} does not follow {nonce}")

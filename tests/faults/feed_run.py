@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp.test_utils import TestServer
-from faults.feed_truth import Heard
+from faults.feed_truth import FRESH_US, Heard
 
 from guard.model import Market
 from guard.model.ports import ConnectorContext
@@ -90,8 +90,9 @@ class Run:
         # A stream that is deaf on a connection that lives shows at the next look at the tickers: what is missing is marked then.
         loop = asyncio.get_running_loop()
         until = loop.time() + NOTICE_MAX_S
+        until_us = self.exchange.now_us() - FRESH_US
         while True:
-            faults = self.heard.faults(tolerance_us=self.offset_us)
+            faults = self.heard.faults(tolerance_us=self.offset_us, until_us=until_us)
             wrong = [text for text in faults if text.partition(" (")[0] not in self.told]
             if not any("missing" in text for text in wrong) or loop.time() > until:
                 return wrong

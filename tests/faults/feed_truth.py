@@ -174,11 +174,15 @@ class Heard:
                 found.append(f"{symbol} lacks its newest trade")
         return found
 
-    def faults(self, *, tolerance_us: int = 0) -> list[str]:
-        """Return everything that is wrong with what was delivered so far; `tolerance_us` for stamps of a wrong clock."""
-        return [text for symbol, heard in self.by_symbol.items() for text in self._of(symbol, heard, tolerance_us)]
+    def faults(self, *, tolerance_us: int = 0, until_us: int | None = None) -> list[str]:
+        """Return everything that is wrong with what was delivered so far; `tolerance_us` for stamps of a wrong clock.
 
-    def _of(self, symbol: str, heard: MarketHeard, tolerance_us: int) -> Iterator[str]:
+        Trades of after `until_us` may be missing still: the time to notice is theirs.
+        """
+        until_us = self.exchange.now_us() - FRESH_US if until_us is None else until_us
+        return [text for symbol, heard in self.by_symbol.items() for text in self._of(symbol, heard, tolerance_us, until_us)]
+
+    def _of(self, symbol: str, heard: MarketHeard, tolerance_us: int, until_us: int) -> Iterator[str]:
         true = {entry.id: entry for entry in self.exchange.prints[heard.market.row].live()}
         coin = heard.market.coin
         scored: dict[int, int] = defaultdict(int)
@@ -199,7 +203,6 @@ class Heard:
         if twice:
             yield f"{symbol}: trades scored twice, from {twice[0]} ({len(twice)})"
         since_us = heard.live_since_us(Channel.TRADES)
-        until_us = self.exchange.now_us() - FRESH_US
         missing = [
             entry
             for entry in true.values()

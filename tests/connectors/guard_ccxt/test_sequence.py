@@ -28,6 +28,23 @@ def test_a_book_change_that_leaves_numbers_out_is_not_applied(name: str, first: 
     assert (book["nonce"], holes) == (12, ["A/B"])
 
 
+def test_changes_of_kucoins_futures_must_follow_one_another() -> None:
+    exchange: Any = ccxt.pro.kucoin()
+    holes: list[str] = []
+    watch_book_numbers(exchange, holes.append)
+    book = exchange.order_book({"symbol": "A/B:B", "bids": [[1.0, 2.0]], "asks": [[3.0, 4.0]], "nonce": 10})
+
+    def change(sequence: int, text: str) -> None:
+        exchange.handle_book_delta(book, {"sequence": sequence, "change": text, "timestamp": 1_700_000_000_000})
+
+    change(11, "1.5,buy,1")
+    change(9, "1.4,buy,7")  # ccxt would lay it over the book
+    assert (book["nonce"], [list(level) for level in book["bids"]]) == (11, [[1.5, 1.0], [1.0, 2.0]])
+    with pytest.raises(PassedOver):
+        change(13, "1.6,buy,1")
+    assert (book["nonce"], holes) == (11, ["A/B:B"])
+
+
 def test_a_book_begins_anew_without_touching_the_trades() -> None:
     class Client:
         def __init__(self) -> None:
