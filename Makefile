@@ -53,6 +53,7 @@ soak: .venv/ready
 	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m soak $(ROUNDS) $(MESSAGES)
 
 # Whatever may happen to a connection, in any order, for so many SEEDS; no trade may come twice or be missing without a GAP.
+SEEDS ?= 3
 chaos: .venv/ready
 	@PYTHONPATH=tests/connectors/guard_ccxt:connectors:. $(BIN)/python -m chaos 1 $(SEEDS)
 

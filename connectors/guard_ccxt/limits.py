@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard_ccxt.families import family_of
+
 if TYPE_CHECKING:
     from guard_ccxt.options import Options
 
@@ -58,28 +60,18 @@ _COINBASE = Limits(200, (Window(4, 1.0),), (Window(4, 1.0),))
 _DEFAULT = Limits(200, (Window(2, 1.0), Window(30, 60.0)))
 _TABLE = {
     "binance": _BINANCE,
-    "binancecoinm": _BINANCE,
-    "binanceus": _BINANCE,
-    "binanceusdm": _BINANCE,
     "bybit": _BYBIT,
-    "bybiteu": _BYBIT,
-    "bybittr": _BYBIT,
     "coinbase": _COINBASE,
-    "coinbaseadvanced": _COINBASE,
     "coinbaseexchange": _COINBASE,
     "gate": _GATE,
-    "gateio": _GATE,
     "kucoin": _KUCOIN,
-    "kucoinfutures": _KUCOIN,
-    "myokx": _OKX,
     "okx": _OKX,
-    "okxus": _OKX,
 }
 
 
 def limits_of(options: Options) -> Limits:
     """Return the limits of an exchange: those of the table, with what `options` say laid over."""
-    limits = _TABLE.get(options.id, _DEFAULT)
+    limits = _TABLE.get(family_of(options.id), _DEFAULT)
     if options.streams_max:
         limits = limits._replace(streams=options.streams_max)
     if options.dials_per_minute:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from guard_ccxt.families import family_of
+
 __all__ = ["KEYED", "UNKNOWN", "Prints", "prints_of"]
 
 
@@ -28,11 +30,11 @@ _GATE: Final = Prints("single", "ms", "spot.trades and futures.trades; there is 
 _BYBIT: Final = Prints("single", "ms", "publicTrade; there is no other choice")
 _DERIBIT: Final = Prints("single", "ms", "options.watchTrades.interval: 100ms (the default); raw wants a key")
 _KNOWN: Final = {
-    **dict.fromkeys(("binance", "binancecoinm", "binanceus", "binanceusdm"), _BINANCE),
-    **dict.fromkeys(("okx", "myokx", "okxus"), _OKX),
-    **dict.fromkeys(("kucoin", "kucoinfutures"), _KUCOIN),
-    **dict.fromkeys(("gate", "gateeu"), _GATE),
-    **dict.fromkeys(("bybit", "bybiteu", "bybitid"), _BYBIT),
+    "binance": _BINANCE,
+    "okx": _OKX,
+    "kucoin": _KUCOIN,
+    "gate": _GATE,
+    "bybit": _BYBIT,
     **dict.fromkeys(
         (
             "bitfinex",
@@ -77,7 +79,7 @@ def prints_of(exchange_id: str) -> Prints:
     >>> prints_of("okx").kind, prints_of("coincheck"), prints_of("nobody")
     ('taker', Prints(kind='unknown', stamp='s', choice=''), Prints(kind='unknown', stamp='unknown', choice=''))
     """
-    known = _KNOWN.get(exchange_id)
+    known = _KNOWN.get(family_of(exchange_id))
     if known is not None:
         return known
     stamp = "ms" if exchange_id in _IN_MILLISECONDS else "s" if exchange_id in _IN_SECONDS else "unknown"

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from guard_ccxt.families import family_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,16 +32,14 @@ class Quota(NamedTuple):
 
 
 # From the exchanges' documentation of public REST endpoints; per address, without keys. OKX counts each endpoint for itself, and
-# so does Gate: one budget for all of them is on the safe side.
+# so does Gate: one budget for all of them is on the safe side. What is not listed has the budget of its family.
 _LIMITS: Mapping[str, Quota] = {
     "binance": Quota(6000.0, 60.0, 5.0),
     "binanceus": Quota(1200.0, 60.0, 1.0),
     "binanceusdm": Quota(2400.0, 60.0, 1.0),
     "binancecoinm": Quota(2400.0, 60.0, 1.0),
     "kucoin": Quota(2000.0, 30.0, 1.0),
-    "kucoinfutures": Quota(2000.0, 30.0, 1.0),
     "gate": Quota(200.0, 10.0, 1.0),
-    "gateio": Quota(200.0, 10.0, 1.0),
     "okx": Quota(20.0, 2.0, 1.0),
     "bybit": Quota(250.0, 5.0, 1.0),  # ccxt gives every request a cost of 5
 }
@@ -59,7 +59,7 @@ def quota_of(exchange: Any) -> Quota:
     >>> quota_of(Exchange)
     Quota(weight=120.0, window_s=60.0, unit=1.0)
     """
-    known = _LIMITS.get(str(exchange.id))
+    known = _LIMITS.get(str(exchange.id)) or _LIMITS.get(family_of(str(exchange.id)))
     if known is not None:
         return known
     pace_ms = exchange.rateLimit

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guard_ccxt.families import family_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,9 +14,9 @@ __all__ = ["PassedOver", "begin_anew", "leave_first", "watch_book_numbers"]
 _ONE = ("sequence", "sequence")  # KuCoin's futures: each change is one number
 _NUMBERS = (("sequenceStart", "sequenceEnd"), ("U", "u"), _ONE)
 # Whose class of ccxt looks at the last number of a change only.
-_UNCHECKED = frozenset({"kucoin", "kucoinfutures", "gate", "gateeu", "gateio"})
+_UNCHECKED = frozenset({"kucoin", "gate"})
 # A second subscription to the same book is refused there; ccxt's class does not unsubscribe before it subscribes again.
-_REFUSES_TWICE = frozenset({"gate", "gateeu", "gateio"})
+_REFUSES_TWICE = frozenset({"gate"})
 
 
 class PassedOver(Exception):
@@ -28,7 +30,7 @@ def watch_book_numbers(exchange: Any, on_hole: Callable[[str], None]) -> None:
     nothing more. Raises PassedOver inside ccxt's handler, or ValueError for a change without a number.
     """
     stock = getattr(exchange, "handle_book_delta", None)
-    if stock is None or exchange.id not in _UNCHECKED:
+    if stock is None or family_of(exchange.id) not in _UNCHECKED:
         return
 
     def checked(book: Any, delta: Any) -> Any:
@@ -72,5 +74,5 @@ def begin_anew(exchange: Any, client: Any, symbol: str, hashes: set[str], why: E
 
 async def leave_first(exchange: Any, symbol: str) -> None:
     """Unsubscribe from a book that is about to be subscribed again, where the exchange would refuse it; raises what ccxt does."""
-    if exchange.id in _REFUSES_TWICE and exchange.has.get("unWatchOrderBook"):
+    if family_of(exchange.id) in _REFUSES_TWICE and exchange.has.get("unWatchOrderBook"):
         await exchange.un_watch_order_book(symbol)

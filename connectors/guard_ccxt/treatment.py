@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from guard_ccxt.families import family_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -68,7 +70,7 @@ def treatment(exchange_id: str, market: Mapping[str, Any]) -> Treatment:
     """
     info = market.get("info")
     info = info if isinstance(info, dict) else {}
-    reader = _READERS.get(exchange_id)
+    reader = _READERS.get(family_of(exchange_id))
     tags: set[str] = set()
     ends_ms = begins_ms = None
     for name, value in (*(reader(info, market) if reader else ()), *_anywhere(info, market)):
@@ -150,10 +152,10 @@ def _bitget(info: Mapping[str, Any], market: Mapping[str, Any]) -> Iterator[tupl
 
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[tuple[str, Any]]]]] = {
-    **dict.fromkeys(("binance", "binanceusdm", "binancecoinm", "binanceus"), _binance),
-    **dict.fromkeys(("kucoin", "kucoinfutures"), _kucoin),
-    **dict.fromkeys(("gate", "gateio"), _gate),
-    **dict.fromkeys(("okx", "myokx", "okxus"), _okx),
+    "binance": _binance,
+    "kucoin": _kucoin,
+    "gate": _gate,
+    "okx": _okx,
     "bybit": _bybit,
     "bitget": _bitget,
 }

@@ -152,6 +152,4 @@ def _table(output: Output, windows: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         tuple(_shown(window[name]) if name in {"from", "until"} else safe(str(window[name])) for name in head) for window in windows
     ]
-    widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
-    for row in (head, *rows):
-        output.text("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    output.table(head, rows)

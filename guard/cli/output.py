@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from guard.errors import Problem
 
@@ -50,6 +50,12 @@ class Output:
     def text(self, text: str) -> None:
         """Print text for a person."""
         print(text)
+
+    def table(self, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+        """Print rows below their head, in columns as wide as they need."""
+        widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+        for row in (head, *rows):
+            self.text("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def fail(output: Output, code: Exit, message: str, *, problems: Iterable[Problem] = ()) -> Exit:

@@ -57,7 +57,7 @@ def ls(output: Output, *, state: str | None) -> int:
     if not records:
         output.text("nothing is held")
         return Exit.OK
-    _table(output, ("id", "target", "state", "until", "rule", "reason"), [_row(record) for record in records])
+    output.table(("id", "target", "state", "until", "rule", "reason"), [_row(record) for record in records])
     return Exit.OK
 
 
@@ -146,7 +146,7 @@ def history(output: Output, *, target: str | None, limit: int, state: str | None
         output.text("no entry")
     else:
         head = ("seq", "when", "target", "state", "cause", "actor", "id", "reason")
-        _table(output, head, [_history_row(row) for row in rows])
+        output.table(head, [_history_row(row) for row in rows])
     return Exit.OK
 
 
@@ -204,12 +204,6 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
 def _moment(text: object) -> str:
     at_us = int(datetime.fromisoformat(str(text)).timestamp() * 1e6)
     return moment(at_us, now_us=MACHINE.wall_us())
-
-
-def _table(output: Output, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
-    for row in (head, *rows):
-        output.text("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _done(output: Output, answer: Mapping[str, Any], text: str) -> int:

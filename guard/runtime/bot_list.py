@@ -13,6 +13,7 @@ from guard.errors import GuardError
 from guard.model import Level
 from guard.runtime.freqtrade import PairPatterns, fetch_whitelist, read_config
 from guard.runtime.trouble import News, Trouble
+from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -193,11 +194,9 @@ class BotList:
         return None
 
     def _remember(self, pairs: frozenset[str]) -> None:
-        fresh = self._kept.with_suffix(".new")
         try:
             self._kept.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(sorted(pairs)), encoding="utf-8")
-            fresh.replace(self._kept)
+            replace_file(self._kept, [json.dumps(sorted(pairs)).encode()])
         except OSError as error:
             _log.warning("the bot's list is not kept for a restart", exchange=self._exchange, problem=str(error))
 

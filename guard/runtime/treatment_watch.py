@@ -10,6 +10,7 @@ import structlog
 
 from guard.model import Level
 from guard.model.moments import stamp
+from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -127,11 +128,9 @@ class TreatmentWatch:
         return {}
 
     def _write(self) -> None:
-        fresh = self._kept.with_suffix(".new")
         try:
             self._kept.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps({symbol: sorted(tags) for symbol, tags in self._tags.items()}), encoding="utf-8")
-            fresh.replace(self._kept)
+            replace_file(self._kept, [json.dumps({symbol: sorted(tags) for symbol, tags in self._tags.items()}).encode()])
         except OSError as error:
             if not self._is_told:
                 self._is_told = True

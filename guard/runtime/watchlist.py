@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from guard.model import Market
+from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,10 +46,8 @@ class Watchlist:
         if names == self.markets:
             return
         self.markets = names
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(sorted(names)), encoding="utf-8")
-            fresh.replace(self._path)
+            replace_file(self._path, [json.dumps(sorted(names)).encode()])
         except OSError as error:
             if not self._is_told:
                 self._is_told = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from guard_ccxt.families import FAMILIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,21 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DECODERS", "decoder_of"]
 
+_STOCK: Final = frozenset({"binancecoinm"})  # its frames were not held against stock ccxt yet
 # ccxt id -> module of this package and class in it.
 DECODERS: Final = {
-    "binance": ("binance", "BinanceDecoder"),
-    "binanceusdm": ("binance", "BinanceDecoder"),
-    "binanceus": ("binance", "BinanceDecoder"),
-    "bybit": ("bybit", "BybitDecoder"),
-    "bybiteu": ("bybit", "BybitDecoder"),
-    "bybitid": ("bybit", "BybitDecoder"),
-    "gate": ("gate", "GateDecoder"),
-    "gateeu": ("gate", "GateDecoder"),
-    "kucoin": ("kucoin", "KucoinDecoder"),
-    "kucoinfutures": ("kucoin", "KucoinDecoder"),
-    "myokx": ("okx", "OkxDecoder"),
-    "okx": ("okx", "OkxDecoder"),
-    "okxus": ("okx", "OkxDecoder"),
+    member: (name, f"{name.capitalize()}Decoder")
+    for name, members in FAMILIES.items()
+    for member in members
+    if member not in _STOCK
 }
 
 

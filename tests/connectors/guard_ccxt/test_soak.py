@@ -17,21 +17,13 @@ _ROUNDS = 4
 
 
 @pytest.fixture(autouse=True)
-def _fast_lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in {
-        "guard_ccxt.handover._OVERLAP_S": 0.1,
-        "guard_ccxt.handover._TICK_S": 0.02,
-        "guard_ccxt.recycle._LATE_S": 0.05,
-        "guard_ccxt.recycle._TICK_MAX_S": 0.05,
-        "guard_ccxt.judge._SETTLE_US": 50_000,
-        "guard_ccxt.judge._TICK_MAX_S": 0.05,
-    }.items():
-        monkeypatch.setattr(name, value)
+def _traced() -> Iterator[None]:
     tracemalloc.start()
     yield
     tracemalloc.stop()
 
 
+@pytest.mark.usefixtures("_hasty_lives")
 async def test_lost_and_renewed_connections_and_markets_that_come_and_go_leave_nothing_behind(server: FrameServer) -> None:
     soak = Soak(server, 60)
     left = await soak.run(_ROUNDS)
