@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["IdRun"]
 
 _RUN: Final = 20
+_SURE: Final = 100
 _RUN_MAX: Final = 100_000
 
 
@@ -18,11 +19,12 @@ class IdRun:
 
     Notes
     -----
-    Where 20 ids in a row were each one more than the last, or `is_sequenced` says that they always are, one that is skipped is a
-    hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing. One hole makes an exchange of which nothing is
-    known earn its 20 again, but for a hole in which trades were found, and for one across a loss that is known (`is_torn`, until
-    the next id; `was_torn` is what it was before that). Ids that begin anew at a lower number are no hole. A hole in which nothing
-    was doubles what it takes to be believed again, up to 100,000 in a row.
+    Where 20 ids in a row were each one more than the last, or `is_sequenced` says that they always are (as it does after a hundred
+    in a row), one that is skipped is a hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing.
+
+    One hole makes an exchange of which nothing is known earn its 20 again, but for a hole in which trades were found, and for one
+    across a loss that is known (`is_torn`, until the next id; `was_torn` is what it was before that). Ids that begin anew at a
+    lower number are no hole. A hole in which nothing was doubles what it takes to be believed again, up to 100,000 in a row.
 
     Examples
     --------
@@ -50,6 +52,8 @@ class IdRun:
         if self._has_followed:
             self.run += 1
             return False
+        # A hundred in a row are taken for a rule until a hole proves to be none.
+        self.is_sequenced |= self.run >= max(_SURE, self._needed)
         is_hole = key > last > 0 and (self.is_sequenced or self.run >= self._needed)
         if key < last or not self.was_torn:
             self.run = 0

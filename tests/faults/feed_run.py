@@ -83,7 +83,9 @@ class Run:
             shard = session.fleet.shard_of(one)
             task = None if shard is None else shard.supervisor._tasks.get(key)
             state = "none" if one.connection is None else one.connection.state
-            found.append(f"{one.symbol} {one.channel.name} {one.phase.name} {one.misses} on {state} in {waits_in(task)}")
+            silence = None if session._poll is None else session._poll.silences.get(one)
+            looks = "" if silence is None else f" looks {silence._strikes} of {1 << max(0, silence._wrong - 1)}"
+            found.append(f"{one.symbol} {one.channel.name} {one.phase.name} {one.misses} on {state} in {waits_in(task)}{looks}")
         return ", ".join(found)
 
     async def _judged(self) -> list[str]:
@@ -94,7 +96,8 @@ class Run:
         while True:
             faults = self.heard.faults(tolerance_us=self.offset_us, until_us=until_us)
             wrong = [text for text in faults if text.partition(" (")[0] not in self.told]
-            if not any("missing" in text for text in wrong) or loop.time() > until:
+            is_over = loop.time() > until and (not self.heard.not_live() or loop.time() > until + LIVE_MAX_S)
+            if not any("missing" in text for text in wrong) or is_over:
                 return wrong
             await asyncio.sleep(0.5)
 
@@ -115,7 +118,7 @@ class Run:
             about += f"; {self._standing()}"
             wrong.append(f"not live again: {error} ({about}; notes: {'; '.join(health.notes[-6:])})")
         await asyncio.sleep(STEADY_S)
-        wrong += await self._judged()
+        wrong += [f"{text} [{self._standing()}]" for text in await self._judged()]
         self.told.update(text.partition(" (")[0] for text in wrong)
         return Outcome(name, tuple(wrong), live_s)
 

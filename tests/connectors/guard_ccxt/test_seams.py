@@ -153,10 +153,14 @@ async def test_hole_that_cannot_be_fetched_is_told_by_the_next_trade_and_holds_n
 
 
 def test_ids_that_ran_are_believed_and_others_are_not() -> None:
-    ran, jumps = IdRun(), IdRun()
-    assert not any(ran.skips(key) for key in range(1000, 1201))
+    ran, sure, jumps = IdRun(), IdRun(), IdRun()
+    assert not any(ran.skips(key) for key in range(1000, 1051))
     assert ran.skips(1300)
     assert not ran.skips(1400)
+    assert not any(sure.skips(key) for key in range(1000, 1102))
+    assert [sure.skips(key) for key in (1300, 1400)] == [True, True]
+    sure.distrust()
+    assert not sure.skips(1500)
     assert not any(jumps.skips(key) for key in range(1000, 9000, 3))
 
 
