@@ -274,7 +274,7 @@ class Batch:
     def levels(
         self, market: int, changes: Sequence[tuple[int, float, float]], *, at_us: int, received_us: int, key: int, flags: int
     ) -> None:
-        """Write one book message, (side, price, amount) of each level, the last one with LAST; there must be room for it, and a level."""
+        """Write one book message, (side, price, amount) of each level, the last with LAST; at least one, and room for it."""
         write, records, kind = RECORD.pack_into, self.records, int(Kind.LEVEL)
         at = self.length * _BYTES
         for side, price, amount in changes:
