@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from guard.errors import MalformedEvent
@@ -9,7 +10,7 @@ from guard.model import ASK, BID, Flag, Kind
 from guard_ccxt.gate import NOTIONAL_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from guard.model.ports import Sink
     from guard_ccxt.counters import Counters
@@ -32,12 +33,13 @@ class LevelWriter:
         Shared parts of the connector. A level that the gate refuses is counted and left out.
     """
 
-    __slots__ = ("_counters", "_gate", "_row", "_sink")
+    __slots__ = ("_counters", "_gate", "_row", "_whole")
 
     def __init__(self, row: int, *, gate: Gate, sink: Sink, counters: Counters) -> None:
         self._row = row
         self._gate = gate
-        self._sink = sink
+        # A sink may take a message as a whole, as guard's own does: a call for each level costs more than the level.
+        self._whole = getattr(sink, "levels", None) or partial(_one_by_one, sink.append)
         self._counters = counters
 
     def put(
@@ -45,22 +47,10 @@ class LevelWriter:
     ) -> None:
         """Write one message; with `is_checked` its levels have passed the gate."""
         rows = changes if is_checked else list(self._passed(changes))
-        append, row, left = self._sink.append, self._row, len(rows)
-        self._counters.received += left
+        self._counters.received += len(rows)
         self._counters.last_event_us = received_us
-        for side, price, amount in rows:
-            left -= 1
-            append(
-                _LEVEL,
-                row,
-                at_us=at_us,
-                received_us=received_us,
-                price=price,
-                amount=amount,
-                side=side,
-                key=key,
-                flags=flags if left else flags | _LAST,
-            )
+        if rows:
+            self._whole(self._row, rows, at_us=at_us, received_us=received_us, key=key, flags=flags)
 
     def diff(
         self,
@@ -88,9 +78,8 @@ class LevelWriter:
                     flags=_SNAPSHOT if is_cut else 0,
                 )
             return
-        # The same in one piece: this is done for every level there is. A row is written once the next one is known to follow it.
-        append, row, count = self._sink.append, self._row, 0
-        waiting_side, waiting_price, waiting_amount = 0, 0.0, 0.0
+        # The same in one piece: this is done for every level there is.
+        changes = []
         for side, touched, shown in ((BID, touched_bids, mirror.bids), (ASK, touched_asks, mirror.asks)):
             resting = shown.get
             for price, amount in touched.items():
@@ -103,23 +92,9 @@ class LevelWriter:
                         continue
                 else:
                     del shown[price]
-                if count:
-                    append(
-                        _LEVEL,
-                        row,
-                        at_us=at_us,
-                        received_us=received_us,
-                        price=waiting_price,
-                        amount=waiting_amount,
-                        side=waiting_side,
-                        key=key,
-                    )
-                count += 1
-                waiting_side, waiting_price, waiting_amount = side, price, amount
-        if count:
-            last = ((waiting_side, waiting_price, waiting_amount),)
-            self._counters.received += count - 1
-            self.put(last, at_us=at_us, received_us=received_us, key=key, flags=0, is_checked=True)
+                changes.append((side, price, amount))
+        if changes:
+            self.put(changes, at_us=at_us, received_us=received_us, key=key, flags=0, is_checked=True)
 
     def _passed(self, changes: Sequence[Change]) -> Iterator[Change]:
         for side, price, amount in changes:
@@ -127,6 +102,25 @@ class LevelWriter:
                 yield side, float(price), self._gate.level(price, amount)
             except MalformedEvent as error:
                 self._counters.reject(error.reason)
+
+
+def _one_by_one(
+    append: Callable[..., None], market: int, changes: Sequence[Change], *, at_us: int, received_us: int, key: int, flags: int
+) -> None:
+    left = len(changes)
+    for side, price, amount in changes:
+        left -= 1
+        append(
+            _LEVEL,
+            market,
+            at_us=at_us,
+            received_us=received_us,
+            price=price,
+            amount=amount,
+            side=side,
+            key=key,
+            flags=flags if left else flags | _LAST,
+        )
 
 
 def sequence(nonce: object) -> int:

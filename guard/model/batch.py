@@ -271,6 +271,20 @@ class Batch:
         RECORD.pack_into(self.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
         self.length = at + 1
 
+    def levels(
+        self, market: int, changes: Sequence[tuple[int, float, float]], *, at_us: int, received_us: int, key: int, flags: int
+    ) -> None:
+        """Write one book message, (side, price, amount) of each level, the last with LAST; at least one, and room for it."""
+        write, records, kind = RECORD.pack_into, self.records, int(Kind.LEVEL)
+        at = self.length * _BYTES
+        for side, price, amount in changes:
+            write(records, at, at_us, received_us, price, amount, key, market, kind, side, flags)
+            at += _BYTES
+        self.length += len(changes)
+        side, price, amount = changes[-1]
+        last = flags | int(Flag.LAST)
+        write(records, at - _BYTES, at_us, received_us, price, amount, key, market, kind, side, last)
+
     def extend(self, source: Batch, start: int, stop: int) -> None:
         """Copy rows `start` up to `stop` of another batch with records behind those that are here; there must be room for them."""
         at = self.length

@@ -9,7 +9,7 @@ from guard.model import RECORD, Batch, Channel, Flag, Kind, Status
 from guard.runtime.shedding import Packer, Shedder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Inlet", "Limits"]
 
@@ -136,6 +136,36 @@ class Inlet:
                 self._schedule()
         _write(batch.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
         batch.length = at + 1
+
+    def levels(
+        self, market: int, changes: Sequence[tuple[int, float, float]], *, at_us: int, received_us: int, key: int, flags: int
+    ) -> None:
+        """Take one book message: LEVEL rows (side, price, amount), the last one with LAST besides `flags`; at least one.
+
+        The same as so many calls of `append`, in fewer steps.
+        """
+        batch = self._batch
+        at = batch.length
+        last = len(changes) - 1
+        if self._holes or at + last >= self._slice_rows:
+            for number, (side, price, amount) in enumerate(changes):
+                self.append(
+                    _LEVEL,
+                    market,
+                    at_us=at_us,
+                    received_us=received_us,
+                    price=price,
+                    amount=amount,
+                    side=side,
+                    key=key,
+                    flags=flags if number < last else flags | _LAST,
+                )
+            return
+        if not at:
+            self._since_us = self._monotonic_us()
+            if not self._is_scheduled:
+                self._schedule()
+        batch.levels(market, changes, at_us=at_us, received_us=received_us, key=key, flags=flags)
 
     def _admits(self, kind: int, market: int, flags: int, at_us: int, received_us: int) -> bool:
         """Make room for a row; False where it goes at once."""

@@ -381,3 +381,28 @@ def look_for_holes(desk: Desk, market: int) -> None:
     assert is_shut is (market in shedder.holes)
     assert any(row.side == Channel.BOOK for row in gaps) is (shedder.books[market] > 0)
     assert (sum(row.side == Channel.TRADES for row in gaps) >= 2) is (shedder.trades[market] > 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 7), st.sampled_from(["change", "whole", "turn"])), max_size=40))
+def test_a_message_given_as_a_whole_is_what_its_rows_are_one_by_one(events: list[tuple[int, int, str]]) -> None:
+    desks = [Desk(Limits(slice_rows=5, book_max=12, others_max=9), row_us=MS) for _ in range(2)]
+    for number, (market, size, what) in enumerate(events):
+        for desk in desks:
+            desk.clock += 1
+        flags = int(Flag.SNAPSHOT) if what == "whole" else 0
+        changes = [(1, 1.0 + level, 2.0) for level in range(size)]
+        for level, (side, price, amount) in enumerate(changes):
+            last = flags | Flag.LAST if level == size - 1 else flags
+            now_us = desks[0].clock
+            desks[0].inlet.append(
+                Kind.LEVEL, market, at_us=now_us, received_us=now_us, price=price, amount=amount, side=side, key=number, flags=last
+            )
+        now_us = desks[1].clock
+        desks[1].inlet.levels(market, changes, at_us=now_us, received_us=now_us, key=number, flags=flags)
+        if what == "turn":
+            for desk in desks:
+                desk.turn()
+    for desk in desks:
+        desk.drain()
+    assert desks[0].taken == desks[1].taken
+    assert desks[0].inlet.received == desks[1].inlet.received

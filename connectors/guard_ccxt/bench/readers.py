@@ -11,7 +11,7 @@ from guard_ccxt.bench.clock import MachineClock
 from guard_ccxt.connector import CcxtConnector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from guard.model import MarketFacts
 
@@ -80,6 +80,17 @@ class Counting:
             at = 0
         _write(batch.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
         batch.length = at + 1
+        if self.stall_s:
+            seconds, self.stall_s = self.stall_s, 0.0
+            MachineClock().block(seconds)
+
+    def levels(
+        self, market: int, changes: Sequence[tuple[int, float, float]], *, at_us: int, received_us: int, key: int, flags: int
+    ) -> None:
+        """Take one message of a book."""
+        if self.batch.length + len(changes) > _ROWS:
+            self.look()
+        self.batch.levels(market, changes, at_us=at_us, received_us=received_us, key=key, flags=flags)
         if self.stall_s:
             seconds, self.stall_s = self.stall_s, 0.0
             MachineClock().block(seconds)
