@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from guard.cli.durations import duration_option
+from guard.cli.exchange_ids import check_known
 from guard.cli.guard_file import config_option
 from guard.cli.output import Exit, Output
+from guard.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +65,11 @@ def _settings(exchange_id: str, config_path: Path) -> tuple[str, ExchangeSetting
         same = [(name, each) for name, each in exchanges.items() if each.id == exchange_id]
         if same:
             return same[0]
+    if exchange_id != "sim":
+        try:
+            check_known(exchange_id)
+        except GuardError as error:
+            raise click.BadParameter(f"{error}; guard exchanges ls lists all", param_hint="ID") from error
     return exchange_id, ExchangeSettings(connector="sim" if exchange_id == "sim" else "ccxt")
 
 

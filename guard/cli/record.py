@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.durations import duration_option
+from guard.cli.exchange_ids import check_known
 from guard.cli.output import Exit, Output
+from guard.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,9 +108,21 @@ async def _run(output: Output, make: Callable[[], RecordingRun], *, for_us: int 
 def _exchange(name: str, symbols: Sequence[str], streams: Sequence[str], config_path: Path) -> ExchangeSettings:
     from guard.dsl import ExchangeSettings, load_guard
 
-    change = {"markets": tuple(symbols), "streams": tuple(streams), "max_markets": _MARKETS_MAX, "exclude": (), "quotes": ()}
+    change = {
+        "markets": tuple(symbols),
+        "streams": tuple(streams),
+        "max_markets": _MARKETS_MAX,
+        "exclude": (),
+        "quotes": (),
+        "from_bot": None,
+    }
     if config_path.exists() and name in (known := load_guard(config_path, os.environ).exchanges):
         return known[name].model_copy(update=change)
+    if name != "sim":
+        try:
+            check_known(name)
+        except GuardError as error:
+            raise click.BadParameter(f"{error}; guard exchanges ls lists all", param_hint="MARKET") from error
     return ExchangeSettings(connector="sim" if name == "sim" else "ccxt").model_copy(update=change)
 
 
