@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["test"]
 
+_EXAMPLES: Final = """\b
+Examples:
+  guard exchanges test kucoin --market PEPE/USDT --for 1m"""
 _WIDTH: Final = 80
 _HOUR_US: Final = 3_600_000_000
 _MANY: Final = 20
 
 
-@click.command
+@click.command(epilog=_EXAMPLES)
 @click.argument("exchange_id", metavar="ID")
 @click.option("--market", "symbol", help="Symbol to stream, as BTC/USDT; the default is the one with the most turnover.")
 @click.option("--for", "for_us", callback=duration_option, default="20s", show_default=True, help="How long to listen.")

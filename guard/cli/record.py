@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["record"]
 
+_EXAMPLES: Final = """\b
+Examples:
+  guard record "kucoin:*/USDT" --for 1h
+  guard record binance:PEPE/USDT --streams trades --out pepe.parquet"""
 _EVERY_TERMINAL_S, _EVERY_S = 1.0, 10.0
 _MARKETS_MAX = 10_000
 _PLURALS = {"trade": "trades", "level": "levels", "gap": "gaps", "status": "statuses", "control": "controls"}
 
 
-@click.command
+@click.command(epilog=_EXAMPLES)
 @click.argument("markets", nargs=-1, required=True, metavar="MARKET...")
 @click.option("--for", "for_us", callback=duration_option, help="Stop so long after the first event: 120s, 1h.")
 @click.option(
@@ -134,6 +138,6 @@ def _line(found: Mapping[str, Any]) -> str:
     )
     told = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}  {found['markets']} markets  {kinds or 'nothing yet'}"
     told += f"  {found['bytes'] / 1e6:.1f} MB"
-    told += f"  LOST {found['lost']:,} in {found['holes']} holes" if found["lost"] else ""
+    told += f"  LOST {found['lost']:,} rows" if found["lost"] else ""
     told += f"  STOPPED: {found['problem']}" if found["problem"] else ""
     return f"{told}  ({troubles})" if troubles else told
