@@ -112,3 +112,9 @@ def test_help_has_an_example_of_the_command(capsys: pytest.CaptureFixture[str], 
         main([*words, "--help"])
     shown = capsys.readouterr().out
     assert (ended.value.code, f"\n    guard {' '.join(words)} " in shown) == (0, True), shown
+
+
+def test_a_dialect_without_a_server_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--dialect", "kucoin"])
+    assert (ended.value.code, "goes with --serve" in capsys.readouterr().err) == (2, True)
