@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from guard.cli.durations import duration_option
+from guard.cli.exchange_ids import check_known
 from guard.cli.guard_file import config_option
 from guard.cli.output import Exit, Output
+from guard.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["test"]
 
+_EXAMPLES: Final = """\b
+Examples:
+  guard exchanges test kucoin --market PEPE/USDT --for 1m"""
 _WIDTH: Final = 80
 _HOUR_US: Final = 3_600_000_000
 _MANY: Final = 20
 
 
-@click.command
+@click.command(epilog=_EXAMPLES)
 @click.argument("exchange_id", metavar="ID")
 @click.option("--market", "symbol", help="Symbol to stream, as BTC/USDT; the default is the one with the most turnover.")
 @click.option("--for", "for_us", callback=duration_option, default="20s", show_default=True, help="How long to listen.")
@@ -63,6 +68,11 @@ def _settings(exchange_id: str, config_path: Path) -> tuple[str, ExchangeSetting
         same = [(name, each) for name, each in exchanges.items() if each.id == exchange_id]
         if same:
             return same[0]
+    if exchange_id != "sim":
+        try:
+            check_known(exchange_id)
+        except GuardError as error:
+            raise click.BadParameter(f"{error}; guard exchanges ls lists all", param_hint="ID") from error
     return exchange_id, ExchangeSettings(connector="sim" if exchange_id == "sim" else "ccxt")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from guard.cli.exchange_ids import check_known
 from guard.cli.output import Exit, Output
 from guard.cli.rules_schema import write_schemas
 from guard.errors import GuardError
@@ -52,7 +53,7 @@ exchanges:
     markets: {markets}
     streams: [trades, book]
     max_markets: {markets_max}
-
+{follows}
 # Any Apprise URL; keep secrets out of this file: "${{env:GUARD_TELEGRAM_URL}}" or "${{file:/run/secrets/telegram}}".
 # Test it with: guard alerts test
 alerts:
@@ -88,8 +89,9 @@ def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bo
         exchange, markets, left_out = _freqtrade(bot_config, exchange)
     text = _HEAD.format(mode="observe" if exchange else "enforce")
     if exchange:
-        _known(exchange)
-        text += _LIVE.format(exchange=exchange, markets=json.dumps(markets), markets_max=max(100, len(markets)))
+        check_known(exchange)
+        follows = _follows(folder, bot_config) if bot_config else ""
+        text += _LIVE.format(exchange=exchange, markets=json.dumps(markets), markets_max=max(100, len(markets)), follows=follows)
     else:
         text += _EMBEDDED
     try:
@@ -104,9 +106,16 @@ def init(output: Output, folder: Path, exchange: str | None, bot: str | None, bo
         output.document({"written": [str(path), *schemas], "exchange": exchange or "sim", "mode": mode, "left_out": left_out})
     else:
         if left_out:
-            output.text(f"not taken over, for guard.yaml has * only: {', '.join(left_out)}")
+            output.text(f"not under markets, which have * only, and watched by from_bot: {', '.join(left_out)}")
         output.text(f"wrote {path}\nnext: {'' if folder == Path() else f'cd {folder} && '}guard config check && guard run")
     return Exit.OK
+
+
+def _follows(folder: Path, bot_config: Path) -> str:
+    """Return the lines that let guard follow the bot's file: what the bot adds later is watched, too."""
+    path = json.dumps(os.path.relpath(bot_config.resolve(), folder.resolve()))
+    said = "Follows the bot's file; with its url, user and password also what it trades now."
+    return f"    # {said}\n    from_bot: {{freqtrade: {{config: {path}}}}}\n"
 
 
 def _refresh(output: Output, path: Path) -> int:
@@ -122,21 +131,6 @@ def _schemas(folder: Path) -> list[str]:
         return [str(path) for path in write_schemas(folder)]
     except OSError as error:
         raise GuardError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
-
-
-def _known(exchange: str) -> None:
-    # guard does not import ccxt; its folder of streaming classes tells which ids there are, without its seconds of import.
-    from importlib.util import find_spec
-
-    spec = find_spec("ccxt")
-    if spec is None or not spec.submodule_search_locations:
-        raise GuardError("ccxt is not installed in this environment")
-    ids = sorted(file.stem for file in (Path(next(iter(spec.submodule_search_locations))) / "pro").glob("[a-z]*.py"))
-    if exchange not in ids:
-        from difflib import get_close_matches
-
-        near = get_close_matches(exchange, ids, n=3)
-        raise GuardError(f"ccxt streams no exchange {exchange!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
 
 
 def _freqtrade(path: Path, exchange: str | None) -> tuple[str, list[str], list[str]]:

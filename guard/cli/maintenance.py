@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["maintenance"]
 
+_EXAMPLES: Final = """\b
+Examples:
+  guard maintenance add kucoin --for 2h --reason "announced upgrade"
+  guard maintenance add kucoin:PEPE/USDT --for 30m --reason "contract swap"
+"""
 _ID_DIGITS = 12
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -85,7 +90,7 @@ def ls(output: Output, *, state: str | None) -> int:
     return Exit.OK
 
 
-@maintenance.command
+@maintenance.command(epilog=_EXAMPLES)
 @click.argument("target", metavar="EXCHANGE|MARKET", callback=_target)
 @click.option(
     "--from", "from_us", metavar="MOMENT", callback=_moment, help="When it begins, in UTC: 2026-03-01T08:00. Default: now."

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from guard.cli.durations import duration_option
+from guard.cli.exchange_ids import check_known
 from guard.cli.output import Exit, Output
+from guard.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["record"]
 
+_EXAMPLES: Final = """\b
+Examples:
+  guard record "kucoin:*/USDT" --for 1h
+  guard record binance:PEPE/USDT --streams trades --out pepe.parquet"""
 _EVERY_TERMINAL_S, _EVERY_S = 1.0, 10.0
 _MARKETS_MAX = 10_000
 _PLURALS = {"trade": "trades", "level": "levels", "gap": "gaps", "status": "statuses", "control": "controls"}
 
 
-@click.command
+@click.command(epilog=_EXAMPLES)
 @click.argument("markets", nargs=-1, required=True, metavar="MARKET...")
 @click.option("--for", "for_us", callback=duration_option, help="Stop so long after the first event: 120s, 1h.")
 @click.option(
@@ -106,9 +112,21 @@ async def _run(output: Output, make: Callable[[], RecordingRun], *, for_us: int 
 def _exchange(name: str, symbols: Sequence[str], streams: Sequence[str], config_path: Path) -> ExchangeSettings:
     from guard.dsl import ExchangeSettings, load_guard
 
-    change = {"markets": tuple(symbols), "streams": tuple(streams), "max_markets": _MARKETS_MAX, "exclude": (), "quotes": ()}
+    change = {
+        "markets": tuple(symbols),
+        "streams": tuple(streams),
+        "max_markets": _MARKETS_MAX,
+        "exclude": (),
+        "quotes": (),
+        "from_bot": None,
+    }
     if config_path.exists() and name in (known := load_guard(config_path, os.environ).exchanges):
         return known[name].model_copy(update=change)
+    if name != "sim":
+        try:
+            check_known(name)
+        except GuardError as error:
+            raise click.BadParameter(f"{error}; guard exchanges ls lists all", param_hint="MARKET") from error
     return ExchangeSettings(connector="sim" if name == "sim" else "ccxt").model_copy(update=change)
 
 
@@ -120,6 +138,6 @@ def _line(found: Mapping[str, Any]) -> str:
     )
     told = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}  {found['markets']} markets  {kinds or 'nothing yet'}"
     told += f"  {found['bytes'] / 1e6:.1f} MB"
-    told += f"  LOST {found['lost']:,} in {found['holes']} holes" if found["lost"] else ""
+    told += f"  LOST {found['lost']:,} rows" if found["lost"] else ""
     told += f"  STOPPED: {found['problem']}" if found["problem"] else ""
     return f"{told}  ({troubles})" if troubles else told

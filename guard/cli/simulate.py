@@ -68,6 +68,8 @@ def simulate(
         raise click.UsageError("--serve runs in real time: leave --out, --history and --truth away")
     if for_us > _LONGEST_US:
         raise click.UsageError("--for goes up to 7d")
+    if dialect != "binance" and not serve:
+        raise click.UsageError("--dialect goes with --serve: no protocol is spoken without it")
     if serve:
         options = {"dialect": dialect, "seed": seed, "schedule": schedule, "port": port, "inbox": inbox}
         _serve(output, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["tape"]
 
+_EXAMPLES: Final = """\b
+Examples:
+  guard tape cut tapes --from +10m --to +1h --out hour.parquet
+  guard tape cut tapes --market "*:PEPE/USDT" --out pepe.parquet"""
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 _EXCHANGE = click.option("--exchange", default="tape", show_default=True, help="Exchange name of the markets of CSV files.")
 
@@ -94,7 +98,7 @@ def _print_written(output: Output, written: Mapping[str, Any]) -> None:
         _print_refused(output, written)
 
 
-@tape.command
+@tape.command(epilog=_EXAMPLES)
 @_FILES
 @_EXCHANGE
 @_SYMBOLS
@@ -118,7 +122,8 @@ def cut(
 ) -> int:
     """Write a piece of FILES as one recording in Parquet.
 
-    It begins with what stood at that moment: the states of streams, and each known book as a snapshot.
+    It begins with what stood at that moment: the states of streams, and each known book as a snapshot. It exits 1 where no row
+    is left.
     """
     from guard.dsl.patterns import matches_any
     from guard.runtime.replay import opened_tape

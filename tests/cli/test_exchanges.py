@@ -92,7 +92,7 @@ def test_trial_of_a_dead_address_says_what_failed(capsys: pytest.CaptureFixture[
 
 def test_trial_of_an_exchange_that_nobody_knows_is_a_mistake(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, _, err = run(capsys, "exchanges", "test", "binnance", "--config", str(tmp_path / "none.yaml"))
-    assert code == Exit.CONFIGURATION
+    assert code == Exit.USAGE
     assert "did you mean binance" in err
 
 

@@ -55,10 +55,13 @@ def test_a_folder_for_a_real_exchange_is_sound_and_only_observes(folder: Path, c
 def test_a_freqtrade_configuration_gives_exchange_and_markets(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.parent.joinpath("config.json").write_text(FREQTRADE)
     code, out, _ = run(capsys, "init", "new", "--bot", "freqtrade", "--config", "config.json")
-    assert (code, "not taken over, for guard.yaml has * only: (ETH|SOL)/USDT" in out) == (0, True)
+    assert (code, "watched by from_bot: (ETH|SOL)/USDT" in out) == (0, True)
     assert run(capsys, "config", "check", "new/guard.yaml")[0] == 0
     exchange = load_guard(folder / "guard.yaml", {}).exchanges["kucoin"]
     assert list(exchange.markets) == ["ALGO/USDT", "BTC/USDT:USDT", "*/BTC"]
+    assert exchange.from_bot is not None
+    assert exchange.from_bot.freqtrade is not None
+    assert str(exchange.from_bot.freqtrade.config) == "../config.json"
 
 
 def test_a_dynamic_pair_list_watches_what_the_stake_buys(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

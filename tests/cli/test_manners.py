@@ -104,3 +104,17 @@ def test_without_guard_yaml_it_is_told_how_to_get_one(words: list[str], capsys: 
     code, out, err = run(capsys, *words)
     assert code in {1, 3}
     assert "hint: guard init writes one; GUARD_CONFIG names one that lies elsewhere" in out + err
+
+
+@pytest.mark.parametrize("words", [("record",), ("tape", "cut"), ("exchanges", "test"), ("maintenance", "add")])
+def test_help_has_an_example_of_the_command(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    shown = capsys.readouterr().out
+    assert (ended.value.code, f"\n    guard {' '.join(words)} " in shown) == (0, True), shown
+
+
+def test_a_dialect_without_a_server_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--dialect", "kucoin"])
+    assert (ended.value.code, "goes with --serve" in capsys.readouterr().err) == (2, True)

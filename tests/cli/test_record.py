@@ -36,8 +36,10 @@ def test_markets_are_recorded_without_rules_or_ledger(tmp_path: Path) -> None:
 def test_what_cannot_be_recorded_is_told(tmp_path: Path) -> None:
     assert guard(tmp_path, "record", "BTC/USDT")[0] == 2
     code, _, errors = guard(tmp_path, "record", "nowhere:BTC/USDT", "--for", "5s")
-    assert code == 3
-    assert "nowhere" in errors
+    assert code == 2
+    assert "ccxt streams no exchange 'nowhere'" in errors
+    code, _, errors = guard(tmp_path, "exchanges", "test", "kukoin")
+    assert (code, "did you mean kucoin?" in errors) == (2, True), errors
     code, _, errors = guard(tmp_path, "record", "sim:NOTHING/*", "--for", "5s", "--out", "other")
     assert code == 1
     assert "none matches" in errors
