@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard.engine.health import opened, shuts
 from guard.engine.verdicts import ended_group
-from guard.model import Batch, Channel, Flag, Kind, Status
+from guard.model import Batch, Channel, Control, Flag, Kind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,16 +94,26 @@ class Closing:
             assert first is not None
             _copy(kept, first, number)
         closed, watched, masks = self._rows, self._engine.watched, dict[int, int]()
+        is_passing = False
         for number in range(start, start + rest):
             assert batch is not None
-            row = batch.market[number]
-            at_us = max(now_us, batch.received_us[number])
-            if row in closed and not _passes(batch, number, at_us, watched[row], masks):
-                # Time does not pass with what is left out: the next row is judged as it is at the head of a batch.
+            row, before_us = batch.market[number], now_us
+            now_us = max(now_us, batch.received_us[number])
+            if row in closed and not _passes(batch, number, now_us, watched[row], masks):
+                is_passing = True
                 continue
-            now_us = at_us
+            if is_passing:
+                _pass_time(kept, before_us)
+            is_passing = False
             _copy(kept, batch, number)
+        if is_passing:
+            _pass_time(kept, now_us)
         return kept
+
+
+def _pass_time(kept: Batch, now_us: int) -> None:
+    """Let time pass up to rows that are left out, as it does with all others."""
+    kept.append(Kind.CONTROL, 0, at_us=now_us, received_us=now_us, side=Control.PASS)
 
 
 def _passes(batch: Batch, number: int, now_us: int, watched: Watched, masks: dict[int, int]) -> bool:
