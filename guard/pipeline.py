@@ -242,8 +242,11 @@ class Pipeline:
     @property
     def _next_outside_us(self) -> int | None:
         """When quarantine or alerts are due next."""
-        dues = (self.isolation.next_deadline_us, self.alerts.next_deadline_us, self.windows.due_us)
-        return min((due for due in dues if due is not None), default=None)
+        due_us = self.windows.due_us
+        for each in (self.isolation.next_deadline_us, self.alerts.next_deadline_us):
+            if each is not None and (due_us is None or each < due_us):
+                due_us = each
+        return due_us
 
     def _fire_outside(self, due_us: int) -> None:
         if due_us == self.windows.due_us:
@@ -359,11 +362,8 @@ class Pipeline:
         self.engine.sync(row)
         watched = self.engine.watched[row]
         rules = (self.engine.program.rules[number].id for number in watched.binding.rules)
-        return any(
-            name == rule and episode.unknown_since_us is None
-            for name, episode in zip(rules, watched.episodes, strict=True)
-            if watched.is_judged
-        )
+        told = zip(rules, watched.episodes, strict=True)
+        return watched.is_judged and any(name == rule and each.unknown_since_us is None for name, each in told)
 
     def why(self, row: int) -> dict[str, Any]:
         """Return why a market stands where it stands, JSON-able."""
