@@ -31,7 +31,7 @@ def test_whatever_lies_at_the_place_of_the_socket_raises_nothing(tmp_path: Path,
         (tmp_path / SOCKET_NAME).mkdir()
     elif at == "file":
         (tmp_path / SOCKET_NAME).write_text("no socket")
-    folder = {"nul": "/tmp\0/x", "long": str(tmp_path / ("x" * 200))}.get(at, str(tmp_path))
+    folder = {"nul": f"{tmp_path}\0/x", "long": str(tmp_path / ("x" * 200))}.get(at, str(tmp_path))
     reports = Reports(folder + "/snapshot", None)
     for symbol in ("A/USDT", "\ud800", "x" * 5_000, "A\0B"):
         reports.asked("x", symbol, 1)
