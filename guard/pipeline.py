@@ -242,8 +242,11 @@ class Pipeline:
     @property
     def _next_outside_us(self) -> int | None:
         """When quarantine or alerts are due next."""
-        dues = (self.isolation.next_deadline_us, self.alerts.next_deadline_us, self.windows.due_us)
-        return min((due for due in dues if due is not None), default=None)
+        due_us = self.windows.due_us
+        for each in (self.isolation.next_deadline_us, self.alerts.next_deadline_us):
+            if each is not None and (due_us is None or each < due_us):
+                due_us = each
+        return due_us
 
     def _fire_outside(self, due_us: int) -> None:
         if due_us == self.windows.due_us:

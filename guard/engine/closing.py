@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard.engine.health import opened, shuts
 from guard.engine.verdicts import ended_group
-from guard.model import Batch, Channel, Flag, Kind, Status
+from guard.model import Batch, Channel, Control, Flag, Kind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,8 @@ class Closing:
     ----------
     is_announced
         Whether a window was announced for any market so far.
+    rows
+        The markets that are closed now.
 
     Notes
     -----
@@ -39,14 +41,16 @@ class Closing:
     def __init__(self, engine: Engine) -> None:
         self.is_announced = False
         self._engine = engine
-        self._rows: set[int] = set()
+        self.rows: set[int] = set()
         # Markets that closed since the rest of the batch was looked through.
         self._fresh: set[int] = set()
 
     def begin(self, batch: Batch | None, now_us: int) -> Batch | None:
         """Return what of a batch may be folded in."""
+        if batch is None:
+            return batch
         self._fresh.clear()
-        return batch if batch is None or not self._rows else self._passing(None, batch, 0, now_us)
+        return self._passing(None, batch, 0, now_us)
 
     def announce(self, spans: Mapping[int, tuple[int, int] | None], at_us: int) -> None:
         """Take note of markets that are said to be in maintenance from one time until another, or, with None, no longer."""
@@ -77,7 +81,7 @@ class Closing:
     def note(self, row: int) -> None:
         """Look at whether a market is closed."""
         health = self._engine.watched[row].health
-        (self._rows.add if health.is_maintenance else self._rows.discard)(row)
+        (self.rows.add if health.is_maintenance else self.rows.discard)(row)
         self.is_announced = self.is_announced or health.announced_until_us is not None
 
     def _go_on(self, first: Batch | None) -> None:
@@ -93,17 +97,27 @@ class Closing:
         for number in range(0 if first is None else len(first)):
             assert first is not None
             _copy(kept, first, number)
-        closed, watched, masks = self._rows, self._engine.watched, dict[int, int]()
+        closed, watched, masks = self.rows, self._engine.watched, dict[int, int]()
+        is_passing = False
         for number in range(start, start + rest):
             assert batch is not None
-            row = batch.market[number]
-            at_us = max(now_us, batch.received_us[number])
-            if row in closed and not _passes(batch, number, at_us, watched[row], masks):
-                # Time does not pass with what is left out: the next row is judged as it is at the head of a batch.
+            row, before_us = batch.market[number], now_us
+            now_us = max(now_us, batch.received_us[number])
+            if row in closed and not _passes(batch, number, now_us, watched[row], masks):
+                is_passing = True
                 continue
-            now_us = at_us
+            if is_passing:
+                _pass_time(kept, before_us)
+            is_passing = False
             _copy(kept, batch, number)
+        if is_passing:
+            _pass_time(kept, now_us)
         return kept
+
+
+def _pass_time(kept: Batch, now_us: int) -> None:
+    """Let time pass up to rows that are left out, as it does with all others."""
+    kept.append(Kind.CONTROL, 0, at_us=now_us, received_us=now_us, side=Control.PASS)
 
 
 def _passes(batch: Batch, number: int, now_us: int, watched: Watched, masks: dict[int, int]) -> bool:

@@ -124,7 +124,8 @@ class Engine:
 
     def start(self, batch: Batch | None, now_us: int, *, limit_us: int = 0) -> None:
         """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
-        batch = self.closing.begin(batch, max(now_us, self.now_us))
+        if self.closing.rows:
+            batch = self.closing.begin(batch, max(now_us, self.now_us))
         self.batch, self._limit_us = batch, limit_us
         self.kernel.start(batch, now_us=now_us, limit_us=limit_us)
 

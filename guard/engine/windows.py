@@ -36,6 +36,11 @@ class Window(NamedTuple):
 class Windows:
     """Announced windows of maintenance: those that hold and those to come. Pure: time comes in with each call.
 
+    Attributes
+    ----------
+    due_us
+        When the engine has to be told of a window that begins or ends next; None where there is none.
+
     Examples
     --------
     >>> windows, market = Windows(), Market("okx", "A/USDT")
@@ -48,7 +53,7 @@ class Windows:
         self._windows: dict[str, Window] = {}
         self._ordered: tuple[Window, ...] = ()
         self._followed_us = 0
-        self._due_us: int | None = None
+        self.due_us: int | None = None
 
     def operate(self, command: AddMaintenance | EndMaintenance, now_us: int) -> None:
         """Carry out a person's order. Raises OperationRefused."""
@@ -62,7 +67,7 @@ class Windows:
 
         `only` is the row of a market that was just opened, where nothing else changed.
         """
-        is_due = self._due_us is not None and self._due_us <= now_us
+        is_due = self.due_us is not None and self.due_us <= now_us
         self._followed_us = now_us
         self._windows = {identity: each for identity, each in self._windows.items() if each.until_us > now_us}
         self._arrange()
@@ -78,14 +83,9 @@ class Windows:
             engine.closing.announce(spans, now_us)
         return bool(spans)
 
-    @property
-    def due_us(self) -> int | None:
-        """Return when the engine has to be told of a window that begins or ends."""
-        return self._due_us
-
     def _arrange(self) -> None:
         self._ordered = tuple(sorted(self._windows.values(), key=lambda each: (each.from_us, each.id)))
-        self._due_us = self.next_due_us(self._followed_us)
+        self.due_us = self.next_due_us(self._followed_us)
 
     def add(self, command: AddMaintenance, now_us: int) -> Window:
         """Announce a window. Raises OperationRefused where that makes no sense."""
