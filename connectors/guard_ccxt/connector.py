@@ -51,7 +51,7 @@ class CcxtConnector:
     @staticmethod
     def catalogue() -> list[ExchangeOffer]:
         """Return every exchange that can be asked for; imports ccxt, which takes a second."""
-        found: list[ExchangeOffer] = importlib.import_module("guard_ccxt.catalogue").catalogue()
+        found: list[ExchangeOffer] = importlib.import_module("guard_ccxt.markets.catalogue").catalogue()
         return found
 
     async def open(self) -> Sequence[MarketFacts]:

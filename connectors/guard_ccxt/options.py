@@ -53,9 +53,9 @@ class Options:
         Age at which connections are renewed before the exchange cuts them: fresh ones deliver before the old ones are closed. Each
         shard takes up to a tenth off. 0 for never, else 0.2..604800.
     streams_max
-        Subscriptions of one ccxt instance before another is opened, 0: as `guard_ccxt.limits` knows the exchange. 0..10000.
+        Subscriptions of one ccxt instance before another is opened, 0: as `connections.limits` knows the exchange. 0..10000.
     dials_per_minute
-        Connections opened in a minute, 0: as `guard_ccxt.limits` knows the exchange. 0..1000.
+        Connections opened in a minute, 0: as `guard_ccxt.connections.limits` knows the exchange. 0..1000.
     rest_concurrent
         REST requests under way at once, 1..32.
     rest_share

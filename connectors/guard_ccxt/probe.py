@@ -11,8 +11,8 @@ import ccxt
 
 from guard.errors import ConfigurationError
 from guard.model.ports import Probe
-from guard_ccxt.faults import said
-from guard_ccxt.instance import made
+from guard_ccxt.connections.faults import said
+from guard_ccxt.connections.instance import made
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,29 +11,29 @@ import ccxt
 
 from guard.errors import Disconnected, Unavailable
 from guard.model import Channel
-from guard_ccxt.cache import MarketCache
-from guard_ccxt.exchange_time import ExchangeTime
-from guard_ccxt.fleet import Fleet
-from guard_ccxt.gate import ClockOffset, Gate
-from guard_ccxt.history import History
-from guard_ccxt.instance import made, share
-from guard_ccxt.offer import Offer
-from guard_ccxt.outage import Outage
-from guard_ccxt.poll import TickerPoll
-from guard_ccxt.rest import Priority, Rest
-from guard_ccxt.subscription import Subscription
-from guard_ccxt.suspicion import Suspicion
-from guard_ccxt.tap import missing_names
+from guard_ccxt.alive.outage import Outage
+from guard_ccxt.alive.poll import TickerPoll
+from guard_ccxt.alive.suspicion import Suspicion
+from guard_ccxt.connections.fleet import Fleet
+from guard_ccxt.connections.instance import made, share
+from guard_ccxt.connections.tap import missing_names
+from guard_ccxt.markets.cache import MarketCache
+from guard_ccxt.markets.offer import Offer
+from guard_ccxt.rest.client import Priority, Rest
+from guard_ccxt.rest.exchange_time import ExchangeTime
+from guard_ccxt.rest.history import History
+from guard_ccxt.stream.gate import ClockOffset, Gate
+from guard_ccxt.stream.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from guard.model import Market, MarketFacts
     from guard.model.ports import ConnectorContext, Sink
+    from guard_ccxt.connections.pump import Connection
+    from guard_ccxt.connections.tap import Key
     from guard_ccxt.counters import Counters
     from guard_ccxt.options import Options
-    from guard_ccxt.pump import Connection
-    from guard_ccxt.tap import Key
 
 __all__ = ["Session"]
 

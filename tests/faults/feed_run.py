@@ -14,8 +14,9 @@ from faults.feed_truth import FRESH_US, Heard
 from guard.model import Market
 from guard.model.ports import ConnectorContext
 from guard.runtime.clock import SystemClock, seeded_random
-from guard_ccxt import CcxtConnector, quiet
-from guard_ccxt.backoff import Backoff
+from guard_ccxt import CcxtConnector
+from guard_ccxt.connections.backoff import Backoff
+from guard_ccxt.rest import quiet
 from guard_sim.chance import chance as seeded
 from guard_sim.coins import chosen
 from guard_sim.dialects import ccxt_options

@@ -11,8 +11,8 @@ from faults.feed_run import PLANS, running, through
 from faults.feed_truth import FRESH_US, Row
 
 from guard.model import BUY, Channel, Kind
-from guard_ccxt import quiet
-from guard_ccxt.backoff import Backoff
+from guard_ccxt.connections.backoff import Backoff
+from guard_ccxt.rest import quiet
 from guard_sim.server.faults import Fault
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from guard_ccxt.fast.limits import ABSENT, AMOUNT, COUNT, LEVEL, PRICE, STAMP, A
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from guard_ccxt.connections.pump import Connection
     from guard_ccxt.fast.decoder import Desk
-    from guard_ccxt.pump import Connection
 
 __all__ = ["BinanceDecoder"]
 

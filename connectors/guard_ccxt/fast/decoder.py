@@ -59,13 +59,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from guard.model import Channel
-from guard_ccxt import recording
+from guard_ccxt.stream import recording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard_ccxt.pump import Connection
-    from guard_ccxt.subscription import Subscription
+    from guard_ccxt.connections.pump import Connection
+    from guard_ccxt.stream.subscription import Subscription
 
 __all__ = ["Decoder", "Desk"]
 

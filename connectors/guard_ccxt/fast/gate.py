@@ -15,9 +15,9 @@ from guard_ccxt.fast.symbols import Symbols
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from guard_ccxt.connections.pump import Connection
     from guard_ccxt.fast.decoder import Desk
-    from guard_ccxt.pump import Connection
-    from guard_ccxt.subscription import Subscription
+    from guard_ccxt.stream.subscription import Subscription
 
 __all__ = ["GateDecoder"]
 

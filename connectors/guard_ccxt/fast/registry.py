@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from guard_ccxt.families import FAMILIES
+from guard_ccxt.markets.families import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

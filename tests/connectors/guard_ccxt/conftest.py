@@ -48,11 +48,11 @@ async def server() -> AsyncIterator[FrameServer]:
 def _hasty_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let connections be judged and renewed in tenths of a second."""
     for name, value in {
-        "guard_ccxt.handover._OVERLAP_S": 0.1,
-        "guard_ccxt.handover._TICK_S": 0.02,
-        "guard_ccxt.recycle._LATE_S": 0.05,
-        "guard_ccxt.recycle._TICK_MAX_S": 0.05,
-        "guard_ccxt.judge._SETTLE_US": 50_000,
-        "guard_ccxt.judge._TICK_MAX_S": 0.05,
+        "guard_ccxt.connections.handover._OVERLAP_S": 0.1,
+        "guard_ccxt.connections.handover._TICK_S": 0.02,
+        "guard_ccxt.connections.recycle._LATE_S": 0.05,
+        "guard_ccxt.connections.recycle._TICK_MAX_S": 0.05,
+        "guard_ccxt.connections.judge._SETTLE_US": 50_000,
+        "guard_ccxt.connections.judge._TICK_MAX_S": 0.05,
     }.items():
         monkeypatch.setattr(name, value)

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Channel, Flag, Kind
+from guard_ccxt.connections.tap import Tap
 from guard_ccxt.counters import Counters
-from guard_ccxt.gate import ClockOffset, Gate
-from guard_ccxt.subscription import Subscription
-from guard_ccxt.tap import Tap
+from guard_ccxt.stream.gate import ClockOffset, Gate
+from guard_ccxt.stream.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from guard_ccxt.silence import Here, Silence, There, TickerLag
+from guard_ccxt.alive.silence import Here, Silence, There, TickerLag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

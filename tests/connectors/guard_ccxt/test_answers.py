@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard_ccxt.answers import lowered, reading, retry_after_s
-from guard_ccxt.quiet import Quiet
+from guard_ccxt.rest.answers import lowered, reading, retry_after_s
+from guard_ccxt.rest.quiet import Quiet
 
 NOW_US = 1_700_000_010_000_000  # 22:13:30 UTC
 NAMES = (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ccxt_support import until
 
-from guard_ccxt.batches import Batches
-from guard_ccxt.limits import Window
-from guard_ccxt.pace import Pace
+from guard_ccxt.connections.batches import Batches
+from guard_ccxt.connections.limits import Window
+from guard_ccxt.connections.pace import Pace
 
 
 class Line:

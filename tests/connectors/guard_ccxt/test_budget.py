@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard_ccxt.budget import Budget, Priority
-from guard_ccxt.quota import Quota, quota_of, weight_of
+from guard_ccxt.rest.budget import Budget, Priority
+from guard_ccxt.rest.quota import Quota, quota_of, weight_of
 
 MINUTE_US = 60_000_000
 SECOND_US = 1_000_000

@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 async def test_whatever_happens_no_trade_comes_twice_and_none_is_missing_without_a_gap(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.handover._DEAF_S", 1.5)
+    monkeypatch.setattr("guard_ccxt.connections.handover._DEAF_S", 1.5)
     await Chaos(server, seed).run(60)

@@ -13,8 +13,8 @@ from ccxt.async_support.base.ws.client import Client
 from ccxt.async_support.base.ws.order_book import OrderBook
 from ccxt.async_support.base.ws.order_book_side import IndexedOrderBookSide, OrderBookSide
 
-from guard_ccxt.instance import _TABLE
-from guard_ccxt.tap import missing_names
+from guard_ccxt.connections.instance import _TABLE
+from guard_ccxt.connections.tap import missing_names
 
 
 def parameters(function: object) -> list[str]:

@@ -11,15 +11,15 @@ from ccxt_support import until
 from test_faults import TRADES, running
 
 from guard.model import Kind
-from guard_ccxt import direct as direct_module
-from guard_ccxt.direct import Direct
+from guard_ccxt.connections import direct as direct_module
+from guard_ccxt.connections.direct import Direct
 
 if TYPE_CHECKING:
     from aiohttp import web
     from ccxt_support import FrameServer
     from test_faults import Running
 
-    from guard_ccxt.pump import Connection
+    from guard_ccxt.connections.pump import Connection
 
 TIERS = pytest.mark.parametrize("tier", ["auto", "generic"])
 WAYS = pytest.mark.parametrize("way", ["direct", "awaited"], indirect=True)

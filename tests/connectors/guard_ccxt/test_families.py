@@ -5,12 +5,12 @@ from typing import Any
 import ccxt.pro
 import pytest
 
-from guard_ccxt.families import FAMILIES, family_of
+from guard_ccxt.connections.limits import limits_of
 from guard_ccxt.fast.registry import DECODERS
-from guard_ccxt.limits import limits_of
+from guard_ccxt.markets.families import FAMILIES, family_of
+from guard_ccxt.markets.prints import prints_of
 from guard_ccxt.options import Options
-from guard_ccxt.prints import prints_of
-from guard_ccxt.quota import quota_of
+from guard_ccxt.rest.quota import quota_of
 
 MEMBERS = [(name, member) for name, members in FAMILIES.items() for member in members]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiers import NOW_MS, both, market
 
 from guard.model import BUY, SELL, Channel, Flag, Kind, Status
-from guard_ccxt.subscription import Phase
+from guard_ccxt.stream.subscription import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable

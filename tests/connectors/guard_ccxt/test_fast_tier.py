@@ -20,7 +20,7 @@ from guard_ccxt.options import read_options
 if TYPE_CHECKING:
     from ccxt_support import FrameServer
 
-    from guard_ccxt.pump import Connection
+    from guard_ccxt.connections.pump import Connection
 
 TIERS = pytest.mark.parametrize("tier", ["auto", "generic"])
 

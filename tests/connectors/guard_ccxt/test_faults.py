@@ -206,7 +206,7 @@ async def test_busy_stream_that_falls_silent_is_stalled_though_its_connection_po
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A machine that does something else for a second makes pauses that no exchange made.
-    monkeypatch.setattr("guard_ccxt.judge._BUSY_SHARE", 0.5)
+    monkeypatch.setattr("guard_ccxt.connections.judge._BUSY_SHARE", 0.5)
     async with running(server, "trades", stall_after_s=2.0) as run:
         await run.exchange.until_subscribed(TRADES)
         for number in range(1, 1101):

@@ -95,7 +95,7 @@ async def test_exchange_that_cannot_unsubscribe_has_its_data_dropped_and_can_be_
 async def test_exchange_that_never_acknowledges_the_end_is_left_all_the_same(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.leaving._ANSWER_S", 0.2)
+    monkeypatch.setattr("guard_ccxt.connections.leaving._ANSWER_S", 0.2)
     run = Opened(server, "trades")
     await run.connector.open()
     run.ccxt.options["streamLimits"]["spot"] = 1

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from guard.errors import Disconnected, MalformedEvent
 from guard.model import BUY, SELL, Flag
-from guard_ccxt.exchange_time import ExchangeTime
-from guard_ccxt.gate import ClockOffset, Gate, is_symbol
+from guard_ccxt.rest.exchange_time import ExchangeTime
+from guard_ccxt.stream.gate import ClockOffset, Gate, is_symbol
 
 NOW = 1_700_000_000_000_000
 SPECIAL = st.sampled_from(

@@ -13,10 +13,10 @@ from small_binance import SmallBinance
 
 from guard.model import Channel, Flag, Kind, Market, Status
 from guard_ccxt import CcxtConnector
-from guard_ccxt.cache import MarketCache
-from guard_ccxt.instance import made
+from guard_ccxt.connections.instance import made
+from guard_ccxt.connections.tap import missing_names
+from guard_ccxt.markets.cache import MarketCache
 from guard_ccxt.options import read_options
-from guard_ccxt.tap import missing_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +125,7 @@ async def test_error_frame_that_fails_every_call_parks_nothing_it_does_not_name(
 async def test_without_its_hooks_the_connector_says_so_and_reads_by_plain_calls(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
+    monkeypatch.setattr("guard_ccxt.connections.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
     run = Opened(server, "trades", "book")
     await run.connector.open()
     task = run.stream({AAA: 0})
@@ -147,7 +147,7 @@ async def test_without_its_hooks_the_connector_says_so_and_reads_by_plain_calls(
 async def test_repair_that_takes_too_long_lets_live_trades_go_behind_a_gap(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.judge._REPAIR_MAX_S", 0.2)
+    monkeypatch.setattr("guard_ccxt.connections.judge._REPAIR_MAX_S", 0.2)
     run = Opened(server, "trades", repair_delay_s=4.0, stall_after_s=2.0)
     await run.connector.open()
     task = run.stream({AAA: 0})

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.model import ASK, BID
-from guard_ccxt import recording
-from guard_ccxt.mirror import BookMirror, totals
+from guard_ccxt.stream import recording
+from guard_ccxt.stream.mirror import BookMirror, totals
 
 PRICES = st.sampled_from([float(price) for price in range(95, 106)])
 SIZES = st.sampled_from([0.0, 0.0, 1.0, 2.0, 4.0])

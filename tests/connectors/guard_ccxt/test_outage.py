@@ -9,10 +9,10 @@ from ccxt_support import START_US, Rows, StillClock
 
 from guard.errors import Disconnected
 from guard.model import Channel, Kind, Status
+from guard_ccxt.alive.outage import Outage, Quiet, says_closed
 from guard_ccxt.counters import Counters
-from guard_ccxt.gate import Gate
-from guard_ccxt.outage import Outage, Quiet, says_closed
-from guard_ccxt.subscription import Phase, Subscription
+from guard_ccxt.stream.gate import Gate
+from guard_ccxt.stream.subscription import Phase, Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,7 @@ async def test_market_that_is_followed_during_an_outage_is_closed_too() -> None:
 
 
 def test_stream_that_was_given_up_meanwhile_is_not_opened() -> None:
-    from guard_ccxt.standing import close, reopen
+    from guard_ccxt.stream.standing import close, reopen
 
     scene = Scene()
     close(scene.streams[0])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard_ccxt.gate import TradeRow
-from guard_ccxt.overlap import Overlap
+from guard_ccxt.stream.gate import TradeRow
+from guard_ccxt.stream.overlap import Overlap
 
 
 def trade(number: int, *, is_named: bool, price: float = 1.0) -> TradeRow:
@@ -68,7 +68,7 @@ def test_equal_trade_after_the_switch_is_not_taken_for_one_of_before_the_fresh_c
 
 
 def test_fresh_connection_far_ahead_says_that_it_must_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard_ccxt.overlap._ROWS_MAX", 10)
+    monkeypatch.setattr("guard_ccxt.stream.overlap._ROWS_MAX", 10)
     overlap = Overlap(frozenset(), since_us=None)
     for number in range(10):
         assert not overlap.is_full
@@ -81,7 +81,7 @@ def test_fresh_connection_far_ahead_says_that_it_must_take_over(monkeypatch: pyt
 
 
 def test_what_the_old_connection_alone_delivers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard_ccxt.overlap._ROWS_MAX", 10)
+    monkeypatch.setattr("guard_ccxt.stream.overlap._ROWS_MAX", 10)
     overlap = Overlap(frozenset(), since_us=None)
     for number in range(100):
         overlap.delivered(trade(number + 1, is_named=True))

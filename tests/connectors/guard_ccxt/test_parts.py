@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from guard.errors import ConfigurationError, Disconnected, MalformedEvent, RateLimited
 from guard.model import Flag
 from guard_ccxt import CcxtConnector
-from guard_ccxt.backoff import Backoff
-from guard_ccxt.candles import candle_rows
-from guard_ccxt.facts import market_facts
-from guard_ccxt.faults import Fault, classify, translated
-from guard_ccxt.gate import Gate, TradeRow
+from guard_ccxt.connections.backoff import Backoff
+from guard_ccxt.connections.faults import Fault, classify, translated
+from guard_ccxt.markets.facts import market_facts
 from guard_ccxt.options import read_options
-from guard_ccxt.repair import assess
+from guard_ccxt.rest.candles import candle_rows
+from guard_ccxt.stream.gate import Gate, TradeRow
+from guard_ccxt.stream.repair import assess
 
 NOW = 1_700_000_000_000_000
 

@@ -23,13 +23,13 @@ BBB_TRADES = "bbbusdt@trade"
 
 @pytest.fixture(autouse=True)
 def _short_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard_ccxt.handover._OVERLAP_S", 0.3)
-    monkeypatch.setattr("guard_ccxt.handover._TICK_S", 0.05)
-    monkeypatch.setattr("guard_ccxt.recycle._LATE_S", 0.3)
-    monkeypatch.setattr("guard_ccxt.handover._DEAF_S", 2.0)
-    monkeypatch.setattr("guard_ccxt.recycle._TICK_MAX_S", 0.1)
-    monkeypatch.setattr("guard_ccxt.judge._SETTLE_US", 200_000)
-    monkeypatch.setattr("guard_ccxt.judge._TICK_MAX_S", 0.1)
+    monkeypatch.setattr("guard_ccxt.connections.handover._OVERLAP_S", 0.3)
+    monkeypatch.setattr("guard_ccxt.connections.handover._TICK_S", 0.05)
+    monkeypatch.setattr("guard_ccxt.connections.recycle._LATE_S", 0.3)
+    monkeypatch.setattr("guard_ccxt.connections.handover._DEAF_S", 2.0)
+    monkeypatch.setattr("guard_ccxt.connections.recycle._TICK_MAX_S", 0.1)
+    monkeypatch.setattr("guard_ccxt.connections.judge._SETTLE_US", 200_000)
+    monkeypatch.setattr("guard_ccxt.connections.judge._TICK_MAX_S", 0.1)
 
 
 class Traded:

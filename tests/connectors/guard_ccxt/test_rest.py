@@ -10,7 +10,7 @@ from ccxt_support import MovedClock, until
 from weighing import MINUTE_S, LeapClock, Weigher, binance, kucoin
 
 from guard.errors import Disconnected, RateLimited, Unavailable
-from guard_ccxt.rest import Priority, Rest
+from guard_ccxt.rest.client import Priority, Rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -180,7 +180,7 @@ async def test_a_request_that_weighs_more_than_the_share_is_told_and_not_kept_wa
 
 
 async def test_a_repair_that_gets_no_turn_gives_up_in_time(server: FrameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard_ccxt.rest._PATIENCE_S", {Priority.REPAIR: 0.1})
+    monkeypatch.setattr("guard_ccxt.rest.client._PATIENCE_S", {Priority.REPAIR: 0.1})
     async with opened(binance(server, MovedClock())) as (exchange, rest, weigher, _):
         weigher.refuses = [(429, {"Retry-After": "300"})]
         with pytest.raises(RateLimited):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from guard.errors import RateLimited
 from guard.model import Channel, Flag, Kind, Status
 from guard_ccxt.counters import Counters
-from guard_ccxt.gate import Gate
-from guard_ccxt.ids import IdRun
-from guard_ccxt.repair import repair
-from guard_ccxt.subscription import Subscription
+from guard_ccxt.stream.gate import Gate
+from guard_ccxt.stream.ids import IdRun
+from guard_ccxt.stream.repair import repair
+from guard_ccxt.stream.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

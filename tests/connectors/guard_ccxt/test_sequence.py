@@ -8,8 +8,8 @@ import ccxt
 import ccxt.pro
 import pytest
 
-from guard_ccxt.faults import Fault, classify
-from guard_ccxt.sequence import PassedOver, begin_anew, watch_book_numbers
+from guard_ccxt.connections.faults import Fault, classify
+from guard_ccxt.stream.sequence import PassedOver, begin_anew, watch_book_numbers
 
 
 @pytest.mark.parametrize(("name", "first", "last"), [("kucoin", "sequenceStart", "sequenceEnd"), ("gate", "U", "u")])

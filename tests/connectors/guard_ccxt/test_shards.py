@@ -11,10 +11,10 @@ from test_lives import AAA, BBB, BOOK, TRADES, Opened, ended
 
 from guard.errors import ConfigurationError
 from guard.model import Channel, Kind
-from guard_ccxt.instance import made, sibling, spread
-from guard_ccxt.limits import Limits, Window, limits_of
+from guard_ccxt.connections.instance import made, sibling, spread
+from guard_ccxt.connections.limits import Limits, Window, limits_of
+from guard_ccxt.connections.pace import Pace
 from guard_ccxt.options import read_options
-from guard_ccxt.pace import Pace
 
 if TYPE_CHECKING:
     from ccxt_support import FrameServer
@@ -67,9 +67,9 @@ async def test_market_that_is_listed_later_is_known_to_shards_that_run(server: F
 async def test_without_its_hooks_the_connector_is_renewed_by_plain_calls_too(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
-    monkeypatch.setattr("guard_ccxt.handover._OVERLAP_S", 0.4)
-    monkeypatch.setattr("guard_ccxt.handover._TICK_S", 0.05)
+    monkeypatch.setattr("guard_ccxt.connections.tap._CLIENT_NAMES", ("resolve", "gone_in_a_later_ccxt"))
+    monkeypatch.setattr("guard_ccxt.connections.handover._OVERLAP_S", 0.4)
+    monkeypatch.setattr("guard_ccxt.connections.handover._TICK_S", 0.05)
     run = Opened(server, "trades", "book", recycle_after_s=1.0)
     await run.connector.open()
     task = run.stream({AAA: 0})
@@ -107,7 +107,7 @@ async def test_rest_of_a_shard_is_done_by_the_one_instance_that_counts_it(server
 
 
 async def test_dials_of_all_shards_keep_one_pace(server: FrameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(2, (Window(1, 0.5),), (), 1))
+    monkeypatch.setattr("guard_ccxt.connections.fleet.limits_of", lambda _: Limits(2, (Window(1, 0.5),), (), 1))
     run = Opened(server, "trades", "book")
     await run.connector.open()
     task = run.stream({AAA: 0, BBB: 1})
@@ -121,8 +121,8 @@ async def test_dials_of_all_shards_keep_one_pace(server: FrameServer, monkeypatc
 async def test_connections_that_wait_to_be_dialled_are_not_given_up_and_take_one_turn_each(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (Window(1, 0.7),), (), 10))
-    monkeypatch.setattr("guard_ccxt.judge._SETTLE_US", 100_000)
+    monkeypatch.setattr("guard_ccxt.connections.fleet.limits_of", lambda _: Limits(100, (Window(1, 0.7),), (), 10))
+    monkeypatch.setattr("guard_ccxt.connections.judge._SETTLE_US", 100_000)
     run = Opened(server, "trades", "book", first_event_s=0.4)
     await run.connector.open()
     task = run.stream({AAA: 0, BBB: 1})
@@ -136,7 +136,7 @@ async def test_connections_that_wait_to_be_dialled_are_not_given_up_and_take_one
 async def test_stream_that_ends_while_connections_wait_to_be_dialled_leaves_no_task(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (Window(1, 60.0),), (), 10))
+    monkeypatch.setattr("guard_ccxt.connections.fleet.limits_of", lambda _: Limits(100, (Window(1, 60.0),), (), 10))
     before = asyncio.all_tasks()
     run = Opened(server, "trades", "book")
     await run.connector.open()
@@ -151,8 +151,8 @@ async def test_stream_that_ends_while_connections_wait_to_be_dialled_leaves_no_t
 async def test_requests_of_one_connection_keep_their_pace_and_no_deadline_runs_before_they_are_sent(
     server: FrameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard_ccxt.fleet.limits_of", lambda _: Limits(100, (), (Window(1, 0.4),), 1))
-    monkeypatch.setattr("guard_ccxt.judge._SETTLE_US", 100_000)
+    monkeypatch.setattr("guard_ccxt.connections.fleet.limits_of", lambda _: Limits(100, (), (Window(1, 0.4),), 1))
+    monkeypatch.setattr("guard_ccxt.connections.judge._SETTLE_US", 100_000)
     run = Opened(server, "trades", "book", first_event_s=0.4, has={"fetchTickers": False})
     await run.connector.open()
     task = run.stream({AAA: 0, BBB: 1})

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from guard_ccxt.instance import made, sibling
-from guard_ccxt.limits import limits_of
+from guard_ccxt.connections.instance import made, sibling
+from guard_ccxt.connections.limits import limits_of
 from guard_ccxt.options import read_options
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from silent_tapes import DAY_US, TAPES, Exchange, S, Tape, Watch, between, first_missed_us, load
 
 from guard.runtime.clock import seeded_random
-from guard_ccxt.silence import Here, Silence, There, TickerLag, there
+from guard_ccxt.alive.silence import Here, Silence, There, TickerLag, there
 
 MINUTE = 60 * S
 CUTS = 80

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard_ccxt.facts import market_facts
-from guard_ccxt.listings import Listings
-from guard_ccxt.treatment import RISKS, treatment
+from guard_ccxt.markets.facts import market_facts
+from guard_ccxt.markets.listings import Listings
+from guard_ccxt.markets.treatment import RISKS, treatment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ from aiohttp import WSMessage, WSMsgType
 from ccxt_support import START_US, Rows, StillClock
 
 from guard.model import Channel
-from guard_ccxt import recording
+from guard_ccxt.connections.pump import _handle
+from guard_ccxt.connections.tap import Tap
 from guard_ccxt.counters import Counters
-from guard_ccxt.gate import ClockOffset, Gate
-from guard_ccxt.pump import _handle
-from guard_ccxt.subscription import Subscription
-from guard_ccxt.tap import Tap
+from guard_ccxt.stream import recording
+from guard_ccxt.stream.gate import ClockOffset, Gate
+from guard_ccxt.stream.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

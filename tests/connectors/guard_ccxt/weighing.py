@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ccxt.pro
 from ccxt_support import START_US
 
-from guard_ccxt.rest import Rest
+from guard_ccxt.rest.client import Rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,0 +1,1 @@
+"""Whether a quiet stream, or a whole exchange, is quiet or dead."""

@@ -1,0 +1,1 @@
+"""Connections to one exchange: opened, read, judged, renewed and split within its limits."""

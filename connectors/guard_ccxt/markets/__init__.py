@@ -1,0 +1,1 @@
+"""What an exchange offers and says of its markets."""

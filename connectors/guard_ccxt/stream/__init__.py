@@ -1,0 +1,1 @@
+"""One market's stream on one channel: what arrives becomes rows, and what is missing becomes a GAP."""

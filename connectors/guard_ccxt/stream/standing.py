@@ -1,0 +1,56 @@
+"""What is said of a stream though its connection says otherwise: taken for dead, closed for maintenance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.model import Channel, Status
+from guard_ccxt.stream.subscription import Phase
+
+if TYPE_CHECKING:
+    from guard_ccxt.stream.subscription import Subscription
+
+__all__ = ["clear", "close", "reopen", "suspect"]
+
+
+def suspect(subscription: Subscription) -> bool:
+    """Take a live stream for dead until a trade arrives or it is cleared: its data is not ready. Returns whether that is new."""
+    if subscription.phase is not Phase.LIVE:
+        return False
+    subscription.broke()
+    subscription.ids.is_torn = True
+    subscription.phase = Phase.SUSPECT
+    subscription.voice.tell(Status.STALLED)
+    return True
+
+
+def clear(subscription: Subscription, now_us: int) -> None:
+    """Note that a suspected stream has missed nothing."""
+    if subscription.phase is Phase.SUSPECT:
+        subscription.last_good_us, subscription.ids.is_torn = None, False
+        subscription.resume(at_us=now_us, received_us=now_us)
+
+
+def close(subscription: Subscription) -> None:
+    """Say that the exchange is in maintenance; whatever the stream does, it is live again only once it is reopened."""
+    if subscription.voice.is_closed or subscription.phase is Phase.PARKED:
+        return
+    if subscription.held is not None:
+        subscription.settle((), is_closed=False)
+    if subscription.phase is Phase.LIVE:
+        subscription.broke()
+    subscription.voice.tell(Status.MAINTENANCE)
+    subscription.voice.is_closed = True
+
+
+def reopen(subscription: Subscription, now_us: int) -> None:
+    """Say that maintenance is over, and how the stream stands; what it brought meanwhile counts as missed."""
+    if not subscription.voice.is_closed:
+        return
+    subscription.voice.is_closed, subscription.voice.told = False, None
+    if subscription.phase is Phase.LIVE:
+        subscription.resume(at_us=now_us, received_us=now_us)
+        if subscription.channel is Channel.BOOK:
+            subscription.show_book()
+    else:
+        subscription.voice.tell(Status.LOST)
