@@ -260,6 +260,7 @@ class Tape:
     def __init__(self, batches: list[Batch]) -> None:
         self.rejected: dict[str, int] = {}
         self.examples: list[str] = []
+        self.holes: list[dict[str, Any]] = []
         self.repeated = 0
         self._batches = batches
 

@@ -233,7 +233,7 @@ def test_the_command_replays_as_recorded_and_says_what_it_leaves_out_otherwise(
         code, out = command(capsys, "--json", "replay", "--as-recorded", "--no-jit", str(file))
         assert code == 0, out
         assert json.loads(out.splitlines()[-1])["digest"] == made.log.digest
-    assert "of a live run, with its rules (3 sets)" in command(capsys, "tape", "info", str(copy))[1]
+    assert "of a live run, with the 3 rule sets that it had" in command(capsys, "tape", "info", str(copy))[1]
     _, out = command(capsys, "replay", "--no-jit", str(path))
     assert "4 reloads and orders of the recorded run were left out; --as-recorded does them again" in out
 

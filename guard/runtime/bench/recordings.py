@@ -29,6 +29,7 @@ class Recorded:
 
     rejected: ClassVar[dict[str, int]] = {}
     examples: ClassVar[list[str]] = []
+    holes: ClassVar[list[dict[str, Any]]] = []
     repeated = 0
 
     def __init__(self, read: Callable[[int], Iterator[Batch]]) -> None:
