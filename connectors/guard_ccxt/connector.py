@@ -115,6 +115,8 @@ class CcxtConnector:
                 "closed": counters.closed,
                 "stalls": counters.stalls,
                 "refuted": counters.refuted,
+                "audits": counters.audits,
+                "overlooked": counters.overlooked,
                 "resubscribed": counters.resubscribed,
                 "holes_in_ids": counters.skipped,
                 "gap_seconds": {} if session is None else session.gap_seconds(),

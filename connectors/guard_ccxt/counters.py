@@ -38,6 +38,8 @@ class Counters:
         self.refuted = 0
         self.resubscribed = 0
         self.skipped = 0
+        self.audits = 0
+        self.overlooked = 0
         self.recycled = 0
         self.last_event_us: int | None = None
         self.notes: deque[str] = deque(maxlen=_NOTES_MAX)

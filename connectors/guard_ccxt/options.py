@@ -18,6 +18,8 @@ _KEYS = frozenset(
 )
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _BINANCE_LIKE = frozenset({"binance", "binanceus"})
+# Documented: Binance numbers the trades of each market, Gate gives "consecutive" ids within a market. KuCoin's leave out numbers.
+_COUNTED = frozenset({*_BINANCE_LIKE, "gate", "gateeu"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +93,11 @@ class Options:
     def has_sequence(self, market_type: str) -> bool:
         """Return whether the ids of this exchange's trades are known to count up by one on each market."""
         is_aggregate = (self.options.get("watchTrades") or {}).get("name") == "aggTrade"
-        return self.id in _BINANCE_LIKE and market_type == "spot" and not is_aggregate
+        return self.id in _COUNTED and market_type == "spot" and not is_aggregate
 
     def repair_parameters(self, market_type: str) -> dict[str, Any]:
         """Return what `fetch_trades` needs to answer with the ids of the stream (Binance's default answers aggregates)."""
-        if self.has_sequence(market_type):
+        if self.id in _BINANCE_LIKE and self.has_sequence(market_type):
             return {"fetchTradesMethod": "publicGetTrades"}
         return {}
 

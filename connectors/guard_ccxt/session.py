@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ccxt
 
 from guard.errors import Disconnected, Unavailable
 from guard.model import Channel
+from guard_ccxt.alive.audit import Audit
 from guard_ccxt.alive.outage import Outage
-from guard_ccxt.alive.poll import TickerPoll
+from guard_ccxt.alive.poll import TickerPoll, grace_of
 from guard_ccxt.alive.suspicion import Suspicion
 from guard_ccxt.connections.fleet import Fleet
 from guard_ccxt.connections.instance import made, share
 from guard_ccxt.connections.tap import missing_names
 from guard_ccxt.markets.cache import MarketCache
 from guard_ccxt.markets.offer import Offer
+from guard_ccxt.markets.prints import prints_of
 from guard_ccxt.rest.client import Priority, Rest
 from guard_ccxt.rest.exchange_time import ExchangeTime
 from guard_ccxt.rest.history import History
@@ -144,6 +147,14 @@ class Session:
             clock=self._context.clock,
             counters=self._counters,
         )
+        audit = Audit(
+            fetch_of=partial(self._fetch_of, priority=Priority.AUDIT),
+            on_dead=suspicion.prove,
+            clock=self._context.clock,
+            counters=self._counters,
+            grace_s=grace_of(self._options.ticker_poll_s),
+            has_single_prints=prints_of(self.exchange.id).kind == "single" and self.gives()["prints"],
+        )
         self._poll = poll = TickerPoll(
             self._all_tickers,
             subscriptions=list(self._subscriptions.values()),
@@ -153,6 +164,7 @@ class Session:
             clock=self._context.clock,
             counters=self._counters,
             every_s=self._options.ticker_poll_s,
+            on_open=audit.take,
         )
         has_poll = self._options.ticker_poll_s > 0 and self.exchange.has.get("fetchTickers")
         outage = Outage(
@@ -161,7 +173,8 @@ class Session:
             clock=self._context.clock,
             counters=self._counters,
         )
-        tasks = [streaming, asyncio.ensure_future(outage.run()), *([asyncio.ensure_future(poll.run())] if has_poll else [])]
+        looks = (poll.run(), audit.run()) if has_poll else ()
+        tasks = [streaming, asyncio.ensure_future(outage.run()), *map(asyncio.ensure_future, looks)]
         if self.exchange.has.get("fetchTime") is True:
             tasks.append(asyncio.ensure_future(ExchangeTime(self._time, self._offset, self._context.clock).run()))
         try:
@@ -248,10 +261,12 @@ class Session:
         if shard is not None:
             shard.supervisor.start_repair(subscription)
 
-    def _fetch_of(self, subscription: Subscription) -> Callable[[int | None], Awaitable[Any]] | None:
+    def _fetch_of(
+        self, subscription: Subscription, priority: Priority = Priority.REPAIR
+    ) -> Callable[[int | None], Awaitable[Any]] | None:
         shard = self.fleet.shard_of(subscription)
         can_fetch = shard is not None and self.exchange.has.get("fetchTrades")
-        return shard.supervisor.fetch_of(subscription) if shard is not None and can_fetch else None
+        return shard.supervisor.fetch_of(subscription, priority) if shard is not None and can_fetch else None
 
     def _restart(self, subscription: Subscription) -> None:
         shard = self.fleet.shard_of(subscription)

@@ -31,7 +31,11 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff.__init__, "__kwdefaults__", dict(Backoff.__init__.__kwdefaults__ or {}))
 
 
-NAMES = {"kucoin": ["skip_sequence", "drop"], "gate": ["skip_sequence", "close_1008"], "binance": ["null_fields", "late"]}
+NAMES = {
+    "kucoin": ["skip_sequence", "drop", "skip_trades"],
+    "gate": ["skip_sequence", "close_1008"],
+    "binance": ["null_fields", "late"],
+}
 
 
 async def test_after_a_fault_everything_is_live_and_nothing_is_lost_in_silence() -> None:
@@ -39,7 +43,7 @@ async def test_after_a_fault_everything_is_live_and_nothing_is_lost_in_silence()
     led = [through(dialect, names, seed=1, on_outcome=outcomes.append) for dialect, names in NAMES.items()]
     assert await asyncio.gather(*led) == [[], [], []]
     assert [outcome for outcome in outcomes if outcome.wrong] == []
-    assert len(outcomes) == 6
+    assert len(outcomes) == 7
 
 
 async def test_the_judge_finds_what_is_lost_doubled_or_made_up() -> None:

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from guard_ccxt.counters import Counters
     from guard_ccxt.stream.subscription import Subscription
 
-__all__ = ["TickerPoll"]
+__all__ = ["TickerPoll", "grace_of"]
 
 _CHANGE: Final = 0.01
 _GRACE_S: Final = 5.0
 _GRACE_SHARE: Final = 0.25
 _AGAIN_S: Final = 10.0
+
+
+def grace_of(every_s: float) -> float:
+    """Return for how long a trade that the tickers showed may still be on its way, seconds."""
+    return min(_GRACE_S, _GRACE_SHARE * every_s)
 
 
 class TickerPoll:
@@ -41,6 +46,8 @@ class TickerPoll:
         Where STATUS USD_RATE and VOLUME_24H rows go when a value moved by 1 %; `markets` may change likewise.
     every_s
         Seconds between polls, > 0.
+    on_open
+        Told after each look of the streams of which it says nothing for sure.
 
     Attributes
     ----------
@@ -63,6 +70,7 @@ class TickerPoll:
         clock: Clock,
         counters: Counters,
         every_s: float,
+        on_open: Callable[[list[tuple[Subscription, Silence]]], None] = lambda _: None,
     ) -> None:
         self._fetch = fetch
         self._subscriptions = subscriptions
@@ -72,6 +80,7 @@ class TickerPoll:
         self._clock = clock
         self._counters = counters
         self._every_s = every_s
+        self._on_open = on_open
         self._told: dict[tuple[int, Status], float] = {}
         self.silences: dict[Subscription, Silence] = {}
         self.lag = TickerLag(int(every_s * 1e6))
@@ -97,11 +106,12 @@ class TickerPoll:
             self.failed = False
             suspects = self.take(tickers)
             # A request may be faster than a stream: what is on its way still counts as here.
-            grace_s = min(_GRACE_S, _GRACE_SHARE * self._every_s)
+            grace_s = grace_of(self._every_s)
             await self._clock.sleep(grace_s)
             for subscription, arrivals in suspects:
                 if subscription.arrivals == arrivals:
                     self._on_deaf(subscription)
+            self._on_open([(one, silence) for one, silence in self.silences.items() if silence.is_open])
             wait_s = self._every_s - grace_s
 
     def take(self, tickers: Mapping[str, Any]) -> list[tuple[Subscription, int]]:

@@ -147,6 +147,10 @@ class Silence:
         self._looked_us: int | None = None
         self._settled: tuple[Here, There] | None = None
         self._before = There()
+        self._audited: tuple[object, ...] | None = None
+        self._arrivals_before = 0
+        self.state: tuple[object, ...] = ()
+        self.is_silent = False
         self._has_volume = True
         self._reference: float | None = None
         self._other: float | None = None
@@ -163,12 +167,25 @@ class Silence:
             self._came(here, seen, steady_us)
         age_us = self._age_us(here, now_us, steady_us)
         is_missing = self._shows_more(here, seen, age_us)
+        # Every trade, here or there, changes one of these; the key stands for what ids prove.
+        is_proven = self._has_ids and seen.last_id is not None and here.key >= seen.last_id
+        self.state = (is_proven, *((here.key,) if is_proven else (here.arrivals, *seen)))
+        self.is_silent, self._arrivals_before = here.arrivals == self._arrivals_before, here.arrivals
         self._note(here, seen, age_us)
         self._before, self._looked_us = seen, steady_us
         self._strikes = self._strikes + 1 if is_missing else 0
         if self._wrong and steady_us - self._wrong_us > _FORGOTTEN_US:
             self._wrong, self._wrong_us = self._wrong - 1, steady_us
         return self._strikes >= 1 << max(0, self._wrong - 1)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last look leaves open that trades were missed: there was a trade, or may have been, and no proof of it."""
+        return self.state not in ((), self._audited) and self.state[0] is False
+
+    def settle(self, state: tuple[object, ...]) -> None:
+        """Take note that nothing was missed up to the look at which `state` was so."""
+        self._audited = state
 
     def refute(self) -> None:
         """Take note that nothing was missed after all."""

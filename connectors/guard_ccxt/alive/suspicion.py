@@ -72,6 +72,10 @@ class Suspicion:
         elif subscription.phase is Phase.SUSPECT and subscription not in self._proofs:
             self._is_dead(subscription)
 
+    def prove(self, subscription: Subscription) -> None:
+        """Take note that a stream that is marked missed trades for sure."""
+        self._is_dead(subscription)
+
     async def close(self) -> None:
         """Look for proof no longer."""
         tasks = list(self._proofs.values())

@@ -13,6 +13,7 @@ from guard_ccxt.connections.judge import Judge
 from guard_ccxt.connections.leaving import leave
 from guard_ccxt.connections.snapshots import Snapshots, nothing
 from guard_ccxt.connections.tap import ASKING
+from guard_ccxt.rest.budget import Priority
 from guard_ccxt.stream.repair import repair
 from guard_ccxt.stream.sequence import leave_first
 from guard_ccxt.stream.subscription import Phase, Subscription
@@ -151,16 +152,18 @@ class Supervisor:
         if error is not None and self._broken is not None and not self._broken.done():
             self._broken.set_exception(error)
 
-    def fetch_of(self, subscription: Subscription) -> Callable[[int | None], Awaitable[Any]]:
+    def fetch_of(self, subscription: Subscription, priority: Priority = Priority.REPAIR) -> Callable[[int | None], Awaitable[Any]]:
         """Return what fetches the trades of a stream's market, since a time in milliseconds or the last ones."""
 
         async def fetch(since_ms: int | None) -> Any:
-            await self._clock.sleep(self._options.repair_delay_s)
+            if priority is Priority.REPAIR:
+                await self._clock.sleep(self._options.repair_delay_s)
             market_type = (self._exchange.markets.get(subscription.symbol) or {}).get("type") or ""
             parameters = self._options.repair_parameters(market_type)
             doing = f"fetching missed trades of {subscription.symbol}"
             request, rank = self._exchange.fetch_trades, float(subscription.arrivals)  # a hole of a busy market holds most
-            return await self._rest.page(doing, request, subscription.symbol, since_ms, parameters=parameters, rank=rank)
+            arguments = (doing, request, subscription.symbol, since_ms)
+            return await self._rest.page(*arguments, parameters=parameters, priority=priority, rank=rank)
 
         return fetch
 

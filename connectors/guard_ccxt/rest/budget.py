@@ -26,10 +26,18 @@ class Priority(IntEnum):
     GLANCE = 2  # the last minutes of a market that is about to stream
     TICKERS = 3
     HISTORY = 4
+    AUDIT = 5  # whether what streams brought is all there was
 
 
 # How full the share may be for a request to pass, so that what is less urgent leaves room for a reconnect.
-_CEILINGS = {Priority.SNAPSHOT: 1.0, Priority.REPAIR: 0.9, Priority.GLANCE: 0.9, Priority.TICKERS: 0.75, Priority.HISTORY: 0.5}
+_CEILINGS = {
+    Priority.SNAPSHOT: 1.0,
+    Priority.REPAIR: 0.9,
+    Priority.GLANCE: 0.9,
+    Priority.TICKERS: 0.75,
+    Priority.HISTORY: 0.5,
+    Priority.AUDIT: 0.3,
+}
 _STARVED_US = MINUTE_US
 _SLACK = 1e-6
 _RESERVED_MAX = 0.8
@@ -89,7 +97,8 @@ class Budget:
 
     Within a priority the higher rank goes first, then who came first. What is reserved is left to snapshots.
     Repairs and glances may fill nine tenths of the share, tickers
-    three quarters, history half. Who waited a minute while nothing of its priority passed goes next, before all others.
+    three quarters, history half, audits three tenths.
+    Who waited a minute while nothing of its priority passed goes next, before all others.
 
     Examples
     --------
@@ -117,6 +126,7 @@ class Budget:
             Priority.GLANCE: concurrent,
             Priority.TICKERS: max(1, concurrent - 1),
             Priority.HISTORY: max(1, concurrent - 2),
+            Priority.AUDIT: 1,
         }
         self._waiting: dict[Priority, deque[_Waiting]] = {priority: deque() for priority in Priority}
         self._under_way: dict[int, tuple[Priority, float]] = {}

@@ -28,8 +28,8 @@ __all__ = ["Priority", "Rest"]
 _PAGE = 1000
 _REFUSALS = frozenset({418, 429})
 _LOOK_MAX_S = 1.0
-# A repair that comes later is of no use: live trades are held back for it. Tickers come again with the next poll.
-_PATIENCE_S = {Priority.REPAIR: 5.0, Priority.TICKERS: 60.0}
+# A repair that comes later is of no use: live trades are held back for it. Tickers and audits come again with the next poll.
+_PATIENCE_S = {Priority.REPAIR: 5.0, Priority.TICKERS: 60.0, Priority.AUDIT: 20.0}
 _TURN_MAX_S = 3.0  # a repair that would not get its turn by then is refused at once: what it holds back must go on
 _BOOK = re.compile("depth|book|level2", re.IGNORECASE)
 _priority: ContextVar[Priority] = ContextVar("guard_rest_priority", default=Priority.SNAPSHOT)

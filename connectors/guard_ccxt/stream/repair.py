@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.errors import MalformedEvent, RateLimited, Unavailable
+from guard.model import event_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from guard_ccxt.stream.seam import Seam
     from guard_ccxt.stream.subscription import Subscription
 
-__all__ = ["Fetched", "assess", "assess_nameless", "passed", "repair"]
+__all__ = ["Fetched", "assess", "assess_nameless", "overlooked", "passed", "repair"]
 
 
 _LOOKS, _LOOK_S = 5, 0.2
@@ -43,6 +44,24 @@ def assess(answer: list[TradeRow], *, known: frozenset[int], held: list[TradeRow
     return Fetched(missing, has_past and has_present and 0 not in keys)
 
 
+def overlooked(answer: list[TradeRow], known: frozenset[int]) -> list[TradeRow]:
+    """Return the trades of an answer that never came though trades before and after them did, oldest first.
+
+    Examples
+    --------
+    >>> from guard_ccxt.stream.gate import TradeRow
+    >>> answer = [TradeRow(at, 1.0, 1.0, 1, key, 0) for at, key in ((10, 5), (20, 8), (30, 9), (40, 11), (50, 12))]
+    >>> [row.key for row in overlooked(answer, frozenset({8, 11}))]
+    [9]
+    """
+    came = [row.at_us for row in answer if row.key and row.key in known]
+    if not came:
+        return []
+    first_us, last_us = min(came), max(came)
+    gone = [row for row in answer if first_us < row.at_us < last_us and row.key and row.key not in known]
+    return sorted(gone, key=lambda row: row.at_us)
+
+
 def assess_nameless(answer: list[TradeRow], *, seam: Seam, held: list[TradeRow], offset_us: int) -> Fetched:
     """Like `assess`, for trades without ids: they are told by moment, price, amount and side, each fill once."""
     missing, has_past = seam.missed(answer, offset_us)
@@ -52,6 +71,13 @@ def assess_nameless(answer: list[TradeRow], *, seam: Seam, held: list[TradeRow],
         if at is not None:
             del missing[at]
     return Fetched(missing, has_past and has_present)
+
+
+def assess_newer(answer: list[TradeRow], *, held: list[TradeRow], since_us: int) -> Fetched:
+    """Like `assess`, for an answer without ids about a stream with ids: only what lies surely inside the hole, which stays one."""
+    until_us = min((row.at_us for row in held), default=None)
+    inside = [row for row in answer if row.at_us > since_us and (until_us is None or row.at_us < until_us)]
+    return Fetched(sorted(inside, key=lambda row: row.at_us), is_closed=False)
 
 
 def _is_like(one: TradeRow, other: TradeRow) -> bool:
@@ -83,7 +109,9 @@ async def repair(
                 return  # too late
             rows = _merged(rows, passed(await fetch(since_ms), subscription, counters, clock.now_us()))
             arrived = [row for row, _ in held]
-            if rows and not any(row.key for row in rows):
+            if rows and not any(row.key for row in rows) and subscription.ids.last:
+                fetched = assess_newer(rows, held=arrived, since_us=floor_us)
+            elif rows and not any(row.key for row in rows):
                 offset_us = subscription.gate.offset.offset_us
                 fetched = assess_nameless(rows, seam=subscription.memory.seam, held=arrived, offset_us=offset_us)
             else:
@@ -121,11 +149,20 @@ def _merged(first: list[TradeRow], second: list[TradeRow]) -> list[TradeRow]:
 
 
 def passed(trades: Any, subscription: Subscription, counters: Counters, now_us: int) -> list[TradeRow]:
-    """Return the trades of an answer that pass the gate; the others are counted."""
-    rows = []
+    """Return the trades of an answer that pass the gate; the others are counted.
+
+    ccxt leaves the ids of some answers out (KuCoin's ``sequence``): they are taken where they are those of the stream.
+    """
+    rows, names = [], []
     for trade in trades or ():
         try:
             rows.append(subscription.gate.trade(trade, received_us=now_us, is_live=False))
         except MalformedEvent as error:
             counters.reject(error.reason)
-    return rows
+            continue
+        about = trade.get("info")
+        names.append(event_key(about.get("sequence")) if isinstance(about, dict) else 0)
+    if any(row.key for row in rows) or not all(names):
+        return rows
+    came = subscription.recent() | {row.key for row, _ in subscription.held or ()}
+    return [row._replace(key=name) for row, name in zip(rows, names, strict=True)] if came & set(names) else rows

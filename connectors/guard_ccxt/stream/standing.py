@@ -8,9 +8,10 @@ from guard.model import Channel, Status
 from guard_ccxt.stream.subscription import Phase
 
 if TYPE_CHECKING:
+    from guard_ccxt.stream.gate import TradeRow
     from guard_ccxt.stream.subscription import Subscription
 
-__all__ = ["clear", "close", "reopen", "suspect"]
+__all__ = ["clear", "close", "missed", "reopen", "suspect"]
 
 
 def suspect(subscription: Subscription) -> bool:
@@ -29,6 +30,15 @@ def clear(subscription: Subscription, now_us: int) -> None:
     if subscription.phase is Phase.SUSPECT:
         subscription.last_good_us, subscription.ids.is_torn = None, False
         subscription.resume(at_us=now_us, received_us=now_us)
+
+
+def missed(subscription: Subscription, rows: list[TradeRow], now_us: int) -> None:
+    """Note that a live stream never brought `rows`, oldest first: they are BACKFILL, and what came since is behind a GAP."""
+    for row in rows:
+        if not subscription.remember(row):
+            subscription.put_late(row, now_us)
+    subscription.last_good_us = rows[0].at_us - 1
+    subscription.resume(at_us=now_us, received_us=now_us)
 
 
 def close(subscription: Subscription) -> None:

@@ -28,8 +28,6 @@ _OLD_US = 60_000_000
 _FIRST_US = 5_000_000
 _NEVER_US = 1 << 62
 _TRADE, _INFERRED = int(Kind.TRADE), int(Flag.INFERRED_SIDE)
-
-
 _LIVE = Phase.LIVE
 
 
@@ -362,6 +360,10 @@ class Subscription:
             self.memory.seam.put(row, self.gate.offset.offset_us)
         if self.last_trade_us is None or row.at_us >= self.last_trade_us:
             self.last_trade_us, self.last_price = row.at_us, row.price
+
+    def put_late(self, row: TradeRow, now_us: int) -> None:
+        """Deliver a trade that came another way, and too late to be scored."""
+        self._put(row, now_us, extra=Flag.BACKFILL)
 
     def succeed(self, other: Subscription, rows: Iterable[tuple[TradeRow, int]]) -> None:
         """Go on where `other` stands, the same stream on a fresh connection; `rows` are the trades that it alone has had.

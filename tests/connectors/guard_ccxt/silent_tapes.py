@@ -68,6 +68,7 @@ class Exchange(NamedTuple):
     delay_us: tuple[int, int] = (20_000, 1_500_000)
     fails: float = 0.02
     has_ids: bool = False
+    has_pages: bool = True
 
 
 class Watch:
@@ -81,6 +82,7 @@ class Watch:
         self.lag = TickerLag(EVERY_US)
         self.silence = Silence(self.lag)
         self.marks: list[int] = []
+        self.pages = 0
 
     def here(self, now_us: int, delay_us: int, cut_us: int | None) -> Here:
         seen = self.tape.before(min(now_us - delay_us, now_us if cut_us is None else cut_us))
@@ -104,9 +106,16 @@ class Watch:
             delay_us = between(self.random, *self.exchange.delay_us)
             here = self.here(at_us, delay_us, cut_us)
             seen = self.tape.ticker(at_us - between(self.random, *self.exchange.lag_us), has_ids=self.exchange.has_ids)
-            if not self.silence.misses(here, seen, now_us=at_us, steady_us=at_us):
-                continue
             late_us = at_us + GRACE_US
+            if not self.silence.misses(here, seen, now_us=at_us, steady_us=at_us):
+                if self.exchange.has_pages and self.silence.is_open:
+                    self.pages += 1
+                    asked_us = late_us + between(self.random, 0, 20 * S)  # it waits its turn
+                    came = self.here(asked_us, delay_us, cut_us).arrivals
+                    if cut_us is not None and self.tape.before(asked_us - GRACE_US) > came:
+                        return asked_us
+                    self.silence.settle(self.silence.state)
+                continue
             if self.here(late_us, delay_us, cut_us).arrivals != here.arrivals:
                 continue
             # Proof: the market's own last trades, where the stream has no newer one.

@@ -56,7 +56,7 @@ async def test_no_minute_at_the_exchange_sees_more_than_the_share(server: FrameS
         assert 60 < weigher.worst_minute() <= 0.02 * 6000 + 1e-6
         assert rest.record()["limit"] == 6000.0
         assert rest.record()["requests"]["snapshot"] > 20
-        assert rest.record()["waiting"] == dict.fromkeys(("snapshot", "repair", "glance", "tickers", "history"), 0)
+        assert rest.record()["waiting"] == dict.fromkeys(("snapshot", "repair", "glance", "tickers", "history", "audit"), 0)
 
 
 async def test_kucoin_is_kept_within_its_windows_of_thirty_seconds(server: FrameServer) -> None:

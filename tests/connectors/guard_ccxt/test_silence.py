@@ -42,18 +42,26 @@ def test_true_stream_is_marked_at_most_once_a_day_and_never_subscribed_again(tap
         assert len(watch.marks) <= (tape.at_us[-1] - tape.at_us[0]) / DAY_US
 
 
-@pytest.mark.parametrize(("has_ids", "share"), [(False, 0.98), (True, 0.999)])
-def test_cut_stream_is_noticed_within_90_s_of_the_first_missed_trade_at_another_price(
-    tapes: list[Tape], *, has_ids: bool, share: float
+@pytest.mark.parametrize(
+    ("exchange", "counts_all", "share"),
+    [
+        pytest.param(Exchange(has_pages=False), False, 0.97, id="tickers alone, at another price"),
+        pytest.param(Exchange(), False, 0.995, id="at another price"),
+        pytest.param(Exchange(), True, 0.985, id="any trade"),
+        pytest.param(Exchange(has_ids=True), True, 0.999, id="any trade, with ids"),
+    ],
+)
+def test_cut_stream_is_noticed_within_90_s_of_the_first_missed_trade(
+    tapes: list[Tape], exchange: Exchange, *, counts_all: bool, share: float
 ) -> None:
-    # Without ids a price may be back before the next look: that trade left no trace. With ids every trade does.
+    # By tickers alone a price may be back before the next look: that trade left no trace but volume.
     random, waits = seeded_random(7), []
     for tape in tapes:
         for _ in range(CUTS):
             cut_us = between(random, tape.at_us[0] + 120 * MINUTE, tape.at_us[-1] - 60 * MINUTE)
-            watch = Watch(tape, Exchange(has_ids=has_ids), random)
+            watch = Watch(tape, exchange, random)
             noticed_us = watch.run(cut_us - 120 * MINUTE + between(random, 0, MINUTE), tape.at_us[-1], cut_us=cut_us)
-            missed_us = first_missed_us(tape, cut_us, counts_all=has_ids)
+            missed_us = first_missed_us(tape, cut_us, counts_all=counts_all)
             if missed_us is not None:
                 assert noticed_us is not None
                 waits.append(noticed_us - missed_us)
