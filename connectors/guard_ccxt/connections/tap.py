@@ -16,6 +16,7 @@ from guard_ccxt.connections.batches import Batches
 from guard_ccxt.connections.farewell import is_farewell
 from guard_ccxt.connections.pace import Pace
 from guard_ccxt.connections.pump import Connection, pump
+from guard_ccxt.connections.spawned import watch_spawned
 from guard_ccxt.fast import Desk, decoder_of
 from guard_ccxt.stream import recording
 from guard_ccxt.stream.sequence import begin_anew, watch_book_numbers
@@ -138,6 +139,7 @@ class Tap:
         """Put the hooks in place."""
         self.exchange.client = self._client
         watch_book_numbers(self.exchange, self._book_hole)
+        watch_spawned(self.exchange, self._counters.note)
         self.exchange.order_book = recording.order_book
         self.exchange.indexed_order_book = recording.indexed_order_book
         self.exchange.counted_order_book = recording.counted_order_book
