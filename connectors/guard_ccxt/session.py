@@ -22,9 +22,10 @@ from guard_ccxt.connections.tap import missing_names
 from guard_ccxt.markets.cache import MarketCache
 from guard_ccxt.markets.offer import Offer
 from guard_ccxt.markets.prints import prints_of
-from guard_ccxt.rest.client import Priority, Rest
+from guard_ccxt.rest.budget import Priority
 from guard_ccxt.rest.exchange_time import ExchangeTime
 from guard_ccxt.rest.history import History
+from guard_ccxt.rest.shared import shared_rest
 from guard_ccxt.stream.gate import ClockOffset, Gate
 from guard_ccxt.stream.subscription import Subscription
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+_QUIET_MAX_S = 5.0  # what is kept on disk is better than to wait longer
 _STREAMS = {"trades": ("watchTrades", Channel.TRADES), "book": ("watchOrderBook", Channel.BOOK)}
 
 
@@ -69,7 +71,7 @@ class Session:
         self._poll: TickerPoll | None = None  # while a stream runs
         self._subscriptions: dict[Key, Subscription] = {}
         self._cache = MarketCache(context.cache_folder, context.name, [options.id, *options.types])
-        self._rest = Rest(
+        self._rest = shared_rest(
             self.exchange,
             context.clock,
             concurrent=options.rest_concurrent,
@@ -77,7 +79,6 @@ class Session:
             stop_at=options.rest_stop_at,
             note=counters.note,
         )
-        self._rest.install()
         self._offer = Offer(self.exchange, context, options, rest=self._rest, counters=counters, streams=self._streams)
         self._reading = asyncio.Semaphore(options.rest_concurrent)
         missing = missing_names(self.exchange)
@@ -213,6 +214,7 @@ class Session:
         """Close streams, sockets and the REST session."""
         await self.fleet.close()
         await self.exchange.close()
+        self._rest.leave(self.exchange)
 
     @property
     def clock_offset_us(self) -> int:
@@ -309,6 +311,7 @@ class Session:
         # The last good markets of the disk stand in where REST does not answer.
         now_us = self._context.clock.now_us()
         try:
+            self._rest.refuse_long(f"loading the markets of {self._context.name}", most_s=_QUIET_MAX_S)
             await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
         except Unavailable as error:
             kept = await asyncio.to_thread(self._cache.read, now_us=now_us)
@@ -348,6 +351,7 @@ class Session:
             parameters = {"type": market_type} if len(types) > 1 else {}
             doing = f"fetching {market_type} tickers of {self._context.name}"
             try:
+                self._rest.refuse_long(doing, most_s=_QUIET_MAX_S)
                 answer = await self._rest.call(doing, self.exchange.fetch_tickers, None, parameters, priority=Priority.TICKERS)
             except Unavailable as error:
                 self._counters.note(f"no turnover known: {error}")

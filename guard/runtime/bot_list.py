@@ -91,6 +91,11 @@ class BotList:
         self._is_kept_read = False
 
     @property
+    def is_known(self) -> bool:
+        """Whether there is a list: of the interface, now or before, or of the file."""
+        return self._listed is not None or self._patterns is not None
+
+    @property
     def names(self) -> frozenset[str]:
         """The symbols that the bot names, whether they are on offer or not."""
         if self._listed is not None:

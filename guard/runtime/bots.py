@@ -41,6 +41,11 @@ class Bots:
         """Why the bot's own list may be out of date, None where it is not."""
         return None if self._listed is None else self._listed.problem
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the bot's own list is known, be it an old one; True where there is none to know."""
+        return self._listed is None or self._listed.is_known
+
     def traded(self, offered: Sequence[MarketFacts], *, most: int) -> Collection[str]:
         """Return the symbols that bots trade."""
         listed = frozenset() if self._listed is None else frozenset(self._listed.traded(offered, most=most))

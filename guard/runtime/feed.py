@@ -144,6 +144,16 @@ class Feed:
         return self.chosen.left_out
 
     @property
+    def is_chosen(self) -> bool:
+        """Whether it is known what is to be watched: a bot that was never heard may trade anything."""
+        return self.chosen.is_made and (self.bots is None or self.bots.is_known)
+
+    @property
+    def is_unreached(self) -> bool:
+        """Whether it was tried in vain to learn what is to be watched."""
+        return not self.is_chosen and (self.failures > 0 or (self.bots is not None and self.bots.problem is not None))
+
+    @property
     def trouble(self) -> str | None:
         """What keeps its data from arriving now; None where nothing does."""
         if not self.is_streaming:

@@ -247,7 +247,7 @@ class Live:
         waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
         gone = set(map(str, let_go))
         shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in gone}
-        unreached = {feed.plan.name: NOT_REACHED if feed.failures else NOT_OPEN for feed in self.feeds if not feed.chosen.is_made}
+        unreached = {feed.plan.name: NOT_REACHED if feed.is_unreached else NOT_OPEN for feed in self.feeds if not feed.is_chosen}
         return image._replace(blocks=self.committer.blocks(), markets=shown, unreached=unreached)
 
     def publish(self) -> None:

@@ -32,7 +32,18 @@ __all__ = ["inlet_record", "keeper_record", "markets_record", "quarantine_record
 _NEAREST_MAX = 3
 _DROPS_MAX = 10
 _UNWATCHED_MAX = 200
-_ALIVE = ("closed", "stalls", "refuted", "resubscribed", "holes_in_ids", "repaired", "audits", "overlooked", "clock_offset_us", "gap_seconds")
+_ALIVE = (
+    "closed",
+    "stalls",
+    "refuted",
+    "resubscribed",
+    "holes_in_ids",
+    "repaired",
+    "audits",
+    "overlooked",
+    "clock_offset_us",
+    "gap_seconds",
+)
 
 
 def status_document(

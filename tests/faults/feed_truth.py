@@ -36,16 +36,16 @@ class Row(NamedTuple):
 
 
 class TrueBooks:
-    """Every state of every book that was made known, by the number of its last change."""
+    """Every state of every book that was made known, by the number of its last change, as a hash of its best levels."""
 
     def __init__(self, exchange: Exchange) -> None:
-        self.by_symbol: dict[str, dict[int, Levels]] = defaultdict(dict)
+        self.by_symbol: dict[str, dict[int, int]] = defaultdict(dict)
         self._stock = exchange.changed
         exchange.changed = self._changed  # type: ignore[method-assign]
 
     def _changed(self, market: CoinMarket, at_us: int, diff: Diff) -> None:
         states = self.by_symbol[market.coin.symbol]
-        states[diff.last_id] = shown(market)
+        states[diff.last_id] = hash(shown(market))
         if len(states) > STATES_MAX:
             del states[next(iter(states))]
         self._stock(market, at_us, diff)
@@ -59,7 +59,7 @@ def shown(market: CoinMarket) -> Levels:
 class MarketHeard:
     """The rows of one market, its book as they make it, and what of that never was."""
 
-    def __init__(self, market: CoinMarket, states: Mapping[int, Levels], now_us: Callable[[], int]) -> None:
+    def __init__(self, market: CoinMarket, states: Mapping[int, int], now_us: Callable[[], int]) -> None:
         self.market = market
         self.rows: list[Row] = []
         self.status: dict[int, Status] = {}
@@ -104,7 +104,7 @@ class MarketHeard:
     def is_book_true(self) -> bool | None:
         """Whether the book is as it was at its number, None where that number was never made known."""
         true = self._states.get(self.book_key)
-        return None if true is None else self.book() == true
+        return None if true is None else hash(self.book()) == true
 
     def holes(self, channel: Channel) -> Iterator[tuple[int, int]]:
         """Yield the spans (from, to) that were told as lost."""

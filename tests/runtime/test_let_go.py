@@ -9,7 +9,10 @@ from alerts.support import MovedClock
 from runtime.feeds import A, B, Script
 from runtime.test_live import bench
 
+from guard.dsl.bot_models import FreqtradeBot
 from guard.model import Market, MarketFacts
+from guard.runtime.bot_list import BotList
+from guard.runtime.bots import Bots
 from guard.runtime.ready_view import rules_ready
 from guard.runtime.selection import Chosen
 
@@ -38,6 +41,34 @@ async def test_an_exchange_that_was_never_reached_is_not_told_as_not_watched(tmp
         assert {name: view.data for name, view in desk.live.image().unreached.items()} == {A.exchange: "stale"}
         feed.chosen = Chosen([], 0, {"B/USDT": "excluded"})
         assert not desk.live.image().unreached
+
+
+async def test_a_bot_that_was_never_heard_may_trade_what_is_not_watched(tmp_path: Path) -> None:
+    settings = FreqtradeBot(url="http://127.0.0.1:1", user="u", password="p")  # type: ignore[arg-type]  # noqa: S106 - pydantic reads texts; no secret
+    async with bench(tmp_path, clock=MovedClock()) as desk:
+        feed = desk.feed(Script())
+        kept, config = tmp_path / "bot.json", tmp_path / "config.json"
+        listed = BotList(A.exchange, settings, folder=tmp_path, kept=kept, clock=desk.live.clock, announce=lambda *_: None)
+        feed.bots, feed.chosen = Bots(A.exchange, listed=listed, asked=None), Chosen([], 0, {"B/USDT": "excluded"})
+        assert {name: view.data for name, view in desk.live.image().unreached.items()} == {A.exchange: "warming"}
+        await listed.look()
+        assert listed.problem is not None
+        assert {name: view.data for name, view in desk.live.image().unreached.items()} == {A.exchange: "stale"}
+        kept.write_text('["A/USDT"]')
+        listed._is_kept_read = False
+        await listed.look()
+        assert not desk.live.image().unreached
+        config.write_text('{"exchange": {"pair_whitelist": ["A/USDT"]}}')
+        by_file = BotList(
+            A.exchange,
+            settings.model_copy(update={"config": "config.json"}),
+            folder=tmp_path,
+            kept=tmp_path / "none.json",
+            clock=desk.live.clock,
+            announce=lambda *_: None,
+        )
+        await by_file.look()
+        assert by_file.is_known
 
 
 async def test_a_market_that_was_let_go_is_not_remembered_for_a_restart(tmp_path: Path) -> None:

@@ -128,7 +128,8 @@ class Audit:
                 self._counters.overlooked += len(gone)
                 missed(subscription, gone, self._clock.now_us())
                 is_found = True
-        silence.settle(state)
+        if is_found or not newer(rows, subscription, until_us=self._clock.now_us()):  # else one may still be on its way
+            silence.settle(state)
         self._wait(subscription, is_found=is_found)
 
     def _wait(self, subscription: Subscription, *, is_found: bool) -> None:

@@ -136,6 +136,13 @@ class Budget:
         self.weight = 0.0
         self._reserved = 0.0
 
+    def narrow(self, share: float) -> None:
+        """Use no more than `share` from now on."""
+        if share < self.share:
+            for window in self._windows():
+                window.most *= share / self.share
+            self.share = share
+
     @property
     def most(self) -> float:
         """The weight that guard may use in a minute."""

@@ -137,6 +137,17 @@ class Rest:
             self._pages[name] = None
             return answer
 
+    def join(self, exchange: Any, *, share: float, stop_at: float, note: Callable[[str], None]) -> None:
+        """Let another connector of this exchange ask here too: the smaller share counts, and from now on it is told."""
+        self._exchange, self._note = exchange, note
+        self.budget.narrow(share)
+        self._state.narrow(stop_at)
+
+    def leave(self, exchange: Any) -> None:
+        """Forget an instance that is closed; what it used and what it was asked for is kept."""
+        if self._exchange is exchange:
+            self._exchange = None
+
     def install(self, exchange: Any = None) -> None:
         """Make the requests of a ccxt instance pass here; several instances of one exchange may share it."""
         exchange = self._exchange if exchange is None else exchange
@@ -178,6 +189,13 @@ class Rest:
     def quiet_s(self) -> float:
         """Return seconds for which the exchange may not be asked."""
         return self._state.left_s(self._clock.monotonic_us())
+
+    def refuse_long(self, doing: str, *, most_s: float) -> None:
+        """Raise RateLimited where the exchange is known to be quiet for longer than `most_s`."""
+        left_s = self.quiet_s()
+        if left_s > most_s:
+            why = self._state.why(self._clock.monotonic_us())
+            raise RateLimited(f"{doing}: REST pauses for {left_s:.0f} s, {why}", retry_after_s=left_s)
 
     def expect_books(self, more: int) -> None:
         """Note that so many `more` (or fewer, below 0) books are about to need a snapshot: nothing else takes their place."""

@@ -48,6 +48,10 @@ class Quiet:
         self._in_a_row = 0
         self._why_paused = self._why_busy = ""
 
+    def narrow(self, stop_at: float) -> None:
+        """Stop at `stop_at` from now on, where that is less."""
+        self._stop_at = min(self._stop_at, stop_at)
+
     def left_s(self, now_us: int) -> float:
         """Return seconds of quiet that are left."""
         return max(0, max(self._paused_until_us, self._busy_until_us) - now_us) / 1e6

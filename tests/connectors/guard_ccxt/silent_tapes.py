@@ -114,7 +114,8 @@ class Watch:
                     came = self.here(asked_us, delay_us, cut_us).arrivals
                     if cut_us is not None and self.tape.before(asked_us - GRACE_US) > came:
                         return asked_us
-                    self.silence.settle(self.silence.state)
+                    if self.tape.before(asked_us) <= came:
+                        self.silence.settle(self.silence.state)
                 continue
             if self.here(late_us, delay_us, cut_us).arrivals != here.arrivals:
                 continue

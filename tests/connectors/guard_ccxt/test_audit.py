@@ -89,6 +89,8 @@ async def test_a_trade_that_may_be_on_its_way_proves_nothing() -> None:
     at_ms = (one.clock.now_us() + 60 * S - START_US) // 1000 - 4_000
     await one.look(*one.sent, trade(at_ms, name=37))
     assert (one.dead, one.marks()) == ([], ["LIVE"])
+    await one.look(*one.sent, trade(at_ms, name=37))
+    assert one.dead == [one.stream]
 
 
 @pytest.mark.parametrize("answer", [[], [trade(50, name=29)], [trade(100, name=30), trade(200, name=33), trade(300, name=36)]])

@@ -47,7 +47,7 @@ def test_true_stream_is_marked_at_most_once_a_day_and_never_subscribed_again(tap
     [
         pytest.param(Exchange(has_pages=False), False, 0.97, id="tickers alone, at another price"),
         pytest.param(Exchange(), False, 0.995, id="at another price"),
-        pytest.param(Exchange(), True, 0.985, id="any trade"),
+        pytest.param(Exchange(), True, 0.99, id="any trade"),
         pytest.param(Exchange(has_ids=True), True, 0.999, id="any trade, with ids"),
     ],
 )
