@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import tempfile
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,9 +36,11 @@ HASTE = {"first_s": 0.1, "most_s": 2.0, "settled_s": 2.0}
 # And what an exchange wants after it refused: seconds without Retry-After, for a ban, at most; microseconds until it is forgiven.
 QUIET = {"RETRY_AFTER_S": 1.0, "_BAN_S": 4.0, "_PAUSE_MAX_S": 20.0, "_BAN_MAX_S": 20.0, "_FORGIVEN_US": 20_000_000}
 STEADY_S = 3.0
+# Two seconds are little where other work holds the machine up: PACE=3 waits for three times as long before a silence counts.
+PACE = float(os.environ.get("PACE") or 1.0)
 PATIENCE: dict[str, float] = {
-    "stall_after_s": 2.0,
-    "first_event_s": 2.0,
+    "stall_after_s": 2.0 * PACE,
+    "first_event_s": 2.0 * PACE,
     "ticker_poll_s": 2.0,
     "repair_delay_s": 0.1,
     "dials_per_minute": 1000,
@@ -45,7 +48,7 @@ PATIENCE: dict[str, float] = {
     "rest_share": 0.6,
     "rest_stop_at": 0.9,
 }
-LIVE_MAX_S = 45.0
+LIVE_MAX_S = 45.0 * PACE
 NOTICE_MAX_S = 15.0
 LEARN_S = 8.0  # busy markets show by then that their ids count up by one
 

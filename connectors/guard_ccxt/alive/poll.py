@@ -124,7 +124,7 @@ class TickerPoll:
         for one, silence in self.silences.items():
             # Where amounts are converted, the ticker counts in another unit.
             total = one.amount if one.gate.is_plain else None
-            here = Here(one.arrivals, one.last_price, one.last_trade_us, one.ids.last, total, one.voice.gap_us)
+            here = Here(one.arrivals, one.last_price, one.last_trade_us, one.ids.last, total, one.voice.gap_us, one.ids.tells)
             if silence.misses(here, there(tickers.get(one.symbol)), now_us=now_us, steady_us=steady_us):
                 suspects.append((one, one.arrivals))
         for market, row in self._markets.items():

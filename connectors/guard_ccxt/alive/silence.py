@@ -34,7 +34,8 @@ class Here(NamedTuple):
     """What our stream says.
 
     Trades that ever arrived; price, exchange time and key of the last one, None and 0 before the first; what was traded in all, in
-    the unit of the ticker's volume (None: in another), and how much time it is known to have missed: a sum of before does not hold.
+    the unit of the ticker's volume (None: in another), how much time it is known to have missed: a sum of before does not hold, and
+    whether its keys show what is missing between two.
     """
 
     arrivals: int
@@ -43,6 +44,7 @@ class Here(NamedTuple):
     key: int = 0
     total: float | None = None
     gap_us: int = 0
+    is_counted: bool = True
 
 
 def there(ticker: Mapping[str, Any] | None) -> There:
@@ -168,7 +170,7 @@ class Silence:
         age_us = self._age_us(here, now_us, steady_us)
         is_missing = self._shows_more(here, seen, age_us)
         # Every trade, here or there, changes one of these; the key stands for what ids prove.
-        is_proven = self._has_ids and seen.last_id is not None and here.key >= seen.last_id
+        is_proven = self._has_ids and here.is_counted and seen.last_id is not None and here.key >= seen.last_id
         self.state = (is_proven, *((here.key,) if is_proven else (here.arrivals, *seen)))
         self.is_silent, self._arrivals_before = here.arrivals == self._arrivals_before, here.arrivals
         self._note(here, seen, age_us)

@@ -12,6 +12,7 @@ __all__ = ["IdRun"]
 _RUN: Final = 20
 _SURE: Final = 100
 _RUN_MAX: Final = 100_000
+_LATE: Final = 512
 
 
 class IdRun:
@@ -23,8 +24,9 @@ class IdRun:
     in a row), one that is skipped is a hole. Elsewhere ids are no numbers, or counted over all markets, and say nothing.
 
     One hole makes an exchange of which nothing is known earn its 20 again, but for a hole in which trades were found, and for one
-    across a loss that is known (`is_torn`, until the next id; `was_torn` is what it was before that). Ids that begin anew at a
-    lower number are no hole. A hole in which nothing was doubles what it takes to be believed again, up to 100,000 in a row.
+    across a loss that is known (`is_torn`, until the next id; `was_torn` is what it was before that). A trade that comes
+    late, after one of the next 512, changes nothing. Ids that begin anew at a lower number are no hole. A hole in which nothing was
+    doubles what it takes to be believed again, up to 100,000 in a row.
 
     Examples
     --------
@@ -46,6 +48,9 @@ class IdRun:
 
     def skips(self, key: int) -> bool:
         """Take the `event_key` of the next trade, and return whether it shows that trades before it are missing."""
+        if self.last - _LATE <= key < self.last:
+            self._has_followed = False
+            return False
         last, self.last = self.last, key
         self.was_torn, self.is_torn = self.is_torn, False
         self._has_followed = key == last + 1

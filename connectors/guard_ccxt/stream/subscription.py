@@ -98,7 +98,7 @@ class Subscription:
         self._on_hole = on_hole
         self.shown = ShownBook(row, gate=gate, sink=sink, counters=counters)
         self.take_diff = self.shown.take_diff  # bound once: it is called for every message of a book
-        self._is_doubted = False
+        self._doubted_key = 0
         self._is_held_whole = True
         self.memory = Memory(gate)
         self._recent = self.memory.marks
@@ -187,12 +187,13 @@ class Subscription:
         fetched = list(fetched)
         if is_closed:
             self.ids.reach(row.key for row in fetched)
-            if self._is_doubted:
+            # What came late by itself was a hole while it was not there.
+            if self._doubted_key and not any(row.key < self._doubted_key for row, _ in held):
                 (self.ids.trust if fetched else self.ids.distrust)()
         elif not held:
             for row in fetched:
                 self.ids.fill(row.key)
-        is_whole, self._is_doubted, self._is_held_whole = self._is_held_whole, False, True
+        is_whole, self._doubted_key, self._is_held_whole = self._is_held_whole, 0, True
         if is_closed and is_whole:
             self._counters.repaired += 1
             self.last_good_us = None
@@ -287,7 +288,7 @@ class Subscription:
             # Across a loss that is known, and before the first one held, what is fetched tells.
             self._is_held_whole = self._is_held_whole and (self.ids.was_torn or not self.held)
         elif is_hole and self.phase is _LIVE:
-            self._is_doubted = not self.ids.was_torn
+            self._doubted_key = 0 if self.ids.was_torn else row.key
             self._counters.skipped += 1
             self.broke()
             if self.ids.was_torn:  # a mark stands for what was before it was taken for live

@@ -71,6 +71,18 @@ def trade(at: int, *, name: int | None = None, price: float | None = None) -> di
     }
 
 
+async def test_a_trade_that_came_late_by_itself_does_not_make_ids_doubtful() -> None:
+    one = Stream()
+    one.stream.ids.is_sequenced = True
+    one.past = [trade(at, name=at + 1) for at in range(4)]
+    one.send(trade(0, name=1), trade(2, name=3), trade(1, name=2), trade(3, name=4))
+    await one.repair()
+    assert one.stream.ids.is_sequenced
+    assert sorted(one.scored()) == [1.0, 2.0, 3.0, 4.0]
+    one.send(trade(9, name=9))
+    assert one.stream.phase.name == "REPAIRING"
+
+
 async def test_hole_in_consecutive_ids_is_repaired_before_anything_behind_it_is_scored() -> None:
     one = Stream()
     one.stream.ids.is_sequenced = True
