@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from faults.feed_run import PLANS, Outcome, through
+from faults.feed_run import PLANS, Outcome, said, through
 
 from guard_sim.dialects import DIALECTS
 
@@ -57,7 +57,7 @@ async def run(parts: Iterable[Part], tell: Callable[[dict[str, Any]], None], *, 
     gate, lag_s = asyncio.Semaphore(at_once), [0.0]
     # Of a task that nobody asks any more it is not known whose it was: whatever run ends next has it.
     uncaught: list[str] = []
-    loop.set_exception_handler(lambda _, about: uncaught.append(f"{about.get('message')}: {about.get('exception')!r}"))
+    loop.set_exception_handler(lambda _, about: uncaught.append(said(about)))
 
     async def one(part: Part) -> None:
         def take(outcome: Outcome) -> None:

@@ -130,6 +130,12 @@ class Run:
         return Outcome(name, tuple(wrong), live_s)
 
 
+def said(about: dict[str, Any]) -> str:
+    """Return what a loop says of an error that nobody caught, and whose it was."""
+    of = about.get("task") or about.get("future") or about.get("handle")
+    return f"{about.get('message')}: {about.get('exception')!r} of {of!r:.200}"
+
+
 def waits_in(task: asyncio.Task[None] | None) -> str:
     """Return the functions that a task waits in, the last ones of them."""
     names: list[str] = []
@@ -270,7 +276,7 @@ async def through(
     loop = asyncio.get_running_loop()
     uncaught: list[str] = []
     if loop.get_exception_handler() is None:
-        loop.set_exception_handler(lambda _, about: uncaught.append(f"{about.get('message')}: {about.get('exception')!r}"))
+        loop.set_exception_handler(lambda _, about: uncaught.append(said(about)))
     chance = seeded(seed, dialect)
     order = list(names)
     chance.shuffle(order)

@@ -23,7 +23,7 @@ __all__ = ["Connection", "pump"]
 # So many frames that no decoder could read, out of five times as many, mean that the exchange sends something else now.
 _UNREAD_MAX, _UNREAD_SHARE = 200, 5
 _ENDS = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-_TEXT, _BINARY, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PONG
+_TEXT, _BINARY, _PING, _PONG = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG
 _log = structlog.get_logger("guard_ccxt")
 
 
@@ -138,6 +138,11 @@ def _handle(connection: Connection, counters: Counters, message: Any, *, is_fres
     counters.frames += is_data
     if kind is _PONG:
         connection.echo = bytes(message.data or b"")
+    if kind is _PING:
+        task = asyncio.ensure_future(_answer(connection, message.data))
+        connection.tasks.add(task)
+        task.add_done_callback(connection.tasks.discard)
+        return
     try:
         if kind is not _TEXT or decoder is None or not _read(connection, decoder, counters, message.data):
             connection.client.handle_message(message)
@@ -147,6 +152,14 @@ def _handle(connection: Connection, counters: Counters, message: Any, *, is_fres
         pass
     except Exception as error:  # noqa: BLE001  # an exchange's frame may make ccxt raise anything
         _bad_frame(connection, counters, error, bad_frames_max)
+
+
+async def _answer(connection: Connection, data: Any) -> None:
+    # ccxt does the same in a task that nobody awaits: on a socket that closes meanwhile its error goes unobserved.
+    try:
+        await connection.client.connection.pong(data)
+    except (OSError, RuntimeError):
+        return  # closing: the pump will say so
 
 
 def _read(connection: Connection, decoder: Decoder, counters: Counters, text: str) -> bool:
