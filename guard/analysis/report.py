@@ -53,7 +53,7 @@ class RuleLine(NamedTuple):
     """What one rule did.
 
     `blocks` bound bots, `would_be` did not. `blocked_s` is the time entries were refused, `probation_s` shrunk, over all targets.
-    `verdicts` counts level changes upward, `per_market_day` those for each day of a watched market; None where that is not known.
+    `verdicts` counts level changes upward, `per_market_day` those for each day of a watched market; None before a whole day of one.
     `worth` has an entry for each of `HORIZONS_US`.
     """
 
@@ -80,11 +80,15 @@ class BotLine(NamedTuple):
 
 
 class FeedLine(NamedTuple):
-    """How well an exchange was seen: hours of watched markets, and the share of them with good data."""
+    """How well an exchange was seen: hours of watched markets, and the shares of them with data and with markets judged in full.
+
+    The rest of `seen` is time in which streams were lost or the exchange was in maintenance; what is seen and not `ready` warms up.
+    """
 
     exchange: str
     market_hours: float
-    good: float
+    seen: float
+    ready: float
 
 
 class Report(NamedTuple):
@@ -139,7 +143,7 @@ def _rule_line(
         blocked_s=held.get((rule, "quarantined"), 0.0),
         probation_s=held.get((rule, "probation"), 0.0),
         verdicts=verdicts,
-        per_market_day=verdicts / days if days > 0 else None,
+        per_market_day=verdicts / days if days >= 1 else None,
         worth=tuple(_worth(opened, place, fee) for place in range(len(HORIZONS_US))),
     )
 
@@ -202,6 +206,8 @@ def _bot_lines(sums: Mapping[tuple[str, str], float]) -> tuple[BotLine, ...]:
 
 def _feed_lines(sums: Mapping[tuple[str, str], float]) -> tuple[FeedLine, ...]:
     watched = {name: amount for (what, name), amount in sums.items() if what == "market_seconds" and amount > 0}
-    return tuple(
-        FeedLine(name, amount / 3600.0, sums.get(("good_seconds", name), 0.0) / amount) for name, amount in sorted(watched.items())
-    )
+    shares = {
+        name: [min(1.0, sums.get((what, name), 0.0) / amount) for what in ("lost_seconds", "ready_seconds")]
+        for name, amount in watched.items()
+    }
+    return tuple(FeedLine(name, watched[name] / 3600.0, 1.0 - lost, ready) for name, (lost, ready) in sorted(shares.items()))

@@ -43,8 +43,8 @@ def digest_of(report: Report) -> Iterator[str]:
         refused, bypassed = sum(bot.refused for bot in report.bots), sum(bot.bypassed for bot in report.bots)
         yield f"bots: {len(report.bots)}, {refused} orders refused, {bypassed} sent past guard"
     if report.feeds:
-        worst = min(report.feeds, key=lambda feed: feed.good)
-        yield f"data: {percent(worst.good, signed=False)} good on {_name(worst.exchange)}, the worst of {len(report.feeds)}"
+        worst = min(report.feeds, key=lambda feed: feed.seen)
+        yield f"data: there {percent(worst.seen, signed=False)} of the time on {_name(worst.exchange)}, the worst of {len(report.feeds)}"
 
 
 def document_of(report: Report) -> dict[str, Any]:
@@ -117,7 +117,10 @@ def _rules(report: Report) -> Iterator[str]:
     )
     head = ("rule", *(f"after {horizon}" for horizon in _HORIZONS), "loss avoided in 1h", "gain missed in 1h")
     yield from _table(head, [_worth_row(line) for line in report.rules])
-    yield "Mean of the blocks whose prices are known (their number); sums in percent of one stake."
+    if any(worth.known for line in report.rules for worth in line.worth):
+        yield "Mean of the blocks whose prices are known (their number); sums in percent of one stake."
+    else:
+        yield "No price after a block is known yet: the first is 15 minutes after it, while guard runs."
 
 
 def _rule_row(line: RuleLine) -> tuple[str, ...]:
@@ -172,8 +175,11 @@ def _feeds(report: Report) -> Iterator[str]:
     if not report.feeds:
         yield "Feeds: nothing was watched."
         return
-    rows = [(_name(feed.exchange), f"{feed.market_hours:.1f}", f"{100 * feed.good:.2f} %") for feed in report.feeds]
-    yield from _table(("exchange", "hours of markets", "with good data"), rows)
+    rows = [
+        (_name(feed.exchange), f"{feed.market_hours:.1f}", f"{100 * feed.seen:.2f} %", f"{100 * feed.ready:.2f} %")
+        for feed in report.feeds
+    ]
+    yield from _table(("exchange", "hours of markets", "with data", "judged in full"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -30,7 +30,8 @@ _log = structlog.get_logger(__name__)
 _LOOK_S: Final = 5.0
 _WRITE_EVERY: Final = 2
 _WAITING_MAX: Final = 20_000
-_GOOD: Final = frozenset({DataState.OK, DataState.NEW, DataState.DEGRADED})
+_READY: Final = frozenset({DataState.OK, DataState.NEW, DataState.DEGRADED})
+_LOST: Final = frozenset({DataState.STALE, DataState.MAINTENANCE})
 
 
 class ReportWatch:
@@ -103,13 +104,14 @@ class ReportWatch:
             return
         passed_s = (moment_us - since_us) / 1e6
         engine = self._pipeline.engine
-        watched, good = Counter[str](), Counter[str]()
+        markets = Counter[tuple[str, str]]()
         for market, row in engine.markets.items():
-            watched[market.exchange] += 1
-            good[market.exchange] += engine.data_state(row, now_us) in _GOOD
-        for exchange, markets in watched.items():
-            self.count("market_seconds", exchange, passed_s * markets)
-            self.count("good_seconds", exchange, passed_s * good[exchange])
+            state = engine.data_state(row, now_us)
+            markets["market_seconds", market.exchange] += 1
+            markets["ready_seconds", market.exchange] += state in _READY
+            markets["lost_seconds", market.exchange] += state in _LOST
+        for (what, exchange), count in markets.items():
+            self.count(what, exchange, passed_s * count)
 
     def _note(self, found: list[Aftermath]) -> None:
         for one in found:
