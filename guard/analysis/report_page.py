@@ -21,10 +21,10 @@ _PAGE: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>guard report</title>
 <style>
-:root { color-scheme: light dark; --line: #8884; --soft: #8888; --loss: #c2410c; --gain: #15803d; }
+:root { color-scheme: light dark; --line: #8884; --loss: #c2410c; --gain: #15803d; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-p.soft { color: var(--soft); margin: .25rem 0; }
+p.soft { opacity: .7; margin: .25rem 0; }
 .tiles { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.25rem 0; }
 .tile { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem; }
 .tile b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
