@@ -320,6 +320,24 @@ def test_a_price_that_moved_during_a_hole_is_no_move_after_it(how: str | Status,
 
 
 @pytest.mark.parametrize("how", ["gap", Status.LOST])
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("over", [(), (300 * SECOND,)])
+def test_a_past_that_comes_after_a_hole_is_no_price_of_now(how: str | Status, over: tuple[int, ...], *, is_before: bool) -> None:
+    leaf = Leaf("ewma_price", over)
+    kernel = opened([leaf], streams=frozenset({"trades"}))
+    end_us = START + 60 * SECOND
+    back_us = end_us + 600 * SECOND
+    feed(kernel, [trade(at_us, 100.0) for at_us in range(START, end_us, SECOND)])
+    past = [trade(START - number * SECOND, 100.0, flags=Flag.BACKFILL) for number in range(900, 0, -1)]
+    ends = lost(how)(end_us, back_us) if isinstance(how, Status) else [gap(back_us, Channel.TRADES, good_us=end_us)]
+    rows = [ends[0], *past, *ends[1:]] if is_before else [*ends, *past]
+    feed(kernel, [*rows, trade(back_us, 120.0)])
+    assert math.isnan(read(kernel, back_us + SECOND)[str(leaf)])
+    feed(kernel, [trade(back_us + number * SECOND, 120.0) for number in range(1, 700)])
+    assert read(kernel, back_us + 700 * SECOND)[str(leaf)] == pytest.approx(120.0)
+
+
+@pytest.mark.parametrize("how", ["gap", Status.LOST])
 def test_kept_prints_have_no_neighbours_across_a_hole(how: str | Status) -> None:
     kernel = opened([Leaf("prints_path")], streams=frozenset({"trades"}))
     end_us = START + 100 * SECOND

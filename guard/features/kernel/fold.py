@@ -142,6 +142,9 @@ def _history(x: Floats, i: Integers, p: Integers, q: Floats, at: int, price: flo
             rush_sell = 1.0
     past(x, p, q, at, s.RUSH_BUY_LEVELS, rush_buy)
     past(x, p, q, at, s.RUSH_SELL_LEVELS, rush_sell)
+    # A stream that was interrupted has begun its averages anew: a price from before the hole would span it.
+    if i[s.TRADES_BEGAN] != s.NEVER and i[s.TRADES_SINCE] != i[s.TRADES_BEGAN]:
+        return
     if p[s.P_AVERAGE_COUNT] > 0:
         average_each(x, i, p, at, price)
     average(x, i, at, price)

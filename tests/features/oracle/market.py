@@ -255,7 +255,8 @@ class Market:
         for key in self.histograms:
             if SOURCES.get(key[0]) in grown:
                 self._past_bin(key, row.at_us // _bin(*key), grown[SOURCES[key[0]]])
-        self._hold(row.at_us, price)
+        if self.trades.began is None or self.trades.since == self.trades.began:
+            self._hold(row.at_us, price)
 
     def _past_bin(self, key: tuple[str, int], number: int, growth: Fraction) -> None:
         opened, held = self._past.get(key, (0, Fraction(0)))
