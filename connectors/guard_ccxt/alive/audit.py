@@ -123,7 +123,7 @@ class Audit:
             self._on_dead(subscription)
             is_found = True
         elif self._has_single_prints:
-            gone = [row for row in overlooked(rows, subscription.recent()) if row.at_us < until_us]
+            gone = [row for row in overlooked(rows, subscription.recent(), subscription.memory.since_us) if row.at_us < until_us]
             if gone:
                 self._counters.overlooked += len(gone)
                 missed(subscription, gone, self._clock.now_us())

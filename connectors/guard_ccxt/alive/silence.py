@@ -22,12 +22,17 @@ _RISE: Final = 1e-8
 
 
 class There(NamedTuple):
-    """What a ticker says of one market; None where it does not: last price, volume and trades of a day, id of the last trade."""
+    """What a ticker says of one market; None where it does not.
+
+    Last price, volume and trades of a day, id of the last trade, turnover of a day: a trade that makes up for one that rolls out
+    seldom makes up for both.
+    """
 
     last: float | None = None
     volume: float | None = None
     trades: int | None = None
     last_id: int | None = None
+    turnover: float | None = None
 
 
 class Here(NamedTuple):
@@ -53,7 +58,7 @@ def there(ticker: Mapping[str, Any] | None) -> There:
     Examples
     --------
     >>> there({"last": 1.5, "baseVolume": None, "info": {"count": 7, "lastId": "12"}})
-    There(last=1.5, volume=None, trades=7, last_id=12)
+    There(last=1.5, volume=None, trades=7, last_id=12, turnover=None)
     """
     if not ticker:
         return There()
@@ -61,7 +66,8 @@ def there(ticker: Mapping[str, Any] | None) -> There:
     more = info if isinstance(info, dict) else {}
     last_id = _whole(more.get("lastId"))
     # Binance answers -1 where nothing traded for a day.
-    return There(_number(ticker.get("last")), _number(ticker.get("baseVolume")), _whole(more.get("count")), last_id or None)
+    volume, turnover = _number(ticker.get("baseVolume")), _number(ticker.get("quoteVolume"))
+    return There(_number(ticker.get("last")), volume, _whole(more.get("count")), last_id or None, turnover)
 
 
 class TickerLag:
@@ -171,7 +177,9 @@ class Silence:
         is_missing = self._shows_more(here, seen, age_us)
         # Every trade, here or there, changes one of these; the key stands for what ids prove.
         is_proven = self._has_ids and here.is_counted and seen.last_id is not None and here.key >= seen.last_id
-        self.state = (is_proven, *((here.key,) if is_proven else (here.arrivals, *seen)))
+        # A ticker that is minutes old proves nothing of the last ones.
+        old_us = steady_us if self._lag.us > self._lag.every_us else 0
+        self.state = (is_proven, *((here.key,) if is_proven else (here.arrivals, *seen, old_us)))
         self.is_silent, self._arrivals_before = here.arrivals == self._arrivals_before, here.arrivals
         self._note(here, seen, age_us)
         self._before, self._looked_us = seen, steady_us

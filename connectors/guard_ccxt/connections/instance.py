@@ -10,6 +10,8 @@ import ccxt.pro
 from guard_ccxt.options import refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from guard_ccxt.connections.limits import Limits
     from guard_ccxt.options import Options
 
@@ -19,6 +21,7 @@ _TRADES_LIMIT = 10_000  # the largest burst of one message; the tap empties the 
 _HELD_KEYS = {"apiKey": "guard", "secret": "Z3VhcmQ=", "password": "guard"}
 _SOCKETS_MIN, _SOCKET_STREAMS, _SOCKET_STREAMS_MAX = 4, 50, 500
 _SPREAD = "guardSockets"
+_SHOWN_MAX = 8
 _TABLE = (
     "markets",
     "markets_by_id",
@@ -33,7 +36,10 @@ _TABLE = (
 
 
 def made(name: str, options: Options) -> Any:
-    """Return an instance for the exchange called `name`; raises ConfigurationError for an id that ccxt.pro does not know."""
+    """Return an instance for the exchange called `name`.
+
+    Raises ConfigurationError for an id that ccxt.pro does not know, and for urls that it never calls.
+    """
     if options.id not in ccxt.pro.exchanges:
         near = difflib.get_close_matches(options.id, ccxt.pro.exchanges, n=3)
         raise refuse(
@@ -42,6 +48,7 @@ def made(name: str, options: Options) -> Any:
             f"did you mean {', '.join(near)}?" if near else "see guard exchanges ls",
         )
     exchange = getattr(ccxt.pro, options.id)({"enableRateLimit": True, "newUpdates": True})
+    _check_urls(name, options, exchange.urls)
     exchange.urls = exchange.deep_extend(exchange.urls, dict(options.urls))
     exchange.options = exchange.deep_extend(exchange.options, {"tradesLimit": _TRADES_LIMIT, **options.options})
     exchange.has = exchange.deep_extend(exchange.has, dict(options.has))
@@ -52,6 +59,24 @@ def made(name: str, options: Options) -> Any:
         for key, value in _HELD_KEYS.items():
             setattr(exchange, key, value)
     return exchange
+
+
+def _check_urls(name: str, options: Options, known: Any) -> None:
+    # An address under a name that ccxt never reads would leave the real one in use.
+    places = dict(_leaves(known))
+    for place, _ in _leaves(options.urls):
+        if place not in places:
+            near = difflib.get_close_matches(place, places, n=3, cutoff=0.4)
+            allowed = ", ".join(near or [place for place in places if place.startswith("api")][:_SHOWN_MAX])
+            raise refuse(name, f"urls: ccxt's {options.id} has no address {place!r}", f"allowed are {allowed}")
+
+
+def _leaves(urls: Any, above: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in urls.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def share(exchange: Any, other: Any) -> None:

@@ -123,7 +123,7 @@ class Judge:
         if subscription.channel is Channel.TRADES and is_answered and waited_us > _SETTLE_US and connection.state == "live":
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
-            subscription.presumed_us = now_us
+            subscription.presumed_us = subscription.memory.since_us = now_us
         elif self._tap.is_queued(connection) or (
             subscription.channel is Channel.BOOK and self._snapshots.are_held_up(subscription.symbol)
         ):
@@ -135,7 +135,7 @@ class Judge:
             self._counters.note(f"{self._exchange_id} does not answer requests for trades: taken for live")
             now_us = self._clock.now_us()
             subscription.confirm(at_us=now_us, received_us=now_us)
-            subscription.presumed_us = now_us
+            subscription.presumed_us = subscription.memory.since_us = now_us
         else:
             self._start_again(subscription, connection)
 

@@ -15,14 +15,23 @@ RECENT_MAX: Final = 512
 
 
 class Memory:
-    """The last 512 trades: `marks` tells those with ids by price and amount, `seam` those without."""
+    """The last 512 trades: `marks` tells those with ids by price and amount, `seam` those without.
 
-    __slots__ = ("_gate", "marks", "seam")
+    `since_us` is when the stream was taken for live without a trade, None where a trade said so: what was traded since should come.
+    """
+
+    __slots__ = ("_gate", "marks", "seam", "since_us")
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self.marks: dict[int, int] = {}
         self.seam = Seam()
+        self.since_us: int | None = None
+
+    def begin(self) -> None:
+        """Note that the stream begins anew."""
+        self.seam.begin()
+        self.since_us = None
 
     def repeats(self, row: TradeRow) -> bool:
         """Return whether a trade was seen; from now on it was."""

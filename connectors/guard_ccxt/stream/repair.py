@@ -20,6 +20,7 @@ __all__ = ["Fetched", "assess", "assess_nameless", "overlooked", "passed", "repa
 
 
 _LOOKS, _LOOK_S = 5, 0.2
+_BEGUN_US = 300_000  # what was on its way when a stream began need not come
 
 
 class Fetched(NamedTuple):
@@ -44,8 +45,10 @@ def assess(answer: list[TradeRow], *, known: frozenset[int], held: list[TradeRow
     return Fetched(missing, has_past and has_present and 0 not in keys)
 
 
-def overlooked(answer: list[TradeRow], known: frozenset[int]) -> list[TradeRow]:
+def overlooked(answer: list[TradeRow], known: frozenset[int], since_us: int | None = None) -> list[TradeRow]:
     """Return the trades of an answer that never came though trades before and after them did, oldest first.
+
+    Since `since_us`, where that is given, all of them should have come.
 
     Examples
     --------
@@ -57,7 +60,7 @@ def overlooked(answer: list[TradeRow], known: frozenset[int]) -> list[TradeRow]:
     came = [row.at_us for row in answer if row.key and row.key in known]
     if not came:
         return []
-    first_us, last_us = min(came), max(came)
+    first_us, last_us = min(came if since_us is None else (*came, since_us + _BEGUN_US)), max(came)
     gone = [row for row in answer if first_us < row.at_us < last_us and row.key and row.key not in known]
     return sorted(gone, key=lambda row: row.at_us)
 

@@ -114,7 +114,7 @@ class Subscription:
         self.hashes.clear()
         self.shown.needs_snapshot = True
         self._first_until_us = _NEVER_US
-        self.memory.seam.begin()
+        self.memory.begin()
 
     @property
     def key(self) -> tuple[Channel, str]:

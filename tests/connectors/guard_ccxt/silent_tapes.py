@@ -21,11 +21,12 @@ EVERY_US, AGAIN_US, GRACE_US = 60 * S, 10 * S, 5 * S
 
 
 class Tape(NamedTuple):
-    """Trades in order: exchange times, prices, amounts, and the amounts summed up."""
+    """Trades in order: exchange times, prices, and amounts in base and in quote summed up."""
 
     at_us: list[int]
     price: list[float]
     total: list[float]
+    paid: list[float]
 
     def before(self, at_us: int) -> int:
         """Return how many trades are not later than `at_us`."""
@@ -39,21 +40,24 @@ class Tape(NamedTuple):
         volume = self.total[seen - 1] - (self.total[old - 1] if old else 0.0)
         # Decimal strings on the wire: no noise of sums.
         volume = round(volume, 6)
-        return There(self.price[seen - 1], volume, seen - old if has_ids else None, seen if has_ids else None)
+        turnover = round(self.paid[seen - 1] - (self.paid[old - 1] if old else 0.0), 8)
+        return There(self.price[seen - 1], volume, seen - old if has_ids else None, seen if has_ids else None, turnover)
 
 
 def load(path: Path) -> Tape:
     """Read one tape."""
-    times, prices, totals, total = [], [], [], 0.0
+    times, prices, totals, paid, total, spent = [], [], [], [], 0.0, 0.0
     with gzip.open(path, "rt") as lines:
         next(lines)
         for line in lines:
             _, stamp, _, _, price, amount, _ = line.split(",")
             total += float(amount)
+            spent += float(amount) * float(price)
             times.append(int(stamp) * 1000)
             prices.append(float(price))
             totals.append(total)
-    return Tape(times, prices, totals)
+            paid.append(spent)
+    return Tape(times, prices, totals, paid)
 
 
 def between(random: Random, least: int, most: int) -> int:

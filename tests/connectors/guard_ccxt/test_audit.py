@@ -100,6 +100,16 @@ async def test_an_answer_without_news_changes_nothing(answer: list[dict[str, Any
     assert (one.dead, one.marks(), one.counters.audits) == ([], ["LIVE"], 1)
 
 
+async def test_a_trade_lost_between_the_beginning_and_the_first_that_came_is_marked() -> None:
+    one = Audited(names=())
+    one.stream.confirm(at_us=START_US, received_us=START_US)
+    one.stream.presumed_us = one.stream.memory.since_us = START_US
+    one.send(trade(2_000, name=30))
+    await one.look(trade(-500, name=27), trade(100, name=28), trade(900, name=29), trade(2_000, name=30))
+    assert [row.key for row in one.rows.of(Kind.TRADE)] == [30, 29]
+    assert one.marks() == ["LIVE", "GAP", "LIVE"]
+
+
 async def test_where_prints_are_summed_only_what_is_newer_counts() -> None:
     one = Audited(has_single_prints=False)
     await one.look(*one.sent, trade(150, name=31))
