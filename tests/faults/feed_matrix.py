@@ -4,6 +4,9 @@ A run is one exchange and one connector through all the faults in an order of th
 (JOBS of them, RUNS at once in each), because a run mostly waits. TIER both, the default, takes the fast tier for odd seeds, the
 generic one for even ones. What came of each fault is added to the file RESULTS, where one is named; a run that stands there whole
 is not done again, so that a long matrix may be done in parts. Ends with 1 where anything was wrong.
+
+A run whose loop was held up for seconds by other work of the machine says nothing of what it found wrong: that is told as HELD UP,
+and the run is done again the next time.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from faults.feed_run import PLANS, Outcome, said, through
+from faults.feed_run import PACE, PLANS, Outcome, said, through
 
 from guard_sim.dialects import DIALECTS
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 RUNS, JOBS = 12, 2
 WHOLE = "(whole run)"
 _LAG_S = 0.05
+_HELD_UP_S = 1.5 * PACE
 
 
 class Part(NamedTuple):
@@ -54,7 +58,8 @@ def parts_of(seeds: Iterable[int], dialects: list[str], faults: list[str], tier:
 async def run(parts: Iterable[Part], tell: Callable[[dict[str, Any]], None], *, at_once: int = RUNS) -> None:
     """Do the runs, so many at once, and tell what came of each fault and of each run as a whole."""
     loop = asyncio.get_running_loop()
-    gate, lag_s = asyncio.Semaphore(at_once), [0.0]
+    gate = asyncio.Semaphore(at_once)
+    lags: dict[tuple[str, int, str], float] = {}
     # Of a task that nobody asks any more it is not known whose it was: whatever run ends next has it.
     uncaught: list[str] = []
     loop.set_exception_handler(lambda _, about: uncaught.append(said(about)))
@@ -62,11 +67,11 @@ async def run(parts: Iterable[Part], tell: Callable[[dict[str, Any]], None], *, 
     async def one(part: Part) -> None:
         def take(outcome: Outcome) -> None:
             about = {"fault": outcome.fault, "wrong": list(outcome.wrong), "live_s": round(outcome.live_s, 2)}
-            tell({"dialect": part.dialect, "seed": part.seed, "tier": part.tier, **about, "lag_s": round(lag_s[0], 2)})
-            lag_s[0] = 0.0
+            tell({"dialect": part.dialect, "seed": part.seed, "tier": part.tier, **about, "lag_s": round(lags[part.name], 2)})
+            lags[part.name] = 0.0
 
         async with gate:
-            wrong = []
+            wrong, lags[part.name] = [], 0.0
             try:
                 await through(part.dialect, part.faults, seed=part.seed, on_outcome=take, options={"tier": part.tier})
             except Exception as error:  # noqa: BLE001 - one run of many
@@ -77,12 +82,14 @@ async def run(parts: Iterable[Part], tell: Callable[[dict[str, Any]], None], *, 
             wrong += uncaught
             uncaught.clear()
             tell({"dialect": part.dialect, "seed": part.seed, "tier": part.tier, "fault": WHOLE, "wrong": wrong, "live_s": 0.0})
+            del lags[part.name]
 
     async def late() -> None:  # how busy the machine was, for whoever wonders about a fault that took long
         while True:
             due = loop.time() + _LAG_S
             await asyncio.sleep(_LAG_S)
-            lag_s[0] = max(lag_s[0], loop.time() - due)
+            lag_s = loop.time() - due
+            lags.update({name: max(before_s, lag_s) for name, before_s in lags.items()})
 
     watching = asyncio.create_task(late())
     try:
@@ -130,8 +137,17 @@ def before(path: Path | None) -> list[dict[str, Any]]:
     if path is None or not path.exists():
         return []
     found = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-    whole = {_name(one) for one in found if one["fault"] == WHOLE}
+    whole = {_name(one) for one in found if one["fault"] == WHOLE} - held_up(found)
     return [one for one in found if _name(one) in whole]
+
+
+def held_up(told: Iterable[dict[str, Any]]) -> set[tuple[str, int, str]]:
+    """Return the runs in which something was wrong and the loop was held up."""
+    by: dict[tuple[str, int, str], list[dict[str, Any]]] = defaultdict(list)
+    for one in told:
+        by[_name(one)].append(one)
+    is_late = {name: max(one.get("lag_s", 0.0) for one in found) > _HELD_UP_S for name, found in by.items()}
+    return {name for name, found in by.items() if is_late[name] and any(one["wrong"] for one in found)}
 
 
 def _name(one: dict[str, Any]) -> tuple[str, int, str]:
@@ -157,13 +173,15 @@ def main(words: list[str]) -> int:
                 file.write(json.dumps(one) + "\n")
         for text in one["wrong"]:
             who = f"{one['fault']} {one['dialect']} {one['tier']} seed {one['seed']}"
-            print(f"WRONG {who}: {text} (loop late {one.get('lag_s', 0)} s at most)", flush=True)  # noqa: T201 - a command
+            found = "HELD UP" if _name(one) in held_up(told) else "WRONG"
+            print(f"{found} {who}: {text} (loop late {one.get('lag_s', 0)} s at most)", flush=True)  # noqa: T201 - a command
 
     number = int(os.environ.get("JOBS") or JOBS), int(os.environ.get("RUNS") or RUNS)
     asyncio.run(matrix(parts, tell, jobs=number[0], at_once=number[1]))
     print("\n".join(table(told)))  # noqa: T201 - a command
-    wrong = sum(len(one["wrong"]) for one in told)
-    print(f"{wrong} things went wrong in {len({_name(one) for one in told})} runs")  # noqa: T201 - a command
+    wrong, late = sum(len(one["wrong"]) for one in told), held_up(told)
+    about = f"; {len(late)} runs were held up by the machine: do them again" if late else ""
+    print(f"{wrong} things went wrong in {len({_name(one) for one in told})} runs{about}")  # noqa: T201 - a command
     return min(1, wrong)
 
 

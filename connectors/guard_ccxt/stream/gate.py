@@ -105,7 +105,7 @@ class ClockOffset:
     """
 
     _BEHIND_MIN_US = 1_000_000
-    _DELAY_MAX_US = 5_000_000  # what is older was resent, or its clock is wrong
+    _DELAY_MAX_US = 30_000_000  # what is older was resent, or its clock is wrong
     _STEP = 16  # a median of the window is worked out once in so many events
 
     def __init__(self, window: int = 101) -> None:
@@ -128,7 +128,7 @@ class ClockOffset:
 
     @property
     def delay_us(self) -> int:
-        """The longest time that one of the last events took to arrive, by the corrected clock, microseconds, in 0..5 s."""
+        """The longest time that one of the last events took to arrive, by the corrected clock, microseconds, in 0..30 s."""
         last = max(islice(reversed(self._delays), self._STEP), default=0)
         return min(max(0, last - self.offset_us), self._DELAY_MAX_US)
 
