@@ -23,12 +23,11 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 
 def make(path: Path) -> None:
     """Write an empty ledger of the newest layout into the empty file `path`."""
+    begin = f"INSERT INTO meta (id, epoch, seq, head, held) VALUES (1, 0, 0, '{GENESIS}', '{held_sum(())}')"  # noqa: S608 no foreign text
+    marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_SCHEMA.read_text(encoding="utf-8"))
-        connection.execute("INSERT INTO meta (id, epoch, seq, head, held) VALUES (1, 0, 0, ?, ?)", (GENESIS, held_sum(())))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+        connection.executescript(f"BEGIN; {_SCHEMA.read_text(encoding='utf-8')}; {begin}; {marks}; COMMIT;")
 
 
 def migrate(connection: sqlite3.Connection) -> None:

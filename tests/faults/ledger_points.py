@@ -1,0 +1,161 @@
+"""Kill or fail every call by which the script's ledger, journal, backup and snapshot reach the disk, one run for each.
+
+`make ledger-points` goes through all of them; the suite takes every so many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from faults.ledger_script import NOW, STEPS, State, expected, held_after
+from store.decisions import HandClock
+
+from guard.errors import StateError
+from guard.model import IsolationState
+from guard.runtime.state import StateFolder
+from guard.runtime.taking import take_ledger
+from guard.store import LedgerStore
+from guard.store.verify import verify_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCRIPT = Path(__file__).with_name("ledger_script.py")
+ROOTS = (SCRIPT.parents[2], SCRIPT.parents[2] / "connectors", SCRIPT.parents[1])
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS)), "PYTHONDONTWRITEBYTECODE": "1"}
+CALLS = ("pwrite64", "write", "ftruncate", "fdatasync", "fsync", "rename", "unlink")
+STRACE = ["strace", "-f", "--seccomp-bpf", "-qq"]
+
+
+class Point(NamedTuple):
+    """One fault: which call, the how many-th of its thread, what happens, and whether a ledger was there before."""
+
+    call: str
+    when: int
+    fault: str
+    is_first_start: bool
+
+
+class Found(NamedTuple):
+    """What one run with a fault came to: the last step that was acknowledged, the step the ledger has, and what was wrong."""
+
+    acknowledged: int
+    steps: int
+    problem: str
+
+
+def script(path: Path, *, tracing: list[str], synchronous: str = "FULL") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*tracing, sys.executable, str(SCRIPT), str(path), synchronous],
+        capture_output=True,
+        env=ENVIRONMENT,
+        check=False,
+        timeout=120,
+    )
+
+
+async def empty(path: Path) -> None:
+    with StateFolder(path) as state:
+        taken = await take_ledger(state, HandClock(NOW))
+        await taken.store.close()
+
+
+def points(folder: Path, *, is_first_start: bool) -> Iterator[Point]:
+    """Yield every fault of a run, as many as the thread with the most calls makes."""
+    path = folder / f"counted {is_first_start}"
+    if not is_first_start:
+        asyncio.run(empty(path))
+    log = folder / "calls"
+    assert script(path, tracing=[*STRACE, "-o", str(log), "-e", f"trace={','.join(CALLS)}"]).returncode == 0
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in log.read_text(errors="replace").splitlines():
+        thread, _, rest = line.partition(" ")
+        counts[thread, rest.strip().partition("(")[0]] += 1
+    for call in CALLS:
+        most = max((count for (_, name), count in counts.items() if name == call), default=0)
+        for when in range(1, most + 1):
+            yield Point(call, when, "signal=SIGKILL", is_first_start)
+            # A write to stdout that fails is no fault of the disk.
+            if call != "write":
+                yield Point(call, when, "error=EIO", is_first_start)
+            if call in {"pwrite64", "ftruncate"}:
+                yield Point(call, when, "error=ENOSPC", is_first_start)
+
+
+async def standing(path: Path) -> State:
+    """Return what the ledger at `path` holds, opened as guard opens it, without any rebuilding."""
+    store = LedgerStore(path, HandClock(NOW))
+    state = await store.open()
+    counts = await store.outbox()
+    await store.close()
+    rows = frozenset((each.id, str(each.state), each.until_us) for each in state.quarantines)
+    return State(rows, state.seq, sum(sum(each.values()) for each in counts.values()))
+
+
+def steps_of(found: State) -> int | None:
+    return next((steps for steps in range(len(STEPS), -1, -1) if expected(steps) == found), None)
+
+
+def acknowledged(output: bytes) -> int:
+    return max((int(line) for line in output.split(b"\n")[:-1] if line), default=0)
+
+
+def strike(folder: Path, point: Point) -> Found:
+    """Run the script with one fault and look at what it left."""
+    path = Path(tempfile.mkdtemp(dir=folder)) / "state"
+    try:
+        if not point.is_first_start:
+            asyncio.run(empty(path))
+        inject = ["-o", "/dev/null", "-e", f"inject={point.call}:{point.fault}:when={point.when}"]
+        return asyncio.run(look(path, acknowledged(script(path, tracing=[*STRACE, *inject]).stdout)))
+    finally:
+        shutil.rmtree(path.parent)
+
+
+async def look(path: Path, told: int) -> Found:
+    """Hold the ledger against the script: a whole number of steps, no acknowledged one missing, and a start that keeps all."""
+    ledger = path / "ledger.sqlite"
+    if not ledger.exists():
+        return Found(told, 0, "" if told == 0 else "the ledger is gone")
+    try:
+        steps = steps_of(await standing(ledger))
+        if steps is None:
+            return Found(told, -1, "torn: the ledger is not as it stands after any step")
+        if steps < told:
+            return Found(told, steps, f"lost: {told} steps were acknowledged, the ledger has {steps}")
+        verify_ledger(ledger, now_us=NOW)
+        with StateFolder(path) as state:
+            taken = await take_ledger(state, HandClock(NOW))
+            held = {each.target.name[4:] for each in taken.state.quarantines if each.state is not IsolationState.NORMAL}
+            await taken.store.close()
+    except StateError as error:
+        return Found(told, -1, f"refused: {error}")
+    if not held >= held_after(steps):
+        return Found(told, steps, f"phantom release: {held_after(steps) - held}")
+    return Found(told, steps, "" if taken.rebuilt is None else "rebuilt where nothing was damaged")
+
+
+def campaign(folder: Path, stride: int, *, both: bool = True, offset: int = 0) -> tuple[list[tuple[Point, Found]], int]:
+    """Strike every `stride`-th point and return what was found wrong, and how many points were struck."""
+    chosen = [*points(folder, is_first_start=False), *(points(folder, is_first_start=True) if both else ())][offset::stride]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda point: (point, strike(folder, point)), chosen))
+    return [(point, each) for point, each in found if each.problem], len(found)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        wrong, count = campaign(Path(name), int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    for point, each in wrong:
+        sys.stdout.write(f"{point} {each}\n")
+    sys.stdout.write(f"{count} points struck, {len(wrong)} wrong\n")
+    sys.exit(bool(wrong))
