@@ -27,12 +27,16 @@ _TAIL_BYTES = 1 << 20
 
 
 class Told(NamedTuple):
-    """What journals tell: audit rows by number, rows of the outbox by id, the newest epoch, and how many lines were unreadable."""
+    """What journals tell: audit rows by number, rows of the outbox by id, the newest epoch, and how many lines were unreadable.
+
+    `is_whole`: they begin with an empty ledger.
+    """
 
     rows: Mapping[int, AuditRow]
     deliveries: Mapping[str, Mapping[str, Any]]
     epoch: int
     unreadable: int
+    is_whole: bool
 
     def after(self, seq: int, head: str) -> Iterator[AuditRow]:
         """Yield the rows that follow row `seq` with hash `head`, up to the first that is missing or does not fit."""
@@ -61,6 +65,7 @@ def read_journals(paths: Iterable[Path]) -> Told:
     rows: dict[int, AuditRow] = {}
     deliveries: dict[str, Mapping[str, Any]] = {}
     epoch = unreadable = 0
+    is_whole = False
     for path in paths:
         for line in _lines(path):
             try:
@@ -72,11 +77,12 @@ def read_journals(paths: Iterable[Path]) -> Told:
                 rows[entry.seq] = entry
             elif "begin" in entry:
                 epoch = max(epoch, entry["epoch"])
+                is_whole = is_whole or entry["seq"] == 0
                 for seq in [seq for seq in rows if seq > entry["seq"]]:
                     del rows[seq]
             elif entry:
                 deliveries[entry["id"]] = entry
-    return Told(rows, deliveries, epoch, unreadable)
+    return Told(rows, deliveries, epoch, unreadable, is_whole)
 
 
 def end_of_journals(paths: Sequence[Path]) -> tuple[int, str]:

@@ -141,7 +141,7 @@ def _chosen(
             continue
         if file != path:
             break
-    if 1 in told.rows:
+    if told.is_whole:
         found.append(_Base(None, 0, GENESIS, told.epoch))
     ends = [sum(1 for _ in told.after(each.seq, each.head)) + each.seq for each in found]
     return found[ends.index(max(ends))] if found else None
