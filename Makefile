@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss ledger-machine ccxt-next lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -93,6 +93,11 @@ ledger-points: .venv/ready
 STATES ?= 2000
 power-loss: .venv/ready
 	@PYTHONPATH=tests:connectors:. $(BIN)/python -m faults.power_loss $(STATES)
+
+# From the start of a guard that was killed with -9 to its first correct answer, KILLS times.
+KILLS ?= 20
+restart: .venv/ready
+	@PYTHONPATH=tests:connectors:. $(BIN)/python -m faults.restart $(KILLS)
 
 # The ledger and the committer against a reference in plain Python, STEPS steps.
 STEPS ?= 10000

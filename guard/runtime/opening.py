@@ -9,6 +9,7 @@ from guard.api.server import refuse_live
 from guard.model import DataState, Image, Level, MarketView
 from guard.quarantine import VisibleBlocks
 from guard.runtime.clock import SystemClock
+from guard.runtime.early import Early, keep_head
 from guard.runtime.publish import SnapshotPublisher
 from guard.runtime.state import StateFolder
 from guard.runtime.taking import take_ledger
@@ -32,9 +33,11 @@ class Opening:
     Parameters
     ----------
     config
-        guard.yaml.
+        guard.yaml, or what an earlier start kept of it; then `config` has to be set before anything else starts.
     state_path
         State folder; None takes the one of guard.yaml.
+    key
+        What `guard.runtime.early.settings_key` returned before guard.yaml was read; it is kept for the next start.
 
     Notes
     -----
@@ -44,11 +47,24 @@ class Opening:
     rebuilt where it is damaged or knows less than bots were told.
     """
 
-    def __init__(self, config: GuardConfig, state_path: Path | None) -> None:
-        self.config = config
+    def __init__(self, config: GuardConfig | Early, state_path: Path | None, *, key: str = "") -> None:
+        self._early = config if isinstance(config, Early) else None
+        self._config = None if isinstance(config, Early) else config
+        self._key = key
         self.clock = SystemClock()
-        self.state = StateFolder(state_path or config.state_folder)
+        self.state = StateFolder(state_path or self.config.state_folder)
         self._stack = AsyncExitStack()
+
+    @property
+    def config(self) -> GuardConfig:
+        """guard.yaml, once it was read."""
+        assert self._config is not None
+        return self._config
+
+    @config.setter
+    def config(self, config: GuardConfig) -> None:
+        self._config = config
+        keep_head(self.state.caches, self._key, self._settings())
 
     async def __aenter__(self) -> Self:
         try:
@@ -63,6 +79,8 @@ class Opening:
             self._stack.callback(self.publisher.stop)
             self.publisher.publish(self._remembered(), epoch=self.ledger.epoch, seq=self.ledger.seq, durable=True)
             self.publisher.beat()
+            if self._early is None:
+                keep_head(self.state.caches, self._key, self._settings())
         except BaseException:
             await self._stack.aclose()
             raise
@@ -72,11 +90,21 @@ class Opening:
         await self._stack.aclose()
 
     def _remembered(self) -> Image:
-        return Image(
-            mode=self.config.mode,
+        return self._settings()._replace(
             at_us=self.clock.now_us(),
             markets=dict.fromkeys(self.watchlist.markets, NOT_REACHED),
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
+        )
+
+    def _settings(self) -> Image:
+        """Return what bots are told of guard.yaml."""
+        if self._config is None and self._early is not None:
+            return self._early.image
+        return Image(
+            mode=self.config.mode,
+            at_us=0,
+            markets={},
+            blocks=(),
             on_unknown=self.config.on_unknown(),
             unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),
         )

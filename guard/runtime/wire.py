@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from guard.dsl import Program
+    from guard.dsl import GuardConfig, Program
     from guard.model import Decision
     from guard.pipeline import Settings
     from guard.runtime.checkpoint import Entry
@@ -136,16 +136,7 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._on_decision,
         )
-        backups = config.storage.backups
-        self.ledger_keeper = LedgerKeeper(
-            state.ledger,
-            state.backups(keep=backups.keep, bytes_max=backups.size),
-            self.clock,
-            epoch=ledger.epoch,
-            every_us=backups.every_us,
-            announce=self.live.announce,
-        )
-        self.store.on_written = self.ledger_keeper.written
+        self.ledger_keeper = self._keeper_of_ledger(config)
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -180,6 +171,19 @@ class RunningGuard:
             return Pipeline(self.rulebook.program, settings)
         self._stack.callback(writer.close)
         return RecordedPipeline(self.rulebook.rules, self.rulebook.program, settings, writer=writer)
+
+    def _keeper_of_ledger(self, config: GuardConfig) -> LedgerKeeper:
+        backups = config.storage.backups
+        keeper = LedgerKeeper(
+            self.state.ledger,
+            self.state.backups(keep=backups.keep, bytes_max=backups.size),
+            self.clock,
+            epoch=self._opening.ledger.epoch,
+            every_us=backups.every_us,
+            announce=self.live.announce,
+        )
+        self.store.on_written = keeper.written
+        return keeper
 
     def _finish_recording(self) -> None:
         if isinstance(self.pipeline, RecordedPipeline):

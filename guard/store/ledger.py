@@ -205,7 +205,7 @@ class LedgerStore:
             ((count,),) = await connection.execute_fetchall("SELECT changes()")
             if not count:
                 raise StateError(f"the outbox has no delivery {delivery.id}")
-        self.on_written(None if settled_us is None else delivery)
+        self.on_written(delivery)
 
     async def outbox(self) -> Mapping[str, Mapping[str, int]]:
         """Return counts of deliveries by channel and state."""

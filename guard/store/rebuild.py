@@ -97,12 +97,7 @@ def rebuild(
         start = chosen
     rows = list(told.after(start.seq, start.head))
     fresh = path.with_name(path.name + ".rebuilt")
-    _remove(fresh)
-    if start.file is None:
-        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        make(fresh)
-    else:
-        copy_ledger(start.file, fresh)
+    _begin(fresh, start.file)
     epoch = max(start.epoch, told.epoch)
     found = Rebuilt(
         "" if start.file is None else start.file.name,
@@ -124,6 +119,16 @@ def rebuild(
     sync_folder(path.parent)
     _give_up_the_rest(folder, path, standing.seq, standing.head, epoch)
     return found
+
+
+def _begin(fresh: Path, origin: Path | None) -> None:
+    """Make the new file: a copy, or an empty ledger."""
+    _remove(fresh)
+    if origin is None:
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        make(fresh)
+    else:
+        copy_ledger(origin, fresh)
 
 
 def _chosen(

@@ -245,7 +245,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=rules)
     def older_guard_writes(self, name: str) -> None:
-        """A guard that was suspended wakes after another took over: nothing of it counts."""
+        """Let a guard that was suspended wake after another took over: nothing of it counts."""
         changes = IsolationManager().quarantine(hold(rule=name), self.clock.us)
         old = self.taken.state.epoch - 1
         try:
