@@ -97,7 +97,7 @@ power-loss: .venv/ready
 # From the start of a guard that was killed with -9 to its first correct answer, KILLS times.
 KILLS ?= 20
 restart: .venv/ready
-	@PYTHONPATH=tests:connectors:. $(BIN)/python -m faults.restart $(KILLS)
+	@PYTHONPATH=tests:connectors:. $(BIN)/python -m e2e.restart $(KILLS)
 
 # The ledger and the committer against a reference in plain Python, STEPS steps.
 STEPS ?= 10000

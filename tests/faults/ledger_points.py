@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +26,7 @@ from guard.model import IsolationState
 from guard.runtime.state import StateFolder
 from guard.runtime.taking import take_ledger
 from guard.store import LedgerStore
+from guard.store.chain import GENESIS
 from guard.store.verify import verify_ledger
 
 if TYPE_CHECKING:
@@ -33,16 +36,17 @@ SCRIPT = Path(__file__).with_name("ledger_script.py")
 ROOTS = (SCRIPT.parents[2], SCRIPT.parents[2] / "connectors", SCRIPT.parents[1])
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, ROOTS)), "PYTHONDONTWRITEBYTECODE": "1"}
 CALLS = ("pwrite64", "write", "ftruncate", "fdatasync", "fsync", "rename", "unlink")
+STARTS = ("an empty ledger", "nothing", "layout 1")
 STRACE = ["strace", "-f", "--seccomp-bpf", "-qq"]
 
 
 class Point(NamedTuple):
-    """One fault: which call, the how many-th of its thread, what happens, and whether a ledger was there before."""
+    """One fault: which call, the how many-th of its thread, what happens, and what was there before (`STARTS`)."""
 
     call: str
     when: int
     fault: str
-    is_first_start: bool
+    start: str
 
 
 class Found(NamedTuple):
@@ -63,17 +67,32 @@ def script(path: Path, *, tracing: list[str], synchronous: str = "FULL") -> subp
     )
 
 
+def prepare(path: Path, start: str) -> None:
+    """Make what is there before the script runs: nothing, an empty ledger, or one of the first layout."""
+    if start == "nothing":
+        return
+    asyncio.run(empty(path))
+    if start == "layout 1":
+        ledger = path / "ledger.sqlite"
+        ledger.unlink()
+        lines = (SCRIPT.parents[1] / "store" / "layouts" / "1.sql").read_text(encoding="utf-8").splitlines(keepends=True)
+        with closing(sqlite3.connect(ledger)) as connection:
+            connection.executescript("".join(line for line in lines if not line.startswith("INSERT")))
+            connection.execute("INSERT INTO meta VALUES (1, 0, 0, ?)", (GENESIS,))
+            connection.commit()
+        ledger.chmod(0o600)
+
+
 async def empty(path: Path) -> None:
     with StateFolder(path) as state:
         taken = await take_ledger(state, HandClock(NOW))
         await taken.store.close()
 
 
-def points(folder: Path, *, is_first_start: bool) -> Iterator[Point]:
+def points(folder: Path, start: str) -> Iterator[Point]:
     """Yield every fault of a run, as many as the thread with the most calls makes."""
-    path = folder / f"counted {is_first_start}"
-    if not is_first_start:
-        asyncio.run(empty(path))
+    path = folder / f"counted {start}"
+    prepare(path, start)
     log = folder / "calls"
     assert script(path, tracing=[*STRACE, "-o", str(log), "-e", f"trace={','.join(CALLS)}"]).returncode == 0
     counts: Counter[tuple[str, str]] = Counter()
@@ -83,12 +102,12 @@ def points(folder: Path, *, is_first_start: bool) -> Iterator[Point]:
     for call in CALLS:
         most = max((count for (_, name), count in counts.items() if name == call), default=0)
         for when in range(1, most + 1):
-            yield Point(call, when, "signal=SIGKILL", is_first_start)
+            yield Point(call, when, "signal=SIGKILL", start)
             # A write to stdout that fails is no fault of the disk.
             if call != "write":
-                yield Point(call, when, "error=EIO", is_first_start)
+                yield Point(call, when, "error=EIO", start)
             if call in {"pwrite64", "ftruncate"}:
-                yield Point(call, when, "error=ENOSPC", is_first_start)
+                yield Point(call, when, "error=ENOSPC", start)
 
 
 async def standing(path: Path) -> State:
@@ -113,8 +132,7 @@ def strike(folder: Path, point: Point) -> Found:
     """Run the script with one fault and look at what it left."""
     path = Path(tempfile.mkdtemp(dir=folder)) / "state"
     try:
-        if not point.is_first_start:
-            asyncio.run(empty(path))
+        prepare(path, point.start)
         inject = ["-o", "/dev/null", "-e", f"inject={point.call}:{point.fault}:when={point.when}"]
         return asyncio.run(look(path, acknowledged(script(path, tracing=[*STRACE, *inject]).stdout)))
     finally:
@@ -144,9 +162,9 @@ async def look(path: Path, told: int) -> Found:
     return Found(told, steps, "" if taken.rebuilt is None else "rebuilt where nothing was damaged")
 
 
-def campaign(folder: Path, stride: int, *, both: bool = True, offset: int = 0) -> tuple[list[tuple[Point, Found]], int]:
+def campaign(folder: Path, stride: int) -> tuple[list[tuple[Point, Found]], int]:
     """Strike every `stride`-th point and return what was found wrong, and how many points were struck."""
-    chosen = [*points(folder, is_first_start=False), *(points(folder, is_first_start=True) if both else ())][offset::stride]
+    chosen = [each for start in STARTS for each in points(folder, start)][::stride]
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda point: (point, strike(folder, point)), chosen))
     return [(point, each) for point, each in found if each.problem], len(found)
