@@ -16,35 +16,41 @@ __all__ = ["adopted"]
 CAUSE: Final = "snapshot"
 
 
-def adopted(told: Snapshot, known: Iterable[Quarantine], *, seq: int, now_us: int) -> tuple[Transition, ...]:
+def adopted(
+    told: Snapshot, known: Iterable[Quarantine], active: Iterable[Quarantine], *, seq: int, now_us: int
+) -> tuple[Transition, ...]:
     """Return what the ledger, at row `seq`, has to be told so that no block which bots see ends before its announced end.
 
-    `known` are its quarantines, ended ones too. A block it lacks comes in as it was shown; one that bots see stronger, or for
-    longer, is tightened, unless the ledger went on since. An adopted block ends at its announced end.
+    `known` are those of its quarantines that bots were told of, ended ones too; `active` all that hold. A block it lacks comes in
+    as it was shown and ends at its announced end; where the same rule holds the same target already, under another id, that one is
+    tightened. One that bots see stronger, or for longer, is tightened too, unless the ledger went on since.
     """
     by_id = {each.id: each for each in known}
+    holding = {(each.hold.rule, each.target): each for each in active if each.state is not IsolationState.NORMAL}
     found = []
     for block in told.blocks:
         before = by_id.get(block.id)
-        if block.until_us <= now_us:
+        if block.until_us <= now_us or (before is not None and (told.seq < seq or before.state is IsolationState.NORMAL)):
             continue
-        if before is None:
-            found.append(_transition(_quarantine(block), IsolationState.NORMAL, now_us))
-        elif told.seq >= seq and before.state is not IsolationState.NORMAL and _is_tighter(block, before):
-            after = before._replace(
-                state=block.state,
-                hold=before.hold._replace(block=block.block),
-                until_us=max(block.until_us, before.until_us),
-                last_end_us=max(block.until_us, before.last_end_us),
-            )
-            found.append(_transition(after, before.state, now_us))
+        held = holding.get((block.rule, block.target))
+        after = _quarantine(block) if held is None else _tightened(held, block)
+        if after != held:
+            previous = IsolationState.NORMAL if held is None else held.state
+            found.append(_transition(after, previous, now_us))
+            holding[block.rule, block.target] = after
     return tuple(found)
 
 
-def _is_tighter(block: PublishedBlock, before: Quarantine) -> bool:
-    if block.block is not before.block:
-        return block.block is Block.ENTRIES
-    return block.state is before.state and block.until_us > before.until_us
+def _tightened(held: Quarantine, block: PublishedBlock) -> Quarantine:
+    is_stronger = block.block is Block.ENTRIES and held.block is not Block.ENTRIES
+    if not is_stronger and (block.block is not held.block or block.until_us <= held.until_us):
+        return held
+    return held._replace(
+        state=block.state if is_stronger else held.state,
+        hold=held.hold._replace(block=block.block) if is_stronger else held.hold,
+        until_us=max(block.until_us, held.until_us),
+        last_end_us=max(block.until_us, held.last_end_us),
+    )
 
 
 def _transition(after: Quarantine, previous: IsolationState, now_us: int) -> Transition:

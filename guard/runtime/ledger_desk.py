@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guard.errors import GuardError
 from guard.model import Level
 from guard.model.moments import stamp
 from guard.runtime.taking import REBUILT
@@ -52,21 +51,20 @@ def rebuilt_text(rebuilt: Mapping[str, Any], told_seq: int) -> str:
     return " ".join(text)
 
 
-async def ledger_record(live: Live, taken: Taken, keeper: LedgerKeeper) -> dict[str, Any]:
-    """Return how the ledger stands, JSON-able; None stands for what it does not tell while it cannot be read."""
+def ledger_record(live: Live, taken: Taken, keeper: LedgerKeeper) -> dict[str, Any]:
+    """Return how the ledger stands, JSON-able."""
     health, kept = live.committer.health, keeper.health
     try:
-        head: str | None = await taken.store.head()
         size: int | None = taken.store.path.stat().st_size
-    except (GuardError, OSError):
-        head = size = None
+    except OSError:
+        size = None
     return {
         "file": str(taken.store.path),
         "bytes": size,
         "layout": LAYOUT,
         "epoch": live.epoch,
         "seq": live.seq,
-        "head": head,
+        "head": taken.store.head,
         "durable": live.is_durable,
         "waiting": health.waiting,
         "failures": health.failures,

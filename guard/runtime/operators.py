@@ -53,8 +53,8 @@ class Operators:
         self._upkeep = MaintenanceDesk(live, self._check_exchange, keep_windows)
         # Tells how recording fares, where something is to be recorded.
         self.recording: Callable[[], Mapping[str, Any] | None] = lambda: None
-        # Tells how the ledger stands.
-        self.ledger: Callable[[], Awaitable[Mapping[str, Any] | None]] = _nothing
+        # What else the status document tells, by name.
+        self.sections: dict[str, Callable[[], Any]] = {}
 
     def handlers(self) -> dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]:
         """Return the operations by name."""
@@ -84,7 +84,7 @@ class Operators:
         found = status_document(
             live, self._rulebook, bypass_path=self._bypass_path, outbox=outbox, ready=ready, clock_jump_us=self._jump_us()
         )
-        return {**found, "recording": self.recording(), "ledger": await self.ledger()}
+        return {**found, "recording": self.recording(), **{name: record() for name, record in self.sections.items()}}
 
     async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Explain what every rule, or one, makes of a market now."""
@@ -176,7 +176,3 @@ class Operators:
             "errors": [problem._asdict() for problem in outcome.problems],
             "unattended": [quarantine_record(held) for held in self._live.pipeline.unattended()],
         }
-
-
-async def _nothing() -> None:
-    """Nothing is known."""

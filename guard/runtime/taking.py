@@ -51,7 +51,7 @@ async def take_ledger(state: StateFolder, clock: Clock) -> Taken:
     try:
         found = await _opened(store, state, told, clock)
         rebuilt = await store.note(REBUILT)
-        taken = () if told is None else await _adopted(store, told, found.seq, clock.now_us())
+        taken = () if told is None else await _adopted(store, told, found, clock.now_us())
         if taken:
             await store.commit([Decision(clock.now_us(), transitions=taken)], epoch=found.epoch)
             found = await store.load()
@@ -114,9 +114,9 @@ def _told(state: StateFolder) -> Snapshot | None:
         return None
 
 
-async def _adopted(store: LedgerStore, told: Snapshot, seq: int, now_us: int) -> tuple[Transition, ...]:
+async def _adopted(store: LedgerStore, told: Snapshot, found: LedgerState, now_us: int) -> tuple[Transition, ...]:
     known = await store.quarantines([block.id for block in told.blocks])
-    return adopted(told, known, seq=seq, now_us=now_us)
+    return adopted(told, known, found.quarantines, seq=found.seq, now_us=now_us)
 
 
 def _keep_before_migration(state: StateFolder, path: Path) -> None:

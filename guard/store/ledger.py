@@ -90,6 +90,7 @@ class LedgerStore:
         # Told after each COMMIT, with the delivery that was settled if there was one.
         self.on_written: Callable[[Delivery | None], None] = _ignore
         self._epoch = 0
+        self._head = GENESIS
         self._prune_us = 0
 
     async def open(self, *, after_epoch: int = 0) -> LedgerState:
@@ -103,7 +104,7 @@ class LedgerStore:
                 self._connection = await self._connect()
             async with self._writing() as connection:
                 await connection.execute_fetchall("UPDATE meta SET epoch = max(epoch, ?) + 1", (after_epoch,))
-                ((self._epoch,),) = await connection.execute_fetchall("SELECT epoch FROM meta")
+                ((self._epoch, self._head),) = await connection.execute_fetchall("SELECT epoch, head FROM meta")
             return await self.load()
         except (sqlite3.Error, Unavailable, StateError) as error:
             await self.close()
@@ -131,6 +132,8 @@ class LedgerStore:
             rows = audit_rows(decisions, seq=seq, head=head)
             await self._insert(connection, decisions, rows)
             await self._prune(connection)
+        if rows:
+            self._head = rows[-1].hash
         self.on_written(None)
         return rows[-1].seq if rows else seq
 
@@ -227,11 +230,10 @@ class LedgerStore:
             )
         return _deliveries(found)
 
-    async def head(self) -> str:
-        """Return the hash of the last audit row: kept elsewhere, it proves that nothing before was changed or cut."""
-        async with self._reading() as connection:
-            ((head,),) = await connection.execute_fetchall("SELECT head FROM meta")
-        return str(head)
+    @property
+    def head(self) -> str:
+        """The hash of the last audit row: kept elsewhere, it proves that nothing before was changed or cut."""
+        return self._head
 
     async def note(self, name: str) -> Mapping[str, Any] | None:
         """Return a note that guard left for itself."""

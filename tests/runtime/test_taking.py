@@ -280,9 +280,12 @@ async def test_only_tighter_and_newer_words_of_the_snapshot_count(tmp_path: Path
     shrunk = held._replace(state=IsolationState.PROBATION)
     shorter = held._replace(until_us=held.until_us - 5)
     longer = held._replace(until_us=held.until_us + 5)
-    assert [each.quarantine.state for each in adopted(told, [shrunk], seq=told.seq, now_us=now_us)] == ["quarantined"]
-    assert [each.quarantine.until_us for each in adopted(told, [shorter], seq=told.seq, now_us=now_us)] == [held.until_us]
-    assert adopted(told, [longer], seq=told.seq, now_us=now_us) == ()
+    assert [each.quarantine.state for each in adopted(told, [shrunk], [shrunk], seq=told.seq, now_us=now_us)] == ["quarantined"]
+    assert [each.quarantine.until_us for each in adopted(told, [shorter], [shorter], seq=told.seq, now_us=now_us)] == [held.until_us]
+    assert adopted(told, [longer], [longer], seq=told.seq, now_us=now_us) == ()
     # The ledger went on since: what it says of a block it knows is newer.
-    assert adopted(told, [shrunk], seq=told.seq + 1, now_us=now_us) == ()
-    assert adopted(told, [], seq=told.seq, now_us=held.until_us) == ()
+    assert adopted(told, [shrunk], [shrunk], seq=told.seq + 1, now_us=now_us) == ()
+    assert adopted(told, [], [], seq=told.seq, now_us=held.until_us) == ()
+    # The same rule holds the same target under another id: one of them has to do for both.
+    (both,) = adopted(told, [], [shorter._replace(id="other")], seq=told.seq, now_us=now_us)
+    assert (both.quarantine.id, both.quarantine.until_us, both.previous) == ("other", held.until_us, "quarantined")
