@@ -57,7 +57,7 @@ class Found(NamedTuple):
     problem: str
 
 
-def script(path: Path, *, tracing: list[str], synchronous: str = "FULL") -> subprocess.CompletedProcess[bytes]:
+def script(path: Path, *, tracing: list[str], synchronous: str = "") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [*tracing, sys.executable, str(SCRIPT), str(path), synchronous],
         capture_output=True,

@@ -84,7 +84,8 @@ async def run(path: Path, synchronous: str) -> None:
     with StateFolder(path) as state:
         taken = await take_ledger(state, clock)
         store, epoch = taken.store, taken.state.epoch
-        await store._connection.execute_fetchall(f"PRAGMA synchronous = {synchronous}")
+        if synchronous:
+            await store._connection.execute_fetchall(f"PRAGMA synchronous = {synchronous}")
         keeper = LedgerKeeper(state.ledger, state.backups(), clock, epoch=epoch, every_us=10**12, announce=lambda *_: None)
         publisher = SnapshotPublisher(state.snapshot_folder, clock)
         visible = VisibleBlocks(taken.state.quarantines)
@@ -116,7 +117,7 @@ def _publish(publisher: SnapshotPublisher, image: Image, epoch: int, seq: int) -
 
 if __name__ == "__main__":
     try:
-        asyncio.run(run(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "FULL"))
+        asyncio.run(run(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
     except StateError as error:
         os.write(2, f"{error}\n".encode())
         sys.exit(3)

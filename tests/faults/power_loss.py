@@ -202,7 +202,7 @@ async def _steps(ledger: Path) -> tuple[int, str]:
     return (0, "torn") if steps is None else (steps, "")
 
 
-def campaign(folder: Path, states: int, *, synchronous: str = "FULL", seed: int = 1) -> list[str]:
+def campaign(folder: Path, states: int, *, synchronous: str = "", seed: int = 1) -> list[str]:
     """Return what was wrong in so many states, one line for each bad state."""
     events, origin = recorded(folder, synchronous)
     chance = seeded_random(seed)
@@ -229,9 +229,9 @@ def campaign(folder: Path, states: int, *, synchronous: str = "FULL", seed: int 
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
     lost = {}
-    for mode in ("FULL", "NORMAL"):
+    for mode in ("", "NORMAL"):
         with tempfile.TemporaryDirectory(dir=memory()) as name:
             lost[mode] = campaign(Path(name), count, synchronous=mode)
-        told = "\n  ".join([f"synchronous = {mode}: {len(lost[mode])} of {count} states are wrong", *lost[mode][:3]])
+        told = "\n  ".join([f"synchronous = {mode or 'FULL'}: {len(lost[mode])} of {count} states are wrong", *lost[mode][:3]])
         sys.stdout.write(f"{told}\n")
-    sys.exit(bool(lost["FULL"]) or not lost["NORMAL"])
+    sys.exit(bool(lost[""]) or not lost["NORMAL"])

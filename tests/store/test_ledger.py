@@ -204,6 +204,10 @@ async def test_delivered_messages_go_after_thirty_days_and_the_trail_stays(path:
     assert count == 2
     assert (await store.verify()).rows == 5
     await store.close()
+    # The sum over the table knows what went.
+    store = ledger(path, clock)
+    await store.open()
+    await store.close()
 
 
 async def test_the_table_of_quarantines_is_what_the_trail_tells(path: Path) -> None:
@@ -212,4 +216,11 @@ async def test_the_table_of_quarantines_is_what_the_trail_tells(path: Path) -> N
     state = await store.open()
     told = {row["quarantine"]["id"]: row["quarantine"] for _, row in await store.changes(0) if row["type"] == "quarantine"}
     assert set(told) == {each.id for each in state.quarantines}
+    await store.close()
+
+
+async def test_an_epoch_that_bots_saw_is_never_taken_again(path: Path) -> None:
+    store = ledger(path)
+    assert (await store.open(after_epoch=41)).epoch == 42
+    assert (await store.open()).epoch == 43
     await store.close()

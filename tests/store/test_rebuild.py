@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,7 @@ from guard.store.rebuild import REBUILT, rebuild
 from guard.store.verify import look_at, verify_ledger
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 class Kept:
@@ -280,3 +282,36 @@ async def test_a_release_that_nobody_committed_is_found(tmp_path: Path) -> None:
 def test_no_ledger_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="there is no ledger"):
         verify_ledger(tmp_path / "none", now_us=NOW)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write down what reaches the disk, in order; it still does."""
+    made: list[str] = []
+    for name in ("fsync", "fdatasync", "rename", "replace"):
+        real = getattr(os, name)
+
+        def told(first: object, *more: object, name: str = name, real: Callable[..., object] = real) -> object:
+            what = str(Path(f"/proc/self/fd/{first}").readlink()) if isinstance(first, int) else os.fspath(first)
+            made.append(f"{name} {what.rpartition('/')[2]}")
+            return real(first, *more)
+
+        monkeypatch.setattr(os, name, told)
+    return made
+
+
+async def test_a_backup_and_a_rebuilt_ledger_are_on_the_disk_before_and_after_they_get_their_names(
+    kept: Kept, calls: list[str]
+) -> None:
+    kept.folder.make(kept.path)
+    synced, named, folder = calls
+    assert (synced, folder) == ("fsync .ledger-000003.sqlite.new", "fsync backups")
+    assert named.endswith(" .ledger-000003.sqlite.new")
+    calls.clear()
+    kept.path.unlink()
+    kept.rebuild()
+    at = next(number for number, each in enumerate(calls) if each.endswith(" ledger.sqlite.rebuilt") and "fsync" not in each)
+    assert "fsync ledger.sqlite.rebuilt" in calls[:at]
+    assert calls[at + 1].startswith("fsync test_")
+    # What was given up is on the disk too, before anybody writes on.
+    assert calls[-1] == "fdatasync journal-000002.jsonl"
