@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from guard.model import Level
 from guard.model.moments import stamp
 from guard.runtime.taking import REBUILT
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ledger_record", "tell_of_start"]
 
+_log = structlog.get_logger(__name__)
+
 
 async def tell_of_start(taken: Taken, live: Live) -> None:
     """Tell people that the ledger was rebuilt, or took over what only bots knew; afterwards it is not told again."""
     if taken.rebuilt is not None:
-        live.announce("ledger-rebuilt", "the ledger was rebuilt", rebuilt_text(taken.rebuilt, taken.told_seq), Level.CRITICAL)
+        text = rebuilt_text(taken.rebuilt, taken.told_seq)
+        _log.critical("the ledger was rebuilt", what=text)
+        live.announce("ledger-rebuilt", "the ledger was rebuilt", text, Level.CRITICAL)
     if taken.adopted:
+        _log.error("blocks were taken over from what bots see", blocks=taken.adopted)
         body = (
             f"{taken.adopted} blocks that bots were shown were not in the ledger: guard was ended before it could write them, or "
             "the ledger is not the newest. They hold until their announced end; `guard quarantine ls` shows them."
