@@ -24,6 +24,8 @@ from guard.runtime.asked import AskedMarkets
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
+from guard.runtime.ledger_desk import ledger_record, tell_of_start
+from guard.runtime.ledger_keeper import LedgerKeeper
 from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from guard.dsl import Program
+    from guard.dsl import GuardConfig, Program
     from guard.model import Decision
     from guard.pipeline import Settings
     from guard.runtime.checkpoint import Entry
@@ -137,6 +139,7 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._decided,
         )
+        self.ledger_keeper = self._keeper_of_ledger(config)
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -156,6 +159,7 @@ class RunningGuard:
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
         self.operators.recording = self.recording.record
+        self.operators.sections["ledger"] = lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper)
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
@@ -175,6 +179,19 @@ class RunningGuard:
             return Pipeline(self.rulebook.program, settings)
         self._stack.callback(writer.close)
         return RecordedPipeline(self.rulebook.rules, self.rulebook.program, settings, writer=writer)
+
+    def _keeper_of_ledger(self, config: GuardConfig) -> LedgerKeeper:
+        backups = config.storage.backups
+        keeper = LedgerKeeper(
+            self.state.ledger,
+            self.state.backups(keep=backups.keep, bytes_max=backups.size),
+            self.clock,
+            epoch=self._opening.ledger.epoch,
+            every_us=backups.every_us,
+            announce=self.live.announce,
+        )
+        self.store.on_written = keeper.written
+        return keeper
 
     def _finish_recording(self) -> None:
         if isinstance(self.pipeline, RecordedPipeline):
@@ -216,6 +233,7 @@ class RunningGuard:
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
+            asyncio.create_task(self.ledger_keeper.run(), name="ledger keeper"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
             asyncio.create_task(self.report.run(), name="report"),
         ]
@@ -224,10 +242,13 @@ class RunningGuard:
         self._rules_changed(None, self.rulebook.problem)
         self.rulebook.upgrade.tell(self.live.announce)
         self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
+        told = asyncio.create_task(tell_of_start(self._opening.taken, self.live), name="start of the ledger")
         try:
             await self.live.run(stop, also=extra, before_close=before_close)
         finally:
             timer.cancel()
+            told.cancel()
+            await self.ledger_keeper.finish()
             self._finish_recording()
 
     async def _stop_after(self, stop: asyncio.Event, for_s: float | None) -> None:
