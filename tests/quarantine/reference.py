@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NORMAL, QUARANTINED, PROBATION = "normal", "quarantined", "probation"
+# After its longest time nobody has seen it calm: it is let go in two steps, whatever the rule says.
+UNCALM_MIN = 30
 
 
 @dataclass
@@ -46,8 +48,9 @@ class Reference:
         release = self.ask.release_min
         is_over = self.now >= self.floor if release is None else self.word and self.now >= self.floor and self.held >= release
         if is_over or self.now >= self.began + self.ask.max_min:
-            self.leaves = self.now + self.ask.probation_min
-            self.become(PROBATION if self.ask.probation_min else NORMAL)
+            probation = self.ask.probation_min or (0 if is_over else UNCALM_MIN)
+            self.leaves = self.now + probation
+            self.become(PROBATION if probation else NORMAL)
 
     def become(self, state: str) -> None:
         self.state = state
