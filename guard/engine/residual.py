@@ -27,10 +27,10 @@ _FORMAT: Final = f"<{s.FLOATS}d{s.INTEGERS}q"
 
 
 class Stray(NamedTuple):
-    """Log distances from the average price of 10 minutes, and what is usual.
+    """Log distances from the average price of 10 minutes, as of the market's last trade, and what is usual.
 
-    `gap` is the market's own, `led` what beta times the leader's explains of it, `sigma` the usual size of the rest; `leader_gap`
-    and `leader_sigma` are the leader's own.
+    `gap` is the market's own, `led` what beta times the leader's explains of it; `sigma` is the usual size of the rest, what beta
+    itself may be wrong by included. `leader_gap` and `leader_sigma` are the leader's own.
     """
 
     gap: float
@@ -67,14 +67,16 @@ def stray_of(engine: Engine, row: int) -> Stray | None:
         return None
     (x, i), (y, j) = _slots(engine, row), _slots(engine, leader)
     now_us = max(i[s.AT], j[s.AT])
-    gap, leader_gap = _gap(x, i, now_us), _gap(y, j, now_us)
+    # Both prices of one moment: who trades seldom would otherwise lag behind a leader that moves.
+    gap, leader_gap = _gap(x[s.PAIR_PRICE], x, i, now_us), _gap(x[s.PAIR_REFERENCE], y, j, now_us)
     weight = x[s.BETA_WEIGHT]
     if gap is None or leader_gap is None or not weight >= _MINUTES_MIN:
         return None
     xy, xx, yy = x[s.BETA_XY], x[s.BETA_XX], x[s.BETA_YY]
     beta = (xy + _BETA_PRIOR) / (xx + _BETA_PRIOR)
     variance = max(0.0, yy - 2.0 * beta * xy + beta * beta * xx) / weight
-    sigma = max(_STRAY * sqrt(variance), x[s.TICK] / x[s.PRICE] if x[s.TICK] > 0.0 else 0.0)
+    of_beta = leader_gap * leader_gap * variance / (xx + _BETA_PRIOR)
+    sigma = max(sqrt(_STRAY * _STRAY * variance + of_beta), x[s.TICK] / x[s.PRICE] if x[s.TICK] > 0.0 else 0.0)
     found = Stray(gap, beta * leader_gap, sigma, engine.watched[leader].facts.market.symbol, leader_gap, _STRAY * sqrt(xx / weight))
     return found if all(map(isfinite, (found.gap, found.led, found.sigma, found.leader_sigma))) else None
 
@@ -84,8 +86,8 @@ def _slots(engine: Engine, row: int) -> tuple[list[float], list[int]]:
     return list(numbers[: s.FLOATS]), list(numbers[s.FLOATS :])
 
 
-def _gap(x: list[float], i: list[int], now_us: int) -> float | None:
+def _gap(price: float, x: list[float], i: list[int], now_us: int) -> float | None:
     if i[s.TRADES_SINCE] == s.NEVER or i[s.EWMA_BEGAN] == s.NEVER or now_us - i[s.EWMA_BEGAN] < EWMA_US:
         return None
     usual = average_price(x, i, now_us)
-    return log(x[s.PRICE] / usual) if x[s.PRICE] > 0.0 and usual > 0.0 else None
+    return log(price / usual) if price > 0.0 and usual > 0.0 else None

@@ -136,6 +136,10 @@ class Quarantine(NamedTuple):
         """What is held."""
         return self.hold.target
 
+    def founds_zone(self, at_us: int) -> bool:
+        """Whether its zone is its own: no incident took in the stay that began at `at_us`."""
+        return self.hold.zone in ("", quarantine_id(self.hold.rule, self.target, at_us))
+
     @property
     def block(self) -> Block:
         """What is refused now: probation shrinks, whatever the hold asked for."""

@@ -9,6 +9,7 @@ from guard.model.allow import ALLOW_FILE, AllowChange, AllowEntry
 from guard.model.assets import NO_ALIASES
 from guard.model.command import AddAllow
 from guard.model.moments import utc
+from guard.model.quarantine import TargetKind
 from guard.quarantine.codec import allow_from_json, allow_to_json
 from guard.quarantine.commands import OPERATOR_RULE, checked_target
 
@@ -84,6 +85,8 @@ class AllowList:
 
     def _add(self, command: AddAllow, at_us: int) -> AllowChange:
         target = checked_target(command.target, self._aliases)
+        if target.kind is TargetKind.EXCHANGE:
+            raise OperationRefused("an allow entry is for a market, a symbol or a base asset; found a whole exchange")
         if command.for_us <= 0:
             raise OperationRefused(f"an allow entry for {target} needs a length above 0, found {command.for_us / 1e6:g} s")
         if OPERATOR_RULE in command.rules:
