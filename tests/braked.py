@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from guard.dsl import Program
     from guard.model import Decision
 
 S = 1_000_000
@@ -43,16 +44,16 @@ class Row(NamedTuple):
     price: float = 0.0
 
 
-def program(text: str = FALL) -> Any:
+def program(text: str = FALL) -> Program:
     report = Report()
     rules = rules_from_text(text, report)
     assert not report.errors, report.errors
     return compile_rules(rules)
 
 
-def fresh(names: Sequence[str], text: str = FALL, **settings: Any) -> Pipeline:
+def fresh(names: Sequence[str], text: str = FALL, **settings: object) -> Pipeline:
     policy = AlertPolicy((ChannelPolicy("push", frozenset(Level), daily_max=1_000),))
-    given = {"alerts": policy, "references": {"one": "BTC/USDT", "two": "BTC/USDT"}, **settings}
+    given: dict[str, Any] = {"alerts": policy, "references": {"one": "BTC/USDT", "two": "BTC/USDT"}, **settings}
     pipeline = Pipeline(program(text), Settings(**given))
     for name in names:
         pipeline.open(MarketFacts(Market.parse(name), tick=1e-6, streams=frozenset({"trades"})))
