@@ -97,7 +97,8 @@ def add(output: Output, *, target: str, for_us: int, reason: str, state: str | N
     without probation. Answers when it is in the ledger and bots can see it.
     """
     answer = _ask(state, "quarantine.add", target=target, for_us=for_us, reason=reason)
-    return _done(output, answer, f"{safe(target)} is held")
+    lines = answer.get("transitions", ())
+    return _done(output, answer, f"{safe(str(lines[0].get('target', target)) if lines else target)} is held")
 
 
 @quarantine.command
@@ -232,4 +233,8 @@ def _done(output: Output, answer: Mapping[str, Any], text: str) -> int:
     lines = [line for line in answer.get("transitions", ()) if line.get("state") != "normal"]
     until = f" until {_moment(lines[0]['until'])}, id {lines[0]['id']}" if lines else ""
     output.text(f"{text}{until} (ledger entry {answer.get('seq')})")
+    if "markets" in answer:
+        names = ", ".join(map(safe, answer["markets"]))
+        more = f" and {answer['markets_more']} more" if answer["markets_more"] else ""
+        output.text(f"    it holds {names}{more}" if names else "    nobody watches a market of it now; it holds all the same")
     return Exit.OK

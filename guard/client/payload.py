@@ -154,9 +154,11 @@ def decode(payload: bytes) -> Snapshot:
     try:
         document = json.loads(payload.decode("utf-8", "surrogatepass"))
         blocks = tuple(map(_block, document["blocks"]))
+        aliases = document.get("aliases", {})
         by_target: dict[Target, tuple[PublishedBlock, ...]] = {}
         for block in blocks:
-            by_target[block.target] = (*by_target.get(block.target, ()), block)
+            target = block.target.canonical(aliases=aliases)
+            by_target[target] = (*by_target.get(target, ()), block)
         return Snapshot(
             epoch=int(document["epoch"]),
             seq=int(document["seq"]),
@@ -166,7 +168,7 @@ def decode(payload: bytes) -> Snapshot:
             boot_ns=int(document["boot_ns"]),
             boot_id=str(document["boot_id"]),
             mode=Mode(document["mode"]),
-            aliases=document.get("aliases", {}),
+            aliases=aliases,
             is_running=bool(document["running"]),
             markets=document["markets"],
             blocks=blocks,

@@ -95,7 +95,8 @@ class AllowList:
             raise OperationRefused(f"there are {_ENTRIES_MAX} allow entries, and no more are kept; take one back first")
         until_us = at_us + command.for_us
         rules = frozenset(command.rules)
-        same = next((each for each in self._ordered.values() if (each.target, each.rules) == (target, rules)), None)
+        alike = [each for each in self._ordered.values() if (each.target, each.rules) == (target, rules)]
+        same = max(alike, key=lambda each: each.until_us or 0, default=None)
         if same is not None and same.until_us is not None and same.until_us >= until_us:
             raise OperationRefused(f"{target} is allowed until {utc(same.until_us)} already ({same.id}); take that back first")
         entry = AllowEntry(target, rules, until_us, command.reason, command.actor, at_us)

@@ -240,7 +240,13 @@ class IsolationManager:
         anew, as unknown. Where the clock stands before a stay began, the stay moves so that no remaining time grows.
         """
         self._reset(now_us)
-        for quarantine in sorted((saving.on_time(each, now_us) for each in quarantines), key=lambda each: (each.until_us, each.id)):
+        late = (saving.on_time(each, now_us) for each in quarantines)
+        for remembered in sorted(late, key=lambda each: (each.until_us, each.id)):
+            quarantine = remembered
+            # An earlier guard held by the exchange's own spelling.
+            hold = self.aimed(quarantine.hold)
+            if self._cases.get(hold.rule, hold.target) is None:
+                quarantine = quarantine._replace(hold=hold)
             if quarantine.state is IsolationState.NORMAL:
                 self._history.remember(quarantine)
                 continue

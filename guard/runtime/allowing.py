@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.errors import OperationRefused
-from guard.model import AddAllow, RemoveAllow
+from guard.model import AddAllow, Market, RemoveAllow, TargetKind
 from guard.model.allow import ALLOW_FILE
 from guard.model.moments import stamp
 from guard.runtime.arguments import is_whole, target_of, text_of
@@ -84,7 +84,8 @@ class AllowDesk:
     def _held(self, target: Target) -> list[dict[str, Any]]:
         isolation = self._live.pipeline.isolation
         over = {held.id: held for held in isolation.active() if held.target == target}
-        for market in self._live.pipeline.engine.markets:
+        named = (Market.parse(target.name),) if target.kind is TargetKind.MARKET else ()
+        for market in (*self._live.pipeline.engine.markets, *named):
             if target.covers(market, isolation.aliases):
                 over |= {held.id: held for held in isolation.covering(market)}
         return [{"id": held.id, "target": str(held.target), "rule": held.hold.rule} for held in over.values()]

@@ -28,6 +28,7 @@ __all__ = ["Operators"]
 _DAY_US = 86_400_000_000
 _HISTORY_MAX = 1000
 _ACTIONS_SHOWN = 20
+_MARKETS_SHOWN = 8
 
 
 class Operators:
@@ -119,7 +120,10 @@ class Operators:
         target = target_of(arguments)
         self._check_exchange(target)
         command = AddQuarantine(target, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))
-        return await self._operate(command)
+        answer = await self._operate(command)
+        aliases = self._live.pipeline.isolation.aliases
+        held = [str(market) for market in self._live.pipeline.engine.markets if target.covers(market, aliases)]
+        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN)}
 
     def _check_exchange(self, target: Target) -> None:
         names = [feed.plan.name for feed in self._live.feeds]
