@@ -92,9 +92,9 @@ def add(output: Output, *, target: str, for_us: int, rules: Sequence[str], reaso
 @_state
 @click.pass_obj
 def remove(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:
-    """Take an entry back, by ID, or all that people ordered for a MARKET or TARGET.
+    """Take entries back, by ID or by target.
 
-    What it kept from being held is held at once where its rule still says so. Entries of guard.yaml are taken out there.
+    By MARKET or TARGET: all that people ordered for it. What it kept from being held is held at once where its rule still says so. Entries of guard.yaml are taken out there.
     """
     answer = _ask(state, "allow.rm", **what, reason=reason)
     if output.is_json:

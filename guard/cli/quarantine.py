@@ -122,9 +122,9 @@ def release(output: Output, *, what: Mapping[str, str], reason: str, state: str 
 @_state
 @click.pass_obj
 def extend(output: Output, *, what: Mapping[str, str], for_us: int, reason: str, state: str | None) -> int:
-    """Hold what is held for longer, beyond the longest time of its rule too.
+    """Hold what is held for longer.
 
-    Calm is not looked at before; what is on probation stays on it. 30d from now at most.
+    Beyond the longest time of its rule too. Calm is not looked at before; what is on probation stays on it. 30d from now at most.
     """
     answer = _ask(state, "quarantine.extend", **what, for_us=for_us, reason=reason)
     return _done(output, answer, f"{safe(next(iter(what.values())))} is extended")
