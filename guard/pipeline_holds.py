@@ -58,7 +58,9 @@ class HoldDesk:
 
     @property
     def next_due_us(self) -> int | None:
-        """When `advance` has something to do."""
+        """When `advance` has something to do. Asked for each batch, mostly in vain."""
+        if not self.deferred and not self.wide.states and self.mass.is_idle:
+            return None
         dues = (self.deferred.next_due_us, self.wide.next_due_us, self.mass.next_due_us)
         return min((due for due in dues if due is not None), default=None)
 

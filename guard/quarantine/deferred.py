@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.quarantine.codec import hold_from_json, hold_to_json
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Deferred", "Waiting"]
 
-_WAITING_MAX: Final = 4_096
+_STALE_MIN: Final = 64
 
 
 class Waiting(NamedTuple):
@@ -31,8 +32,8 @@ class Deferred:
     Notes
     -----
     A rule orders a hold when its level rises, once. Without this a market whose level stands when an allow entry, a grace or a
-    market-wide state ends would be free for as long as the episode lasts. One rule waits once for each target; of more than 4,096
-    the one that waits longest gives way.
+    market-wide state ends would be free for as long as the episode lasted. One rule waits once for each target, so there are never
+    more than rules times targets.
 
     Examples
     --------
@@ -46,12 +47,19 @@ class Deferred:
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, Target], Waiting] = {}
-        self._next_us: int | None = None
+        # What was put off or dropped leaves its entry behind, until it comes to the top.
+        self._heap: list[tuple[int, str, str, Target]] = []
 
     @property
     def next_due_us(self) -> int | None:
         """When something has to be looked at again."""
-        return self._next_us
+        while self._heap:
+            due_us, rule, _, target = self._heap[0]
+            waiting = self._waiting.get((rule, target))
+            if waiting is not None and waiting.due_us == due_us:
+                return due_us
+            heappop(self._heap)
+        return None
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -60,31 +68,27 @@ class Deferred:
     def put(self, hold: Hold, due_us: int, *, is_led: bool = False) -> None:
         """Let a hold wait; it must name its market."""
         assert hold.market is not None
-        key = (hold.rule, hold.target)
-        self._waiting.pop(key, None)
-        if len(self._waiting) >= _WAITING_MAX:
-            oldest = next(iter(self._waiting))
-            due_us = min(due_us, self._waiting.pop(oldest).due_us)
-        self._waiting[key] = Waiting(hold, due_us, is_led)
-        self._find()
+        self._waiting[hold.rule, hold.target] = Waiting(hold, due_us, is_led)
+        heappush(self._heap, (due_us, hold.rule, str(hold.target), hold.target))
+        if len(self._heap) > _STALE_MIN + 2 * len(self._waiting):
+            self._arrange()
 
     def drop(self, rule: str, target: Target) -> None:
         """Wait no longer: it is held, or its rule says nothing more."""
-        if self._waiting.pop((rule, target), None) is not None:
-            self._find()
+        self._waiting.pop((rule, target), None)
 
     def take(self, now_us: int) -> list[Waiting]:
         """Return, and let go of, what is due, the first to be due first."""
-        due = [each for each in self._waiting.values() if each.due_us <= now_us]
-        for each in due:
-            del self._waiting[each.hold.rule, each.hold.target]
-        self._find()
-        return sorted(due, key=lambda each: (each.due_us, each.hold.rule, str(each.hold.target)))
+        due = []
+        while (due_us := self.next_due_us) is not None and due_us <= now_us:
+            _, rule, _, target = heappop(self._heap)
+            due.append(self._waiting.pop((rule, target)))
+        return due
 
     def hasten(self, now_us: int) -> None:
         """Look at all of them again now: what kept them may be gone."""
         self._waiting = {key: each._replace(due_us=min(each.due_us, now_us)) for key, each in self._waiting.items()}
-        self._find()
+        self._arrange()
 
     def led(self, exchange: str) -> list[Market]:
         """Return the markets of an exchange on which a move of the whole market explains a hold that waits."""
@@ -99,7 +103,8 @@ class Deferred:
         """Take over what `save` returned."""
         found = [Waiting(hold_from_json(each["hold"]), each["due_us"], each["is_led"]) for each in saved]
         self._waiting = {(each.hold.rule, each.hold.target): each for each in found}
-        self._find()
+        self._arrange()
 
-    def _find(self) -> None:
-        self._next_us = min((each.due_us for each in self._waiting.values()), default=None)
+    def _arrange(self) -> None:
+        self._heap = [(each.due_us, each.hold.rule, str(each.hold.target), each.hold.target) for each in self._waiting.values()]
+        heapify(self._heap)
