@@ -52,6 +52,17 @@ def test_a_crash_that_the_leader_explains_pauses_the_exchange_with_one_message_i
     assert "explains fall on one:" in state["reason"]
 
 
+def test_the_state_tells_people_what_it_explains_while_it_lasts() -> None:
+    pipeline = fresh(NAMES)
+    pipeline.process(batch(rows(crash(), until_s=80)))
+    (state,) = pipeline.desk.records()
+    assert (state["exchange"], state["findings"] >= 2, state["until_us"] > pipeline.now_us) == ("one", True, True)
+    assert set(state["explained"]) <= set(COINS)
+    assert state["explained"]
+    pipeline.advance(pipeline.now_us + 3_600 * S)
+    assert pipeline.desk.records() == []
+
+
 def test_told_only_nothing_is_held_and_the_end_is_told_to_those_who_know() -> None:
     lines = played(fresh(NAMES, brake=BrakePolicy(pause_us=None)), rows(crash(), until_s=900))
     assert held(lines) == [(LEADER, "fall")]

@@ -94,7 +94,8 @@ def add(output: Output, *, target: str, for_us: int, rules: Sequence[str], reaso
 def remove(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:
     """Take entries back, by ID or by target.
 
-    By MARKET or TARGET: all that people ordered for it. What it kept from being held is held at once where its rule still says so. Entries of guard.yaml are taken out there.
+    By MARKET or TARGET: all that people ordered for it. What it kept from being held is held at once where its rule still says so.
+    Entries of guard.yaml are taken out there.
     """
     answer = _ask(state, "allow.rm", **what, reason=reason)
     if output.is_json:

@@ -11,7 +11,7 @@ import click
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit
 from guard.cli.targets import target_argument, target_or_id
-from guard.cli.wording import moment, safe
+from guard.cli.wording import market_wide, moment, safe
 from guard.client.clock import MACHINE
 from guard.client.places import locate
 from guard.errors import NotRunning, OperationRefused
@@ -46,12 +46,14 @@ def ls(output: Output, *, state: str | None) -> int:
 
     With guard down: what the last snapshot holds.
     """
-    records, source = _held(state)
+    records, source, wide = _held(state)
     if output.is_json:
-        output.document({"source": source, "quarantines": records})
+        output.document({"source": source, "quarantines": records, "market_wide": list(wide)})
         return Exit.OK
     if source == "snapshot":
         output.text("guard is not running; this is its last snapshot")
+    for each in wide:
+        output.text(market_wide(each, now_us=MACHINE.wall_us()))
     if not records:
         output.text("nothing is held")
         return Exit.OK
@@ -68,7 +70,7 @@ def ls(output: Output, *, state: str | None) -> int:
 @click.pass_obj
 def show(output: Output, *, identity: str, state: str | None) -> int:
     """Show all that is known of one quarantine."""
-    records, source = _held(state)
+    records, source, _ = _held(state)
     found = [record for record in records if str(record["id"]).startswith(identity)]
     if len(found) != 1:
         known = ", ".join(str(record["id"]) for record in records[:8]) or "none"
@@ -168,9 +170,11 @@ def _ask(state: str | None, op: str, **arguments: Any) -> Mapping[str, Any]:  # 
     return call(locate(state).socket, op, **arguments)
 
 
-def _held(state: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
+def _held(state: str | None) -> tuple[Sequence[Mapping[str, Any]], str, Sequence[Mapping[str, Any]]]:
+    """Return what is held, who says so, and which exchanges move as a whole."""
     try:
-        return _ask(state, "quarantine.ls")["quarantines"], "guard"
+        answer = _ask(state, "quarantine.ls")
+        return answer["quarantines"], "guard", answer.get("market_wide", ())
     except NotRunning as error:
         from guard.client.snapshot import SnapshotUnusable, read_snapshot
 
@@ -181,7 +185,7 @@ def _held(state: str | None) -> tuple[Sequence[Mapping[str, Any]], str]:
         if snapshot is None:
             raise
         now_us = MACHINE.wall_us()
-        return [_record(block) for block in snapshot.blocks if block.until_us > now_us], "snapshot"
+        return [_record(block) for block in snapshot.blocks if block.until_us > now_us], "snapshot", ()
 
 
 def _record(block: PublishedBlock) -> Mapping[str, Any]:

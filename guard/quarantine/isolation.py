@@ -91,7 +91,7 @@ class IsolationManager:
         if actor == "guard":
             hold = opening.bounded(hold)
         case = self._cases.get(hold.rule, hold.target)
-        if self.suppressed_until_us(hold, at_us) is not None:
+        if self._is_suppressed(hold, at_us):
             return self._take()
         if case is None or case.quarantine.state is IsolationState.PROBATION:
             hold = self._zoned(hold, marks, at_us)
@@ -292,6 +292,9 @@ class IsolationManager:
         transitions = tuple(self._waiting)
         self._waiting.clear()
         return transitions
+
+    def _is_suppressed(self, hold: Hold, at_us: int) -> bool:
+        return self.suppressed_until_us(hold, at_us) is not None
 
     def _zoned(self, hold: Hold, marks: tuple[str, ...], at_us: int) -> Hold:
         own = quarantine_id(hold.rule, hold.target, at_us)
