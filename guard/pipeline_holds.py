@@ -143,7 +143,8 @@ class HoldDesk:
             if each.cause in {"rule", "reoffence"} and each.previous is not IsolationState.QUARANTINED:
                 markets = sum(market.exchange == exchange for market in self._engine.markets)
                 change = self.mass.add(exchange, str(hold.target), now_us, markets=markets)
-                self.news += () if change is None else (_mass_news(change),)
+                # Of an exchange that moves as a whole people know already.
+                self.news += () if change is None or exchange in self.wide.states else (_mass_news(change),)
         return transitions
 
     def _is_held(self, hold: Hold) -> bool:
