@@ -2,9 +2,19 @@
 
 from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
+from guard.model.allow import AllowChange, AllowEntry
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
-from guard.model.command import AddMaintenance, AddQuarantine, Command, EndMaintenance, ReleaseQuarantine
+from guard.model.command import (
+    AddAllow,
+    AddMaintenance,
+    AddQuarantine,
+    Command,
+    EndMaintenance,
+    ExtendQuarantine,
+    ReleaseQuarantine,
+    RemoveAllow,
+)
 from guard.model.decision import Decision, Image, MarketView
 from guard.model.finding import Finding
 from guard.model.group import GroupStand, Per, Quorum
@@ -32,8 +42,11 @@ __all__ = [
     "ActionHold",
     "ActionKind",
     "ActionOrder",
+    "AddAllow",
     "AddMaintenance",
     "AddQuarantine",
+    "AllowChange",
+    "AllowEntry",
     "Batch",
     "Block",
     "Channel",
@@ -47,6 +60,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "EndMaintenance",
+    "ExtendQuarantine",
     "Finding",
     "Flag",
     "GroupStand",
@@ -65,6 +79,7 @@ __all__ = [
     "Quarantine",
     "Quorum",
     "ReleaseQuarantine",
+    "RemoveAllow",
     "RiskScore",
     "RuleMode",
     "Status",

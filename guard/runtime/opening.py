@@ -106,5 +106,6 @@ class Opening:
             markets={},
             blocks=(),
             on_unknown=self.config.on_unknown(),
+            aliases=dict(self.config.aliases),
             unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),
         )
