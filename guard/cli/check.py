@@ -51,7 +51,7 @@ def check(
     Exit codes: 0 permitted, 10 blocked (also from the last snapshot, guard down), 4 no live guard, 12 data stale, 11 any other
     refused unknown. Reduce, close and hedge are always permitted.
     """
-    client = Guard(state, bot)
+    client = Guard(state, bot, tells=False)
     clearance = client.check(market.exchange, market.symbol, side, intent)
     if fail_open and clearance.status is ClearanceStatus.UNKNOWN:
         clearance = clearance._replace(permitted=True)
