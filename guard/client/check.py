@@ -237,8 +237,7 @@ class Guard:
     @property
     def bypass(self) -> Bypass | None:
         """The bypass in force, None where there is none."""
-        self._look()
-        return self._bypass
+        return self._look()[1].bypass
 
     def _give(self, known: Answer, now_ns: int, age_ns: int, key: _Key) -> Clearance:
         """Answer from what is known, and open a window in which it is given again; it ends with guard's lease."""
@@ -360,7 +359,7 @@ class Guard:
         clearance = answer(None, question).clearance
         snapshot = self._follower.look().snapshot
         is_binding = snapshot is None or snapshot.mode is Mode.ENFORCE
-        return clearance if is_binding and self._bypass is None else clearance._replace(permitted=True)
+        return clearance if is_binding and self._ready.bypass is None else clearance._replace(permitted=True)
 
 
 def _warn(problem: str) -> None:
