@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from guard.client.layout import (
     FILE_NAME,
     HEADER_BYTES,
+    HOW_TO_UPDATE,
     MAGIC,
     READABLE_VERSIONS,
     SLOT_BYTES_MAX,
@@ -76,7 +77,7 @@ class Mapping:
         if version not in READABLE_VERSIONS:
             raise SnapshotUnusable(
                 f"{self.path} has layout {version}, this client reads {sorted(READABLE_VERSIONS)}; "
-                f"update trading-guard {'in the environment of the bot' if version > VERSION else 'where guard runs'}"
+                + (HOW_TO_UPDATE if version > VERSION else "update trading-guard where guard runs")
             )
         self.slot_bytes = self.words[Word.SLOT_BYTES]
         expected = HEADER_BYTES + 2 * self.slot_bytes
