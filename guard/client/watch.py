@@ -71,7 +71,7 @@ class Watcher:
         guard = self._guard
         self._looks += 1
         window = guard._window  # noqa: SLF001 - likewise
-        ready = window[4]
+        ready = window[5]
         now_ns = guard._boot_ns()  # noqa: SLF001 - likewise
         if now_ns >= self._due_ns or self._looks % _LOOK_EVERY == 0 or ready.mapping is None or not ready.mapping.is_whole:
             guard._look()  # noqa: SLF001 - likewise
