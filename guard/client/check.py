@@ -29,8 +29,9 @@ __all__ = ["Guard"]
 
 # How long an answer is given without asking whether the file still has its bytes, and without reading the bypass.
 _TRUST_NS = 1_000_000
-# How often the bypass is read, and how long one answer is given with the age that it was made with.
-_RENEW_NS = _BYPASS_NS = 250_000_000
+# How long one answer is given with the age that it was made with, and how often the bypass is read.
+_RENEW_NS = 250_000_000
+_BYPASS_NS = 500_000_000
 _ANSWERS_MAX = 65_536
 _LOOKS_MAX = 16
 _GENERATION = int(Word.GENERATION)
