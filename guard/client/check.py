@@ -10,7 +10,6 @@ from guard.client.answer import FOREVER_NS, Answer, Question, answer, intent_of,
 from guard.client.bypass import Bypass, published_bypass, read_bypass
 from guard.client.clock import MACHINE, Clocks
 from guard.client.layout import HEADER_BYTES, Word
-from guard.client.packing import Overwritten
 from guard.client.places import locate
 from guard.client.policies import bot_policy, stray_name
 from guard.client.reports import Reports
@@ -312,11 +311,14 @@ class Guard:
             try:
                 found = answer(sight.snapshot, self._question(sight, ready.bypass, market, meant, side))
                 break
-            except Overwritten as error:
+            except ValueError as error:
                 # Publications overtook this: the next look sees a newer generation, or the file is damaged.
-                problem = error
+                problem = f"{self.places.snapshot} is damaged: {error}; restart guard, which writes it anew"
         else:
-            raise problem
+            self._fault = problem
+            # Blocks are known and stand; of all else guard says nothing that can be read.
+            sight = sight._replace(problem=problem)
+            found = answer(sight.snapshot, self._question(sight, ready.bypass, market, meant, side))
         if sight.is_fresh and found is not known and len(ready.answers) < _ANSWERS_MAX:
             ready.answers[exchange, symbol, side, intent] = found
         clearance = found.clearance._replace(age_ms=sight.age_ms)
