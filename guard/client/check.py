@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from guard.client.answer import FOREVER_NS, Answer, Question, answer, intent_of, policy_of, standing_blocks
+from guard.client.answer import Answer, Question, answer, intent_of, policy_of, standing_blocks
 from guard.client.bypass import Bypass, published_bypass, read_bypass
 from guard.client.clock import MACHINE, Clocks
 from guard.client.layout import HEADER_BYTES, Word
@@ -341,15 +341,18 @@ class Guard:
             side=side,
         )
 
-    def _states(self, markets: Iterable[Market]) -> tuple[dict[Market, Clearance], int]:
-        """Return the clearance of each market for opening, and when the first of them may change by itself, on the boot clock."""
-        found: dict[Market, Clearance] = {}
-        due_ns = FOREVER_NS
+    def _states(self, markets: Iterable[Market]) -> dict[Market, Answer]:
+        """Return what is said of each market for opening, all of one look."""
+        sight, ready = self._look()
+        question = self._question(sight, ready.bypass, Market("", ""), Intent.OPEN, None)
+        found: dict[Market, Answer] = {}
         for market in markets:
-            found[market] = self._ask(market.exchange, market.symbol, None, "open")
-            known = self._ready.answers.get((market.exchange, market.symbol, None, "open"))
-            due_ns = due_ns if known is None else min(due_ns, known.expires_ns)
-        return found, due_ns
+            try:
+                found[market] = answer(sight.snapshot, question._replace(market=market))
+            except ValueError:
+                # Overtaken or damaged: the ordinary question finds out.
+                found[market] = Answer(self._ask(market.exchange, market.symbol, None, "open"), 0)
+        return found
 
     def _intent(self, symbol: str, side: str | None, intent: str | None) -> Intent:
         try:
