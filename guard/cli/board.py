@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from guard.cli.ready_lines import ready_lines, rest_line
+from guard.cli.wording import market_wide
+from guard.client.clock import MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,6 +168,8 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
     lines = [f"{title} {escape(status[part]['problem'])}" for part, title in parts if status[part]["problem"]]
     lines += _upgrade(status.get("upgrade") or {})
     lines += [_group(group) for group in status.get("groups", ())]
+    now_us = MACHINE.wall_us()
+    lines += [f"[bold red]{escape(market_wide(each, now_us=now_us))}[/]" for each in status.get("market_wide", ())]
     if any(row.get("mode") == "shadow" and row["level"] != "normal" for row in status["markets"]):
         lines.append("[dim](a level in brackets) is that of a rule in the shadow: nobody is told, nothing is held[/]")
     for feed in status["feeds"]:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "bypass": "guard.cli.check:bypass",
     "quarantine": "guard.cli.quarantine:quarantine",
     "client": "guard.cli.client:client",
+    "allow": "guard.cli.allow:allow",
     "maintenance": "guard.cli.maintenance:maintenance",
     "replay": "guard.cli.replay:replay",
     "record": "guard.cli.record:record",

@@ -10,7 +10,7 @@ from guard.cli.durations import say_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["counts_text", "hole_text", "judged", "moment", "safe"]
+__all__ = ["counts_text", "hole_text", "judged", "market_wide", "moment", "safe"]
 
 _TEXT_MAX = 300
 
@@ -65,3 +65,20 @@ def moment(at_us: int, *, now_us: int) -> str:
     shown = f"{there:%H:%M:%S}Z" if there.date() == today.date() else f"{there:%Y-%m-%d %H:%M}Z"
     away = say_duration(abs(at_us - now_us))
     return f"{shown} (in {away})" if at_us >= now_us else f"{shown} ({away} ago)"
+
+
+def market_wide(state: Mapping[str, Any], *, now_us: int) -> str:
+    """Return one line for an exchange that moves as a whole: until when, and what of it is not held one by one.
+
+    Examples
+    --------
+    >>> state = {"exchange": "okx", "until_us": 600_000_000, "findings": 2, "explained": ["okx:A/USDT"], "explained_more": 0}
+    >>> market_wide(state, now_us=0)
+    'okx moves as a whole until 00:10:00Z (in 10m): 2 findings explained by its leader, now okx:A/USDT'
+    """
+    led = list(map(safe, state["explained"]))
+    more = f" and {state['explained_more']} more" if state["explained_more"] else ""
+    now = f", now {', '.join(led)}{more}" if led else ""
+    count = f"{state['findings']} finding{'' if state['findings'] == 1 else 's'}"
+    until = moment(state["until_us"], now_us=now_us)
+    return f"{safe(state['exchange'])} moves as a whole until {until}: {count} explained by its leader{now}"

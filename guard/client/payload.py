@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.client.packing import PackedMarkets, pack, split
 from guard.client.policies import policy_record, read_policy
+from guard.model.assets import asset_in, symbol_in
 from guard.model.clearance import Mode
 from guard.model.decision import PublishedBypass
 from guard.model.quarantine import Block, IsolationState, Quarantine, Target, TargetKind
@@ -68,6 +69,7 @@ class Snapshot(NamedTuple):
     boot_ns: int
     boot_id: str
     mode: Mode
+    aliases: Mapping[str, str]
     is_running: bool
     markets: Mapping[str, list[Any]]
     blocks: tuple[PublishedBlock, ...]
@@ -83,12 +85,18 @@ class Snapshot(NamedTuple):
         index = self.by_target
         if not index:
             return ()
-        return (
+        asset = asset_in(market.exchange, market.base, self.aliases)
+        found = (
             index.get(Target(TargetKind.MARKET, str(market)), ())
-            + index.get(Target(TargetKind.SYMBOL, market.symbol), ())
-            + index.get(Target(TargetKind.BASE, market.base), ())
+            + index.get(Target(TargetKind.SYMBOL, symbol_in(market.exchange, market.symbol, self.aliases)), ())
+            + index.get(Target(TargetKind.BASE, asset), ())
             + index.get(Target(TargetKind.EXCHANGE, market.exchange), ())
         )
+        if asset == market.base:
+            return found
+        # What an earlier guard held by the exchange's own spelling.
+        old = index.get(Target(TargetKind.SYMBOL, market.symbol), ()) + index.get(Target(TargetKind.BASE, market.base), ())
+        return found + old
 
     def view(self, market: Market) -> list[Any] | None:
         """Return what is known of a market, None where it is not watched. Raises `guard.client.packing.Overwritten`."""
@@ -108,6 +116,7 @@ def document(
         "boot_ns": boot_ns,
         "boot_id": boot_id,
         "mode": str(image.mode),
+        "aliases": dict(image.aliases),
         "running": image.is_running and is_running,
         "markets": image.markets,
         "blocks": [
@@ -211,9 +220,10 @@ def snapshot_of(document: Mapping[str, Any], markets: Mapping[str, list[Any]] | 
     Raises ValueError, KeyError, TypeError or AttributeError for one that guard would not make.
     """
     blocks = tuple(map(_block, document["blocks"]))
+    aliases = {str(name): str(asset) for name, asset in document.get("aliases", {}).items()}
     by_target: dict[Target, list[PublishedBlock]] = {}
     for block in blocks:
-        by_target.setdefault(block.target, []).append(block)
+        by_target.setdefault(block.target.canonical(aliases=aliases), []).append(block)
     bypass = document.get("bypass")
     return Snapshot(
         epoch=int(document["epoch"]),
@@ -224,6 +234,7 @@ def snapshot_of(document: Mapping[str, Any], markets: Mapping[str, list[Any]] | 
         boot_ns=int(document["boot_ns"]),
         boot_id=str(document["boot_id"]),
         mode=Mode(document["mode"]),
+        aliases=aliases,
         is_running=bool(document["running"]),
         markets=document["markets"] if markets is None else markets,
         blocks=blocks,

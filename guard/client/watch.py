@@ -28,7 +28,7 @@ POLL_S = 0.015
 _MARKETS_MAX = 10_000
 _LOOK_EVERY = 10
 _TARGETS_MAX = 16
-_COMMON = ("mode", "is_running", "on_unknown", "unreached", "bots", "bypass", "boot_id", "durable", "epoch")
+_COMMON = ("mode", "aliases", "is_running", "on_unknown", "unreached", "bots", "bypass", "boot_id", "durable", "epoch")
 _GENERATION, _STATE, _HEARTBEAT = int(Word.GENERATION), int(Word.STATE), int(Word.HEARTBEAT)
 # What moves all the time, or follows from the rest, is no change.
 _Told = tuple[ClearanceStatus, bool, bool, str, str | None, float, bool, str]
@@ -127,7 +127,7 @@ def touched(
     if changed:
         found.update(dict.fromkeys(market for market in markets if new.bucket(str(market)) in changed))
     if targets:
-        found.update(dict.fromkeys(market for market in markets if any(target.covers(market) for target in targets)))
+        found.update(dict.fromkeys(market for market in markets if any(target.covers(market, after.aliases) for target in targets)))
     return tuple(found)
 
 

@@ -49,7 +49,6 @@ _FILES_MAX = 500
 _OF_BOTS = frozenset({"E095", "E096"})
 _EXCHANGES = re.compile(rb"exchanges[\"']?\s*:")
 INERT_KEYS = (
-    ("on_market_wide",),
     ("alerts", "group"),
     ("alerts", "quiet_hours"),
     ("alerts", "digest"),

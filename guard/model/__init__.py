@@ -2,10 +2,20 @@
 
 from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
+from guard.model.allow import AllowChange, AllowEntry
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.bot import EVERY_BOT, NEW_US, BotPolicy, ListingAnswer, NewListings
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
-from guard.model.command import AddMaintenance, AddQuarantine, Command, EndMaintenance, ReleaseQuarantine
+from guard.model.command import (
+    AddAllow,
+    AddMaintenance,
+    AddQuarantine,
+    Command,
+    EndMaintenance,
+    ExtendQuarantine,
+    ReleaseQuarantine,
+    RemoveAllow,
+)
 from guard.model.decision import Decision, Image, MarketView, PublishedBypass
 from guard.model.finding import Finding
 from guard.model.group import GroupStand, Per, Quorum
@@ -35,8 +45,11 @@ __all__ = [
     "ActionHold",
     "ActionKind",
     "ActionOrder",
+    "AddAllow",
     "AddMaintenance",
     "AddQuarantine",
+    "AllowChange",
+    "AllowEntry",
     "Batch",
     "Block",
     "BotPolicy",
@@ -51,6 +64,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "EndMaintenance",
+    "ExtendQuarantine",
     "Finding",
     "Flag",
     "GroupStand",
@@ -72,6 +86,7 @@ __all__ = [
     "Quarantine",
     "Quorum",
     "ReleaseQuarantine",
+    "RemoveAllow",
     "RiskScore",
     "RuleMode",
     "Status",

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from guard.model.quarantine import Target
 
-__all__ = ["AddMaintenance", "AddQuarantine", "Command", "EndMaintenance", "ReleaseQuarantine"]
+__all__ = [
+    "AddAllow",
+    "AddMaintenance",
+    "AddQuarantine",
+    "Command",
+    "EndMaintenance",
+    "ExtendQuarantine",
+    "ReleaseQuarantine",
+    "RemoveAllow",
+]
 
 
 class AddQuarantine(NamedTuple):
@@ -29,6 +38,38 @@ class ReleaseQuarantine(NamedTuple):
     grace_us: int = 1_800_000_000
 
 
+class ExtendQuarantine(NamedTuple):
+    """Hold what holds `target`, or the one with `id`, for `for_us` from now at least; calm is not looked at before.
+
+    Only a person may do so, beyond the longest time of a rule too.
+    """
+
+    target: Target | None
+    id: str | None
+    for_us: int
+    reason: str
+    actor: str
+
+
+class AddAllow(NamedTuple):
+    """Let `rules` (none named: every rule) not hold `target` for `for_us`; what is held already stays until it is released."""
+
+    target: Target
+    rules: tuple[str, ...]
+    for_us: int
+    reason: str
+    actor: str
+
+
+class RemoveAllow(NamedTuple):
+    """Take back the allow entry with `id`, or every one of `target`."""
+
+    target: Target | None
+    id: str | None
+    reason: str
+    actor: str
+
+
 class AddMaintenance(NamedTuple):
     """Announce that an exchange, or a market, is in maintenance from `from_us` until `until_us`."""
 
@@ -48,4 +89,4 @@ class EndMaintenance(NamedTuple):
     actor: str
 
 
-Command = AddQuarantine | ReleaseQuarantine | AddMaintenance | EndMaintenance
+Command = AddQuarantine | ReleaseQuarantine | ExtendQuarantine | AddAllow | RemoveAllow | AddMaintenance | EndMaintenance

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.model.alert import Delivery
+    from guard.model.allow import AllowChange
     from guard.model.bot import BotPolicy
     from guard.model.clearance import Mode
     from guard.model.quarantine import Quarantine, Transition
@@ -20,7 +21,7 @@ __all__ = ["Decision", "Image", "MarketView", "PublishedBypass"]
 class Decision(NamedTuple):
     """Verdicts, transitions and deliveries of one step. Committed as a whole or not at all.
 
-    `log` holds the verdicts and transitions in the order in which they happened.
+    `log` holds the verdicts and transitions in the order in which they happened. `allows` are allow entries that a person changed.
     """
 
     at_us: int
@@ -28,11 +29,12 @@ class Decision(NamedTuple):
     transitions: tuple[Transition, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     log: tuple[Verdict | Transition, ...] = ()
+    allows: tuple[AllowChange, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to commit or to tell."""
-        return not (self.verdicts or self.transitions or self.deliveries)
+        return not (self.verdicts or self.transitions or self.deliveries or self.allows)
 
 
 class MarketView(NamedTuple):
@@ -66,8 +68,9 @@ class Image(NamedTuple):
 
     `on_unknown` maps a bot's name (``*`` for all others) to the reasons of unknown and whether each permits. `unreached` has
     exchanges whose list of markets is not known yet: nobody can tell there what is watched, so each market not in `markets` looks
-    like that. `bots` has the policies of bots (``*`` for all others), `rule_tags` the tags of the rules that run; those of any
-    other rule are not known. `bypass` is in force while guard lives.
+    like that. `aliases` tell which asset a base is, as in guard.yaml: blocks of an asset hold by it. `bots` has the policies of
+    bots (``*`` for all others), `rule_tags` the tags of the rules that run; those of any other rule are not known. `bypass` is in
+    force while guard lives.
     """
 
     mode: Mode
@@ -80,3 +83,4 @@ class Image(NamedTuple):
     bots: Mapping[str, BotPolicy] = MappingProxyType({})
     rule_tags: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     bypass: PublishedBypass | None = None
+    aliases: Mapping[str, str] = MappingProxyType({})

@@ -95,5 +95,6 @@ class Opening:
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
             on_unknown=self.config.on_unknown(),
             bots=self.config.bot_policies(),
+            aliases=dict(self.config.aliases),
             unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),
         )
