@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PublishedBlock", "Snapshot", "block_record", "decode", "document", "encode", "snapshot_of", "unpacked"]
 
-_OPERATOR = "operator"
+_NO_RULES = frozenset({"operator", "market_wide"})
 
 
 class PublishedBlock(NamedTuple):
@@ -30,7 +30,8 @@ class PublishedBlock(NamedTuple):
 
     `is_timed` holds end with `until_us` by themselves; for the others guard decides at `until_us` what follows. Times are
     microseconds since 1970. `tags` are those of the rule, None where they are not known; `source` is ``rule`` for what a rule
-    decided on its own, else where the block comes from, ``operator`` for a person. Blocks of one incident share `zone`.
+    decided on its own, else where the block comes from, ``operator`` for a person, ``market_wide`` for
+    the brake of an exchange, ``list:NAME`` for an imported list. Blocks of one incident share `zone`.
     """
 
     id: str
@@ -170,8 +171,19 @@ def block_record(quarantine: Quarantine) -> dict[str, Any]:
         "actor": quarantine.actor,
         "repetition": quarantine.repetition,
         "zone": hold.zone,
-        "source": _OPERATOR if hold.rule == _OPERATOR else "rule",
+        "source": _source(hold.rule),
     }
+
+
+def _source(rule: str) -> str:
+    """Return where a hold comes from: ids of rules have no colon, and two are guard's own.
+
+    Examples
+    --------
+    >>> _source("pump_dump"), _source("operator"), _source("list:mine")
+    ('rule', 'operator', 'list:mine')
+    """
+    return rule if rule in _NO_RULES or ":" in rule else "rule"
 
 
 def _tags(quarantine: Quarantine, known: Mapping[str, Sequence[str]]) -> list[str] | None:
@@ -199,7 +211,7 @@ def _block(record: Mapping[str, Any]) -> PublishedBlock:
         tags=None if tags is None else frozenset(map(str, tags)),
         zone=str(record.get("zone", "")),
         # The guard before this one did not tell.
-        source=str(record.get("source", _OPERATOR if record["rule"] == _OPERATOR else "rule")),
+        source=str(record.get("source", _source(record["rule"]))),
     )
 
 

@@ -242,3 +242,14 @@ def test_what_is_held_now_is_listed_by_exchange_and_also_in_silence(machine: Mac
     machine.publisher.path.unlink()
     machine.clock.pass_time(1)
     assert [each.id for each in guard.blocks("sim")] == ["market"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "source"), [("operator", "operator"), ("market_wide", "market_wide"), ("list:delisted", "list:delisted")]
+)
+def test_what_no_rule_holds_counts_for_every_bot(machine: Machine, rule: str, source: str) -> None:
+    narrow = {"b": BotPolicy(rules=("divergence",), tags=("x",), min_level="critical")}
+    machine.publish(image(quarantine(rule=rule), bots=narrow, rule_tags={"pump_dump": ()}))
+    guard = machine.guard("b")
+    assert not guard.check("sim", "X/USDT").permitted
+    assert [block.source for block in guard.blocks()] == [source]
