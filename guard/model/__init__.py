@@ -4,6 +4,7 @@ from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
 from guard.model.allow import AllowChange, AllowEntry
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
+from guard.model.bot import EVERY_BOT, NEW_US, BotPolicy, ListingAnswer, NewListings
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.command import (
     AddAllow,
@@ -15,7 +16,7 @@ from guard.model.command import (
     ReleaseQuarantine,
     RemoveAllow,
 )
-from guard.model.decision import Decision, Image, MarketView
+from guard.model.decision import Decision, Image, MarketView, PublishedBypass
 from guard.model.finding import Finding
 from guard.model.group import GroupStand, Per, Quorum
 from guard.model.market import DataState, Market, MarketClass, MarketFacts
@@ -36,6 +37,8 @@ __all__ = [
     "ASK",
     "BID",
     "BUY",
+    "EVERY_BOT",
+    "NEW_US",
     "RECORD",
     "SELL",
     "ActionEvent",
@@ -49,6 +52,7 @@ __all__ = [
     "AllowEntry",
     "Batch",
     "Block",
+    "BotPolicy",
     "Channel",
     "Clearance",
     "ClearanceStatus",
@@ -70,12 +74,15 @@ __all__ = [
     "IsolationState",
     "Kind",
     "Level",
+    "ListingAnswer",
     "Market",
     "MarketClass",
     "MarketFacts",
     "MarketView",
     "Mode",
+    "NewListings",
     "Per",
+    "PublishedBypass",
     "Quarantine",
     "Quorum",
     "ReleaseQuarantine",

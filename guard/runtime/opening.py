@@ -106,6 +106,7 @@ class Opening:
             markets={},
             blocks=(),
             on_unknown=self.config.on_unknown(),
+            bots=self.config.bot_policies(),
             aliases=dict(self.config.aliases),
             unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),
         )

@@ -140,6 +140,7 @@ class RunningGuard:
             on_decision=self._decided,
         )
         self.ledger_keeper = self._keeper_of_ledger(config)
+        self.live.bots = config.bot_policies()
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
