@@ -10,6 +10,7 @@ import structlog
 
 from guard.errors import GuardError, OperationRefused
 from guard.model import Decision, Image, Level, Market
+from guard.runtime.bot_watch import BotWatch
 from guard.runtime.commit import Committer
 from guard.runtime.detector_watch import DetectorWatch
 from guard.runtime.feed_watch import FeedWatch
@@ -115,6 +116,7 @@ class Live:
         self.console_failures = 0
         self.detectors = DetectorWatch(pipeline.engine, self.inlet, clock, self.announce, self._break)
         self._ended: Exception | None = None
+        self.bots = BotWatch(pipeline.isolation.covering, clock, self.announce)
         self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
         self._remembered: tuple[Collection[Market], int] = ((), -1)
@@ -163,6 +165,7 @@ class Live:
         """Send a decision on its way: console, ledger, bots, people."""
         self.detectors.look()
         if not decision.is_empty:
+            decision = self.bots.told(decision)
             self._show(decision)
             self.committer.submit(decision)
 
@@ -270,6 +273,7 @@ class Live:
         self._remember()
         self._feed_watch.look(self.feeds)
         self.overload.look()
+        self.bots.look()
         if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
             self._is_settled = True
             self.announce("guard", "guard runs again", "Bots are answered again.", Level.NORMAL)

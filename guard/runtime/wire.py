@@ -155,7 +155,7 @@ class RunningGuard:
         self.operators.recording = self.recording.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
-        self.asked = AskedMarkets(state.snapshot_folder, self.clock)
+        self.asked = AskedMarkets(state.snapshot_folder, self.clock, self.live.bots.hear)
         self.asked.open()
         self._stack.callback(self.asked.close)
         self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
