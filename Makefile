@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ccxt-next lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ccxt-next lock clean test-bots-nautilus test-bots-hummingbot
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -84,6 +84,17 @@ PAIRS ?= 80
 pairs: .venv/ready
 	@PYTHONPATH=tests $(BIN)/python -m faults.feed_many $(PAIRS)
 
+# Other people's bots, each in an environment of its own that holds nothing of guard's; FIND_LINKS=folder takes packages from there.
+FIND_LINKS ?=
+NAUTILUS := tests/bots/.venv-nautilus
+test-bots-nautilus: $(NAUTILUS)/ready
+	@$(NAUTILUS)/bin/python tests/bots/nautilus_check.py
+
+$(NAUTILUS)/ready: tests/bots/requirements-nautilus.txt
+	@$(PYTHON) -m venv --clear $(NAUTILUS)
+	@$(NAUTILUS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check $(addprefix --find-links ,$(FIND_LINKS)) -r $<
+	@touch $@
+
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv
 	@$(BIN)/uv pip install --quiet --python tests/bench/.venv/bin/python --no-config --system-certs -r $< \
@@ -105,4 +116,4 @@ lock: pyproject.toml
 		--no-header --extra fast --extra record --extra reload --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv tests/bench/.venv $(NEXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv tests/bench/.venv $(NAUTILUS) $(HUMMINGBOT) $(NEXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
