@@ -95,6 +95,21 @@ $(NAUTILUS)/ready: tests/bots/requirements-nautilus.txt
 	@$(NAUTILUS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check $(addprefix --find-links ,$(FIND_LINKS)) -r $<
 	@touch $@
 
+# Hummingbot is not built: its published source is read, and its orchestrator is run alone.
+HUMMINGBOT := tests/bots/.venv-hummingbot
+test-bots-hummingbot: $(HUMMINGBOT)/ready
+	@$(HUMMINGBOT)/bin/python tests/bots/hummingbot_check.py $(HUMMINGBOT)/source/hummingbot-*
+
+$(HUMMINGBOT)/ready: tests/bots/requirements-hummingbot.txt
+	@$(PYTHON) -m venv --clear $(HUMMINGBOT)
+	@$(HUMMINGBOT)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $<
+	@mkdir -p $(HUMMINGBOT)/source
+	@set -- $(addsuffix /hummingbot-20260922.tar.gz,$(FIND_LINKS)); if test -f "$${1:-}"; then cp "$$1" $(HUMMINGBOT)/source/; else \
+		$(HUMMINGBOT)/bin/python -m pip download --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+			--no-binary :all: --dest $(HUMMINGBOT)/source hummingbot==20260922 || true; fi
+	@tar -xzf $(HUMMINGBOT)/source/hummingbot-20260922.tar.gz -C $(HUMMINGBOT)/source
+	@touch $@
+
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv
 	@$(BIN)/uv pip install --quiet --python tests/bench/.venv/bin/python --no-config --system-certs -r $< \
