@@ -104,9 +104,11 @@ $(HUMMINGBOT)/ready: tests/bots/requirements-hummingbot.txt
 	@$(PYTHON) -m venv --clear $(HUMMINGBOT)
 	@$(HUMMINGBOT)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $<
 	@mkdir -p $(HUMMINGBOT)/source
-	@set -- $(addsuffix /hummingbot-20260922.tar.gz,$(FIND_LINKS)); if test -f "$${1:-}"; then cp "$$1" $(HUMMINGBOT)/source/; else \
-		$(HUMMINGBOT)/bin/python -m pip download --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-			--no-binary :all: --dest $(HUMMINGBOT)/source hummingbot==20260922 || true; fi
+	@# pip asks a source for its metadata before it keeps it; these stand in for what would compile all of Hummingbot meanwhile.
+	@at=$$($(HUMMINGBOT)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); mkdir -p $$at/Cython; touch $$at/Cython/__init__.py; \
+		echo 'def cythonize(*_, **__): return []' > $$at/Cython/Build.py; echo 'def get_include(): return ""' > $$at/numpy.py
+	@$(HUMMINGBOT)/bin/python -m pip download --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--no-binary hummingbot --dest $(HUMMINGBOT)/source $(addprefix --find-links ,$(FIND_LINKS)) hummingbot==20260922
 	@tar -xzf $(HUMMINGBOT)/source/hummingbot-20260922.tar.gz -C $(HUMMINGBOT)/source
 	@touch $@
 

@@ -138,7 +138,7 @@ class HummingbotDesk:
         legs = [leg for name in ("buying_market", "selling_market") if (leg := getattr(config, name, None)) is not None]
         if legs:
             # Both legs are one trade: it opens on each, and half of it is worse than none.
-            return all([self._may_enter(leg, "buy") for leg in legs])
+            return all(self._may_enter(leg, "buy") for leg in legs)
         return self._may_enter(config, _side(config))
 
     def _may_enter(self, config: Any, side: str | None) -> bool:

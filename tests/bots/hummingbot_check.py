@@ -1,8 +1,8 @@
 """Hummingbot's published source: the names that guard wraps are there, and its real orchestrator obeys.
 
 The package is not built (its connectors are C++, its dependencies many). The real source of the orchestrator, of its actions
-and of its shared types runs here; executors, connectors and the database are empty stand-ins. So nothing here trades: what is shown is that
-a refused action creates no executor and that everything else arrives.
+and of its shared types runs here; executors, connectors and the database are empty stand-ins. So nothing here trades: it shows
+that a refused action creates no executor and that everything else arrives.
 """
 
 from __future__ import annotations
