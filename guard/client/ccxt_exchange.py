@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from guard.client.check import Guard
 
-__all__ = ["guarded", "order_methods", "unguarded"]
+__all__ = ["OrderRefused", "guarded", "order_methods", "unguarded"]
 
 _E = TypeVar("_E")
 _DESK: Final = "guard_desk"
