@@ -188,7 +188,7 @@ class Live:
         """
         self.committer.make_sure_of_room()
         try:
-            decision = self.pipeline.operate(command, self._moment_us())
+            decision = self.bot_watch.told(self.pipeline.operate(command, self._moment_us()))
         except OperationRefused:
             raise
         except Exception as error:

@@ -138,6 +138,7 @@ class RunningGuard:
             on_decision=self._decided,
         )
         self.live.bots = config.bot_policies()
+        self.live.bot_watch.follow(config.silent_after())
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
