@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from guard.client.ccxt_orders import CcxtDesk, Method, is_order_method, method_of
+from guard.client.ccxt_orders import DERIVATIVES, CcxtDesk, Method, default_type, is_order_method, method_of
 from guard.client.refusal import OrderRefused
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ __all__ = ["OrderRefused", "guarded", "order_methods", "unguarded"]
 
 _E = TypeVar("_E")
 _DESK: Final = "guard_desk"
-_DERIVATIVES: Final = frozenset({"swap", "future", "futures", "delivery", "option", "margin", "linear", "inverse", "perpetual"})
 _ON_SHRINK: Final = ("cut", "pass", "refuse")
 
 
@@ -117,6 +116,12 @@ def _judged(send: Callable[..., Any], method: Method, desk: CcxtDesk, inside: Co
         outer = inside.get()
         if outer is not None and outer.is_running:
             return send(*args, **kwargs)
+        if not desk.exchange.markets:
+            # ccxt would do so itself in a moment; only then is a symbol's market known.
+            try:
+                desk.exchange.load_markets()
+            except Exception as error:  # noqa: BLE001 - sending raises it again, in ccxt's own words
+                desk.problem = f"load_markets: {error!r}"
         verdict = desk.judge(method, args, kwargs)
         mine = _Inside()
         token = inside.set(mine)
@@ -131,6 +136,11 @@ def _judged(send: Callable[..., Any], method: Method, desk: CcxtDesk, inside: Co
         outer = inside.get()
         if outer is not None and outer.is_running:
             return await send(*args, **kwargs)
+        if not desk.exchange.markets:
+            try:
+                await desk.exchange.load_markets()
+            except Exception as error:  # noqa: BLE001 - sending raises it again, in ccxt's own words
+                desk.problem = f"load_markets: {error!r}"
         verdict = desk.judge(method, args, kwargs)
         mine = _Inside()
         token = inside.set(mine)
@@ -177,8 +187,8 @@ def _error_of(kind: type) -> type[OrderRefused]:
 
 def _why_positions(exchange: Any) -> str | None:
     """Return why an exchange needs positions; None where it trades spot."""
-    default = str(exchange.options.get("defaultType") or "spot").lower()
-    if default in _DERIVATIVES:
+    default = default_type(exchange)
+    if default in DERIVATIVES:
         return f"trades {default} (options['defaultType'])"
     return None if exchange.has.get("spot") is not False else "has no spot markets"
 

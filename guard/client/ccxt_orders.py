@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from guard.client.check import Guard
     from guard.model.clearance import Clearance
 
-__all__ = ["CcxtDesk", "Judged", "Method", "is_order_method", "method_of"]
+__all__ = ["DERIVATIVES", "CcxtDesk", "Judged", "Method", "default_type", "is_order_method", "method_of"]
+
+DERIVATIVES: Final = frozenset({"swap", "future", "futures", "delivery", "option", "margin", "linear", "inverse", "perpetual"})
+"""What ccxt's option defaultType may say of markets where a position may be short."""
 
 _SENDS: Final = re.compile(r"(create|edit|place|submit|replace|amend|modify|open)_(\w+_)?orders?(_with_\w+)?(_ws)?")
 _BUILDS: Final = re.compile(r"_(request|helper|data|nonce|appendix|from_parts)(_|$)")
@@ -76,6 +79,11 @@ def is_order_method(name: str) -> bool:
     return _SENDS.fullmatch(name) is not None and _BUILDS.search(name) is None
 
 
+def default_type(exchange: Any) -> str:
+    """Return which markets an exchange of ccxt trades by default: ``spot``, ``swap``, ..."""
+    return str(exchange.options.get("defaultType") or "spot").lower()
+
+
 def method_of(bound: Callable[..., Any]) -> Method:
     """Read a bound method's signature."""
     name = bound.__name__
@@ -103,6 +111,8 @@ class CcxtDesk:
 
     Attributes
     ----------
+    exchange
+        The exchange.
     counts
         Orders by what became of them: ``seen`` (entries), ``exits``, ``blocked``, ``cut``, ``bypassed``, ``would_block``.
     problem
@@ -122,7 +132,7 @@ class CcxtDesk:
         self.replaced: dict[str, Any] = {}
         self.counts = dict.fromkeys(("seen", "exits", "blocked", "cut", "bypassed", "would_block"), 0)
         self.problem: str | None = None
-        self._exchange = exchange
+        self.exchange = exchange
         self._guard = guard
         self._name = name or exchange.id
         self._positions = positions
@@ -211,7 +221,7 @@ class CcxtDesk:
 
     def _market(self, symbol: str) -> tuple[Any, str]:
         """Return ccxt's market and its unified symbol; bots may write the exchange's own."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange.markets:
             try:
                 market = exchange.market(symbol)
@@ -221,12 +231,12 @@ class CcxtDesk:
         return None, symbol
 
     def _has_positions(self, market: Any, symbol: str, params: Mapping[str, Any]) -> bool:
-        if not market.get("spot") if market else ":" in symbol:
+        if not market.get("spot") if market else ":" in symbol or default_type(self.exchange) in DERIVATIVES:
             return True
         mode = params.get("marginMode") or params.get("tdMode")
         if mode is not None or params.get("margin"):
             return str(mode or "cross").lower() not in {"cash", "spot", "none"}
-        return "sideEffectType" in params or str(self._exchange.options.get("defaultType") or "").lower() == "margin"
+        return "sideEffectType" in params or default_type(self.exchange) == "margin"
 
     def _cut(self, order: _Order) -> _Cut:
         """Return how much of an order may be sent. Raises `OrderRefused` where nothing may."""
@@ -284,7 +294,7 @@ class CcxtDesk:
             return False
         had = self._amounts.get(order.edits or "")
         if had is None:
-            cached = self._exchange.orders
+            cached = self.exchange.orders
             known = cached.get(order.edits) if isinstance(cached, dict) else None
             had = _number(known.get("amount")) if isinstance(known, dict) else None
         return had is None or wanted is None or wanted > had * (1 + 1e-9)

@@ -10,7 +10,7 @@ import ccxt.async_support
 import ccxt.pro
 import pytest
 from client.images import Machine, image, quarantine, view
-from client.order_server import ANSWERS, FREE, FREE_SWAP, SPOT, SWAP, OrderServer, trading_at
+from client.order_server import ANSWERS, FREE, FREE_SWAP, SPOT, SWAP, OrderServer, market, trading_at
 
 from guard.client.ccxt_exchange import guarded, unguarded
 from guard.client.refusal import OrderRefused
@@ -248,6 +248,38 @@ def test_symbol_in_the_exchanges_own_spelling_is_the_same_market(machine: Machin
     with pytest.raises(OrderRefused):
         exchange.create_order("XUSDT", "limit", "buy", 1, 1)
     assert server.orders == []
+
+
+async def test_first_order_of_an_exchange_that_knows_no_markets_yet_is_judged_by_its_market(machine: Machine) -> None:
+    blocking(machine, "binance")
+    answers = [market(ccxt.binance(), SPOT)]
+
+    class Sync(ccxt.binance):  # type: ignore[misc]
+        def fetch_markets(self, params: Any = None) -> Any:  # noqa: ARG002 - ccxt's
+            return answers
+
+    class Async(ccxt.async_support.binance):  # type: ignore[misc]
+        async def fetch_markets(self, params: Any = None) -> Any:  # noqa: ARG002 - ccxt's
+            return answers
+
+    config = {"options": {"fetchCurrencies": False, "fetchMargins": False}}
+    with pytest.raises(OrderRefused):
+        guarded(Sync(config), machine.guard()).create_order("XUSDT", "limit", "buy", 1, 1)
+    exchange = guarded(Async(config), machine.guard())
+    with pytest.raises(OrderRefused):
+        await exchange.create_order("XUSDT", "limit", "buy", 1, 1)
+    await exchange.close()
+
+
+def test_markets_that_cannot_be_loaded_make_no_short_sale_an_exit(machine: Machine) -> None:
+    blocking(machine, "binance")
+    exchange = ccxt.binanceusdm()
+    exchange.urls["api"] = dict.fromkeys(exchange.urls["api"], "http://127.0.0.1:1")
+    guarded(exchange, machine.guard(), name="binance", positions={})
+    with pytest.raises(OrderRefused):
+        exchange.create_order(SPOT, "market", "sell", 1)
+    with pytest.raises(ccxt.NetworkError):
+        exchange.create_order(SPOT, "market", "sell", 1, None, {"reduceOnly": True})
 
 
 def test_margin_sell_is_told_by_what_is_held(machine: Machine, serve: Callable[[str], OrderServer]) -> None:
