@@ -24,6 +24,7 @@ DERIVATIVES: Final = frozenset({"swap", "future", "futures", "delivery", "option
 _SENDS: Final = re.compile(r"(create|edit|place|submit|replace|amend|modify|open)_(\w+_)?orders?(_with_\w+)?(_ws)?")
 _BUILDS: Final = re.compile(r"_(request|helper|data|nonce|appendix|from_parts)(_|$)")
 _ADDED: Final = ("stopLossPrice", "takeProfitPrice", "marginMode")
+_NAMING: Final = frozenset({"symbol", "orders", "market"})
 _COSTS: Final = ("cost", "quoteOrderQty")
 _REMEMBERED_MAX: Final = 2_000
 _SYMBOLS_MAX: Final = 10_000
@@ -85,9 +86,14 @@ def default_type(exchange: Any) -> str:
 
 
 def method_of(bound: Callable[..., Any]) -> Method:
-    """Read a bound method's signature."""
+    """Read a bound method's signature; a bot's own method that takes anything (``*args``) has that of ccxt's method below it."""
     name = bound.__name__
     places = {each: number for number, each in enumerate(inspect.signature(bound).parameters)}
+    for kind in type(getattr(bound, "__self__", None)).__mro__:
+        if not _NAMING.isdisjoint(places):
+            break
+        if callable(below := vars(kind).get(name)):
+            places = {each: number - 1 for number, each in enumerate(inspect.signature(below).parameters)}
     words = name.split("_")
     return Method(
         name,

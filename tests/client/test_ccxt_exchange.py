@@ -330,6 +330,21 @@ def test_order_is_judged_once_and_counted_once(machine: Machine, serve: Callable
     }  # fmt: skip
 
 
+def test_class_of_a_bot_that_takes_anything_is_judged_as_ccxts_own(machine: Machine, serve: Callable[[str], OrderServer]) -> None:
+    class Mine(ccxt.binance):  # type: ignore[misc]
+        def create_order(self, *args: Any, **kwargs: Any) -> Any:
+            return super().create_order(*args, **kwargs)
+
+    server = serve("binance")
+    blocking(machine, "binance")
+    exchange = guarded(trading_at(Mine, server.url), machine.guard(), name="binance")
+    for args, kwargs in (((SPOT, "limit", "buy", 1, 1), {}), ((SPOT,), {"type": "limit", "side": "buy", "amount": 1, "price": 1})):
+        with pytest.raises(OrderRefused):
+            exchange.create_order(*args, **kwargs)
+    exchange.create_order(SPOT, "limit", "sell", 1, 1)
+    assert [order["side"] for _, _, order in server.orders] == ["SELL"]
+
+
 def test_one_order_that_runs_in_a_thread_shields_no_other(machine: Machine, serve: Callable[[str], OrderServer]) -> None:
     server = serve("binance")
     blocking(machine, "binance")
