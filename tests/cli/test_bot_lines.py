@@ -12,7 +12,7 @@ from guard.client.reports import COUNTS
 
 def bot(name: str, **words: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {"name": name, "silent": False, "parted": False, "totals": dict.fromkeys(COUNTS, 0), "holds_blocked": [],
-            "grew_while_blocked": {}, "seen_s": 2.5, **words}  # fmt: skip
+            "grew_while_blocked": {}, "seen_s": 2, **words}  # fmt: skip
 
 
 def shown(bots: dict[str, Any]) -> list[str]:
@@ -20,11 +20,11 @@ def shown(bots: dict[str, Any]) -> list[str]:
 
 
 def test_bots_are_shown_with_what_they_hold() -> None:
-    evil = bot("[red]x[/r]", holds_blocked=["sim:[b]X[/b]/USDT"], grew_while_blocked={"s:Y/USDT": 1})
+    evil = bot("[red]x[/r]", holds_blocked=["s:[b]X[/b]/USDT"], grew_while_blocked={"s:Y/USDT": 1})
     evil["totals"]["blocked"] = 3
     assert shown({"bots": [evil, bot("gone", parted=True)], "silent": ["ghost"]}) == [
         "bot ghost: silent",
-        "bot [red]x[/r]: 0 entries, 0 exits, 3 refused, heard 2.5 s ago  holds blocked sim:[b]X[/b]/USDT  added to blocked s:Y/USDT",
+        "bot [red]x[/r]: 0 entries, 0 exits, 3 refused, heard 2 s ago  holds blocked s:[b]X[/b]/USDT  added to blocked s:Y/USDT",
     ]
 
 
