@@ -19,12 +19,12 @@ __all__ = ["bench", "document", "exit_of"]
 _ROUNDS = 5
 _QUICK_SCALE = 0.05
 _WIDTH = 150
-_LIVE = ("d", "e", "h", "i", "j", "k", "o", "p", "q", "r")
+_LIVE = ("d", "e", "h", "i", "j", "k", "o", "p", "q", "r", "s", "t")
 
 
 @click.command
-@click.option("--only", help="Some measures: a,b. Without it all of them, a to r.")
-@click.option("--live", is_flag=True, help="The measures of a guard that runs live: d, e, h, i, j, k and o to r.")
+@click.option("--only", help="Some measures: a,b. Without it all of them, a to t.")
+@click.option("--live", is_flag=True, help="The measures of a guard that runs live: d, e, h, i, j, k and o to t.")
 @click.option("--quick", is_flag=True, help="Small workloads and three rounds: shows that it runs; nothing is judged.")
 @click.option("--rounds", type=click.IntRange(1, 1000), help=f"Interleaved rounds; {_ROUNDS} by default, the least that counts.")
 @click.option(

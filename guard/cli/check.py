@@ -117,7 +117,8 @@ def _sentence(client: Guard, market: Market, intent: Intent, clearance: Clearanc
         parts.append((clearance.reason == "guard_silent" and client.problem) or _WHY.get(clearance.reason, clearance.reason))
     elif clearance.data == "degraded":
         parts.append("a longer baseline is still missing")
-    if clearance.status is not ClearanceStatus.UNKNOWN and (problem := client.problem):
+    problem = client.problem
+    if problem and clearance.reason != "guard_silent":
         parts.append(safe(problem))
     return "; ".join(parts)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guard.client.packing import Overwritten
 from guard.client.policies import counts
 from guard.model.bot import NEW_US, BotPolicy, ListingAnswer
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
@@ -98,7 +97,7 @@ def answer(snapshot: Snapshot | None, question: Question) -> Answer:
     whatever makes guard not know; then shrink; then allowed. A block that does not count for the bot still gives the status, and
     `would_block`, but refuses nothing. Reduce, close and hedge are always permitted, in full size.
 
-    Raises `guard.client.packing.Overwritten` where the market can no longer be read from this generation.
+    Raises ValueError, `guard.client.packing.Overwritten` above all, where a live guard's market can no longer be read.
     """
     if snapshot is None:
         unknown = _Finding(ClearanceStatus.UNKNOWN, "guard_silent")
@@ -144,7 +143,7 @@ def _reaches(block: PublishedBlock, exchange: str) -> bool:
 def _view(snapshot: Snapshot, question: Question) -> list[Any] | None:
     try:
         return snapshot.view(question.market)
-    except Overwritten:
+    except ValueError:
         if question.is_fresh:
             raise
         # The file is gone or damaged: blocks are known, and all else is unknown anyway.

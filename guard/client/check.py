@@ -7,11 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from guard import __version__
-from guard.client.answer import FOREVER_NS, Answer, Question, answer, intent_of, policy_of, standing_blocks
+from guard.client.answer import Answer, Question, answer, intent_of, policy_of, standing_blocks
 from guard.client.bypass import Bypass, published_bypass, read_bypass
 from guard.client.clock import MACHINE, Clocks
 from guard.client.layout import HEADER_BYTES, Word
-from guard.client.packing import Overwritten
 from guard.client.places import locate
 from guard.client.policies import bot_policy, stray_name
 from guard.client.reports import Reports
@@ -30,7 +29,9 @@ __all__ = ["Guard"]
 
 # How long an answer is given without asking whether the file still has its bytes, and without reading the bypass.
 _TRUST_NS = 1_000_000
-_BYPASS_NS = 250_000_000
+# How long one answer is given with the age that it was made with, and how often the bypass is read.
+_RENEW_NS = 250_000_000
+_BYPASS_NS = 500_000_000
 _ANSWERS_MAX = 65_536
 _LOOKS_MAX = 16
 _GENERATION = int(Word.GENERATION)
@@ -40,10 +41,10 @@ _AFTER_AGE = _AGE + 1
 _make = partial(tuple.__new__, Clearance)
 _seek = os.lseek
 _Key = tuple[str, str, str | None, str | None]
-# A moment in which finished answers are given while the generation stands: its end, on the boot clock, the live header and its
-# generation, the answers, and what it was built from. A plain tuple: it is made anew for every answer that comes a while after the
-# last.
-_Window = tuple[int, memoryview, int, dict[_Key, Clearance], "_Ready"]
+# Finished answers and how long they are given: until when without a look at anything but the generation, until when that may be
+# renewed by a look at the live header, the header, the generation, the answers, and what they were made from. A plain tuple, for
+# it is made anew all the time.
+_Window = tuple[int, int, memoryview, int, dict[_Key, Clearance], "_Ready"]
 
 
 class _Ready:
@@ -75,7 +76,7 @@ class _Ready:
 
 
 _BLIND = _Ready(Sight(None, 0, None, 0, None, 0, is_foreign=False, problem=""), None)
-_CLOSED: _Window = (0, memoryview(bytes(HEADER_BYTES)).cast("Q"), 0, {}, _BLIND)
+_CLOSED: _Window = (0, 0, memoryview(bytes(HEADER_BYTES)).cast("Q"), 0, {}, _BLIND)
 
 
 class Guard:
@@ -154,17 +155,20 @@ class Guard:
         Clearance
             Act on `permitted` (and on `max_fraction`, which is below 1.0 while a market is on probation).
         """
-        until_ns, words, generation, given, ready = self._window
+        until_ns, renewed_ns, words, generation, given, ready = self._window
         now_ns = self._boot_ns()
         try:
             if now_ns < until_ns:
                 if words[2] == generation:
                     return given[exchange, symbol, side, intent]
-            elif now_ns < self._bypass_due_ns and _seek(ready.descriptor, 0, 2) >= ready.bytes_min and words[2] == generation:
-                age_ns = now_ns - words[3]
-                known = ready.answers[exchange, symbol, side, intent]
-                if 0 <= age_ns <= ready.lease_ns and now_ns < known[1]:
-                    return self._give(known, now_ns, age_ns, (exchange, symbol, side, intent))
+            elif (
+                now_ns < renewed_ns
+                and _seek(ready.descriptor, 0, 2) >= ready.bytes_min
+                and words[2] == generation
+                and 0 <= now_ns - words[3] <= ready.lease_ns
+            ):
+                self._window = (now_ns + _TRUST_NS, renewed_ns, words, generation, given, ready)
+                return given[exchange, symbol, side, intent]
         except (KeyError, TypeError, OSError):
             pass
         return self._ask(exchange, symbol, side, intent)
@@ -240,15 +244,6 @@ class Guard:
         """The bypass in force, None where there is none."""
         return self._look()[1].bypass
 
-    def _give(self, known: Answer, now_ns: int, age_ns: int, key: _Key) -> Clearance:
-        """Answer from what is known, and open a window in which it is given again; it ends with guard's lease."""
-        clearance, expires_ns = known
-        given = _make((*clearance[:_AGE], age_ns / 1e6, *clearance[_AFTER_AGE:]))
-        _, words, generation, _, ready = self._window
-        until_ns = min(now_ns + _TRUST_NS, now_ns - age_ns + ready.lease_ns + 1, expires_ns)
-        self._window = (until_ns, words, generation, {key: given}, ready)
-        return given
-
     def report(self, *, bot_kind: str | None = None, positions: Mapping[str, Any] | None = None) -> None:
         """Tell guard what kind of bot this is and what it holds (signed amounts by ``exchange:SYMBOL``).
 
@@ -278,21 +273,30 @@ class Guard:
             return self._blind(symbol, side, intent)
 
     def _known(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance | None:
-        """Return an answer that another order was given in this window already, or may be."""
-        until_ns, words, generation, given, ready = self._window
+        """Return an answer that was worked out before and still holds; None where more has to be looked at."""
+        until_ns, renewed_ns, words, generation, given, ready = self._window
         now_ns = self._boot_ns()
-        key = (exchange, symbol, side, intent)
-        known = ready.answers.get(key)
-        if known is None or now_ns >= until_ns or now_ns >= known.expires_ns or words[_GENERATION] != generation:
+        if now_ns >= self._bypass_due_ns or ready.mapping is None or not ready.mapping.is_whole:
             return None
-        age_ns = max(0, now_ns - words[_HEARTBEAT])
+        proof_ns = words[_HEARTBEAT]
+        if words[_GENERATION] != generation or not 0 <= now_ns - proof_ns <= ready.lease_ns:
+            return None
+        known = ready.answers.get((exchange, symbol, side, intent))
+        if known is None or now_ns >= known.expires_ns:
+            return None
+        if now_ns >= until_ns or now_ns >= renewed_ns:
+            self._open_window(ready, words, now_ns, proof_ns)
+            _, renewed_ns, _, _, given, _ = self._window
         clearance = known.clearance
-        answered: Clearance = _make((*clearance[:_AGE], age_ns / 1e6, *clearance[_AFTER_AGE:]))
-        if age_ns > ready.lease_ns:
-            return None
-        if known.expires_ns > until_ns and len(given) < _ANSWERS_MAX:
-            given[key] = answered
+        answered: Clearance = _make((*clearance[:_AGE], (now_ns - proof_ns) / 1e6, *clearance[_AFTER_AGE:]))
+        if known.expires_ns > renewed_ns + _TRUST_NS and len(given) < _ANSWERS_MAX:
+            given[exchange, symbol, side, intent] = answered
         return answered
+
+    def _open_window(self, ready: _Ready, words: memoryview, now_ns: int, proof_ns: int) -> None:
+        """Begin to give finished answers, for a millisecond at a time, renewed within guard's lease as it is known now."""
+        renewed_ns = min(now_ns + _RENEW_NS, proof_ns + ready.lease_ns, self._bypass_due_ns) - _TRUST_NS + 1
+        self._window = (min(now_ns + _TRUST_NS, proof_ns + ready.lease_ns + 1), renewed_ns, words, ready.generation, {}, ready)
 
     def _look(self) -> tuple[Sight, _Ready]:
         now_ns = self._boot_ns()
@@ -308,25 +312,31 @@ class Guard:
         if proof_ns is None or ready.lease_ns < 0 or ready.mapping is None:
             self._window = _CLOSED
         else:
-            until_ns = min(sight.now_ns + _TRUST_NS, proof_ns + ready.lease_ns + 1)
-            self._window = (until_ns, ready.mapping.words, ready.generation, {}, ready)
+            self._open_window(ready, ready.mapping.words, sight.now_ns, proof_ns)
         return sight, ready
 
     def _answer(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance:
         market, meant = Market(exchange, symbol), self._intent(symbol, side, intent)
         for attempt in range(_LOOKS_MAX):
             sight, ready = self._look()
+            known = ready.answers.get((exchange, symbol, side, intent)) if sight.is_fresh else None
+            if known is not None and sight.now_ns < known.expires_ns:
+                found = known
+                break
             if attempt == 0:
                 self._reports.asked(exchange, symbol, sight.now_ns)
             try:
                 found = answer(sight.snapshot, self._question(sight, ready.bypass, market, meant, side))
                 break
-            except Overwritten as error:
+            except ValueError as error:
                 # Publications overtook this: the next look sees a newer generation, or the file is damaged.
-                problem = error
+                problem = f"{self.places.snapshot} is damaged: {error}; restart guard, which writes it anew"
         else:
-            raise problem
-        if sight.is_fresh and len(ready.answers) < _ANSWERS_MAX:
+            self._fault = problem
+            # Blocks are known and stand; of all else guard says nothing that can be read.
+            sight = sight._replace(problem=problem)
+            found = answer(sight.snapshot, self._question(sight, ready.bypass, market, meant, side))
+        if sight.is_fresh and found is not known and len(ready.answers) < _ANSWERS_MAX:
             ready.answers[exchange, symbol, side, intent] = found
         clearance = found.clearance._replace(age_ms=sight.age_ms)
         if self._strict and clearance.reason == "guard_silent" and not clearance.permitted:
@@ -348,15 +358,18 @@ class Guard:
             side=side,
         )
 
-    def _states(self, markets: Iterable[Market]) -> tuple[dict[Market, Clearance], int]:
-        """Return the clearance of each market for opening, and when the first of them may change by itself, on the boot clock."""
-        found: dict[Market, Clearance] = {}
-        due_ns = FOREVER_NS
+    def _states(self, markets: Iterable[Market]) -> dict[Market, Answer]:
+        """Return what is said of each market for opening, all of one look."""
+        sight, ready = self._look()
+        question = self._question(sight, ready.bypass, Market("", ""), Intent.OPEN, None)
+        found: dict[Market, Answer] = {}
         for market in markets:
-            found[market] = self._ask(market.exchange, market.symbol, None, "open")
-            known = self._ready.answers.get((market.exchange, market.symbol, None, "open"))
-            due_ns = due_ns if known is None else min(due_ns, known.expires_ns)
-        return found, due_ns
+            try:
+                found[market] = answer(sight.snapshot, question._replace(market=market))
+            except ValueError:
+                # Overtaken or damaged: the ordinary question finds out.
+                found[market] = Answer(self._ask(market.exchange, market.symbol, None, "open"), 0)
+        return found
 
     def _intent(self, symbol: str, side: str | None, intent: str | None) -> Intent:
         try:

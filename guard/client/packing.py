@@ -148,6 +148,19 @@ class PackedMarkets(Mapping[str, "list[Any]"]):
 
     __hash__ = None  # type: ignore[assignment] # as a dict
 
+    def bucket(self, name: str) -> int:
+        """Return the number of the bucket that a market would stand in."""
+        return _hash(name) % self._count if self._count else 0
+
+    def changed(self, before: PackedMarkets) -> frozenset[int] | None:
+        """Return which buckets have other content than they had before; None where the buckets are others."""
+        if before._count != self._count:
+            return None
+        if before._index == self._index:
+            return frozenset()
+        old, new = _ENTRY.iter_unpack(before._index), _ENTRY.iter_unpack(self._index)
+        return frozenset(number for number, (was, now) in enumerate(zip(old, new, strict=True)) if was[1:] != now[1:])
+
     def _rows(self, number: int) -> dict[str, list[Any]]:
         at, length, crc = _ENTRY.unpack_from(self._index, number * _ENTRY.size)
         known = self._known.get(number)

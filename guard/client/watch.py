@@ -7,8 +7,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from guard.client.answer import FOREVER_NS
 from guard.client.clock import rest
 from guard.client.layout import Word
+from guard.client.packing import PackedMarkets
 from guard.model.clearance import Clearance, ClearanceStatus
 from guard.model.market import Market
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
     from guard.client.check import Guard
+    from guard.client.payload import Snapshot
 
 __all__ = ["POLL_S", "Watch", "watched"]
 
@@ -24,6 +27,8 @@ POLL_S = 0.015
 
 _MARKETS_MAX = 10_000
 _LOOK_EVERY = 10
+_TARGETS_MAX = 16
+_COMMON = ("mode", "is_running", "on_unknown", "unreached", "bots", "bypass", "boot_id", "durable", "epoch")
 _GENERATION, _STATE, _HEARTBEAT = int(Word.GENERATION), int(Word.STATE), int(Word.HEARTBEAT)
 # What moves all the time, or follows from the rest, is no change.
 _Told = tuple[ClearanceStatus, bool, bool, str, str | None, float, bool, str]
@@ -44,7 +49,9 @@ class Watcher:
         self._guard = guard
         self._markets = None if markets is None else _markets(markets)
         self._told: dict[Market, _Told] = {}
+        self._ends: dict[Market, int] = {}
         self._mark: tuple[object, ...] = ()
+        self._seen: Snapshot | None = None
         self._due_ns = 0
         self._looks = 0
 
@@ -54,16 +61,25 @@ class Watcher:
         if not is_first and not self._is_due():
             return ()
         guard._look()  # noqa: SLF001 - one part of the client, in two files
-        self._mark = self._marks()
-        states, self._due_ns = guard._states(self._asked())  # noqa: SLF001 - likewise
+        mark, now_ns = self._marks(), guard._boot_ns()  # noqa: SLF001 - likewise
+        snapshot = guard._follower.look().snapshot  # noqa: SLF001 - likewise
+        before, self._seen = self._seen, snapshot
+        asked = self._asked(snapshot)
+        # All that answers have in common stands where only what was said changed.
+        if self._mark and (mark[0], *mark[2:]) == (self._mark[0], *self._mark[2:]):
+            asked = touched(asked, before, snapshot, also=[market for market, end in self._ends.items() if end <= now_ns])
+        self._mark = mark
         found = []
-        for market, clearance in states.items():
+        for market, answered in guard._states(asked).items():  # noqa: SLF001 - likewise
+            clearance = answered.clearance
+            self._ends[market] = answered.expires_ns
             told = _told(clearance)
-            before = self._told.get(market)
-            if told != before:
+            known = self._told.get(market)
+            if told != known:
                 self._told[market] = told
-                if before is not None or not _is_plain(clearance):
+                if known is not None or not _is_plain(clearance):
                     found.append((market, clearance))
+        self._due_ns = min(self._ends.values(), default=FOREVER_NS)
         return tuple(found)
 
     def _is_due(self) -> bool:
@@ -71,7 +87,7 @@ class Watcher:
         guard = self._guard
         self._looks += 1
         window = guard._window  # noqa: SLF001 - likewise
-        ready = window[4]
+        ready = window[5]
         now_ns = guard._boot_ns()  # noqa: SLF001 - likewise
         if now_ns >= self._due_ns or self._looks % _LOOK_EVERY == 0 or ready.mapping is None or not ready.mapping.is_whole:
             guard._look()  # noqa: SLF001 - likewise
@@ -85,12 +101,34 @@ class Watcher:
         ready = self._guard._ready  # noqa: SLF001 - likewise
         return (ready.mapping, ready.says or ready.generation, ready.lease_ns, ready.bypass)
 
-    def _asked(self) -> tuple[Market, ...]:
+    def _asked(self, snapshot: Snapshot | None) -> tuple[Market, ...]:
         if self._markets is not None:
             return self._markets
-        snapshot = self._guard._follower.look().snapshot  # noqa: SLF001 - likewise
         names = [] if snapshot is None else list(snapshot.markets)[:_MARKETS_MAX]
         return tuple({**dict.fromkeys(map(Market.parse, names)), **dict.fromkeys(self._told)})
+
+
+def touched(
+    markets: tuple[Market, ...], before: Snapshot | None, after: Snapshot | None, *, also: Iterable[Market]
+) -> tuple[Market, ...]:
+    """Return those of `markets` of which `after` may say something else than `before`, and `also`."""
+    if before is None or after is None or not before.says or not after.says:
+        return markets
+    if any(getattr(before, name) != getattr(after, name) for name in _COMMON):
+        return markets
+    targets = {block.target for block in set(before.blocks) ^ set(after.blocks)}
+    old, new = before.markets, after.markets
+    if len(targets) > _TARGETS_MAX or not isinstance(old, PackedMarkets) or not isinstance(new, PackedMarkets):
+        return markets
+    changed = new.changed(old)
+    if changed is None:
+        return markets
+    found = dict.fromkeys(also)
+    if changed:
+        found.update(dict.fromkeys(market for market in markets if new.bucket(str(market)) in changed))
+    if targets:
+        found.update(dict.fromkeys(market for market in markets if any(target.covers(market) for target in targets)))
+    return tuple(found)
 
 
 class Watch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from guard.dsl.values import Duration, Model, OrText, Ratio, Words
 from guard.model import NEW_US, BotPolicy, ListingAnswer, Mode, NewListings
@@ -42,12 +42,18 @@ def _listings(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may 
     return {"answer": words[0], **({"for": words[1]} if len(words) > 1 else {})}
 
 
+def _bounded(for_us: int) -> int:
+    if for_us > _LISTING_MAX_US:
+        raise ValueError("a market counts as a new listing for at most 30d")
+    return for_us
+
+
 class NewListingsSettings(Model):
     """What a bot is told of markets that were listed a short time ago; in short `refuse 24h`."""
 
     answer: ListingAnswer = ListingAnswer.PERMIT
     """permit; shrink: in a part of the usual size only; refuse."""
-    for_us: Annotated[Duration, Field(alias="for", gt=0, le=_LISTING_MAX_US)] = NEW_US
+    for_us: Annotated[Duration, Field(alias="for", gt=0), AfterValidator(_bounded)] = NEW_US
     """How long after the listing, at most 30d."""
     max_fraction: Annotated[Ratio, Field(gt=0)] = 0.25
     """With shrink: the part of the usual size that may be opened."""

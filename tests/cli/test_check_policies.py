@@ -50,6 +50,7 @@ def state(tmp_path: Path) -> Path:
         ("sim:X/USDT --bot okx", 0, "not held back on this exchange"),
         ("sim:X/USDT --bot careful", 10, "pump_dump: up 9 %"),
         ("sim:X/USDT --bot oxk", 10, "guard.yaml has no bot 'oxk'"),
+        ("sim:none/USDT --bot oxk", 0, "guard.yaml has no bot 'oxk'"),
         ("sim:N/USDT", 0, "allowed"),
         ("sim:N/USDT --bot careful", 10, "a new listing, by the policy of this bot until"),
         ("sim:N/USDT --bot small", 0, "open at most 10% of the usual size"),

@@ -34,6 +34,8 @@ MEASURES = {
     "p": ("stream_books", "delivery and cost of live books beside stock ccxt"),
     "q": ("stream_faults", "a bad frame until the next good one"),
     "r": ("stream_memory", "growth of memory while trades flow"),
+    "s": ("asking", "a bot's question beside a guard that publishes"),
+    "t": ("torn", "reads while another process publishes at full speed"),
 }
 
 
