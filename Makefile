@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-nautilus test-bots-hummingbot
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -108,6 +108,33 @@ restart: .venv/ready
 STEPS ?= 10000
 ledger-machine: .venv/ready
 	@PYTHONPATH=tests:connectors:. $(BIN)/python -m store.machine $(STEPS)
+# Other people's bots, each in an environment of its own that holds nothing of guard's; FIND_LINKS=folder takes packages from there.
+FIND_LINKS ?=
+NAUTILUS := tests/bots/.venv-nautilus
+test-bots-nautilus: $(NAUTILUS)/ready
+	@$(NAUTILUS)/bin/python tests/bots/nautilus_check.py
+
+$(NAUTILUS)/ready: tests/bots/requirements-nautilus.txt
+	@$(PYTHON) -m venv --clear $(NAUTILUS)
+	@$(NAUTILUS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check $(addprefix --find-links ,$(FIND_LINKS)) -r $<
+	@touch $@
+
+# Hummingbot is not built: its published source is read, and its orchestrator is run alone.
+HUMMINGBOT := tests/bots/.venv-hummingbot
+test-bots-hummingbot: $(HUMMINGBOT)/ready
+	@$(HUMMINGBOT)/bin/python tests/bots/hummingbot_check.py $(HUMMINGBOT)/source/hummingbot-*
+
+$(HUMMINGBOT)/ready: tests/bots/requirements-hummingbot.txt
+	@$(PYTHON) -m venv --clear $(HUMMINGBOT)
+	@$(HUMMINGBOT)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $<
+	@mkdir -p $(HUMMINGBOT)/source
+	@# pip asks a source for its metadata before it keeps it; these stand in for what would compile all of Hummingbot meanwhile.
+	@at=$$($(HUMMINGBOT)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); mkdir -p $$at/Cython; touch $$at/Cython/__init__.py; \
+		echo 'def cythonize(*_, **__): return []' > $$at/Cython/Build.py; echo 'def get_include(): return ""' > $$at/numpy.py
+	@$(HUMMINGBOT)/bin/python -m pip download --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--no-binary hummingbot --dest $(HUMMINGBOT)/source $(addprefix --find-links ,$(FIND_LINKS)) hummingbot==20260922
+	@tar -xzf $(HUMMINGBOT)/source/hummingbot-20260922.tar.gz -C $(HUMMINGBOT)/source
+	@touch $@
 
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv
@@ -130,4 +157,4 @@ lock: pyproject.toml
 		--no-header --extra fast --extra record --extra reload --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv tests/bench/.venv $(NEXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv tests/bench/.venv $(NAUTILUS) $(HUMMINGBOT) $(NEXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

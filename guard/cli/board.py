@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from guard.cli.bot_lines import bot_lines
 from guard.cli.ready_lines import ready_lines, rest_line
 from guard.cli.wording import market_wide
 from guard.client.clock import MACHINE
@@ -185,6 +186,7 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
             f"[bold red]too many events:[/] {inlet['trades_dropped']} trades and {inlet['book_rows_dropped']} book changes "
             f"dropped, {inlet['books_unknown']} books unknown now"
         )
+    lines += bot_lines(status.get("bots") or {})
     for window in status.get("maintenance", ()):
         when = "until" if window["state"] == "running" else f"from {window['from'][:16]}Z until"
         lines.append(

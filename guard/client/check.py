@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from guard import __version__
 from guard.client.answer import Answer, Question, answer, intent_of, policy_of, standing_blocks
 from guard.client.bypass import Bypass, published_bypass, read_bypass
 from guard.client.clock import MACHINE, Clocks
@@ -20,7 +21,7 @@ from guard.model.clearance import Clearance, Intent, Mode
 from guard.model.market import Market
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from guard.client.payload import PublishedBlock
 
@@ -129,7 +130,7 @@ class Guard:
         self._bypass: Bypass | None = None
         self._bypass_problem: str | None = None
         self._fault: str | None = None
-        self._reports = Reports(self.places.snapshot, bot)
+        self._reports = Reports(self.places.snapshot, bot, __version__)
         self._window = _CLOSED
         self._ready = _Ready(self._follower.look(), None)
         self._watches: list[Watch] = []
@@ -242,6 +243,22 @@ class Guard:
     def bypass(self) -> Bypass | None:
         """The bypass in force, None where there is none."""
         return self._look()[1].bypass
+
+    def report(self, *, bot_kind: str | None = None, positions: Mapping[str, Any] | None = None) -> None:
+        """Tell guard what kind of bot this is and what it holds (signed amounts by ``exchange:SYMBOL``).
+
+        Call it from the bot's loop; a datagram goes out at most every ten seconds and is never waited for. Once a bot has given
+        its positions, guard tells people when it falls silent.
+        """
+        self._reports.report(self._boot_ns(), kind=bot_kind, positions=positions)
+
+    def count(self, exchange: str, symbol: str, what: str) -> None:
+        """Count what became of an order, for guard's reports: one of `guard.client.reports.COUNTS`. Adapters call it."""
+        self._reports.count(exchange, symbol, what, self._boot_ns())
+
+    def goodbye(self) -> None:
+        """Tell guard that this bot ends by itself. A process that ends by itself does so without being asked."""
+        self._reports.goodbye()
 
     def _ask(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance:
         try:

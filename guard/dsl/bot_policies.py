@@ -14,6 +14,7 @@ __all__ = ["BotName", "BotSettings", "NewListingsSettings", "OnUnknown"]
 BotName = Annotated[str, Field(min_length=1, max_length=64)]
 Answer = Literal["refuse", "permit"]
 _LISTING_MAX_US = 30 * 24 * 3600 * 1_000_000
+_SILENT_MAX_US = 7 * 24 * 3600 * 1_000_000
 
 
 class OnUnknown(Model):
@@ -79,6 +80,9 @@ class BotSettings(Model):
         NewListingsSettings, BeforeValidator(_listings), OrText(r"^(permit|shrink|refuse)( [0-9]+(ms|s|m|h|d))?$")
     ] = NewListingsSettings()
     """What it is told of markets that were listed a short time ago."""
+    silent_after_us: Annotated[Duration | None, Field(alias="silent_after", ge=0, le=_SILENT_MAX_US)] = None
+    """People are told when it was not heard for so long, even if it never was since the start; 0s for never. Left out: 10m, once it
+    has told what it holds."""
 
     def policy(self) -> BotPolicy:
         """Return it as bots get it."""

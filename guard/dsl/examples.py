@@ -60,6 +60,7 @@ EXAMPLES: Final[dict[str, tuple[Any, ...]]] = {
     "BotSettings.rules": (["pump_*", "divergence"], "pump_dump"),
     "BotSettings.tags": (["thin"],),
     "BotSettings.exchanges": (["kucoin"], "kucoin"),
+    "BotSettings.silent_after": ("15m", "0s"),
     "BotSettings.new_listings": ("refuse 24h", {"answer": "shrink", "for": "48h", "max_fraction": "10%"}),
     "GuardConfig.aliases": ({"binance:BEAMX": "BEAM"},),
     "GuardConfig.on_market_wide": ("alert", "pause_entries 10m"),

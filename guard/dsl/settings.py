@@ -292,6 +292,10 @@ class GuardConfig(Model):
         """Return for each bot, ``*`` for all others, which reasons of unknown permit an order."""
         return {name: bot.on_unknown.permits() for name, bot in self._all_bots().items()}
 
+    def silent_after(self) -> dict[str, int | None]:
+        """Return after how many microseconds each bot that is named with it is missed; None for never."""
+        return {name: bot.silent_after_us or None for name, bot in self.bots.items() if bot.silent_after_us is not None}
+
     def bot_policies(self) -> dict[str, BotPolicy]:
         """Return for each bot, ``*`` for all others, what else it is held back from."""
         return {name: bot.policy() for name, bot in self._all_bots().items()}

@@ -7,15 +7,15 @@ import json
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from guard.client.reports import SOCKET_NAME
+from guard.client.reports import DATAGRAM_BYTES_MAX, SOCKET_NAME
 from guard.model import Market
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from guard.model.ports import Clock
@@ -25,7 +25,6 @@ __all__ = ["AskedMarkets"]
 _log = structlog.get_logger(__name__)
 _HOUR_US: Final = 3_600_000_000
 _MARKETS_MAX: Final = 2_000
-_BYTES_MAX: Final = 1024
 _AT_ONCE: Final = 64
 
 
@@ -38,6 +37,8 @@ class AskedMarkets:
         The folder of the snapshot, which bots can reach; the socket is open to its owner and its group.
     clock
         Tells when.
+    report
+        Takes what a bot tells of itself: a datagram with a ``pid``.
 
     Notes
     -----
@@ -45,10 +46,11 @@ class AskedMarkets:
     was asked about is one that a bot may enter.
     """
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, report: Callable[[Mapping[str, Any]], None] | None = None) -> None:
         self.dropped = 0
         self._path = folder / SOCKET_NAME
         self._clock = clock
+        self._report = report
         self._last_us: dict[Market, int] = {}
         self._told: list[Callable[[str], None]] = []
         self._socket: socket.socket | None = None
@@ -93,14 +95,21 @@ class AskedMarkets:
         assert self._socket is not None
         for _ in range(_AT_ONCE):
             try:
-                raw = self._socket.recv(_BYTES_MAX)
+                raw = self._socket.recv(DATAGRAM_BYTES_MAX + 1)
             except OSError:
                 return
             self._take(raw)
 
     def _take(self, raw: bytes) -> None:
+        if len(raw) > DATAGRAM_BYTES_MAX:
+            self.dropped += 1
+            return
         try:
-            market = Market.parse(json.loads(raw)["market"])
+            found = json.loads(raw)
+            if self._report is not None and "pid" in found:
+                self._report(found)
+                return
+            market = Market.parse(found["market"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self.dropped += 1
             return

@@ -11,6 +11,7 @@ import structlog
 from guard.client.clock import MACHINE
 from guard.errors import GuardError, OperationRefused
 from guard.model import Decision, Image, Level, Market
+from guard.runtime.bot_watch import BotWatch
 from guard.runtime.bypass_watch import BypassWatch
 from guard.runtime.commit import Committer
 from guard.runtime.detector_watch import DetectorWatch
@@ -119,6 +120,7 @@ class Live:
         self.bots: Mapping[str, BotPolicy] = {}
         self.bypass = BypassWatch(publisher.path, MACHINE)
         self._ended: Exception | None = None
+        self.bot_watch = BotWatch(pipeline.isolation.covering, clock, self.announce)
         self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
         self._remembered: tuple[Collection[Market], int] = ((), -1)
@@ -167,6 +169,7 @@ class Live:
         """Send a decision on its way: console, ledger, bots, people."""
         self.detectors.look()
         if not decision.is_empty:
+            decision = self.bot_watch.told(decision)
             self._show(decision)
             self.committer.submit(decision)
 
@@ -185,7 +188,7 @@ class Live:
         """
         self.committer.make_sure_of_room()
         try:
-            decision = self.pipeline.operate(command, self._moment_us())
+            decision = self.bot_watch.told(self.pipeline.operate(command, self._moment_us()))
         except OperationRefused:
             raise
         except Exception as error:
@@ -281,6 +284,7 @@ class Live:
         self._remember()
         self._feed_watch.look(self.feeds)
         self.overload.look()
+        self.bot_watch.look()
         if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
             self._is_settled = True
             self.announce("guard", "guard runs again", "Bots are answered again.", Level.NORMAL)

@@ -89,6 +89,7 @@ def status_document(
         "inlet": inlet_record(live),
         "kept": keeper_record(live, now_us),
         "feeds": feeds,
+        "bots": live.bot_watch.record(),
         "outbox": {channel: dict(counts) for channel, counts in outbox.items()},
         "actions": live.pipeline.orders.counts,
         "channels": {name: channel_record(health) for name, health in live.outbox.health().items()},

@@ -141,6 +141,7 @@ class RunningGuard:
         )
         self.ledger_keeper = self._keeper_of_ledger(config)
         self.live.bots = config.bot_policies()
+        self.live.bot_watch.follow(config.silent_after())
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -164,7 +165,7 @@ class RunningGuard:
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
-        self.asked = AskedMarkets(state.snapshot_folder, self.clock)
+        self.asked = AskedMarkets(state.snapshot_folder, self.clock, self.live.bot_watch.hear)
         self.asked.open()
         self._stack.callback(self.asked.close)
         self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
