@@ -60,6 +60,11 @@ class IsolationManager:
         self._reset(now_us=0)
 
     @property
+    def recovery(self) -> RecoveryHandler:
+        """Who decides how a quarantine ends, and what is done where one does not reach its readers."""
+        return self._recovery
+
+    @property
     def next_deadline_us(self) -> int | None:
         """When `advance` has to be called, None while nothing is held."""
         return self._waiting[0].at_us if self._waiting else self._cases.next_due_us()

@@ -15,7 +15,9 @@ from guard.errors import StateError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["StateFolder"]
+__all__ = ["HEARTBEAT_FILE", "StateFolder"]
+
+HEARTBEAT_FILE = "heartbeat"
 
 _UMASK = 0o077
 _ATTEMPTS_MAX = 8
@@ -64,6 +66,11 @@ class StateFolder:
     def snapshot(self) -> Path:
         """The file that bots read."""
         return self.snapshot_folder / FILE_NAME
+
+    @property
+    def heartbeat(self) -> Path:
+        """The file that tells when guard last proved that it works; beside the snapshot, for others to read."""
+        return self.snapshot_folder / HEARTBEAT_FILE
 
     @property
     def checkpoint(self) -> Path:

@@ -17,10 +17,12 @@ from guard.alerts.webhooks import Webhooks
 from guard.api.server import OperatorServer
 from guard.errors import Unavailable
 from guard.model import Level
+from guard.model.alert import CANARY
 from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
 from guard.runtime.action_watch import ActionWatch, lanes_of
 from guard.runtime.asked import AskedMarkets
+from guard.runtime.canary import Canary, NullSink
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
@@ -28,6 +30,7 @@ from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
+from guard.runtime.proof import HeartbeatFile
 from guard.runtime.record import RecordedPipeline
 from guard.runtime.recording_watch import RecordingWatch, chosen_recorder
 from guard.runtime.reloading import headline
@@ -35,6 +38,7 @@ from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
 from guard.runtime.settings import channel_urls, endpoints, pipeline_settings
 from guard.runtime.summary import bot_lines
+from guard.runtime.watchdog import Watchdog, beat_record, told_of, write_dump
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -119,7 +123,7 @@ class RunningGuard:
         self._stack.push_async_callback(self.notifier.close)
         webhooks = Webhooks(endpoints(config), self.clock)
         self._stack.push_async_callback(webhooks.close)
-        carriers = Dispatch(self.notifier, webhooks=webhooks, calls=Calls())
+        carriers = NullSink(Dispatch(self.notifier, webhooks=webhooks, calls=Calls()))
         self.outbox = Outbox(self.store, carriers, list(config.alerts.channels), self.clock, self.random, _log.warning)
         self.outbox.add(lanes_of(self.pipeline.engine.program, config.webhooks, ledger.pending))
         self.live = Live(
@@ -134,6 +138,7 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._on_decision,
         )
+        self._watch_ourselves(carriers)
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -159,6 +164,17 @@ class RunningGuard:
         self.asked.open()
         self._stack.callback(self.asked.close)
         self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
+
+    def _watch_ourselves(self, sink: NullSink) -> None:
+        """Let a canary fly, and end a guard whose loop hangs."""
+        live, vigil = self.live, self.live.vigil
+        self.outbox.add([CANARY])
+        vigil.canary = Canary(vigil.proof, settled=live.committer.settled, sink=sink, clock=self.clock)
+        vigil.file = HeartbeatFile(self.state.heartbeat)
+        vigil.about = lambda: beat_record(live)
+        vigil.watchdog = Watchdog(self.state.path, self.clock, describe=lambda: told_of(live))
+        live.dump = lambda why: write_dump(self.state.path, self.clock.now_us(), why, lambda: told_of(live))
+        self._stack.callback(vigil.watchdog.stop)
 
     def _pipeline(self, settings: Settings) -> Pipeline:
         writer = chosen_recorder(self.rulebook.config, self._record, self.clock)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiosqlite
 
 from guard.errors import StateError, Unavailable
-from guard.model.alert import DeliveryState
+from guard.model.alert import CANARY, DeliveryState
 from guard.model.ports import LedgerState
 from guard.store.chain import GENESIS, AuditRow, Verified, audit_rows, follow
 from guard.store.codec import canonical, decoded, delivery_from_json, delivery_to_json, quarantine_from_json
@@ -275,6 +275,8 @@ class LedgerStore:
             "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state = 'delivered' AND settled_us < ? LIMIT ?)", old
         )
         ((count,),) = await connection.execute_fetchall("SELECT changes()")
+        # What guard sends through itself to prove that it works: of no use once it has.
+        await connection.execute_fetchall("DELETE FROM outbox WHERE channel = ? AND settled_us < ?", (CANARY, now_us - _HOUR_US))
         await connection.execute_fetchall(
             "DELETE FROM quarantines WHERE id IN (SELECT id FROM quarantines WHERE forgotten_us < ? LIMIT ?)", old
         )
