@@ -6,16 +6,15 @@ import os
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from guard.model.ports import Clock
-    from guard.runtime.live import Live
 
-__all__ = ["Watchdog", "beat_record", "told_of", "write_dump"]
+__all__ = ["Watchdog", "write_dump"]
 
 _STUCK_US = 10_000_000
 _LOOK_S = 0.5
@@ -113,27 +112,3 @@ def write_dump(folder: Path, now_us: int, why: str, describe: Callable[[], list[
     except OSError:
         return None
     return path
-
-
-def told_of(live: Live) -> list[str]:
-    """Return lines about a guard for a state dump: numbers and names, no text of an exchange and no address of a channel."""
-    health = live.committer.health
-    return [
-        f"epoch {live.epoch}, entry {live.seq}, durable {live.is_durable}, lag at most {live.lag_max_us / 1e6:.3f} s",
-        f"ledger: {health.waiting} wait, {health.committed} written, {health.failures} failures, {health.refused} refused",
-        f"inlet: {live.inlet.waiting} wait, {live.inlet.received} received",
-        f"watched: {len(live.pipeline.engine.markets)} markets; held: {len(live.pipeline.isolation.active())} targets",
-        *(f"feed {feed.plan.name}: streaming {feed.is_streaming}, failures {feed.failures}" for feed in live.feeds),
-        f"heartbeat: silent {live.vigil.silence}, not proved {', '.join(live.vigil.proof.missing) or 'nothing'}",
-    ]
-
-
-def beat_record(live: Live) -> dict[str, Any]:
-    """Return what the heartbeat file says of a guard, besides when it was last proved to work."""
-    return {
-        "epoch": live.epoch,
-        "seq": live.seq,
-        "durable": live.is_durable,
-        "held": len(live.committer.blocks()),
-        "watched": len(live.pipeline.engine.markets),
-    }

@@ -17,12 +17,11 @@ from guard.alerts.webhooks import Webhooks
 from guard.api.server import OperatorServer
 from guard.errors import Unavailable
 from guard.model import Level
-from guard.model.alert import CANARY
 from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
 from guard.runtime.action_watch import ActionWatch, lanes_of
 from guard.runtime.asked import AskedMarkets
-from guard.runtime.canary import Canary, NullSink
+from guard.runtime.canary import NullSink
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
@@ -30,15 +29,16 @@ from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
 from guard.runtime.operators import Operators
-from guard.runtime.proof import HeartbeatFile
 from guard.runtime.record import RecordedPipeline
 from guard.runtime.recording_watch import RecordingWatch, chosen_recorder
 from guard.runtime.reloading import headline
+from guard.runtime.report_watch import ReportWatch
 from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
+from guard.runtime.self_watch import watch_itself
 from guard.runtime.settings import channel_urls, endpoints, pipeline_settings
 from guard.runtime.summary import bot_lines
-from guard.runtime.watchdog import Watchdog, beat_record, told_of, write_dump
+from guard.store.past import PastStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -126,6 +126,7 @@ class RunningGuard:
         carriers = NullSink(Dispatch(self.notifier, webhooks=webhooks, calls=Calls()))
         self.outbox = Outbox(self.store, carriers, list(config.alerts.channels), self.clock, self.random, _log.warning)
         self.outbox.add(lanes_of(self.pipeline.engine.program, config.webhooks, ledger.pending))
+        self.report = ReportWatch(self.pipeline, self.clock, PastStore(state.past, keep_us=config.storage.keep_us))
         self.live = Live(
             self.pipeline,
             store=self.store,
@@ -136,9 +137,9 @@ class RunningGuard:
             clock=self.clock,
             random=self.random,
             notify=self.notifier.send,
-            on_decision=self._on_decision,
+            on_decision=self._decided,
         )
-        self._watch_ourselves(carriers)
+        self._stack.callback(watch_itself(self.live, carriers, self.state))
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -158,6 +159,7 @@ class RunningGuard:
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
         self.operators.recording = self.recording.record
+        self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.asked = AskedMarkets(state.snapshot_folder, self.clock)
@@ -165,16 +167,9 @@ class RunningGuard:
         self._stack.callback(self.asked.close)
         self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
 
-    def _watch_ourselves(self, sink: NullSink) -> None:
-        """Let a canary fly, and end a guard whose loop hangs."""
-        live, vigil = self.live, self.live.vigil
-        self.outbox.add([CANARY])
-        vigil.canary = Canary(vigil.proof, settled=live.committer.settled, sink=sink, clock=self.clock)
-        vigil.file = HeartbeatFile(self.state.heartbeat)
-        vigil.about = lambda: beat_record(live)
-        vigil.watchdog = Watchdog(self.state.path, self.clock, describe=lambda: told_of(live))
-        live.dump = lambda why: write_dump(self.state.path, self.clock.now_us(), why, lambda: told_of(live))
-        self._stack.callback(vigil.watchdog.stop)
+    def _decided(self, decision: Decision) -> None:
+        self.report.take(decision)
+        self._on_decision(decision)
 
     def _pipeline(self, settings: Settings) -> Pipeline:
         writer = chosen_recorder(self.rulebook.config, self._record, self.clock)
@@ -225,6 +220,7 @@ class RunningGuard:
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
+            asyncio.create_task(self.report.run(), name="report"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.
