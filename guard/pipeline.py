@@ -11,6 +11,7 @@ from guard.engine import Engine, Windows, can_tell, hold_of, outside, why
 from guard.engine.renewal import renew
 from guard.model import (
     AddQuarantine,
+    ApplyList,
     Decision,
     Image,
     IsolationState,
@@ -23,7 +24,7 @@ from guard.model import (
     Transition,
     Verdict,
 )
-from guard.quarantine import OPERATOR_RULE, IsolationManager
+from guard.quarantine import OPERATOR_RULE, IsolationManager, is_listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -111,7 +112,7 @@ class Pipeline:
     def operate(self, command: Command, now_us: int) -> Decision:
         """Carry out a person's order. Raises OperationRefused."""
         self._fire(now_us)
-        if isinstance(command, AddQuarantine | ReleaseQuarantine):
+        if isinstance(command, AddQuarantine | ReleaseQuarantine | ApplyList):
             self._tell((), self.isolation.operate(command, self.now_us))
         else:
             self.windows.operate(command, self.now_us)
@@ -182,7 +183,8 @@ class Pipeline:
     def unattended(self) -> tuple[Quarantine, ...]:
         """Return what rules hold that hold nothing any more: each ends as announced."""
         held = (each for each in self.isolation.active() if each.state is IsolationState.QUARANTINED)
-        return tuple(each for each in held if each.hold.release_for_us is None and each.hold.rule != OPERATOR_RULE)
+        timed = (each for each in held if each.hold.release_for_us is None and each.hold.rule != OPERATOR_RULE)
+        return tuple(each for each in timed if not is_listed(each))
 
     def accelerate(self) -> None:
         """Run the kernel compiled from now on; the decisions stay the same. Raises as `Kernel.accelerate` does."""
@@ -301,8 +303,10 @@ class Pipeline:
 
     def _tell(self, verdicts: Sequence[Verdict], transitions: Sequence[Transition]) -> None:
         self._log += (*verdicts, *transitions)
-        self._deliveries += self.alerts.process(verdicts=verdicts, transitions=transitions, at_us=self.now_us)
-        self._deliveries += self.orders.process(verdicts, transitions, held=self.isolation.covering, at_us=self.now_us)
+        # Of a list people are told once for each reading, not once for each coin.
+        told = [each for each in transitions if not is_listed(each.quarantine)]
+        self._deliveries += self.alerts.process(verdicts=verdicts, transitions=told, at_us=self.now_us)
+        self._deliveries += self.orders.process(verdicts, told, held=self.isolation.covering, at_us=self.now_us)
         if transitions:
             begun = [each.quarantine.target for each in transitions if each.quarantine.state is IsolationState.QUARANTINED]
             for row, watched in enumerate(self.engine.watched):

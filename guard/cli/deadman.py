@@ -31,7 +31,7 @@ __all__ = ["deadman"]
 @click.option("--once", is_flag=True, help="Look once and end: 0 all live, 4 one is silent; for cron.")
 @click.pass_obj
 def deadman(output: Output, config_path: Path, *, once: bool) -> int:
-    """Watch guards from outside, and tell people when one stops to prove that it works.
+    """Watch guards from outside, and tell people of a silence.
 
     Run it as another process, best on another machine. It needs no guard to start, and outlives each of them.
     """

@@ -4,7 +4,15 @@ from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
-from guard.model.command import AddMaintenance, AddQuarantine, Command, EndMaintenance, ReleaseQuarantine
+from guard.model.command import (
+    AddMaintenance,
+    AddQuarantine,
+    ApplyList,
+    Command,
+    EndMaintenance,
+    ListedTarget,
+    ReleaseQuarantine,
+)
 from guard.model.decision import Decision, Image, MarketView
 from guard.model.finding import Finding
 from guard.model.group import GroupStand, Per, Quorum
@@ -34,6 +42,7 @@ __all__ = [
     "ActionOrder",
     "AddMaintenance",
     "AddQuarantine",
+    "ApplyList",
     "Batch",
     "Block",
     "Channel",
@@ -56,6 +65,7 @@ __all__ = [
     "IsolationState",
     "Kind",
     "Level",
+    "ListedTarget",
     "Market",
     "MarketClass",
     "MarketFacts",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import OperationRefused
-from guard.model.command import AddQuarantine, ReleaseQuarantine
+from guard.model.command import AddQuarantine, ApplyList, ReleaseQuarantine
 from guard.model.quarantine import Block, Hold, IsolationState, Quarantine, Target, Transition
-from guard.quarantine import commands, opening, saving
+from guard.quarantine import commands, lists, opening, saving
 from guard.quarantine.calm import EVERYWHERE, CalmClock
 from guard.quarantine.cases import Case, Cases
 from guard.quarantine.history import History
@@ -136,11 +136,13 @@ class IsolationManager:
         self._catch_up(now_us)
         return self._take()
 
-    def operate(self, command: AddQuarantine | ReleaseQuarantine, at_us: int) -> tuple[Transition, ...]:
+    def operate(self, command: AddQuarantine | ReleaseQuarantine | ApplyList, at_us: int) -> tuple[Transition, ...]:
         """Carry out a person's command; raises OperationRefused, with nothing changed, where it makes no sense."""
         at_us = self._catch_up(at_us)
         if isinstance(command, AddQuarantine):
             self._add(command, at_us)
+        elif isinstance(command, ApplyList):
+            self._apply(command, at_us)
         else:
             for case in self._to_release(command):
                 over = ended(case.quarantine, at_us=at_us, grace_us=command.grace_us)
@@ -266,6 +268,23 @@ class IsolationManager:
             return
         longer = commands.lengthened(case.quarantine, hold, at_us)
         self._move(case, longer, at_us, "operator", actor=command.actor, reason=command.reason)
+
+    def _apply(self, command: ApplyList, at_us: int) -> None:
+        rule = lists.list_rule(command.name)
+        for target in command.gone:
+            case = self._cases.get(rule, target)
+            if case is not None:
+                self._move(case, ended(case.quarantine, at_us=at_us), at_us, "list", actor=command.actor, reason=command.reason)
+        for entry in command.entries:
+            hold = lists.listed_hold(command, entry, at_us)
+            case = self._cases.get(rule, entry.target)
+            if self._is_suppressed(hold, at_us):
+                continue
+            if case is None:
+                self._open(hold, at_us, actor=command.actor, cause="list")
+            else:
+                longer = lists.renewed(case.quarantine, hold, at_us)
+                self._move(case, longer, at_us, "list", actor=command.actor, reason=hold.reason)
 
     def _to_release(self, command: ReleaseQuarantine) -> tuple[Case, ...]:
         if command.target is None and command.id is None:

@@ -25,6 +25,7 @@ from guard.runtime.canary import NullSink
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
+from guard.runtime.lists import ImportedLists
 from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
@@ -140,6 +141,7 @@ class RunningGuard:
             on_decision=self._decided,
         )
         self._stack.callback(watch_itself(self.live, carriers, self.state))
+        self.lists = ImportedLists(config.lists, self.live, self._path.parent)
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -159,6 +161,7 @@ class RunningGuard:
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
         self.operators.recording = self.recording.record
+        self.operators.lists = self.lists.records
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
@@ -219,6 +222,7 @@ class RunningGuard:
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
+            asyncio.create_task(self.lists.run(), name="lists"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
             asyncio.create_task(self.report.run(), name="report"),
         ]
