@@ -11,6 +11,7 @@ from guard.errors import StateError
 from guard.model import DataState, Image, Level, MarketView
 from guard.quarantine import VisibleBlocks
 from guard.runtime.clock import SystemClock
+from guard.runtime.clock_memory import ClockMemory
 from guard.runtime.publish import SnapshotPublisher
 from guard.runtime.state import StateFolder
 from guard.runtime.watchlist import Watchlist
@@ -50,6 +51,8 @@ class Opening:
         self.config = config
         self.clock = SystemClock()
         self.state = StateFolder(state_path or config.state_folder)
+        # How far the wall clock was set between the last run and this one.
+        self.clock_moved_us = 0
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -61,6 +64,9 @@ class Opening:
             self.ledger = await self.store.open()
             self._stack.push_async_callback(self.store.close)
             self._refuse_older()
+            memory = ClockMemory(self.state.clock, self.clock)
+            self.ledger = await memory.straighten(self.store, self.ledger)
+            self.clock_moved_us = memory.moved_us
             self.watchlist = Watchlist(self.state.caches / "watched.json")
             self.publisher = SnapshotPublisher(self.state.snapshot_folder, self.clock)
             self._stack.callback(self.publisher.stop)

@@ -53,8 +53,6 @@ class Operators:
         self._upkeep = MaintenanceDesk(live, self._check_exchange, keep_windows)
         # Tells how recording fares, where something is to be recorded.
         self.recording: Callable[[], Mapping[str, Any] | None] = lambda: None
-        # Tells how imported lists fare.
-        self.lists: Callable[[], list[dict[str, Any]]] = list
         # What else the status document tells, by name.
         self.sections: dict[str, Callable[[], Any]] = {}
 

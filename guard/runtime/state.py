@@ -73,6 +73,11 @@ class StateFolder:
         return self.snapshot_folder / HEARTBEAT_FILE
 
     @property
+    def clock(self) -> Path:
+        """How the machine's clocks stood to each other when the ledger's times were written."""
+        return self.path / "clock.json"
+
+    @property
     def checkpoint(self) -> Path:
         """What a running guard learnt, for the next start; it may be deleted at any time."""
         return self.path / "checkpoint"

@@ -161,7 +161,7 @@ class RunningGuard:
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
         self.operators.recording = self.recording.record
-        self.operators.lists = self.lists.records
+        self.operators.sections["lists"] = self.lists.records
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
@@ -230,6 +230,8 @@ class RunningGuard:
         # What was told before a restart ends here: both say nothing where nothing was told.
         self._rules_changed(None, self.rulebook.problem)
         self.rulebook.upgrade.tell(self.live.announce)
+        if self._opening.clock_moved_us:
+            _log.warning("the wall clock was set between two runs; ends moved with it", by_s=self._opening.clock_moved_us / 1e6)
         self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         try:
             await self.live.run(stop, also=extra, before_close=before_close)
