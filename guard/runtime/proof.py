@@ -67,6 +67,16 @@ class Proof:
         self._errors[stage] = error[:_ERROR_MAX]
         self.failures[stage] = self.failures.get(stage, 0) + 1
 
+    def forgive(self, stood_us: int) -> None:
+        """Take that the whole process stood still for so long: no stage could be seen meanwhile."""
+        self._started_us += stood_us
+        now_us = self._clock.monotonic_us()
+        self._seen = {stage: min(now_us - 1, seen_us + stood_us) for stage, seen_us in self._seen.items()}
+
+    def is_seen_since(self, stage: Stage, since_us: int) -> bool:
+        """Whether a stage was seen to work at or after a moment of the boot clock."""
+        return self._seen.get(stage, -1) >= since_us
+
     def fly(self) -> None:
         """From now on a canary passes all stages."""
         self.stages = tuple(Stage)

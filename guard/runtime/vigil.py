@@ -31,8 +31,8 @@ __all__ = ["Vigil"]
 
 _log = structlog.get_logger(__name__)
 _WRITE_US = 1_000_000
-# The clock of a process that stood still jumps by as much.
-_STOOD_US = 1_000_000
+# The clock of a process that stood still jumps; by as much as this, bots have taken it for silent already.
+_STOOD_US = 2_000_000
 _TITLES = {
     IsolationStep.PUBLISH: "bots cannot be told what is held",
     IsolationStep.READ_BACK: "what bots are told cannot be read",
@@ -90,12 +90,16 @@ class Vigil:
         self._proved_us: int | None = None
         self._written_us: int | None = None
         self._turn_us = clock.monotonic_us()
+        self._stood_us: int | None = None
+        self._resumed_us = 0
 
     @property
     def silence(self) -> str | None:
         """Why bots are told nothing, None where they are told that guard lives."""
         if self._silence is not None:
             return self._silence
+        if self._stood_us is not None:
+            return f"not proved again since it stood still for {self._stood_us / 1e6:.0f} s"
         if not self.proof.protects:
             names = ", ".join(self.proof.missing)
             return f"not seen to work for {GOOD_US / 1e6:g} s: {names}"
@@ -106,9 +110,14 @@ class Vigil:
         now_us = self._clock.monotonic_us()
         if self.watchdog is not None:
             self.watchdog.turned()
-        if now_us - self._turn_us > _STOOD_US and self.canary is not None:
+        passed_us, self._turn_us = now_us - self._turn_us, now_us
+        if passed_us > _STOOD_US and self.canary is not None:
+            # Nothing failed while nothing ran; but what was proved before is no proof now.
+            self.proof.forgive(passed_us)
+            self._stood_us, self._resumed_us = passed_us, now_us
             self.canary.poke()
-        self._turn_us = now_us
+        elif self._stood_us is not None and self.proof.is_seen_since(Stage.QUARANTINE, self._resumed_us):
+            self._stood_us = None
         self.proof.note(Stage.ENGINE)
         self._tell_people()
         try:
@@ -145,6 +154,8 @@ class Vigil:
                 self._tell_over(f"isolation:{step}", "bots can read again what is held")
             return
         fallbacks = self._recovery.fallbacks(outcome)
+        if outcome.step is IsolationStep.COMMIT:
+            self.validation.count(outcome.step)
         _log.error("a decision did not reach its readers", step=str(outcome.step), error=outcome.error, attempts=outcome.attempts)
         if Fallback.SILENCE in fallbacks:
             self._silence = f"{outcome.step}: {outcome.error}"
@@ -235,8 +246,10 @@ class Vigil:
         return None if boot_us is None else boot_us + self._clock.now_us() - self._clock.monotonic_us()
 
     def _write(self, file: HeartbeatFile, *, state: str) -> None:
-        if self.proof.is_whole and self.proof.proved_us != self._proved_us:
-            self._proved_us = self.proof.proved_us
+        proved_us = self.proof.proved_us
+        # What was forgiven for the time in which nothing ran is no proof.
+        if self.proof.is_whole and proved_us not in {None, self._proved_us} and proved_us >= self._resumed_us:
+            self._proved_us = proved_us
             self._beat += 1
         is_new = self._proved_us is None and state == "running"
         file.write(

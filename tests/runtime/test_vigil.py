@@ -184,6 +184,23 @@ async def test_an_engine_that_stands_stops_the_proof(tmp_path: Path) -> None:
         assert not guard.beats_for_bots
 
 
+async def test_a_process_that_stood_still_for_an_hour_proves_itself_anew_and_wakes_nobody(tmp_path: Path) -> None:
+    async with watched(tmp_path) as guard:
+        flight = guard.live.vigil.canary
+        assert flight is not None
+        guard.clock._now_us += 3_600_000_000
+        assert not guard.beats_for_bots
+        feed, flight._feed = flight._feed, lambda: None  # type: ignore[method-assign]
+        await guard.pass_time(2)
+        assert not guard.beats_for_bots
+        assert "stood still" in str(guard.live.vigil.silence)
+        flight._feed = feed  # type: ignore[method-assign]
+        await guard.pass_time(25)
+        assert guard.beats_for_bots
+        assert guard.is_whole
+        assert not guard.messenger.sent
+
+
 async def test_people_are_told_past_the_outbox_once_and_when_it_is_over(tmp_path: Path) -> None:
     async with watched(tmp_path) as guard:
         _no_outbox(guard)
