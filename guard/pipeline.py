@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from guard.alerts.manager import AlertManager
 from guard.alerts.orders import OrderDesk
-from guard.alerts.policy import AlertPolicy
 from guard.engine import Engine, Windows, can_tell, hold_of, outside, why
 from guard.engine.renewal import renew
 from guard.model import (
+    AddAllow,
     AddQuarantine,
     ApplyList,
     Decision,
+    ExtendQuarantine,
     Image,
     IsolationState,
     Level,
     Market,
     MarketView,
-    Mode,
     ReleaseQuarantine,
+    RemoveAllow,
     RuleMode,
     Transition,
     Verdict,
 )
-from guard.quarantine import OPERATOR_RULE, IsolationManager, is_listed
+from guard.pipeline_holds import HoldDesk
+from guard.pipeline_settings import Settings
+from guard.quarantine import MARKET_WIDE_RULE, OPERATOR_RULE, IsolationManager, is_listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guard.dsl import Program, Rule
-    from guard.model import Batch, Command, Delivery, Hold, MarketFacts, Quarantine
+    from guard.model import AllowChange, Batch, Command, Delivery, Hold, MarketFacts, Quarantine
     from guard.model.ports import LedgerState
-    from guard.quarantine import AllowEntry
 
 __all__ = ["Pipeline", "Settings"]
-
-
-class Settings(NamedTuple):
-    """What guard.yaml says about decisions.
-
-    `references` maps an exchange to the symbol that leads it; `on_unknown` is described at `guard.model.Image`; `has_peers`
-    tells that three or more exchanges are watched, so that their prices can be compared.
-    """
-
-    mode: Mode = Mode.ENFORCE
-    alerts: AlertPolicy = AlertPolicy(channels=())
-    allow: tuple[AllowEntry, ...] = ()
-    references: Mapping[str, str] = {}
-    on_unknown: Mapping[str, Mapping[str, bool]] = {}
-    has_peers: bool = False
 
 
 class Pipeline:
@@ -77,14 +64,17 @@ class Pipeline:
     ) -> None:
         self.settings = settings or Settings()
         self.engine = Engine(program, jit=jit) if engine is None else engine
-        self.isolation = IsolationManager()
+        self.isolation = IsolationManager(aliases=self.settings.aliases)
         self.isolation.allow(self.settings.allow)
+        self.engine.groups.aliases = self.settings.aliases
+        self.desk = HoldDesk(self.engine, self.isolation, self.settings.brake)
         self.alerts = AlertManager(self.settings.alerts)
         self.orders = OrderDesk(self.settings.mode, repeat_us=self.settings.alerts.repeat_us)
         self.windows = Windows()
         self.now_us = 0
         self._log: list[Verdict | Transition] = []
         self._deliveries: list[Delivery] = []
+        self._allows: list[AllowChange] = []
 
     def open(self, facts: MarketFacts) -> int:
         """Watch a market and return its row number."""
@@ -112,8 +102,15 @@ class Pipeline:
     def operate(self, command: Command, now_us: int) -> Decision:
         """Carry out a person's order. Raises OperationRefused."""
         self._fire(now_us)
-        if isinstance(command, AddQuarantine | ReleaseQuarantine | ApplyList):
-            self._tell((), self.isolation.operate(command, self.now_us))
+        if isinstance(command, AddQuarantine | ReleaseQuarantine | ExtendQuarantine | ApplyList):
+            transitions = self.isolation.operate(command, self.now_us)
+            self.desk.released(transitions)
+            self._tell((), transitions)
+        elif isinstance(command, AddAllow | RemoveAllow):
+            self._allows += self.isolation.allowed.operate(command, self.now_us)
+            # What an entry kept from holding is looked at again at once.
+            self.desk.deferred.hasten(self.now_us)
+            self._fire(self.now_us)
         else:
             self.windows.operate(command, self.now_us)
             self._follow_windows()
@@ -157,34 +154,16 @@ class Pipeline:
         return self._decision()
 
     def _let_run_out(self) -> None:
-        transitions = self.isolation.let_run_out(self._attends, self.now_us)
+        transitions = self.isolation.let_run_out(self.desk.attends, self.now_us)
         if transitions:
             self._tell((), transitions)
-
-    def _attends(self, hold: Hold, market: str) -> bool:
-        """Whether a hold's rule may hold and is asked about a market, "" for any; of one that is not open only the former is known.
-
-        A rule that judges markets together tells nothing of targets that leave some of them out.
-        """
-        rules = self.engine.program.rules
-        rule = next((rule for rule in rules if rule.id == hold.rule), None)
-        if rule is None or not rule.may_hold or not rule.per.is_covered_by(hold.target.kind):
-            return False
-        asked = Market.parse(market) if market else hold.market
-        if asked is None or asked not in self.engine.markets:
-            return True
-        if market and rule.quorum is None:
-            return self._watches(rule, asked)
-        return any(hold.target.covers(each) and self._watches(rule, each) for each in self.engine.markets)
-
-    def _watches(self, rule: Rule, market: Market) -> bool:
-        return rule.number in self.engine.watched[self.engine.markets[market]].binding.rules
 
     def unattended(self) -> tuple[Quarantine, ...]:
         """Return what rules hold that hold nothing any more: each ends as announced."""
         held = (each for each in self.isolation.active() if each.state is IsolationState.QUARANTINED)
-        timed = (each for each in held if each.hold.release_for_us is None and each.hold.rule != OPERATOR_RULE)
-        return tuple(each for each in timed if not is_listed(each))
+        own = {OPERATOR_RULE, MARKET_WIDE_RULE}
+        timed = (each for each in held if each.hold.release_for_us is None)
+        return tuple(each for each in timed if each.hold.rule not in own and not is_listed(each))
 
     def accelerate(self) -> None:
         """Run the kernel compiled from now on; the decisions stay the same. Raises as `Kernel.accelerate` does."""
@@ -208,6 +187,7 @@ class Pipeline:
         """Take over what the ledger remembers, before the first event."""
         self.now_us = max(self.now_us, now_us)
         self.isolation.restore(ledger.quarantines, self.now_us)
+        self.isolation.allowed.restore(ledger.allows, self.now_us)
         self.alerts.restore((*ledger.recent_deliveries, *ledger.pending), ledger.quarantines)
         self.orders.restore((*ledger.recent_deliveries, *ledger.pending))
         self._let_run_out()
@@ -245,7 +225,7 @@ class Pipeline:
     def _next_outside_us(self) -> int | None:
         """When quarantine or alerts are due next."""
         due_us = self.windows.due_us
-        for each in (self.isolation.next_deadline_us, self.alerts.next_deadline_us):
+        for each in (self.isolation.next_deadline_us, self.desk.next_due_us, self.alerts.next_deadline_us):
             if each is not None and (due_us is None or each < due_us):
                 due_us = each
         return due_us
@@ -255,6 +235,11 @@ class Pipeline:
             self.windows.follow(self.engine, due_us)
         elif due_us == self.isolation.next_deadline_us:
             self._tell((), self.isolation.advance(due_us))
+        elif due_us == self.desk.next_due_us:
+            transitions, again = self.desk.advance(due_us)
+            for hold, row in again:
+                transitions += self._quarantine(row, hold)
+            self._tell((), transitions)
         else:
             self._deliveries += self.alerts.advance(due_us)
 
@@ -283,7 +268,7 @@ class Pipeline:
         rule = next(rule for rule in self.engine.program.rules if rule.id == hold.rule)
         market = self.engine.watched[row].facts.market
         is_held = self.isolation.holds(hold.rule, market)
-        transitions = self.isolation.quarantine(hold, self.now_us)
+        transitions = self.desk.order(row, rule, hold, self.now_us)
         # The hold waits for a first word, though its rule may say nothing new from now on.
         self.engine.ask(row)
         if rule.quorum is None:
@@ -305,14 +290,24 @@ class Pipeline:
         self._log += (*verdicts, *transitions)
         # Of a list people are told once for each reading, not once for each coin.
         told = [each for each in transitions if not is_listed(each.quarantine)]
-        self._deliveries += self.alerts.process(verdicts=verdicts, transitions=told, at_us=self.now_us)
+        self._deliveries += self.alerts.process(
+            verdicts=verdicts, transitions=told, at_us=self.now_us, is_led=self._is_led if self.desk.wide.states else None
+        )
+        for news in self.desk.news:
+            self._deliveries += self.alerts.system(*news, self.now_us)
+        self.desk.news.clear()
         self._deliveries += self.orders.process(verdicts, told, held=self.isolation.covering, at_us=self.now_us)
         if transitions:
             begun = [each.quarantine.target for each in transitions if each.quarantine.state is IsolationState.QUARANTINED]
             for row, watched in enumerate(self.engine.watched):
                 self._hold(row)
-                if any(target.covers(watched.facts.market) for target in begun):
+                if any(target.covers(watched.facts.market, self.settings.aliases) for target in begun):
                     self.engine.ask(row)
+
+    def _is_led(self, verdict: Verdict) -> bool:
+        """Whether the move of a whole exchange explains a verdict, so that people are told of that alone."""
+        rule = next(rule for rule in self.engine.program.rules if rule.id == verdict.rule)
+        return self.desk.is_led(self.engine.markets[verdict.market], rule, self.now_us)
 
     def _hold(self, row: int) -> None:
         market = self.engine.watched[row].facts.market
@@ -320,7 +315,7 @@ class Pipeline:
         self.engine.hold(row, is_held=is_held, now_us=self.now_us)
 
     def _decision(self) -> Decision:
-        if not self._log and not self._deliveries:
+        if not self._log and not self._deliveries and not self._allows:
             return Decision(self.now_us)
         decision = Decision(
             at_us=self.now_us,
@@ -328,7 +323,9 @@ class Pipeline:
             transitions=tuple(entry for entry in self._log if isinstance(entry, Transition)),
             deliveries=tuple(self._deliveries),
             log=tuple(self._log),
+            allows=tuple(self._allows),
         )
+        self._allows.clear()
         self._log.clear()
         self._deliveries.clear()
         return decision
@@ -342,6 +339,7 @@ class Pipeline:
             blocks=self.isolation.active(),
             on_unknown=self.settings.on_unknown,
             is_running=is_running,
+            aliases=self.settings.aliases,
         )
 
     def view(self, row: int) -> MarketView:
@@ -380,6 +378,7 @@ class Pipeline:
             "now_us": self.now_us,
             "engine": self.engine.save(),
             "isolation": self.isolation.save(self.now_us),
+            "desk": self.desk.save(),
             "alerts": self.alerts.save(),
             "orders": self.orders.save(),
             "windows": self.windows.save(),
@@ -390,6 +389,8 @@ class Pipeline:
         self.now_us = state["now_us"]
         self.engine.restore(state["engine"])
         self.isolation.load(state["isolation"])
+        if "desk" in state:
+            self.desk.load(state["desk"])
         self.alerts.load(state["alerts"])
         self.orders.load(state["orders"])
         self.windows.restore(state.get("windows", ()))

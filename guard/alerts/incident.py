@@ -85,13 +85,20 @@ class SystemNotice(NamedTuple):
 class Zone:
     """One incident: the quarantines that are still open, and those that wait to be told together.
 
-    `waiting` holds the facts of each (what the template needs), `due_us` when they are told, None while nobody waits.
+    `waiting` holds the facts of each (what the template needs), `due_us` when they are told, None while nobody waits. `is_shared`
+    tells that it ever had more than one.
     """
 
     def __init__(self) -> None:
         self.open: set[str] = set()
+        self.is_shared = False
         self.waiting: list[dict[str, Any]] = []
         self.due_us: int | None = None
+
+    def enter(self, identities: Iterable[str]) -> None:
+        """Take quarantines in."""
+        self.open.update(identities)
+        self.is_shared = self.is_shared or len(self.open) > 1
 
     def wait(self, abouts: Iterable[dict[str, Any]], due_us: int) -> None:
         """Let more of the zone wait; the first of them sets the time."""
@@ -106,7 +113,7 @@ class Zone:
 
     def save(self) -> dict[str, Any]:
         """Return the state as JSON."""
-        return {"open": sorted(self.open), "waiting": self.waiting, "due_us": self.due_us}
+        return {"open": sorted(self.open), "waiting": self.waiting, "due_us": self.due_us, "shared": self.is_shared}
 
     @classmethod
     def loaded(cls, state: Mapping[str, Any]) -> Zone:
@@ -115,4 +122,5 @@ class Zone:
         zone.open = set(state["open"])
         zone.waiting = list(state["waiting"])
         zone.due_us = state["due_us"]
+        zone.is_shared = state.get("shared", True)
         return zone

@@ -11,7 +11,7 @@ from guard.alerts.templates import Messages, about_quarantine, about_risk, about
 from guard.model import IsolationState, Level, RuleMode, Target, TargetKind, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.alerts.policy import AlertPolicy
     from guard.alerts.templates import Message
@@ -82,8 +82,18 @@ class AlertManager:
         """When `advance` has something to do, None while nothing waits. Asked for each event, so it is kept, not searched."""
         return self._due_us
 
-    def process(self, *, verdicts: Sequence[Verdict], transitions: Sequence[Transition], at_us: int) -> tuple[Delivery, ...]:
-        """Return what is to be sent because of one step. Deadlines up to `at_us` fire first."""
+    def process(
+        self,
+        *,
+        verdicts: Sequence[Verdict],
+        transitions: Sequence[Transition],
+        at_us: int,
+        is_led: Callable[[Verdict], bool] | None = None,
+    ) -> tuple[Delivery, ...]:
+        """Return what is to be sent because of one step. Deadlines up to `at_us` fire first.
+
+        `is_led` tells which verdicts the move of a whole exchange explains, while there is one: it is told of instead.
+        """
         sent = list(self.advance(at_us))
         self._desk.turn(at_us)
         self._desk.tally.arrive(len(verdicts) + len(transitions))
@@ -99,6 +109,8 @@ class AlertManager:
         for verdict in verdicts:
             if _key(verdict.rule, verdict.market) in covered:
                 self._desk.tally.count_all("suppressed:covered")
+            elif is_led is not None and verdict.level > verdict.previous and is_led(verdict):
+                self._desk.tally.count_all("suppressed:market_wide")
             else:
                 sent += self._judge(verdict, at_us)
         sent += self._desk.summaries(at_us)
@@ -168,7 +180,7 @@ class AlertManager:
                 blocked = about_quarantine(_as_found(quarantine), None, mode=self.policy.mode)["blocked"]
                 self._active[quarantine.id] = (quarantine.target, blocked)
                 if quarantine.hold.zone:
-                    self._zones.setdefault(quarantine.hold.zone, Zone()).open.add(quarantine.id)
+                    self._zones.setdefault(quarantine.hold.zone, Zone()).enter((quarantine.id,))
         self._find_due()
 
     def save(self) -> dict[str, Any]:
@@ -209,6 +221,8 @@ class AlertManager:
         """Tell of new quarantines: alone, as one message for a zone, or later together."""
         groups: dict[str, list[Transition]] = {}
         for transition in openings:
+            if transition.previous is IsolationState.PROBATION:
+                self._leave_zones(transition.quarantine)
             groups.setdefault(transition.quarantine.hold.zone or f"-{transition.quarantine.id}", []).append(transition)
         sent: list[Delivery] = []
         for name, group in groups.items():
@@ -222,7 +236,7 @@ class AlertManager:
             if group[0].quarantine.hold.zone:
                 zone = zone or Zone()
                 self._zones[name] = zone
-                zone.open.update(each.quarantine.id for each in group[: _ZONE_MARKETS_MAX - len(zone.open)])
+                zone.enter(each.quarantine.id for each in group[: _ZONE_MARKETS_MAX - len(zone.open)])
         return sent
 
     def _flush(self, name: str, zone: Zone, due_us: int) -> list[Delivery]:
@@ -276,12 +290,21 @@ class AlertManager:
             zone.open.discard(quarantine.id)
             if not zone.open and zone.due_us is None:
                 del self._zones[zone_name]
-                about["summary"] = "free again, the last market of its incident"
+                if zone.is_shared:
+                    about["summary"] = "free again, the last market of its incident"
                 names |= self._told.channels(f"zone:{zone_name}")
         if not names and not self._told.channels(f"zone:{zone_name}"):
             self._desk.tally.count_all("suppressed:not_told")
             return []
         return self._desk.push(names, subject, lambda: self._messages.render("release", about=about), at_us)
+
+    def _leave_zones(self, quarantine: Quarantine) -> None:
+        """Let what is held again belong to its new incident alone."""
+        for name, zone in tuple(self._zones.items()):
+            if name != quarantine.hold.zone and quarantine.id in zone.open:
+                zone.open.discard(quarantine.id)
+                if not zone.open and zone.due_us is None:
+                    del self._zones[name]
 
     def _note(self, transition: Transition) -> None:
         """Remember what is held now."""

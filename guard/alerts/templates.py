@@ -151,6 +151,7 @@ def about_quarantine(transition: Transition, risk: Mapping[str, Any] | None, *, 
         "is_over": is_over,
         "summary": "free again" if is_over else "entries pass at a reduced size",
         "blocked": _blocked(quarantine, mode),
+        "zone": "" if quarantine.founds_zone(transition.at_us) else hold.zone,
     }
 
 

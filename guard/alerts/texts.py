@@ -36,6 +36,9 @@ Reason: {{ about.reason }}
 {{ about.blocked }}
 Until {{ about.until }}{% if about.is_floor %} at the earliest, longer while it is not calm{% endif %}
 
+{% if about.zone is defined and about.zone %}
+Part of the incident {{ about.zone }}
+{% endif %}
 {% include "look" %}
 guard quarantine release {{ about.id }}
 """

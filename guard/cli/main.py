@@ -24,6 +24,7 @@ _COMMANDS = {
     "check": "guard.cli.check:check",
     "bypass": "guard.cli.check:bypass",
     "quarantine": "guard.cli.quarantine:quarantine",
+    "allow": "guard.cli.allow:allow",
     "maintenance": "guard.cli.maintenance:maintenance",
     "replay": "guard.cli.replay:replay",
     "record": "guard.cli.record:record",

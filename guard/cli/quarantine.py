@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,23 +10,21 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit
+from guard.cli.targets import target_argument, target_or_id
 from guard.cli.wording import moment, safe
 from guard.client.clock import MACHINE
 from guard.client.places import locate
 from guard.errors import NotRunning, OperationRefused
-from guard.model.market import Market
 from guard.model.moments import stamp
-from guard.model.quarantine import TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from guard.cli.output import Output
     from guard.client.payload import PublishedBlock
 
 __all__ = ["quarantine"]
 
-_ID_DIGITS = 12
 _ACTOR_NOTE = "guard writes down who ordered it."
 
 _state = click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
@@ -57,7 +55,10 @@ def ls(output: Output, *, state: str | None) -> int:
     if not records:
         output.text("nothing is held")
         return Exit.OK
-    output.table(("id", "target", "state", "until", "rule", "reason"), [_row(record) for record in records])
+    zones = Counter(record.get("zone") for record in records)
+    shared = {zone for zone, count in zones.items() if zone and count > 1}
+    names = ("id", "target", "state", "until", "rule", *(("zone",) if shared else ()), "reason")
+    output.table(names, [_row(record, names, shared) for record in records])
     return Exit.OK
 
 
@@ -76,31 +77,15 @@ def show(output: Output, *, identity: str, state: str | None) -> int:
     if output.is_json:
         output.document({"source": source, "quarantine": found[0]})
         return Exit.OK
-    width = max(map(len, found[0]))
-    for name, value in found[0].items():
-        shown = _moment(value) if name in {"opened", "until", "latest"} else safe(str(value))
-        output.text(f"{name:<{width}}  {shown}")
+    shown = {name: _shown(name, value) for name, value in found[0].items() if value not in (None, "")}
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        output.text(f"{name:<{width}}  {value}")
     return Exit.OK
 
 
-def _target(_: click.Context, __: click.Parameter, text: str) -> str:
-    kind, colon, name = text.partition(":")
-    if colon and name and kind in set(TargetKind):
-        return text
-    try:
-        return str(Market.parse(text))
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; or symbol:PEPE/USDT, base:PEPE, exchange:binance") from error
-
-
-def _release_target(context: click.Context, parameter: click.Parameter, text: str) -> Mapping[str, str]:
-    if len(text) == _ID_DIGITS and set(text) <= set(string.hexdigits):
-        return {"id": text.lower()}
-    return {"target": _target(context, parameter, text)}
-
-
 @quarantine.command
-@click.argument("target", metavar="MARKET|TARGET", callback=_target)
+@click.argument("target", metavar="MARKET|TARGET", callback=target_argument)
 @click.option("--for", "for_us", metavar="DURATION", callback=duration_option, required=True, help="How long: 30m, 2h, 1h30m.")
 @click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
 @_state
@@ -112,11 +97,12 @@ def add(output: Output, *, target: str, for_us: int, reason: str, state: str | N
     without probation. Answers when it is in the ledger and bots can see it.
     """
     answer = _ask(state, "quarantine.add", target=target, for_us=for_us, reason=reason)
-    return _done(output, answer, f"{safe(target)} is held")
+    lines = answer.get("transitions", ())
+    return _done(output, answer, f"{safe(str(lines[0].get('target', target)) if lines else target)} is held")
 
 
 @quarantine.command
-@click.argument("what", metavar="ID|MARKET|TARGET", callback=_release_target)
+@click.argument("what", metavar="ID|MARKET|TARGET", callback=target_or_id)
 @click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
 @_state
 @click.pass_obj
@@ -127,6 +113,21 @@ def release(output: Output, *, what: Mapping[str, str], reason: str, state: str 
     """
     answer = _ask(state, "quarantine.release", **what, reason=reason)
     return _done(output, answer, f"{safe(next(iter(what.values())))} is released")
+
+
+@quarantine.command
+@click.argument("what", metavar="ID|MARKET|TARGET", callback=target_or_id)
+@click.option("--for", "for_us", metavar="DURATION", callback=duration_option, required=True, help="How long from now: 2h, 3d.")
+@click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
+@_state
+@click.pass_obj
+def extend(output: Output, *, what: Mapping[str, str], for_us: int, reason: str, state: str | None) -> int:
+    """Hold what is held for longer.
+
+    Beyond the longest time of its rule too. Calm is not looked at before; what is on probation stays on it. 30d from now at most.
+    """
+    answer = _ask(state, "quarantine.extend", **what, for_us=for_us, reason=reason)
+    return _done(output, answer, f"{safe(next(iter(what.values())))} is extended")
 
 
 @quarantine.command
@@ -154,7 +155,9 @@ def _history_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     at_us = row.get("at_us")
     when = moment(at_us, now_us=MACHINE.wall_us()) if isinstance(at_us, int) else ""
     held = row.get("quarantine")
-    identity = held.get("id", "") if isinstance(held, dict) else ""
+    identity = held.get("id", "") if isinstance(held, dict) else row.get("id", "")
+    if row.get("type") == "allow":
+        row = {**row, "target": row.get("allowed"), "state": "allowed" if row.get("cause") == "added" else "allowed no more"}
     texts = [safe(str(row.get(name, ""))) for name in ("seq", "target", "state", "cause", "actor", "reason")]
     return (texts[0], when, *texts[1:5], safe(str(identity)), texts[5])
 
@@ -193,12 +196,29 @@ def _record(block: PublishedBlock) -> Mapping[str, Any]:
         "opened": stamp(block.opened_us),
         "until": stamp(block.until_us),
         "actor": block.actor,
+        "zone": getattr(block, "zone", ""),
     }
 
 
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    names = ("id", "target", "state", "until", "rule", "reason")
-    return tuple(_moment(record[name]) if name == "until" else safe(str(record[name])) for name in names)
+def _row(record: Mapping[str, Any], names: Sequence[str], shared: Collection[object]) -> tuple[str, ...]:
+    cells = {name: safe(str(record.get(name, ""))) for name in names}
+    cells["until"] = _moment(record["until"])
+    if "zone" in cells and record.get("zone") not in shared:
+        cells["zone"] = ""
+    return tuple(cells.values())
+
+
+def _shown(name: str, value: object) -> str:
+    if name in {"opened", "until", "latest", "floor"}:
+        return _moment(value)
+    if isinstance(value, dict):
+        return _calm(value)
+    return safe(str(value))
+
+
+def _calm(calm: Mapping[str, Any]) -> str:
+    counted = f"{calm['held_s']:.0f} s of {calm['needs_s']:.0f} s counted"
+    return f"{counted}, not calm now" if calm["enough"] is None else f"{counted}, enough at {_moment(calm['enough'])}"
 
 
 def _moment(text: object) -> str:
@@ -213,4 +233,8 @@ def _done(output: Output, answer: Mapping[str, Any], text: str) -> int:
     lines = [line for line in answer.get("transitions", ()) if line.get("state") != "normal"]
     until = f" until {_moment(lines[0]['until'])}, id {lines[0]['id']}" if lines else ""
     output.text(f"{text}{until} (ledger entry {answer.get('seq')})")
+    if "markets" in answer:
+        names = ", ".join(map(safe, answer["markets"]))
+        more = f" and {answer['markets_more']} more" if answer["markets_more"] else ""
+        output.text(f"    it holds {names}{more}" if names else "    nobody watches a market of it now; it holds all the same")
     return Exit.OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guard.model.assets import asset_in, symbol_in
 from guard.model.clearance import Mode
 from guard.model.quarantine import Block, IsolationState, Quarantine, Target, TargetKind
 
@@ -56,6 +57,7 @@ class Snapshot(NamedTuple):
     boot_ns: int
     boot_id: str
     mode: Mode
+    aliases: Mapping[str, str]
     is_running: bool
     markets: Mapping[str, list[Any]]
     blocks: tuple[PublishedBlock, ...]
@@ -68,12 +70,18 @@ class Snapshot(NamedTuple):
         index = self.by_target
         if not index:
             return ()
-        return (
+        asset = asset_in(market.exchange, market.base, self.aliases)
+        found = (
             index.get(Target(TargetKind.MARKET, str(market)), ())
-            + index.get(Target(TargetKind.SYMBOL, market.symbol), ())
-            + index.get(Target(TargetKind.BASE, market.base), ())
+            + index.get(Target(TargetKind.SYMBOL, symbol_in(market.exchange, market.symbol, self.aliases)), ())
+            + index.get(Target(TargetKind.BASE, asset), ())
             + index.get(Target(TargetKind.EXCHANGE, market.exchange), ())
         )
+        if asset == market.base:
+            return found
+        # What an earlier guard held by the exchange's own spelling.
+        old = index.get(Target(TargetKind.SYMBOL, market.symbol), ()) + index.get(Target(TargetKind.BASE, market.base), ())
+        return found + old
 
 
 def encode(
@@ -89,6 +97,7 @@ def encode(
         "boot_ns": boot_ns,
         "boot_id": boot_id,
         "mode": str(image.mode),
+        "aliases": dict(image.aliases),
         "running": image.is_running and is_running,
         "markets": image.markets,
         "blocks": [block_record(each) for each in image.blocks if each.state is not IsolationState.NORMAL],
@@ -145,9 +154,11 @@ def decode(payload: bytes) -> Snapshot:
     try:
         document = json.loads(payload.decode("utf-8", "surrogatepass"))
         blocks = tuple(map(_block, document["blocks"]))
+        aliases = document.get("aliases", {})
         by_target: dict[Target, tuple[PublishedBlock, ...]] = {}
         for block in blocks:
-            by_target[block.target] = (*by_target.get(block.target, ()), block)
+            target = block.target.canonical(aliases=aliases)
+            by_target[target] = (*by_target.get(target, ()), block)
         return Snapshot(
             epoch=int(document["epoch"]),
             seq=int(document["seq"]),
@@ -157,6 +168,7 @@ def decode(payload: bytes) -> Snapshot:
             boot_ns=int(document["boot_ns"]),
             boot_id=str(document["boot_id"]),
             mode=Mode(document["mode"]),
+            aliases=aliases,
             is_running=bool(document["running"]),
             markets=document["markets"],
             blocks=blocks,

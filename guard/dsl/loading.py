@@ -47,7 +47,6 @@ _SUFFIXES = (".yaml", ".yml")
 _FILES_MAX = 500
 _EXCHANGES = re.compile(rb"exchanges[\"']?\s*:")
 INERT_KEYS = (
-    ("on_market_wide",),
     ("alerts", "group"),
     ("alerts", "quiet_hours"),
     ("alerts", "digest"),

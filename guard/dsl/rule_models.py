@@ -30,6 +30,8 @@ ENTRIES_MAX = 64
 STEPS_MAX = 16
 """Actions of one level."""
 
+_LONGEST_US = 86_400_000_000
+
 LevelName = Literal["warning", "danger", "critical"]
 
 
@@ -110,8 +112,10 @@ class Escalate(Model):
 
     factor: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
     """What the time is multiplied with at each repetition."""
-    max_us: Annotated[Duration, Field(alias="max")] = 86_400_000_000
-    """The longest time, whatever the repetitions."""
+    max_us: Annotated[Duration, Field(alias="max", gt=0)] = 86_400_000_000
+    """The longest time, whatever the repetitions; 24h at most. Only a person holds for longer."""
+    jitter: Ratio = 0.0
+    """A repetition lasts up to this share longer, drawn for each, so that its end cannot be foreseen; max holds for that, too."""
     forget_us: Annotated[Duration, Field(alias="forget")] = 604_800_000_000
     """After so long without a quarantine the count begins anew."""
 
@@ -144,6 +148,8 @@ class QuarantineAction(Model):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if self.escalate.max_us > _LONGEST_US:
+            raise ValueError("escalate.max is longer than 24h: only a person holds for longer (guard quarantine extend)")
         if self.escalate.max_us < self.for_us:
             raise ValueError("escalate.max is shorter than for")
         return self

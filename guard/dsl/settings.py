@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Base = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63}:)?[A-Za-z0-9._$-]{1,32}$")]
+Asset = Annotated[str, Field(pattern=r"^[A-Za-z0-9._$-]{1,32}$")]
 Answer = Literal["refuse", "permit"]
 AlertLevel = Literal["warning", "danger", "critical"]
 
@@ -104,6 +106,8 @@ class AllowEntry(Model):
     """A symbol, on all exchanges."""
     base: str | None = None
     """A base asset, in all its markets."""
+    rules: Words = ()
+    """The rules that it overrides, by their ids; none means all."""
     until_us: Annotated[Moment | None, Field(alias="until")] = None
     """When the entry ends; a day counts to its end, UTC."""
     why: Annotated[str, Field(min_length=1)]
@@ -252,6 +256,8 @@ class GuardConfig(Model):
     """What is watched, under names of your own."""
     bots: dict[str, BotSettings] = Field(default_factory=lambda: {"*": BotSettings()})
     """What each bot is told, by its name; `*` is all others."""
+    aliases: Annotated[dict[Base, Asset], Field(max_length=4096)] = Field(default_factory=dict)
+    """Which asset a base is, where an exchange spells it its own way: BEAMX: BEAM, or binance:BEAMX: BEAM for one exchange."""
     allow: tuple[AllowEntry, ...] = ()
     """What is never held back, and until when."""
     lists: Annotated[dict[Name, ListSettings], Field(max_length=20)] = Field(default_factory=dict)

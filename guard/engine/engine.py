@@ -248,6 +248,11 @@ class Engine:
             own = verdict_of(self.program, watched, rule, outcome, episode, before=before, at_us=now_us)
             yield of_group(own, rule, group, self.watched, before=before)
 
+    def leader_of(self, row: int) -> int | None:
+        """Return the row of the market that leads a market's exchange; None where it is not watched."""
+        exchange = self.watched[row].facts.market.exchange
+        return self.markets.get(Market(exchange, self._references.get(exchange, "")))
+
     def look(self, row: int, now_us: int) -> None:
         """Bring `values`, `outcomes` and episodes of a market up to date; nothing else changes."""
         self.sync(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.model import Level, Target, TargetKind
+from guard.model.assets import NO_ALIASES, asset_in, symbol_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -263,6 +264,7 @@ class Groups:
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, Group]] = {}
+        self.aliases: Mapping[str, str] = NO_ALIASES
 
     def join(self, rule: Rule, row: int, market: Market) -> None:
         """Let a market belong to its group under a rule."""
@@ -285,7 +287,10 @@ class Groups:
         """Return the groups of a rule that lie within a target."""
         groups = self._of.get(rule.level_hash, {})
         if target.kind is TargetKind.BASE:
-            return [group for name, group in groups.items() if name.partition("/")[0] == target.name]
+            return [group for name, group in groups.items() if asset_in("", name.partition("/")[0], self.aliases) == target.name]
+        if target.kind is TargetKind.SYMBOL and rule.per.target is TargetKind.SYMBOL:
+            wanted = symbol_in("", target.name, self.aliases)
+            return [group for name, group in groups.items() if symbol_in("", name, self.aliases) == wanted]
         found = groups.get(target.name) if target.kind is rule.per.target else None
         return () if found is None else (found,)
 

@@ -40,6 +40,7 @@ def hold_of(program: Program, verdict: Verdict, was: Rule | None = None) -> Hold
         forget_us=order.escalate.forget_us,
         release_for_us=order.release.for_us,
         probation_us=order.release.probation_us,
+        jitter=order.escalate.jitter,
     )
 
 

@@ -2,16 +2,20 @@
 
 from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
+from guard.model.allow import AllowChange, AllowEntry
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.command import (
+    AddAllow,
     AddMaintenance,
     AddQuarantine,
     ApplyList,
     Command,
     EndMaintenance,
+    ExtendQuarantine,
     ListedTarget,
     ReleaseQuarantine,
+    RemoveAllow,
 )
 from guard.model.decision import Decision, Image, MarketView
 from guard.model.finding import Finding
@@ -40,8 +44,11 @@ __all__ = [
     "ActionHold",
     "ActionKind",
     "ActionOrder",
+    "AddAllow",
     "AddMaintenance",
     "AddQuarantine",
+    "AllowChange",
+    "AllowEntry",
     "ApplyList",
     "Batch",
     "Block",
@@ -56,6 +63,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "EndMaintenance",
+    "ExtendQuarantine",
     "Finding",
     "Flag",
     "GroupStand",
@@ -75,6 +83,7 @@ __all__ = [
     "Quarantine",
     "Quorum",
     "ReleaseQuarantine",
+    "RemoveAllow",
     "RiskScore",
     "RuleMode",
     "Status",

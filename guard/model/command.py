@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from guard.model.quarantine import Block, Target
 
-__all__ = ["AddMaintenance", "AddQuarantine", "ApplyList", "Command", "EndMaintenance", "ListedTarget", "ReleaseQuarantine"]
+__all__ = [
+    "AddAllow",
+    "AddMaintenance",
+    "AddQuarantine",
+    "ApplyList",
+    "Command",
+    "EndMaintenance",
+    "ExtendQuarantine",
+    "ListedTarget",
+    "ReleaseQuarantine",
+    "RemoveAllow",
+]
 
 
 class AddQuarantine(NamedTuple):
@@ -27,6 +38,38 @@ class ReleaseQuarantine(NamedTuple):
     reason: str
     actor: str
     grace_us: int = 1_800_000_000
+
+
+class ExtendQuarantine(NamedTuple):
+    """Hold what holds `target`, or the one with `id`, for `for_us` from now at least; calm is not looked at before.
+
+    Only a person may do so, beyond the longest time of a rule too.
+    """
+
+    target: Target | None
+    id: str | None
+    for_us: int
+    reason: str
+    actor: str
+
+
+class AddAllow(NamedTuple):
+    """Let `rules` (none named: every rule) not hold `target` for `for_us`; what is held already stays until it is released."""
+
+    target: Target
+    rules: tuple[str, ...]
+    for_us: int
+    reason: str
+    actor: str
+
+
+class RemoveAllow(NamedTuple):
+    """Take back the allow entry with `id`, or every one of `target`."""
+
+    target: Target | None
+    id: str | None
+    reason: str
+    actor: str
 
 
 class AddMaintenance(NamedTuple):
@@ -68,4 +111,6 @@ class ApplyList(NamedTuple):
     actor: str
 
 
-Command = AddQuarantine | ReleaseQuarantine | AddMaintenance | EndMaintenance | ApplyList
+Command = (
+    AddQuarantine | ReleaseQuarantine | ExtendQuarantine | AddAllow | RemoveAllow | AddMaintenance | EndMaintenance | ApplyList
+)

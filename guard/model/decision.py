@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.model.alert import Delivery
+    from guard.model.allow import AllowChange
     from guard.model.clearance import Mode
     from guard.model.quarantine import Quarantine, Transition
     from guard.model.verdict import Verdict
@@ -19,7 +20,7 @@ __all__ = ["Decision", "Image", "MarketView"]
 class Decision(NamedTuple):
     """Verdicts, transitions and deliveries of one step. Committed as a whole or not at all.
 
-    `log` holds the verdicts and transitions in the order in which they happened.
+    `log` holds the verdicts and transitions in the order in which they happened. `allows` are allow entries that a person changed.
     """
 
     at_us: int
@@ -27,11 +28,12 @@ class Decision(NamedTuple):
     transitions: tuple[Transition, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     log: tuple[Verdict | Transition, ...] = ()
+    allows: tuple[AllowChange, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to commit or to tell."""
-        return not (self.verdicts or self.transitions or self.deliveries)
+        return not (self.verdicts or self.transitions or self.deliveries or self.allows)
 
 
 class MarketView(NamedTuple):
@@ -49,7 +51,7 @@ class Image(NamedTuple):
 
     `on_unknown` maps a bot's name (``*`` for all others) to the reasons of unknown and whether each permits. `unreached` has
     exchanges whose list of markets is not known yet: nobody can tell there what is watched, so each market not in `markets` looks
-    like that.
+    like that. `aliases` tell which asset a base is, as in guard.yaml: blocks of an asset hold by it.
     """
 
     mode: Mode
@@ -59,3 +61,4 @@ class Image(NamedTuple):
     on_unknown: Mapping[str, Mapping[str, bool]]
     is_running: bool = True
     unreached: Mapping[str, MarketView] = MappingProxyType({})
+    aliases: Mapping[str, str] = MappingProxyType({})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from guard.model.assets import asset_of
+
 __all__ = ["DataState", "Market", "MarketClass", "MarketFacts"]
 
 
@@ -39,6 +41,11 @@ class Market(NamedTuple):
     def base(self) -> str:
         """The asset that is bought, ``PEPE`` of ``PEPE/USDT``."""
         return self.symbol.partition("/")[0]
+
+    @property
+    def asset(self) -> str:
+        """The asset behind the exchange's own spelling: ``PEPE`` of ``1000PEPE/USDT:USDT``; see `guard.model.assets`."""
+        return asset_of(self.base)
 
     @property
     def quote(self) -> str:

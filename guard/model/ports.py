@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from guard.model.action import ActionEvent
     from guard.model.alert import Delivery
+    from guard.model.allow import AllowEntry
     from guard.model.decision import Decision
     from guard.model.market import Market, MarketFacts
     from guard.model.quarantine import Quarantine
@@ -210,7 +211,7 @@ class LedgerState(NamedTuple):
     """What a store remembers.
 
     `quarantines` that still matter (active, and ended ones not yet forgotten), deliveries `pending` in the outbox, those of the
-    last day, the last sequence number and the epoch of this opening.
+    last day, the last sequence number and the epoch of this opening. `allows` are the allow entries that people ordered.
     """
 
     epoch: int
@@ -218,6 +219,7 @@ class LedgerState(NamedTuple):
     quarantines: tuple[Quarantine, ...]
     pending: tuple[Delivery, ...]
     recent_deliveries: tuple[Delivery, ...] = ()
+    allows: tuple[AllowEntry, ...] = ()
 
 
 class Store(Protocol):

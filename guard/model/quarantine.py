@@ -6,7 +6,11 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard.model.assets import NO_ALIASES, asset_in, symbol_in
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from guard.model.market import Market
     from guard.model.risk import Level
 
@@ -25,6 +29,9 @@ class TargetKind(StrEnum):
 class Target(NamedTuple):
     """What is held: one market (``sim:X/USDT``), a symbol on all exchanges, a base asset, or an exchange.
 
+    A symbol and a base asset mean the asset, however an exchange spells it: ``base:PEPE`` holds ``1000PEPE/USDT:USDT`` too, and
+    ``symbol:PEPE/USDT`` the spot market ``1000PEPE/USDT``. Spot and contract are two symbols of one asset.
+
     Examples
     --------
     >>> str(Target(TargetKind.BASE, "PEPE"))
@@ -38,17 +45,28 @@ class Target(NamedTuple):
         """Return the written form; a market is written as itself."""
         return self.name if self.kind is TargetKind.MARKET else f"{self.kind}:{self.name}"
 
-    def covers(self, market: Market) -> bool:
-        """Whether the target holds `market` back."""
+    def covers(self, market: Market, aliases: Mapping[str, str] = NO_ALIASES) -> bool:
+        """Whether the target holds `market` back; `aliases` as in guard.yaml."""
         match self.kind:
             case TargetKind.MARKET:
                 return self.name == str(market)
             case TargetKind.SYMBOL:
-                return self.name == market.symbol
+                return symbol_in("", self.name, aliases) == symbol_in(market.exchange, market.symbol, aliases)
             case TargetKind.BASE:
-                return self.name == market.base
+                return asset_in("", self.name, aliases) == asset_in(market.exchange, market.base, aliases)
             case _:
                 return self.name == market.exchange
+
+    def canonical(self, market: Market | None = None, aliases: Mapping[str, str] = NO_ALIASES) -> Target:
+        """Return the target with the asset's own name, ``base:PEPE`` for ``base:1000PEPE``; that of `market` where one is given."""
+        exchange = "" if market is None else market.exchange
+        match self.kind:
+            case TargetKind.SYMBOL:
+                return self._replace(name=symbol_in(exchange, self.name if market is None else market.symbol, aliases))
+            case TargetKind.BASE:
+                return self._replace(name=asset_in(exchange, self.name if market is None else market.base, aliases))
+            case _:
+                return self
 
 
 class IsolationState(StrEnum):
@@ -71,8 +89,9 @@ class Hold(NamedTuple):
 
     `for_us` is the floor: calm is not looked at before. `release_for_us` is how long calm must hold after it; a person's hold
     has `release_for_us` None and ends with its floor. `max_us` is the longest time in quarantine with all extensions.
-    `escalate_factor` multiplies the floor at each repetition within `forget_us`. `probation_us` is how long entries are shrunk to
-    `max_fraction` afterwards.
+    `escalate_factor` multiplies the floor at each repetition within `forget_us`; a repetition then lasts up to `jitter` (a share)
+    longer, drawn from the quarantine's id. `probation_us` is how long entries are shrunk to `max_fraction` afterwards. `zone` is
+    the id of the incident that it belongs to, empty for a person's own hold.
     """
 
     rule: str
@@ -89,6 +108,7 @@ class Hold(NamedTuple):
     probation_us: int = 0
     max_fraction: float = 0.25
     zone: str = ""
+    jitter: float = 0.0
 
 
 class Quarantine(NamedTuple):
@@ -115,6 +135,10 @@ class Quarantine(NamedTuple):
     def target(self) -> Target:
         """What is held."""
         return self.hold.target
+
+    def founds_zone(self, at_us: int) -> bool:
+        """Whether its zone is its own: no incident took in the stay that began at `at_us`."""
+        return self.hold.zone in ("", quarantine_id(self.hold.rule, self.target, at_us))
 
     @property
     def block(self) -> Block:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from guard.model.assets import NO_ALIASES, asset_in, symbol_in
 from guard.model.quarantine import Target, TargetKind
 from guard.quarantine.calm import CalmClock
 from guard.quarantine.codec import quarantine_from_json, quarantine_to_json
@@ -43,9 +44,10 @@ class Case:
 
 
 class Cases:
-    """The live cases. One rule holds one target at most once."""
+    """The live cases. One rule holds one target at most once; `aliases` tell which asset a base is."""
 
-    def __init__(self) -> None:
+    def __init__(self, aliases: Mapping[str, str] = NO_ALIASES) -> None:
+        self._aliases = aliases
         self._by_target: dict[Target, dict[str, Case]] = {}
         self._heap: list[tuple[int, str, str, Target]] = []
         self._count = 0
@@ -69,14 +71,14 @@ class Cases:
 
     def over(self, market: Market) -> Iterator[Case]:
         """Go through all cases whose target covers `market`."""
-        for target in _targets_over(market):
+        for target in self._targets_over(market):
             yield from self._by_target.get(target, {}).values()
 
     def of_rule_over(self, rule: str, market: Market) -> tuple[Case, ...]:
         """Return the cases of `rule` whose target covers `market`."""
         if not self._by_target:
             return ()
-        found = (self._by_target.get(target, {}).get(rule) for target in _targets_over(market))
+        found = (self._by_target.get(target, {}).get(rule) for target in self._targets_over(market))
         return tuple(case for case in found if case is not None)
 
     def enter(self, case: Case) -> None:
@@ -122,6 +124,18 @@ class Cases:
         heappop(self._heap)
         return first
 
+    def _targets_over(self, market: Market) -> Iterator[Target]:
+        yield Target(TargetKind.MARKET, str(market))
+        symbol = symbol_in(market.exchange, market.symbol, self._aliases)
+        asset = asset_in(market.exchange, market.base, self._aliases)
+        yield Target(TargetKind.SYMBOL, symbol)
+        yield Target(TargetKind.BASE, asset)
+        if asset != market.base:
+            # What an earlier version of guard held by the exchange's own spelling.
+            yield Target(TargetKind.SYMBOL, market.symbol)
+            yield Target(TargetKind.BASE, market.base)
+        yield Target(TargetKind.EXCHANGE, market.exchange)
+
     def _first(self) -> Case | None:
         while self._heap:
             due_us, _, rule, target = self._heap[0]
@@ -135,12 +149,3 @@ class Cases:
 def _entry(case: Case) -> tuple[int, str, str, Target]:
     quarantine = case.quarantine
     return case.due_us, str(quarantine.target), quarantine.hold.rule, quarantine.target
-
-
-def _targets_over(market: Market) -> tuple[Target, Target, Target, Target]:
-    return (
-        Target(TargetKind.MARKET, str(market)),
-        Target(TargetKind.SYMBOL, market.symbol),
-        Target(TargetKind.BASE, market.base),
-        Target(TargetKind.EXCHANGE, market.exchange),
-    )

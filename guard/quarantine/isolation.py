@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import OperationRefused
-from guard.model.command import AddQuarantine, ApplyList, ReleaseQuarantine
-from guard.model.quarantine import Block, Hold, IsolationState, Quarantine, Target, Transition
+from guard.model.assets import NO_ALIASES, asset_in
+from guard.model.command import AddQuarantine, ApplyList, ExtendQuarantine, ReleaseQuarantine
+from guard.model.quarantine import Block, Hold, IsolationState, Quarantine, Target, TargetKind, Transition, quarantine_id
 from guard.quarantine import commands, lists, opening, saving
+from guard.quarantine.allow import AllowList
 from guard.quarantine.calm import EVERYWHERE, CalmClock
 from guard.quarantine.cases import Case, Cases
 from guard.quarantine.history import History
+from guard.quarantine.incidents import Incidents, marks_of
 from guard.quarantine.recovery import RecoveryHandler, ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from guard.model.allow import AllowEntry
     from guard.model.market import Market
-    from guard.quarantine.allow import AllowEntry
 
-__all__ = ["IsolationManager"]
+__all__ = ["FOREVER_US", "IsolationManager"]
+
+FOREVER_US = 1 << 62
 
 _RANK = {IsolationState.NORMAL: 0, IsolationState.PROBATION: 1, IsolationState.QUARANTINED: 2}
 
@@ -31,6 +36,8 @@ class IsolationManager:
     ----------
     recovery
         Decides about extension, probation and release.
+    aliases
+        Which asset a base is, as in guard.yaml; see `guard.model.assets`.
 
     Notes
     -----
@@ -41,7 +48,10 @@ class IsolationManager:
     due time before the call does its work, and the call returns those transitions first. Where `operate` refuses, they come with
     the next call, and `next_deadline_us` says so. None is ever lost.
 
-    Ends and floors are absolute. Within one stay the announced end (`until_us`) only moves later, and always before it passes.
+    Ends and floors are absolute. Within one stay the announced end (`until_us`) only moves later, and always before it passes. A
+    rule holds for 24 h at most in one stay, whatever it asks for; only a person holds, or extends, beyond that.
+
+    What a rule holds belongs to an incident, its `zone`; see `Incidents`.
 
     Examples
     --------
@@ -54,9 +64,10 @@ class IsolationManager:
     [('floor', 160)]
     """
 
-    def __init__(self, recovery: RecoveryHandler | None = None) -> None:
+    def __init__(self, recovery: RecoveryHandler | None = None, *, aliases: Mapping[str, str] = NO_ALIASES) -> None:
         self._recovery = recovery or RecoveryHandler()
-        self._allowed: tuple[AllowEntry, ...] = ()
+        self.aliases = aliases
+        self.allowed = AllowList(aliases)
         self._reset(now_us=0)
 
     @property
@@ -70,20 +81,25 @@ class IsolationManager:
         return self._waiting[0].at_us if self._waiting else self._cases.next_due_us()
 
     def allow(self, entries: Iterable[AllowEntry]) -> None:
-        """Replace the allow entries. They suppress new holds; what is held already stays until it is released."""
-        self._allowed = tuple(entries)
+        """Replace the allow entries of guard.yaml. They suppress new holds; what is held already stays until it is released."""
+        self.allowed.write(entries)
 
-    def quarantine(self, hold: Hold, at_us: int, *, actor: str = "guard") -> tuple[Transition, ...]:
-        """Hold a target because a rule asks for it.
+    def quarantine(self, hold: Hold, at_us: int, *, actor: str = "guard", marks: tuple[str, ...] = ()) -> tuple[Transition, ...]:
+        """Hold a target because a rule asks for it; `marks` make it belong to further incidents.
 
         Nothing happens during grace after a manual release or under an allow entry. A rule that asks again while it holds resets
         the calm clock and leaves the end as it is, its worse level is remembered; only a stronger block makes a transition. A
         rule that asks in probation leads back to quarantined (cause ``reoffence``).
         """
         at_us = self._catch_up(at_us)
+        hold = self.aimed(hold)
+        if actor == "guard":
+            hold = opening.bounded(hold)
         case = self._cases.get(hold.rule, hold.target)
-        if self._is_suppressed(hold, at_us):
+        if self.suppressed_until_us(hold, at_us) is not None:
             return self._take()
+        if case is None or case.quarantine.state is IsolationState.PROBATION:
+            hold = self._zoned(hold, marks, at_us)
         if case is None:
             self._open(hold, at_us, actor=actor, cause="rule")
         elif case.quarantine.state is IsolationState.PROBATION:
@@ -136,15 +152,34 @@ class IsolationManager:
         self._catch_up(now_us)
         return self._take()
 
-    def operate(self, command: AddQuarantine | ReleaseQuarantine | ApplyList, at_us: int) -> tuple[Transition, ...]:
+    def prolong(self, rule: str, target: Target, until_us: int, at_us: int, reason: str) -> tuple[Transition, ...]:
+        """Move the end of what `rule` holds by time alone to `until_us`, within the longest stay (cause ``extend``)."""
+        at_us = self._catch_up(at_us)
+        case = self._cases.get(rule, target)
+        if case is not None and case.quarantine.state is IsolationState.QUARANTINED:
+            before = case.quarantine
+            until_us = min(until_us, before.last_end_us)
+            if until_us > before.until_us:
+                longer = before._replace(floor_us=until_us, until_us=until_us)
+                self._move(case, longer, at_us, "extend", actor="guard", reason=reason)
+        return self._take()
+
+    def operate(
+        self, command: AddQuarantine | ReleaseQuarantine | ExtendQuarantine | ApplyList, at_us: int
+    ) -> tuple[Transition, ...]:
         """Carry out a person's command; raises OperationRefused, with nothing changed, where it makes no sense."""
         at_us = self._catch_up(at_us)
         if isinstance(command, AddQuarantine):
             self._add(command, at_us)
         elif isinstance(command, ApplyList):
             self._apply(command, at_us)
+        elif isinstance(command, ExtendQuarantine):
+            longer = [(case, commands.extended(case.quarantine, command, at_us, self._recovery)) for case in self._named(command)]
+            for case, after in longer:
+                case.calm.offend("", at_us=at_us)
+                self._move(case, after, at_us, "operator", actor=command.actor, reason=command.reason)
         else:
-            for case in self._to_release(command):
+            for case in self._named(command):
                 over = ended(case.quarantine, at_us=at_us, grace_us=command.grace_us)
                 self._move(case, over, at_us, "operator", actor=command.actor, reason=command.reason)
         return self._take()
@@ -180,10 +215,32 @@ class IsolationManager:
         cases = self._cases.of_rule_over(rule, market)
         return tuple(case.quarantine for case in cases if case.quarantine.state is IsolationState.QUARANTINED)
 
+    def held_by_target(self, rule: str, target: Target) -> Quarantine | None:
+        """Return what `rule` holds by exactly `target`, quarantined or on probation."""
+        case = self._cases.get(rule, target)
+        return None if case is None else case.quarantine
+
     def grace_until_us(self, rule: str, target: Target) -> int | None:
         """Return until when `rule` may only alert about `target`, None outside a grace."""
         last = self._history.last(rule, target)
         return last.grace_until_us if last is not None and last.grace_until_us > self._now_us else None
+
+    def suppressed_until_us(self, hold: Hold, at_us: int) -> int | None:
+        """Return until when grace or an allow entry keeps `hold` from holding, `FOREVER_US` for an entry without an end.
+
+        None where nothing does.
+        """
+        self._move_on(at_us)
+        grace_us = self.grace_until_us(hold.rule, hold.target)
+        entry = self.allowed.over(hold, at_us)
+        if entry is None:
+            return grace_us
+        return max(grace_us or 0, FOREVER_US if entry.until_us is None else entry.until_us)
+
+    def aimed(self, hold: Hold) -> Hold:
+        """Return `hold` with its target by the asset's own name."""
+        target = hold.target.canonical(hold.market, self.aliases)
+        return hold if target == hold.target else hold._replace(target=target)
 
     def restore(self, quarantines: Iterable[Quarantine], now_us: int) -> None:
         """Take over what the ledger remembers, in place of the present state; allow entries stay.
@@ -192,7 +249,13 @@ class IsolationManager:
         anew, as unknown. Where the clock stands before a stay began, the stay moves so that no remaining time grows.
         """
         self._reset(now_us)
-        for quarantine in sorted((saving.on_time(each, now_us) for each in quarantines), key=lambda each: (each.until_us, each.id)):
+        late = (saving.on_time(each, now_us) for each in quarantines)
+        for remembered in sorted(late, key=lambda each: (each.until_us, each.id)):
+            quarantine = remembered
+            # An earlier guard held by the exchange's own spelling.
+            hold = self.aimed(quarantine.hold)
+            if self._cases.get(hold.rule, hold.target) is None:
+                quarantine = quarantine._replace(hold=hold)
             if quarantine.state is IsolationState.NORMAL:
                 self._history.remember(quarantine)
                 continue
@@ -202,18 +265,25 @@ class IsolationManager:
             if due_us < quarantine.until_us:
                 due_us = min(max(due_us, now_us), quarantine.last_end_us)
             self._cases.schedule(case, due_us)
+        zoned = sorted((each for each in self.active() if each.hold.zone), key=lambda each: (each.opened_us, each.id))
+        self._incidents.restore((each.hold.zone, self._marks(each.hold), each.opened_us) for each in zoned)
 
     def save(self, now_us: int = 0) -> dict[str, Any]:
-        """Return the whole state but the allow entries, ready for JSON; as of `now_us`, up to which everything due has fired."""
+        """Return the whole state but guard.yaml's entries, ready for JSON; as of `now_us`, up to which everything due has fired."""
         self._move_on(now_us)
-        return saving.save(self._cases, self._history, self._waiting, self._now_us)
+        parts = saving.Saved(self._cases, self._history, self._waiting, self._now_us, self._incidents)
+        return {**saving.save(parts), "allowed": self.allowed.save()}
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Continue where `save` was called; allow entries stay. Raises ValueError where `saved` has another layout."""
-        self._cases, self._history, self._waiting, self._now_us = saving.load(saved)
+        """Continue where `save` was called. Raises ValueError where `saved` has another layout."""
+        self._take_over(saving.load(saved, self.aliases))
+        self.allowed.load(saved.get("allowed", ()))
 
     def _reset(self, now_us: int) -> None:
-        self._cases, self._history, self._waiting, self._now_us = saving.Saved(Cases(), History(), [], now_us)
+        self._take_over(saving.Saved(Cases(self.aliases), History(), [], now_us, Incidents()))
+
+    def _take_over(self, parts: saving.Saved) -> None:
+        self._cases, self._history, self._waiting, self._now_us, self._incidents = parts
 
     def _move_on(self, at_us: int) -> None:
         self._now_us = max(self._now_us, at_us)
@@ -232,10 +302,15 @@ class IsolationManager:
         self._waiting.clear()
         return transitions
 
-    def _is_suppressed(self, hold: Hold, at_us: int) -> bool:
-        if self.grace_until_us(hold.rule, hold.target) is not None:
-            return True
-        return any(entry.overrides(hold, at_us=at_us) for entry in self._allowed)
+    def _zoned(self, hold: Hold, marks: tuple[str, ...], at_us: int) -> Hold:
+        own = quarantine_id(hold.rule, hold.target, at_us)
+        return hold._replace(zone=self._incidents.join(own, [*self._marks(hold), *marks], at_us))
+
+    def _marks(self, hold: Hold) -> list[str]:
+        if hold.market is not None:
+            return marks_of(hold, asset_in(hold.market.exchange, hold.market.base, self.aliases))
+        is_wide = hold.target.kind is TargetKind.EXCHANGE
+        return marks_of(hold, "" if is_wide else hold.target.name.partition("/")[0])
 
     def _open(self, hold: Hold, at_us: int, *, actor: str, cause: str) -> None:
         previous = self._history.last(hold.rule, hold.target)
@@ -261,7 +336,7 @@ class IsolationManager:
                 self._cases.schedule(case, self._due_us(case, at_us))
 
     def _add(self, command: AddQuarantine, at_us: int) -> None:
-        hold = commands.manual_hold(command)
+        hold = commands.manual_hold(command, self.aliases)
         case = self._cases.get(hold.rule, hold.target)
         if case is None:
             self._open(hold, at_us, actor=command.actor, cause="operator")
@@ -276,9 +351,9 @@ class IsolationManager:
             if case is not None:
                 self._move(case, ended(case.quarantine, at_us=at_us), at_us, "list", actor=command.actor, reason=command.reason)
         for entry in command.entries:
-            hold = lists.listed_hold(command, entry, at_us)
-            case = self._cases.get(rule, entry.target)
-            if self._is_suppressed(hold, at_us):
+            hold = self.aimed(lists.listed_hold(command, entry, at_us))
+            case = self._cases.get(rule, hold.target)
+            if self.suppressed_until_us(hold, at_us) is not None:
                 continue
             if case is None:
                 self._open(hold, at_us, actor=command.actor, cause="list")
@@ -286,10 +361,14 @@ class IsolationManager:
                 longer = lists.renewed(case.quarantine, hold, at_us)
                 self._move(case, longer, at_us, "list", actor=command.actor, reason=hold.reason)
 
-    def _to_release(self, command: ReleaseQuarantine) -> tuple[Case, ...]:
+    def _named(self, command: ReleaseQuarantine | ExtendQuarantine) -> tuple[Case, ...]:
         if command.target is None and command.id is None:
-            raise OperationRefused("a release names a target or an id, found neither")
-        cases = tuple(self._cases) if command.target is None else self._cases.on(command.target)
+            raise OperationRefused("what is meant is named by target or id, found neither")
+        cases: tuple[Case, ...] = tuple(self._cases)
+        if command.target is not None:
+            meant = command.target.canonical(aliases=self.aliases)
+            also = () if meant == command.target else self._cases.on(command.target)
+            cases = (*self._cases.on(meant), *also)
         found = tuple(case for case in cases if command.id in (None, case.quarantine.id))
         if not found:
             raise OperationRefused(commands.nothing_held(command, self.active()))

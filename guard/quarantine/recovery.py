@@ -31,18 +31,22 @@ class RecoveryHandler:
         from the last published state, so the extension must be committed and published before the old end passes.
     step_us
         Shortest extension, microseconds, > 0: bounds how many transitions one stay can make.
+    uncalm_us
+        How long a hold without a probation of its own is on probation after its longest time, microseconds, >= 0.
 
     Notes
     -----
     A hold without `release_for_us` ends at its floor, cause ``floor``. Any other needs its floor passed and `release_for_us` of
     calm counted after it (cause ``calm``); its announced end is the earliest moment at which that can be, and moves (cause
     ``extend``) when calm does not come. At `last_end_us` it ends whatever the data says, cause ``max``. An end is followed by
-    probation where the hold asks for it; that ends with cause ``probation_end``.
+    probation where the hold asks for it, and after ``max``, which nobody saw calm, in any case; that ends with cause
+    ``probation_end``.
     """
 
-    def __init__(self, *, ahead_us: int = 30_000_000, step_us: int = 60_000_000) -> None:
+    def __init__(self, *, ahead_us: int = 30_000_000, step_us: int = 60_000_000, uncalm_us: int = 1_800_000_000) -> None:
         self._ahead_us = ahead_us
         self._step_us = step_us
+        self._uncalm_us = uncalm_us
 
     def fallbacks(self, failed: Failed) -> tuple[Fallback, ...]:
         """Return what is done where a decision did not reach its readers, in this order."""
@@ -76,7 +80,7 @@ class RecoveryHandler:
         if calm_due_us is not None and calm_due_us <= at_us:
             return Step(_loosened(quarantine, at_us=at_us), "calm")
         if at_us >= quarantine.last_end_us:
-            return Step(_loosened(quarantine, at_us=at_us), "max")
+            return Step(_loosened(quarantine, at_us=at_us, least_us=self._uncalm_us), "max")
         if calm_due_us is None:
             held_us = calm.held_us(at_us=at_us, floor_us=quarantine.floor_us)
             calm_due_us = max(at_us, quarantine.floor_us) + max(self._step_us, need_us - held_us)
@@ -89,7 +93,10 @@ def ended(quarantine: Quarantine, *, at_us: int, grace_us: int = 0) -> Quarantin
     return quarantine._replace(state=IsolationState.NORMAL, until_us=at_us, grace_until_us=at_us + grace_us if grace_us > 0 else 0)
 
 
-def _loosened(quarantine: Quarantine, *, at_us: int) -> Quarantine:
-    if quarantine.hold.probation_us <= 0:
+def _loosened(quarantine: Quarantine, *, at_us: int, least_us: int = 0) -> Quarantine:
+    probation_us = quarantine.hold.probation_us or least_us
+    if probation_us <= 0:
         return ended(quarantine, at_us=at_us)
-    return quarantine._replace(state=IsolationState.PROBATION, until_us=at_us + quarantine.hold.probation_us)
+    if probation_us != quarantine.hold.probation_us:
+        quarantine = quarantine._replace(hold=quarantine.hold._replace(probation_us=probation_us))
+    return quarantine._replace(state=IsolationState.PROBATION, until_us=at_us + probation_us)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guard.model.assets import NO_ALIASES
 from guard.model.quarantine import IsolationState, Quarantine, Transition
 from guard.quarantine.cases import Case, Cases
 from guard.quarantine.codec import quarantine_from_json, quarantine_to_json, transition_from_json, transition_to_json
 from guard.quarantine.history import History
+from guard.quarantine.incidents import Incidents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Saved", "load", "on_time", "save"]
 
@@ -18,36 +20,39 @@ _LAYOUT = 1
 
 
 class Saved(NamedTuple):
-    """The parts of the state: what is held, what is remembered, transitions not yet handed out, and the latest time seen."""
+    """The parts of the state: what is held, what is remembered, what was not handed out yet, the latest time, and incidents."""
 
     cases: Cases
     history: History
     waiting: list[Transition]
     now_us: int
+    incidents: Incidents
 
 
-def save(cases: Cases, history: History, waiting: Iterable[Transition], now_us: int) -> dict[str, Any]:
+def save(parts: Saved) -> dict[str, Any]:
     """Return the state as a dict of JSON types."""
     return {
         "layout": _LAYOUT,
-        "now_us": now_us,
-        "cases": [case.save() for case in cases],
-        "ended": [quarantine_to_json(each) for each in history],
-        "waiting": [transition_to_json(each) for each in waiting],
+        "now_us": parts.now_us,
+        "cases": [case.save() for case in parts.cases],
+        "ended": [quarantine_to_json(each) for each in parts.history],
+        "waiting": [transition_to_json(each) for each in parts.waiting],
+        "incidents": parts.incidents.save(),
     }
 
 
-def load(saved: Mapping[str, Any]) -> Saved:
+def load(saved: Mapping[str, Any], aliases: Mapping[str, str] = NO_ALIASES) -> Saved:
     """Return the state that `save` described; raises ValueError for another layout."""
     if saved.get("layout") != _LAYOUT:
         raise ValueError(f"saved quarantines have layout {saved.get('layout')!r}, this guard reads {_LAYOUT}")
-    cases, history = Cases(), History()
+    cases, history, incidents = Cases(aliases), History(), Incidents()
+    incidents.load(saved.get("incidents", ()))
     for each in saved["cases"]:
         cases.enter(Case.load(each))
     cases.reschedule()
     for each in saved["ended"]:
         history.remember(quarantine_from_json(each))
-    return Saved(cases, history, [transition_from_json(each) for each in saved["waiting"]], saved["now_us"])
+    return Saved(cases, history, [transition_from_json(each) for each in saved["waiting"]], saved["now_us"], incidents)
 
 
 def on_time(quarantine: Quarantine, now_us: int) -> Quarantine:

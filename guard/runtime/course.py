@@ -9,18 +9,21 @@ from guard.dsl import compile_rules, rules_from_texts
 from guard.dsl.problems import Report
 from guard.errors import ConfigurationError, Problem
 from guard.model import (
+    AddAllow,
     AddMaintenance,
     AddQuarantine,
     ApplyList,
     EndMaintenance,
+    ExtendQuarantine,
     Market,
     ReleaseQuarantine,
+    RemoveAllow,
     Target,
     TargetKind,
     event_key,
 )
 from guard.pipeline import Settings
-from guard.quarantine import AllowEntry, list_order_from_json, list_order_to_json
+from guard.quarantine import AllowEntry, BrakePolicy, list_order_from_json, list_order_to_json
 from guard.runtime.checkpoint import Entry
 from guard.runtime.rule_texts import rule_texts
 
@@ -34,11 +37,14 @@ if TYPE_CHECKING:
 __all__ = ["Course", "CourseWriter", "Warmth"]
 
 
-_ORDERS: dict[type[AddQuarantine | ReleaseQuarantine | AddMaintenance | EndMaintenance], str] = {
+_ORDERS: dict[type[Command], str] = {
     AddQuarantine: "add",
     ReleaseQuarantine: "release",
     AddMaintenance: "add maintenance",
     EndMaintenance: "end maintenance",
+    ExtendQuarantine: "extend",
+    AddAllow: "allow",
+    RemoveAllow: "end allow",
 }
 
 
@@ -61,7 +67,9 @@ class CourseWriter:
         self._facts = 0
         allow = [[str(each.target.kind), each.target.name, sorted(each.rules), each.until_us] for each in settings.allow]
         references, has_peers = dict(settings.references), settings.has_peers
-        say({"version": 1, "settings": {"references": references, "has_peers": has_peers, "allow": allow}})
+        aliases, pause_us = dict(settings.aliases), settings.brake.pause_us
+        told = {"references": references, "has_peers": has_peers, "allow": allow, "aliases": aliases, "pause_us": pause_us}
+        say({"version": 1, "settings": told})
 
     def learn(self, rules: RuleSet) -> None:
         """Keep the text of rules that may come to run; those that ran are found by their hash."""
@@ -207,8 +215,10 @@ def _command(order: Mapping[str, Any]) -> Command:
     fields = {name: value for name, value in order.items() if name != "order"}
     target = None if fields["target"] is None else Target(TargetKind(fields["target"][0]), str(fields["target"][1]))
     kind = next((kind for kind, name in _ORDERS.items() if name == order["order"]), ReleaseQuarantine)
-    if target is None and kind in (AddQuarantine, AddMaintenance):
+    if target is None and kind in (AddQuarantine, AddMaintenance, AddAllow):
         raise ValueError(f"an order to {order['order']} names its target")
+    if "rules" in fields:
+        fields["rules"] = tuple(map(str, fields["rules"]))
     return kind(**{**fields, "target": target})
 
 
@@ -225,4 +235,10 @@ def _settings(kept: Mapping[str, Any]) -> Settings:
     allow = tuple(
         AllowEntry(Target(TargetKind(kind), name), frozenset(rules), until_us) for kind, name, rules, until_us in kept["allow"]
     )
-    return Settings(references=dict(kept["references"]), has_peers=bool(kept["has_peers"]), allow=allow)
+    return Settings(
+        references=dict(kept["references"]),
+        has_peers=bool(kept["has_peers"]),
+        allow=allow,
+        aliases=dict(kept.get("aliases", {})),
+        brake=BrakePolicy(pause_us=kept["pause_us"]) if "pause_us" in kept else BrakePolicy(),
+    )

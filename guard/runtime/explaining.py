@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from guard.dsl import Program
     from guard.model import MarketFacts, Quarantine, Verdict
 
-__all__ = ["At", "explained", "explained_on_tape", "of_rule"]
+__all__ = ["At", "explained", "explained_on_tape", "held_record", "of_rule"]
 
 _ROWS: Final = 16_384
 
@@ -46,11 +46,11 @@ def explained(pipeline: Pipeline, row: int) -> dict[str, Any]:
         **found,
         "mode": str(pipeline.settings.mode),
         "at": stamp(pipeline.now_us),
-        "quarantines": [_held(pipeline, held, told.get(held.hold.rule)) for held in holds],
+        "quarantines": [held_record(pipeline, held, told.get(held.hold.rule)) for held in holds],
     }
 
 
-def _held(pipeline: Pipeline, held: Quarantine, told: Mapping[str, Any] | None) -> dict[str, Any]:
+def held_record(pipeline: Pipeline, held: Quarantine, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return one quarantine with what it takes to end it."""
     calm: dict[str, Any] | None = None
     if held.hold.release_for_us is not None and held.state is IsolationState.QUARANTINED:

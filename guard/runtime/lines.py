@@ -53,6 +53,7 @@ def _group(group: GroupStand) -> dict[str, Any]:
 def transition_line(transition: Transition) -> dict[str, Any]:
     """Return a transition of a quarantine as a record; `until` is the absolute end as known now."""
     quarantine = transition.quarantine
+    is_joined = transition.cause in {"rule", "reoffence"} and not quarantine.founds_zone(transition.at_us)
     return {
         "type": "quarantine",
         "ts": stamp(transition.at_us),
@@ -65,6 +66,7 @@ def transition_line(transition: Transition) -> dict[str, Any]:
         "rule": quarantine.hold.rule,
         "id": quarantine.id,
         "reason": transition.reason,
+        **({"zone": quarantine.hold.zone} if is_joined else {}),
     }
 
 

@@ -130,6 +130,10 @@ class ImportedLists:
     async def _apply(self, name: str, reading: Reading, now_us: int) -> None:
         settings, state = self._settings[name], self._states[name]
         held = self._held(name)
+        # By the asset's own name, as quarantines are kept: 1000PEPE is PEPE.
+        aliases = self._live.pipeline.isolation.aliases
+        entries = tuple(each._replace(target=each.target.canonical(aliases=aliases)) for each in reading.entries)
+        reading = reading._replace(entries=entries)
         doubt = _doubt(held, reading, is_whole=settings.format == "guard")
         keeps_missing = doubt is not None
         changes = list_changes(held, reading.entries, now_us=now_us, ttl_us=settings.ttl_us, keeps_missing=keeps_missing)

@@ -100,5 +100,6 @@ class Opening:
             markets=dict.fromkeys(self.watchlist.markets, NOT_REACHED),
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
             on_unknown=self.config.on_unknown(),
+            aliases=dict(self.config.aliases),
             unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),
         )

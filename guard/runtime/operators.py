@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from guard.dsl.problems import did_you_mean
 from guard.errors import OperationRefused, Unavailable
-from guard.model import AddQuarantine, IsolationState, ReleaseQuarantine, Target, TargetKind
+from guard.model import AddQuarantine, ExtendQuarantine, IsolationState, ReleaseQuarantine, Target, TargetKind
+from guard.runtime.allowing import AllowDesk
 from guard.runtime.arguments import is_whole, market_of, target_of, text_of
-from guard.runtime.explaining import explained, of_rule
+from guard.runtime.explaining import explained, held_record, of_rule
 from guard.runtime.lines import action_record, transition_line
 from guard.runtime.maintenance import MaintenanceDesk
 from guard.runtime.ready_view import caveats_of, rules_ready
@@ -27,6 +28,7 @@ __all__ = ["Operators"]
 _DAY_US = 86_400_000_000
 _HISTORY_MAX = 1000
 _ACTIONS_SHOWN = 20
+_MARKETS_SHOWN = 8
 
 
 class Operators:
@@ -51,6 +53,7 @@ class Operators:
         self._bypass_path = bypass_path
         self._jump_us = jump_us
         self._upkeep = MaintenanceDesk(live, self._check_exchange, keep_windows)
+        self._allows = AllowDesk(live, self._check_exchange)
         # Tells how recording fares, where something is to be recorded.
         self.recording: Callable[[], Mapping[str, Any] | None] = lambda: None
         # What else the status document tells, by name.
@@ -64,10 +67,12 @@ class Operators:
             "quarantine.ls": self.quarantines,
             "quarantine.add": self.add,
             "quarantine.release": self.release,
+            "quarantine.extend": self.extend,
             "quarantine.history": self.history,
             "alerts.outbox": self.outbox,
             "reload": self.reload,
             **self._upkeep.handlers(),
+            **self._allows.handlers(),
         }
 
     async def status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -101,7 +106,11 @@ class Operators:
     async def quarantines(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """List what is held."""
         del arguments
-        return {"quarantines": [quarantine_record(held) for held in self._live.pipeline.isolation.active()]}
+        pipeline = self._live.pipeline
+        return {
+            "quarantines": [held_record(pipeline, held) for held in pipeline.isolation.active()],
+            "market_wide": pipeline.desk.records(),
+        }
 
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hold a target."""
@@ -111,7 +120,10 @@ class Operators:
         target = target_of(arguments)
         self._check_exchange(target)
         command = AddQuarantine(target, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))
-        return await self._operate(command)
+        answer = await self._operate(command)
+        aliases = self._live.pipeline.isolation.aliases
+        held = [str(market) for market in self._live.pipeline.engine.markets if target.covers(market, aliases)]
+        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN)}
 
     def _check_exchange(self, target: Target) -> None:
         names = [feed.plan.name for feed in self._live.feeds]
@@ -126,7 +138,17 @@ class Operators:
         command = ReleaseQuarantine(target, identity, text_of(arguments, "reason"), text_of(arguments, "actor"))
         return await self._operate(command)
 
-    async def _operate(self, command: AddQuarantine | ReleaseQuarantine) -> Mapping[str, Any]:
+    async def extend(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Hold what is held by id or target for longer."""
+        for_us = arguments.get("for_us")
+        if not is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
+            raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
+        identity = text_of(arguments, "id") if arguments.get("id") else None
+        target = None if identity else target_of(arguments)
+        command = ExtendQuarantine(target, identity, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))
+        return await self._operate(command)
+
+    async def _operate(self, command: AddQuarantine | ReleaseQuarantine | ExtendQuarantine) -> Mapping[str, Any]:
         decision, seq = await self._live.operate(command)
         return {
             "seq": seq,

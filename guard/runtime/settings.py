@@ -12,7 +12,7 @@ from guard.errors import ConfigurationError, Problem
 from guard.model import Mode, Target, TargetKind
 from guard.model.ports import ConnectorContext
 from guard.pipeline import Settings
-from guard.quarantine import AllowEntry
+from guard.quarantine import AllowEntry, BrakePolicy
 from guard.runtime.feed import FeedPlan
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def pipeline_settings(config: GuardConfig) -> Settings:
         references={name: _reference(exchange) for name, exchange in config.exchanges.items()},
         on_unknown=config.on_unknown(),
         has_peers=len(config.exchanges) >= PEERS_MIN,
+        aliases=dict(config.aliases),
+        brake=BrakePolicy(pause_us=config.on_market_wide.pause_entries_us),
     )
 
 
@@ -66,7 +68,7 @@ def board_policy() -> AlertPolicy:
 def _allow(entry: Any) -> AllowEntry:  # noqa: ANN401 - the settings' own class of the same name
     kinds = {TargetKind.MARKET: entry.market, TargetKind.SYMBOL: entry.symbol, TargetKind.BASE: entry.base}
     ((kind, name),) = ((kind, name) for kind, name in kinds.items() if name is not None)
-    return AllowEntry(Target(kind, name), until_us=entry.until_us, reason=entry.why)
+    return AllowEntry(Target(kind, name), frozenset(entry.rules), until_us=entry.until_us, reason=entry.why)
 
 
 def _reference(exchange: ExchangeSettings) -> str:

@@ -85,6 +85,7 @@ def status_document(
         "maintenance": maintenance_records(live),
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "groups": group_records(live.pipeline),
+        "market_wide": live.pipeline.desk.records(),
         "nearest": _nearest(live.pipeline),
         "markets": [{**row_record(row), "rules": ready.get(row.market, [])} for row in rows],
     }
@@ -149,6 +150,9 @@ def quarantine_record(held: Quarantine) -> dict[str, Any]:
         "until": stamp(held.until_us),
         "latest": stamp(held.last_end_us),
         "actor": held.actor,
+        "market": None if held.hold.market is None else str(held.hold.market),
+        "zone": held.hold.zone,
+        "repetition": held.repetition,
     }
 
 

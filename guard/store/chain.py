@@ -7,19 +7,24 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.errors import StateError
+from guard.model.allow import AllowChange
 from guard.model.risk import Level
 from guard.model.verdict import Verdict
+from guard.quarantine import allow_from_json, allow_to_json
 from guard.store.codec import canonical, transition_to_json, verdict_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from guard.model.allow import AllowEntry
     from guard.model.decision import Decision
     from guard.model.quarantine import Transition
 
-__all__ = ["GENESIS", "AuditRow", "Verified", "audit_rows", "follow", "link"]
+__all__ = ["ALLOW_TARGET", "GENESIS", "AuditRow", "Verified", "allows_of", "audit_rows", "follow", "link"]
 
 GENESIS = "0" * 64
+ALLOW_TARGET = "allow"
+"""The target of audit rows of allow entries: what stands is what these rows, oldest first, add and take back."""
 
 
 class AuditRow(NamedTuple):
@@ -48,10 +53,10 @@ def link(head: str, document: str) -> str:
 
 
 def audit_rows(decisions: Sequence[Decision], *, seq: int, head: str) -> list[AuditRow]:
-    """Return the rows that `decisions` add after row `seq` with hash `head`: transitions, and verdicts at or above warning."""
+    """Return the rows that `decisions` add after row `seq` with hash `head`: transitions, allow entries, verdicts above normal."""
     rows = []
     for entry in _entries(decisions):
-        document = _verdict(entry) if isinstance(entry, Verdict) else _transition(entry)
+        document = _document(entry)
         seq += 1
         text = canonical({"seq": seq, **document})
         head = link(head, text)
@@ -72,11 +77,42 @@ def follow(rows: Iterable[AuditRow], start: Verified) -> Verified:
     return Verified(count, seq, head)
 
 
-def _entries(decisions: Sequence[Decision]) -> Iterator[Verdict | Transition]:
+def allows_of(documents: Iterable[Mapping[str, Any]]) -> tuple[AllowEntry, ...]:
+    """Return the allow entries that stand after these audit rows, oldest first; raises ValueError, KeyError or TypeError."""
+    standing: dict[str, AllowEntry] = {}
+    for document in documents:
+        entry = allow_from_json(document["entry"])
+        if document["cause"] == "removed":
+            standing.pop(entry.id, None)
+        else:
+            standing[entry.id] = entry
+    return tuple(standing.values())
+
+
+def _document(entry: Verdict | Transition | AllowChange) -> dict[str, Any]:
+    if isinstance(entry, Verdict):
+        return _verdict(entry)
+    return _allow(entry) if isinstance(entry, AllowChange) else _transition(entry)
+
+
+def _allow(change: AllowChange) -> dict[str, Any]:
+    return {
+        "type": "allow",
+        "target": ALLOW_TARGET,
+        "allowed": str(change.entry.target),
+        "state": change.cause,
+        **change._asdict(),
+        "id": change.entry.id,
+        "entry": allow_to_json(change.entry),
+    }
+
+
+def _entries(decisions: Sequence[Decision]) -> Iterator[Verdict | Transition | AllowChange]:
     for decision in decisions:
         for entry in decision.log or (*decision.verdicts, *decision.transitions):
             if not isinstance(entry, Verdict) or max(entry.level, entry.previous) >= Level.WARNING:
                 yield entry
+        yield from decision.allows
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

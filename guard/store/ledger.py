@@ -12,7 +12,7 @@ import aiosqlite
 from guard.errors import StateError, Unavailable
 from guard.model.alert import CANARY, DeliveryState
 from guard.model.ports import LedgerState
-from guard.store.chain import GENESIS, AuditRow, Verified, audit_rows, follow
+from guard.store.chain import ALLOW_TARGET, GENESIS, AuditRow, Verified, allows_of, audit_rows, follow
 from guard.store.codec import canonical, decoded, delivery_from_json, delivery_to_json, quarantine_from_json
 from guard.store.file import prepare
 from guard.store.rows import delivery_rows, quarantine_rows
@@ -128,12 +128,14 @@ class LedgerStore:
                 "SELECT id, document FROM outbox WHERE created_us > ? ORDER BY created_us DESC, rowid DESC LIMIT ?",
                 (now_us - _DAY_US, _ROWS_MAX),
             )
+            allows = await connection.execute_fetchall("SELECT document FROM audit WHERE target = ? ORDER BY seq", (ALLOW_TARGET,))
         return LedgerState(
             epoch=epoch,
             seq=seq,
             quarantines=tuple(decoded(text, quarantine_from_json, f"quarantine {name}") for name, text in quarantines),
             pending=_deliveries(pending),
             recent_deliveries=_deliveries(recent)[::-1],
+            allows=allows_of(decoded(text, dict, "an audit row of an allow entry") for (text,) in allows),
         )
 
     async def changes(self, since: int) -> Sequence[tuple[int, Mapping[str, Any]]]:

@@ -11,7 +11,7 @@ from guard.model.alert import DeliveryState
 from guard.model.ports import LedgerState
 from guard.model.quarantine import IsolationState
 from guard.quarantine.opening import forgotten_us
-from guard.store.chain import GENESIS, AuditRow, Verified, audit_rows, follow
+from guard.store.chain import ALLOW_TARGET, GENESIS, AuditRow, Verified, allows_of, audit_rows, follow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,6 +81,7 @@ class MemoryStore:
             quarantines=tuple(each for each in self._quarantines.values() if _matters(each, now_us)),
             pending=tuple(each for each in deliveries if each.state is DeliveryState.PENDING)[:_ROWS_MAX],
             recent_deliveries=tuple(each for each in deliveries if each.created_us > now_us - _DAY_US)[-_ROWS_MAX:],
+            allows=allows_of(json.loads(row.document) for row in self._rows if row.target == ALLOW_TARGET),
         )
 
     async def changes(self, since: int) -> Sequence[tuple[int, Mapping[str, Any]]]:

@@ -56,6 +56,23 @@ def test_index_finds_exactly_the_blocks_that_cover_a_market(blocks: list, name: 
     assert sorted(read.covering(market)) == sorted(block for block in read.blocks if block.target.covers(market))
 
 
+@pytest.mark.parametrize(
+    ("target", "kind", "markets"),
+    [
+        ("PEPE", TargetKind.BASE, "okx:1000PEPE/USDT:USDT hyperliquid:KPEPE/USDC:USDC sim:PEPE/USDT"),
+        ("1000PEPE", TargetKind.BASE, "okx:1000PEPE/USDT:USDT sim:PEPE/USDT"),
+        ("PEPE/USDT", TargetKind.SYMBOL, "okx:1000PEPE/USDT sim:PEPE/USDT"),
+        ("BEAM", TargetKind.BASE, "binance:BEAMX/USDT gate:BEAM/USDT"),
+    ],
+)
+def test_a_block_of_an_asset_holds_every_spelling_of_it_and_nothing_else(target: str, kind: TargetKind, markets: str) -> None:
+    told = image(quarantine(target, kind=kind))._replace(aliases={"binance:BEAMX": "BEAM"})
+    read = decode(encode(told, **WRITING))
+    others = ("gate:BEAMX/USDT", "sim:PEP/USDT", "okx:1000PEP/USDT")
+    every = [*markets.split(), *others]
+    assert [name for name in every if read.covering(Market.parse(name))] == markets.split()
+
+
 def test_quarantine_that_ended_is_not_published() -> None:
     assert decode(encode(image(quarantine(state=IsolationState.NORMAL)), **WRITING)).blocks == ()
 

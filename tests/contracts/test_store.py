@@ -8,7 +8,8 @@ from quarantine.holds import DAY, HOUR, MINUTE
 from store.decisions import NOW, HandClock, decision, delivered, delivery, quarantine, transition, verdict
 
 from guard.errors import StateError
-from guard.model import Decision, DeliveryState, IsolationState, Level
+from guard.model import AddAllow, Decision, DeliveryState, IsolationState, Level, RemoveAllow, Target, TargetKind
+from guard.quarantine import AllowList
 from guard.store import LedgerStore, MemoryStore
 
 AnyStore = LedgerStore | MemoryStore
@@ -49,6 +50,23 @@ async def test_what_was_committed_is_there_after_a_restart(store: AnyStore) -> N
     assert state.quarantines == (quarantine(),)
     assert state.pending == state.recent_deliveries == (delivery("d0"),)
     assert await store.load() == state
+
+
+async def test_allow_entries_are_audited_and_stand_after_a_restart_until_they_are_taken_back(store: AnyStore) -> None:
+    epoch = (await store.open()).epoch
+    allowed, orders = AllowList(), []
+    for base in ("A", "B"):
+        orders += allowed.operate(AddAllow(Target(TargetKind.BASE, base), ("pump_dump",), DAY, "ours", "ann"), NOW)
+    await store.commit([Decision(NOW, allows=tuple(orders))], epoch=epoch)
+    removed = allowed.operate(RemoveAllow(None, orders[0].entry.id, "no more", "bob"), NOW + MINUTE)
+    seq = await store.commit([Decision(NOW + MINUTE, allows=removed), decision(7)], epoch=epoch)
+    await store.close()
+    assert (await store.open()).allows == (orders[1].entry,)
+    rows = [row for row in await store.audit() if row["type"] == "allow"]
+    assert [(row["cause"], row["actor"], row["allowed"]) for row in rows] == [
+        ("removed", "bob", "base:A"), ("added", "ann", "base:B"), ("added", "ann", "base:A"),
+    ]  # fmt: skip
+    assert (await store.verify()).seq == seq
 
 
 async def test_an_older_epoch_is_refused_and_nothing_written(store: AnyStore) -> None:

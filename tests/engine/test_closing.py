@@ -139,7 +139,7 @@ def test_block_in_maintenance_ends_at_its_latest_end_and_can_be_released() -> No
     bench.until((held.last_end_us - T0) / S - 1)
     assert bench.states(A) is IsolationState.QUARANTINED
     bench.until((held.last_end_us - T0) / S + 1)
-    assert bench.states(A) is IsolationState.NORMAL
+    assert bench.states(A) is IsolationState.PROBATION
 
 
 @pytest.mark.parametrize("is_restored", [False, True])

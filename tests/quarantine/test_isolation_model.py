@@ -1,25 +1,60 @@
-"""Any sequence of holds, calm, orders and restarts, against the reference."""
+"""Any sequence of holds, calm, orders, allow entries and restarts, on every kind of target, against the reference."""
+
+from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from quarantine.holds import MINUTE, X, hold
-from quarantine.reference import NORMAL, QUARANTINED, Ask, Reference
+from quarantine.holds import SECOND, hold
+from quarantine.reference import NORMAL, PROBATION, QUARANTINED, Allowed, Ask, Reference
 
-from guard.model import IsolationState, Level, Quarantine, ReleaseQuarantine, Target, TargetKind, Transition
+from guard.errors import OperationRefused
+from guard.model import (
+    AddAllow,
+    AddQuarantine,
+    ExtendQuarantine,
+    IsolationState,
+    Level,
+    Market,
+    Quarantine,
+    ReleaseQuarantine,
+    RemoveAllow,
+    Target,
+    TargetKind,
+    Transition,
+)
 from guard.quarantine import IsolationManager
 
-TARGETS = (Target(TargetKind.MARKET, str(X)), Target(TargetKind.BASE, "X"))
+if TYPE_CHECKING:
+    from guard.model import Command
+
+STEP = 10 * SECOND
+# One coin under two spellings on two exchanges, and another coin.
+X, KX, Y = (Market.parse(name) for name in ("sim:PEPE/USDT", "okx:1000PEPE/USDT", "sim:YAWN/USDT"))
+MARKETS = {"X": X, "KX": KX, "Y": Y}
+TARGETS = {
+    "x": Target(TargetKind.MARKET, str(X)),
+    "kx": Target(TargetKind.MARKET, str(KX)),
+    "symbol": Target(TargetKind.SYMBOL, "PEPE/USDT"),
+    "base": Target(TargetKind.BASE, "PEPE"),
+    "sim": Target(TargetKind.EXCHANGE, "sim"),
+}
+# Written by hand: which markets a target holds, who may tip it, and which targets lie within an allow entry.
+REACH = {"x": "X", "kx": "KX", "symbol": "X KX", "base": "X KX", "sim": "X Y"}
+WITHIN = {"x": "x", "kx": "kx", "symbol": "x kx symbol", "base": "x kx symbol base"}
 RULES = {
     "monitored": (Ask(5, 60, 4, 6), Ask(12, 90, 4, 6)),
     "timed": (Ask(5, 30, None, 0), Ask(7, 40, None, 0)),
     "direct": (Ask(3, 20, 3, 0), Ask(3, 20, 3, 0)),
+    "steady": (Ask(2, 600, 1, 2, factor=1), Ask(2, 600, 1, 2, factor=1)),
 }
-MONITORED = ("monitored", "monitored", "direct")
-KEYS = tuple((name, target) for name in RULES for target in TARGETS)
-keys = st.sampled_from(KEYS)
+PERSON = "operator"
+KEYS = tuple((name, at) for name in (*RULES, PERSON) for at in TARGETS)
+NAMES = {target: at for at, target in TARGETS.items()}
 
 
 class Quarantines(RuleBasedStateMachine):
@@ -30,6 +65,7 @@ class Quarantines(RuleBasedStateMachine):
         self.log: list[Transition] = []
         self.lazy_log: list[Transition] = []
         self.references = {key: Reference() for key in KEYS}
+        self.allowed: list[Allowed] = []
         self.ended: dict[tuple[str, Target], Quarantine] = {}
         self.stays: dict[str, tuple[int, int]] = {}
 
@@ -44,52 +80,125 @@ class Quarantines(RuleBasedStateMachine):
                     began_us, until_us = each.at_us, 0
                 assert after.until_us > until_us
                 assert after.until_us <= began_us + after.hold.max_us
+                assert (after.hold.zone == "") is (after.hold.rule == PERSON)
                 self.stays[after.id] = (began_us, after.until_us)
         self.log += transitions
 
-    @rule(minutes=st.sampled_from([1, 2, 3, 4, 8, 40]), extra=st.integers(0, 3))
-    def pass_time(self, minutes: int, extra: int) -> None:
+    def ordered(self, command: Command) -> None:
+        """Let both managers carry an order out; they agree whether they can."""
+        at_us, refused = self.now * STEP, 0
+        for manager, taken in ((self.manager, self.take), (self.lazy, self.lazy_log.extend)):
+            try:
+                taken(manager.operate(command, at_us))  # type: ignore[arg-type]
+            except OperationRefused:
+                refused += 1
+        assert refused in (0, 2)
+        if refused:
+            raise OperationRefused("")
+
+    @rule(steps=st.sampled_from([1, 2, 3, 4, 8, 40, 150]), extra=st.integers(0, 3))
+    def pass_time(self, steps: int, extra: int) -> None:
         start = self.now
-        self.now += minutes
+        self.now += steps
         for part in range(extra):
-            self.take(self.manager.advance((start + minutes * part // 3) * MINUTE))
-        self.take(self.manager.advance(self.now * MINUTE))
+            self.take(self.manager.advance((start + steps * part // 3) * STEP))
+        self.take(self.manager.advance(self.now * STEP))
         for each in self.references.values():
             each.go(self.now)
 
-    @rule(key=keys, is_worse=st.booleans())
-    def offend(self, key: tuple[str, Target], *, is_worse: bool) -> None:
-        ask = RULES[key[0]][is_worse]
+    @rule(name=st.sampled_from(tuple(RULES)), at=st.sampled_from(tuple(TARGETS)), tip=st.integers(0, 1), is_worse=st.booleans())
+    def offend(self, name: str, at: str, tip: int, *, is_worse: bool) -> None:
+        ask = RULES[name][is_worse]
+        speakers = REACH[at].split()
+        speaker = speakers[tip % len(speakers)]
         wanted = hold(
-            rule=key[0],
-            target=key[1],
+            rule=name,
+            market=MARKETS[speaker],
+            # As a rule aims it: by the market's own spelling.
+            target=Target(TargetKind.BASE, MARKETS[speaker].base) if at == "base" else TARGETS[at],
             level=Level.CRITICAL if is_worse else Level.DANGER,
-            for_us=ask.for_min * MINUTE,
-            max_us=ask.max_min * MINUTE,
-            forget_us=ask.forget_min * MINUTE,
-            release_for_us=None if ask.release_min is None else ask.release_min * MINUTE,
-            probation_us=ask.probation_min * MINUTE,
+            for_us=ask.least * STEP,
+            max_us=ask.longest * STEP,
+            forget_us=ask.forget * STEP,
+            factor=float(ask.factor),
+            release_for_us=None if ask.release is None else ask.release * STEP,
+            probation_us=ask.probation * STEP,
         )
-        self.take(self.manager.quarantine(wanted, self.now * MINUTE))
-        self.lazy_log += self.lazy.quarantine(wanted, self.now * MINUTE)
-        self.references[key].offend(ask)
+        self.take(self.manager.quarantine(wanted, self.now * STEP))
+        self.lazy_log += self.lazy.quarantine(wanted, self.now * STEP)
+        over = [each for each in self.allowed if self.now < each.until and at in WITHIN[each.target].split()]
+        if not any(not each.rules or name in each.rules for each in over):
+            self.references[name, at].offend(ask, speaker)
 
-    @rule(name=st.sampled_from(MONITORED), word=st.sampled_from([True, True, True, False, None]), minutes=st.integers(0, 5))
-    def hear(self, name: str, word: bool | None, minutes: int) -> None:  # noqa: FBT001 drawn
-        self.take(self.manager.calm(name, X, self.now * MINUTE, word))
-        self.lazy_log += self.lazy.calm(name, X, self.now * MINUTE, word)
-        for target in TARGETS:
-            self.references[name, target].hear(word)
-        self.pass_time(minutes, 0)
+    @rule(
+        name=st.sampled_from(("monitored", "monitored", "direct", "steady")),
+        market=st.sampled_from(tuple(MARKETS)),
+        word=st.sampled_from([True, True, True, False, None]),
+        steps=st.integers(0, 5),
+    )
+    def hear(self, name: str, market: str, word: bool | None, steps: int) -> None:  # noqa: FBT001 drawn
+        self.take(self.manager.calm(name, MARKETS[market], self.now * STEP, word))
+        self.lazy_log += self.lazy.calm(name, MARKETS[market], self.now * STEP, word)
+        for at, reached in REACH.items():
+            if market in reached.split():
+                self.references[name, at].hear(market, word)
+        self.pass_time(steps, 0) if steps else None
+
+    @rule(at=st.sampled_from(tuple(TARGETS)), length=st.sampled_from([1, 6, 50]))
+    def order(self, at: str, length: int) -> None:
+        command = AddQuarantine(TARGETS[at], length * STEP, "rumour", "ann")
+        if self.references[PERSON, at].order(length):
+            self.ordered(command)
+        else:
+            with pytest.raises(OperationRefused):
+                self.ordered(command)
 
     @precondition(lambda self: self.manager.active())
     @rule(data=st.data(), grace=st.integers(0, 20))
     def release(self, data: st.DataObject, grace: int) -> None:
         chosen = data.draw(st.sampled_from(self.manager.active()))
-        command = ReleaseQuarantine(None, chosen.id, "", "ann", grace * MINUTE)
-        self.take(self.manager.operate(command, self.now * MINUTE))
-        self.lazy_log += self.lazy.operate(command, self.now * MINUTE)
-        self.references[chosen.hold.rule, chosen.target].release(grace)
+        self.ordered(ReleaseQuarantine(None, chosen.id, "", "ann", grace * STEP))
+        self.references[chosen.hold.rule, NAMES[chosen.target]].release(grace)
+
+    @precondition(lambda self: self.manager.active())
+    @rule(data=st.data(), length=st.sampled_from([1, 9, 100, 1000]))
+    def extend(self, data: st.DataObject, length: int) -> None:
+        # What is due now comes first, an end that is announced anew for example.
+        self.take(self.manager.advance(self.now * STEP))
+        chosen = data.draw(st.sampled_from(self.manager.active()))
+        command = ExtendQuarantine(None, chosen.id, length * STEP, "", "ann")
+        if (self.now + length) * STEP <= chosen.until_us:
+            with pytest.raises(OperationRefused):
+                self.ordered(command)
+            return
+        self.ordered(command)
+        self.references[chosen.hold.rule, NAMES[chosen.target]].extend(length)
+
+    @rule(
+        at=st.sampled_from(tuple(WITHIN)),
+        names=st.sampled_from([(), ("monitored",), ("direct", "steady")]),
+        length=st.integers(1, 60),
+    )
+    def allow(self, at: str, names: tuple[str, ...], length: int) -> None:
+        same = [each.until for each in self.allowed if (each.target, each.rules) == (at, names) and each.until > self.now]
+        command = AddAllow(TARGETS[at], names, length * STEP, "ours", "ann")
+        for manager in (self.manager, self.lazy):
+            if same and max(same) >= self.now + length:
+                with pytest.raises(OperationRefused):
+                    manager.allowed.operate(command, self.now * STEP)
+            else:
+                (change,) = manager.allowed.operate(command, self.now * STEP)
+                assert change.entry.until_us == (self.now + length) * STEP
+        if not same or max(same) < self.now + length:
+            self.allowed.append(Allowed(at, names, self.now + length))
+
+    @precondition(lambda self: any(each.until > self.now for each in self.allowed))
+    @rule(data=st.data())
+    def allow_no_more(self, data: st.DataObject) -> None:
+        at = data.draw(st.sampled_from(sorted({each.target for each in self.allowed if each.until > self.now})))
+        for manager in (self.manager, self.lazy):
+            assert manager.allowed.operate(RemoveAllow(TARGETS[at], None, "", "ann"), self.now * STEP)
+        self.allowed = [each for each in self.allowed if each.target != at]
 
     @rule(is_crash=st.sampled_from([False, False, False, True]))
     def restart(self, *, is_crash: bool) -> None:
@@ -102,43 +211,48 @@ class Quarantines(RuleBasedStateMachine):
         assert json.dumps(self.manager.save()) == saved
 
     def restart_from_the_ledger(self) -> None:
-        self.lazy_log += self.lazy.advance(self.now * MINUTE)
+        self.take(self.manager.advance(self.now * STEP))
+        self.lazy_log += self.lazy.advance(self.now * STEP)
         remembered = (*self.manager.active(), *self.ended.values())
+        entries = self.manager.allowed.all(self.now * STEP)
         for manager in (self.manager, self.lazy):
-            manager.restore(remembered, self.now * MINUTE)
+            manager.restore(remembered, self.now * STEP)
+            manager.allowed.restore(entries, self.now * STEP)
         for each in self.references.values():
             each.restart()
 
     @invariant()
     def states_are_those_of_the_reference(self) -> None:
-        states = {(each.hold.rule, each.target): str(each.state) for each in self.manager.active()}
+        states = {(each.hold.rule, NAMES[each.target]): str(each.state) for each in self.manager.active()}
         assert {key: states.get(key, NORMAL) for key in KEYS} == {key: each.state for key, each in self.references.items()}
 
     @invariant()
     def no_end_passes_unannounced(self) -> None:
         for each in self.manager.active():
-            assert each.until_us >= self.now * MINUTE
+            assert each.until_us >= self.now * STEP
             assert each.until_us <= each.last_end_us + each.hold.probation_us
 
     @invariant()
-    def the_strongest_reason_counts(self) -> None:
-        states = {each.state for each in self.references.values()}
-        expected = next((state for state in (QUARANTINED, "probation") if state in states), NORMAL)
-        assert str(self.manager.state_of(X)) == expected
+    def the_strongest_reason_counts_on_every_market(self) -> None:
+        for market, parsed in MARKETS.items():
+            over = [each.state for (_, at), each in self.references.items() if market in REACH[at].split()]
+            expected = next((state for state in (QUARANTINED, PROBATION) if state in over), NORMAL)
+            assert str(self.manager.state_of(parsed)) == expected
+            covering = self.manager.covering(parsed)
+            assert len(covering) == sum(state != NORMAL for state in over)
+            assert list(covering) == sorted(covering, key=lambda each: (str(each.block) != "entries", -each.until_us, each.id))
 
     def teardown(self) -> None:
         if not hasattr(self, "manager"):
             return
-        self.pass_time(200, 2)
-        self.lazy_log += self.lazy.advance(self.now * MINUTE)
+        self.pass_time(1_500, 2)
+        self.lazy_log += self.lazy.advance(self.now * STEP)
         assert self.lazy_log == self.log
         for key, reference in self.references.items():
-            mine = [each for each in self.log if (each.quarantine.hold.rule, each.quarantine.target) == key]
-            changes = [
-                (each.at_us // MINUTE, str(each.quarantine.state)) for each in mine if each.previous != each.quarantine.state
-            ]
+            mine = [each for each in self.log if (each.quarantine.hold.rule, NAMES[each.quarantine.target]) == key]
+            changes = [(each.at_us // STEP, str(each.quarantine.state)) for each in mine if each.previous != each.quarantine.state]
             assert changes == reference.told
 
 
-Quarantines.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Quarantines.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
 TestQuarantines = Quarantines.TestCase

@@ -103,6 +103,14 @@ async def test_entries_come_and_go_with_one_transition_each_and_no_message_a_coi
         assert {block.hold.rule for block in here.live.image().blocks} == {"list:mine"}
 
 
+async def test_an_exchanges_own_spelling_is_one_entry_that_stays(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        for _ in range(3):
+            await here.refresh("base:1000PEPE", "base:PEPE")
+        assert here.held == ["base:PEPE"]
+        assert here.live.seq == 1
+
+
 async def test_a_list_that_cannot_be_read_keeps_its_entries_until_their_time_and_is_told_once(tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
         await here.refresh("base:B", "base:C")
