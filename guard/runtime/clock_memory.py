@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.client.clock import MACHINE
-from guard.model import Decision, IsolationState, Transition
+from guard.model import AllowChange, Decision, IsolationState, Transition
 from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class ClockMemory:
     -----
     The ledger has absolute ends. Where the wall clock is set by a day between two runs of guard, they would come a day early or
     late. On the same boot of the machine the difference is known, and every end of the ledger is moved by it: quarantine,
-    probation, grace, and what waits in the outbox. Each moved quarantine is a transition of its own, cause ``clock``. After a
+    probation, grace, allow entries that people ordered, and what waits in the outbox. Entries of guard.yaml
+    name a day of the calendar and keep it. Each moved quarantine is a transition of its own, cause ``clock``. After a
     restart of the machine nothing can be told: ends are taken as they stand, never later than their whole length from now.
 
     The file says what is about to be moved before the ledger is written, and that it was moved only after: a crash in between
@@ -75,8 +76,13 @@ class ClockMemory:
         transitions = tuple(
             Transition(now_us, _moved(each, by_us), each.state, "clock", "guard", reason) for each in ledger.quarantines
         )
-        if transitions:
-            await store.commit([Decision(now_us, transitions=transitions)], epoch=ledger.epoch)
+        allows = tuple(
+            AllowChange(now_us, each._replace(until_us=each.until_us + by_us), "added", "guard", reason)
+            for each in ledger.allows
+            if each.until_us is not None
+        )
+        if transitions or allows:
+            await store.commit([Decision(now_us, transitions=transitions, allows=allows)], epoch=ledger.epoch)
         for delivery in ledger.pending:
             await store.settle(delivery._replace(due_us=delivery.due_us + by_us, expires_us=delivery.expires_us + by_us))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from guard.errors import Unavailable
-from guard.model import AddQuarantine, Decision, Delivery, Level, Target, TargetKind
+from guard.model import AddQuarantine, AllowChange, AllowEntry, Decision, Delivery, Level, Target, TargetKind
 from guard.quarantine import IsolationManager
 from guard.runtime.clock_memory import ClockMemory
 from guard.store import LedgerStore
@@ -61,15 +61,21 @@ async def run(folder: Path, clock: SetClock, *, boot_id: str = BOOT, fill: bool 
             clock.now_us() + 60_000_000,
             clock.now_us() + DAY_US,
         )
-        await store.commit([Decision(clock.now_us(), transitions=transitions, deliveries=(waiting,))], epoch=ledger.epoch)
+        now_us = clock.now_us()
+        entry = AllowEntry(Target(TargetKind.BASE, "OURS"), until_us=now_us + DAY_US, actor="ann", since_us=now_us)
+        allows = (AllowChange(now_us, entry, "added", "ann", "test"),)
+        decision = Decision(now_us, transitions=transitions, deliveries=(waiting,), allows=allows)
+        await store.commit([decision], epoch=ledger.epoch)
         ledger = await store.load()
     await store.close()
     return ledger, memory.moved_us
 
 
-def left_us(ledger: LedgerState, clock: SetClock) -> tuple[int, int, int]:
-    (held,), (waiting,) = ledger.quarantines, ledger.pending
-    return held.until_us - clock.now_us(), waiting.due_us - clock.now_us(), waiting.expires_us - clock.now_us()
+def left_us(ledger: LedgerState, clock: SetClock) -> tuple[int, ...]:
+    (held,), (waiting,), (allowed,) = ledger.quarantines, ledger.pending, ledger.allows
+    assert allowed.until_us is not None
+    ends = (held.until_us, waiting.due_us, waiting.expires_us, allowed.until_us)
+    return tuple(end_us - clock.now_us() for end_us in ends)
 
 
 @pytest.mark.parametrize("jump_us", [DAY_US, -DAY_US, 3_000_000, -3_000_000])
@@ -80,7 +86,7 @@ async def test_a_jump_between_two_runs_changes_no_remaining_time(tmp_path: Path,
     clock.wall_us += jump_us
     ledger, moved_us = await run(tmp_path, clock)
     assert moved_us == jump_us
-    assert [was - now for was, now in zip(before, left_us(ledger, clock), strict=True)] == 3 * [10_000_000]
+    assert [was - now for was, now in zip(before, left_us(ledger, clock), strict=True)] == 4 * [10_000_000]
     again, moved_us = await run(tmp_path, clock)
     assert moved_us == 0
     assert left_us(again, clock) == left_us(ledger, clock)
