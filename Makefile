@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ccxt-next lock clean
+.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -83,6 +83,26 @@ blackhole: .venv/ready
 PAIRS ?= 80
 pairs: .venv/ready
 	@PYTHONPATH=tests $(BIN)/python -m faults.feed_many $(PAIRS)
+
+# Every call by which the ledger reaches the disk, killed or failed, one run for each; STRIDE=10 takes every tenth.
+STRIDE ?= 1
+ledger-points: .venv/ready
+	@PYTHONPATH=tests:connectors:. $(BIN)/python -m faults.ledger_points $(STRIDE)
+
+# What the disk may hold when the machine stops, in STATES states; a ledger that does not sync has to lose some.
+STATES ?= 2000
+power-loss: .venv/ready
+	@PYTHONPATH=tests:connectors:. $(BIN)/python -m faults.power_loss $(STATES)
+
+# From the start of a guard that was killed with -9 to its first correct answer, KILLS times.
+KILLS ?= 20
+restart: .venv/ready
+	@PYTHONPATH=tests:connectors:. $(BIN)/python -m e2e.restart $(KILLS)
+
+# The ledger and the committer against a reference in plain Python, STEPS steps.
+STEPS ?= 10000
+ledger-machine: .venv/ready
+	@PYTHONPATH=tests:connectors:. $(BIN)/python -m store.machine $(STEPS)
 
 tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bench/.venv

@@ -31,6 +31,7 @@ _COMMANDS = {
     "tape": "guard.cli.tape:tape",
     "rules": "guard.cli.rules:rules",
     "alerts": "guard.cli.alerts:alerts",
+    "ledger": "guard.cli.ledger:ledger",
     "config": "guard.cli.config:config",
     "simulate": "guard.cli.simulate:simulate",
     "bench": "guard.cli.bench:bench",

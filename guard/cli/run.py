@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -15,10 +15,14 @@ from guard.cli.output import Exit, Output, leave_quietly
 
 if TYPE_CHECKING:
     from guard.dsl import GuardConfig
+    from guard.runtime.early import Early
     from guard.runtime.printer import Printer
     from guard.runtime.wire import RunningGuard
 
 __all__ = ["run"]
+
+# Where guard.yaml puts it unless it says otherwise; a folder elsewhere is found once the file was read.
+_STATE: Final = ".guard"
 
 
 @click.command
@@ -33,14 +37,19 @@ __all__ = ["run"]
 @click.pass_obj
 def run(output: Output, config_path: Path, state: Path | None, for_us: int | None, record: Path | None) -> int:
     """Watch the exchanges of guard.yaml until stopped."""
-    from guard.dsl import load_guard
+    from guard.runtime.early import Early, settings_key
     from guard.runtime.printer import Printer
+    from guard.runtime.state import StateFolder
 
-    config = load_guard(config_path, os.environ)
+    key = settings_key(config_path, os.environ)
+    folder = state or config_path.parent / _STATE
+    opening = Early.read(StateFolder(folder).caches, key)
+    settings = _read(config_path) if opening is None else opening
     # Each way out has its own thread: nobody reads the board, and the log goes on all the same.
     printer, log_printer = Printer(), Printer()
     try:
-        is_deaf = asyncio.run(_run(output, config, state, for_us, record, printer=printer, log_printer=log_printer))
+        start = Start(config_path, settings, state if opening is None else folder, key)
+        is_deaf = asyncio.run(_run(output, start, for_us, record, printer=printer, log_printer=log_printer))
     except BaseException:
         printer.close()
         log_printer.close()
@@ -48,6 +57,21 @@ def run(output: Output, config_path: Path, state: Path | None, for_us: int | Non
     _leave(printer, log_printer)
     # A bounded run is somebody's check: one in which every exchange failed and nothing came has failed it.
     return Exit.FINDINGS if for_us is not None and is_deaf else Exit.OK
+
+
+class Start(NamedTuple):
+    """What guard starts with: guard.yaml's path, what it says or said to the last start, the state folder, the settings' key."""
+
+    path: Path
+    settings: GuardConfig | Early
+    state: Path | None
+    key: str
+
+
+def _read(path: Path) -> GuardConfig:
+    from guard.dsl import load_guard
+
+    return load_guard(path, os.environ)
 
 
 def _leave(printer: Printer, log_printer: Printer) -> None:
@@ -67,18 +91,21 @@ def _leave(printer: Printer, log_printer: Printer) -> None:
 
 async def _run(
     output: Output,
-    config: GuardConfig,
-    state: Path | None,
+    start: Start,
     for_us: int | None,
     record: Path | None,
     *,
     printer: Printer,
     log_printer: Printer,
 ) -> bool:
+    from guard.runtime.early import Early
     from guard.runtime.opening import Opening
 
-    async with Opening(config, state) as opening:
+    async with Opening(start.settings, start.state, key=start.key) as opening:
         # Bots have their answer now; what follows takes long to import.
+        if isinstance(start.settings, Early):
+            opening.config = _read(start.path)
+        config = opening.config
         from guard.cli.console import JsonConsole, make_console
         from guard.runtime.logs import set_up_logging
         from guard.runtime.wire import RunningGuard

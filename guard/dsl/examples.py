@@ -64,6 +64,7 @@ EXAMPLES: Final[dict[str, tuple[Any, ...]]] = {
     "GuardConfig.aliases": ({"binance:BEAMX": "BEAM"},),
     "GuardConfig.on_market_wide": ("alert", "pause_entries 10m"),
     "GuardConfig.record": ({"folder": "tapes", "keep": "7d", "keep_size": "10GB"},),
+    "BackupSettings.size": ("1GB",),
     "RecordSettings.markets": (["kucoin:*/USDT"],),
     "RecordSettings.segment_size": ("64MB",),
     "RecordSettings.keep_size": ("10GB",),

@@ -17,6 +17,7 @@ from guard.model import Mode
 __all__ = [
     "AlertSettings",
     "AllowEntry",
+    "BackupSettings",
     "BotSettings",
     "ChannelSettings",
     "ExchangeSettings",
@@ -186,6 +187,17 @@ class MarketWide(Model):
     """How long; none means alert only."""
 
 
+class BackupSettings(Model):
+    """Backups of the ledger, in the folder `backups` of the state folder (which may be a link to another disk)."""
+
+    every_us: Annotated[Duration, Field(alias="every", ge=60_000_000)] = 3_600_000_000
+    """How often one is made; a journal tells what happened since."""
+    keep: Annotated[int, Field(ge=2, le=1_000)] = 24
+    """How many are kept."""
+    size: Annotated[Size, Field(ge=1_000_000)] = 1_000_000_000
+    """The oldest are removed where all of them take more; the newest stays."""
+
+
 class StorageSettings(Model):
     """Where the ledger and the published state live."""
 
@@ -193,6 +205,8 @@ class StorageSettings(Model):
     """Folder, relative to guard.yaml."""
     keep_us: Annotated[Duration, Field(alias="keep", gt=0)] = 7_776_000_000_000
     """How long history is kept."""
+    backups: BackupSettings = BackupSettings()
+    """What a damaged ledger is rebuilt from."""
 
 
 class RecordSettings(Model):

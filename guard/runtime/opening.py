@@ -6,16 +6,15 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from guard.api.server import refuse_live
-from guard.client.snapshot import SnapshotUnusable, read_snapshot
-from guard.errors import StateError
 from guard.model import DataState, Image, Level, MarketView
 from guard.quarantine import VisibleBlocks
 from guard.runtime.clock import SystemClock
 from guard.runtime.clock_memory import ClockMemory
+from guard.runtime.early import Early, keep_head
 from guard.runtime.publish import SnapshotPublisher
 from guard.runtime.state import StateFolder
+from guard.runtime.taking import take_ledger
 from guard.runtime.watchlist import Watchlist
-from guard.store import LedgerStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,35 +34,49 @@ class Opening:
     Parameters
     ----------
     config
-        guard.yaml.
+        guard.yaml, or what an earlier start kept of it; then `config` has to be set before anything else starts.
     state_path
         State folder; None takes the one of guard.yaml.
+    key
+        What `guard.runtime.early.settings_key` returned before guard.yaml was read; it is kept for the next start.
 
     Notes
     -----
     An asynchronous context manager. Once entered, bots see every block of the ledger and the markets of the last run as stale,
     with a fresh heartbeat: nothing watches them yet, and a guard that never gets further than this must not be taken for one that
-    warms up. Left, the snapshot is marked stopped. Raises StateError where another guard runs, or the ledger cannot be used or
-    knows less than bots were told.
+    warms up. Left, the snapshot is marked stopped. Raises StateError where another guard runs, or the ledger cannot be used, nor
+    rebuilt where it is damaged or knows less than bots were told.
     """
 
-    def __init__(self, config: GuardConfig, state_path: Path | None) -> None:
-        self.config = config
+    def __init__(self, config: GuardConfig | Early, state_path: Path | None, *, key: str = "") -> None:
+        self._early = config if isinstance(config, Early) else None
+        self._config = None if isinstance(config, Early) else config
+        self._key = key
         self.clock = SystemClock()
-        self.state = StateFolder(state_path or config.state_folder)
+        self.state = StateFolder(state_path or self.config.state_folder)
         # How far the wall clock was set between the last run and this one.
         self.clock_moved_us = 0
         self._stack = AsyncExitStack()
+
+    @property
+    def config(self) -> GuardConfig:
+        """guard.yaml, once it was read."""
+        assert self._config is not None
+        return self._config
+
+    @config.setter
+    def config(self, config: GuardConfig) -> None:
+        self._config = config
+        keep_head(self.state.caches, self._key, self._settings())
 
     async def __aenter__(self) -> Self:
         try:
             self._stack.enter_context(self.state)
             # Somebody may have deleted the lock of a guard that runs; taking the ledger would end that one.
             refuse_live(self.state.socket)
-            self.store = LedgerStore(self.state.ledger, clock=self.clock)
-            self.ledger = await self.store.open()
+            self.taken = await take_ledger(self.state, self.clock)
+            self.store, self.ledger = self.taken.store, self.taken.state
             self._stack.push_async_callback(self.store.close)
-            self._refuse_older()
             memory = ClockMemory(self.state.clock, self.clock)
             self.ledger = await memory.straighten(self.store, self.ledger)
             self.clock_moved_us = memory.moved_us
@@ -72,6 +85,8 @@ class Opening:
             self._stack.callback(self.publisher.stop)
             self.publisher.publish(self._remembered(), epoch=self.ledger.epoch, seq=self.ledger.seq, durable=True)
             self.publisher.beat()
+            if self._early is None:
+                keep_head(self.state.caches, self._key, self._settings())
         except BaseException:
             await self._stack.aclose()
             raise
@@ -80,25 +95,22 @@ class Opening:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    def _refuse_older(self) -> None:
-        """Raise StateError where bots were told more than the ledger has: what is missing would be free without anyone's word."""
-        try:
-            told = read_snapshot(str(self.state.snapshot))
-        except (SnapshotUnusable, OSError):
-            return
-        if told is not None and told.seq > self.ledger.seq:
-            raise StateError(
-                f"the ledger {self.state.ledger} ends at entry {self.ledger.seq}, but bots were told of entry {told.seq}: its log "
-                f"was deleted, or an older ledger put in place. Bots keep their blocks. Bring the ledger back, or move "
-                f"{self.state.snapshot} away to go on with what the ledger has"
-            )
-
     def _remembered(self) -> Image:
-        return Image(
-            mode=self.config.mode,
+        return self._settings()._replace(
             at_us=self.clock.now_us(),
             markets=dict.fromkeys(self.watchlist.markets, NOT_REACHED),
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
+        )
+
+    def _settings(self) -> Image:
+        """Return what bots are told of guard.yaml."""
+        if self._config is None and self._early is not None:
+            return self._early.image
+        return Image(
+            mode=self.config.mode,
+            at_us=0,
+            markets={},
+            blocks=(),
             on_unknown=self.config.on_unknown(),
             aliases=dict(self.config.aliases),
             unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),

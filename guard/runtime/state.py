@@ -11,6 +11,7 @@ from guard.client.bypass import prepare_bypass
 from guard.client.layout import FILE_NAME
 from guard.client.places import SNAPSHOT_FOLDER, locate
 from guard.errors import StateError
+from guard.store.backup import BackupFolder
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,6 +57,10 @@ class StateFolder:
     def ledger(self) -> Path:
         """The SQLite file that holds the truth."""
         return self.path / "ledger.sqlite"
+
+    def backups(self, *, keep: int = 24, bytes_max: int = 1 << 30) -> BackupFolder:
+        """Return the folder of the ledger's backups and journals; it may be a link to another disk."""
+        return BackupFolder(self.path / "backups", keep=keep, bytes_max=bytes_max)
 
     @property
     def snapshot_folder(self) -> Path:

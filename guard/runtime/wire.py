@@ -25,6 +25,8 @@ from guard.runtime.canary import NullSink
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
+from guard.runtime.ledger_desk import ledger_record, tell_of_start
+from guard.runtime.ledger_keeper import LedgerKeeper
 from guard.runtime.lists import ImportedLists
 from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from guard.dsl import Program
+    from guard.dsl import GuardConfig, Program
     from guard.model import Decision
     from guard.pipeline import Settings
     from guard.runtime.checkpoint import Entry
@@ -142,6 +144,7 @@ class RunningGuard:
         )
         self._stack.callback(watch_itself(self.live, carriers, self.state))
         self.lists = ImportedLists(config.lists, self.live, self._path.parent)
+        self.ledger_keeper = self._keeper_of_ledger(config)
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -162,6 +165,7 @@ class RunningGuard:
         )
         self.operators.recording = self.recording.record
         self.operators.sections["lists"] = self.lists.records
+        self.operators.sections["ledger"] = lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper)
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
@@ -181,6 +185,19 @@ class RunningGuard:
             return Pipeline(self.rulebook.program, settings)
         self._stack.callback(writer.close)
         return RecordedPipeline(self.rulebook.rules, self.rulebook.program, settings, writer=writer)
+
+    def _keeper_of_ledger(self, config: GuardConfig) -> LedgerKeeper:
+        backups = config.storage.backups
+        keeper = LedgerKeeper(
+            self.state.ledger,
+            self.state.backups(keep=backups.keep, bytes_max=backups.size),
+            self.clock,
+            epoch=self._opening.ledger.epoch,
+            every_us=backups.every_us,
+            announce=self.live.announce,
+        )
+        self.store.on_written = keeper.written
+        return keeper
 
     def _finish_recording(self) -> None:
         if isinstance(self.pipeline, RecordedPipeline):
@@ -223,6 +240,7 @@ class RunningGuard:
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
             asyncio.create_task(self.lists.run(), name="lists"),
+            asyncio.create_task(self.ledger_keeper.run(), name="ledger keeper"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
             asyncio.create_task(self.report.run(), name="report"),
         ]
@@ -233,10 +251,13 @@ class RunningGuard:
         if self._opening.clock_moved_us:
             _log.warning("the wall clock was set between two runs; ends moved with it", by_s=self._opening.clock_moved_us / 1e6)
         self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
+        told = asyncio.create_task(tell_of_start(self._opening.taken, self.live), name="start of the ledger")
         try:
             await self.live.run(stop, also=extra, before_close=before_close)
         finally:
             timer.cancel()
+            told.cancel()
+            await self.ledger_keeper.finish()
             self._finish_recording()
 
     async def _stop_after(self, stop: asyncio.Event, for_s: float | None) -> None:

@@ -6,10 +6,10 @@ import json
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from guard.errors import StateError
 from guard.model.alert import Delivery, DeliveryState
 from guard.model.risk import Level
 from guard.quarantine import quarantine_from_json, quarantine_to_json, transition_from_json, transition_to_json
+from guard.store.damage import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,11 +45,11 @@ def canonical(document: Mapping[str, Any]) -> str:
 
 
 def decoded(text: str, read: Callable[[Mapping[str, Any]], T], where: str) -> T:
-    """Return what `read` makes of a JSON document; raises StateError that names `where` it stands if it is damaged."""
+    """Return what `read` makes of a JSON document; raises Damaged, which names `where` it stands, if it cannot be read."""
     try:
         return read(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StateError(f"{where} cannot be read ({type(error).__name__}: {error}); the ledger is damaged") from error
+        raise Damaged(f"{where} cannot be read ({type(error).__name__}: {error}); the ledger is damaged") from error
 
 
 def delivery_to_json(delivery: Delivery) -> dict[str, Any]:

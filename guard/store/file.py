@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from guard.errors import StateError
-from guard.store.chain import GENESIS
+from guard.store.damage import Damaged
+from guard.store.held import held_sum
+from guard.store.layouts import APPLICATION_ID, LAYOUT, make, migrate
 
-__all__ = ["LAYOUT", "prepare"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
-LAYOUT = 1
-# "gard" in ASCII: tells a ledger from any other SQLite file.
-_APPLICATION_ID = 0x67617264
-_SCHEMA = Path(__file__).with_name("schema.sql")
+__all__ = ["LOG_SUFFIXES", "check_held", "prepare", "sync_folder"]
+
+LOG_SUFFIXES: Final = ("-wal", "-shm")
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def prepare(path: Path, *, busy_timeout_s: float) -> None:
-    """Make a new ledger at `path`, or check the one that is there. Blocks; call it in a thread.
+def prepare(path: Path, *, busy_timeout_s: float, before_migration: Callable[[Path, int], None] | None = None) -> None:
+    """Make a new ledger at `path`, or check the one that is there, and bring it to the newest layout. Blocks.
 
-    Raises StateError for a file that is damaged, of another program, or written by a newer guard. A damaged ledger is left
-    exactly as it is: were it moved aside here, the next start would find none and begin empty, and every market that was held
-    would be free without anyone having decided so. A person moves it.
+    `before_migration` is given the file and its layout before it is migrated, to keep a backup; what it raises stops the start.
+    Raises Damaged for a file that is damaged, StateError for one of another program, another user or a newer guard. The file is
+    then left exactly as it is: were it moved aside here, the next start would find none and begin empty, and every market that
+    was held would be free without anyone having decided so.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
+        if not path.exists() and not path.is_symlink():
             _create(path)
-        path.chmod(0o600)
-        _check(path, busy_timeout_s)
+        _own(path)
+        _check(path, busy_timeout_s, before_migration)
     except sqlite3.OperationalError as error:
         raise StateError(f"the ledger {path} cannot be opened: {error}; is another guard running, or the disk full?") from error
     except sqlite3.DatabaseError as error:
@@ -39,32 +45,48 @@ def prepare(path: Path, *, busy_timeout_s: float) -> None:
         raise StateError(f"the ledger {path} cannot be opened: {error}") from error
 
 
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in `folder` are on the disk."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def _create(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     if log.exists() and log.stat().st_size > 0:
-        raise StateError(
-            f"the ledger {path} is gone but {log.name} is there; restore the file, "
-            "or move the log and the folder snapshot away to start empty"
-        )
+        raise Damaged(f"the ledger {path} is gone but {log.name} is there")
     # A half-made ledger never gets the name: a crash here leaves only the .new file, which the next start replaces.
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(_SCHEMA.read_text(encoding="utf-8"))
-        connection.execute("INSERT INTO meta (id, epoch, seq, head) VALUES (1, 0, 0, ?)", (GENESIS,))
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+    make(new)
     new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
-def _check(path: Path, busy_timeout_s: float) -> None:
+def _own(path: Path) -> None:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise StateError(f"{path} is no file (a folder or a link); move it away, or name another state folder (GUARD_STATE)")
+    if status.st_uid != os.geteuid():
+        raise StateError(
+            f"the ledger {path} belongs to user {status.st_uid}, guard runs as {os.geteuid()}; run guard as its owner, "
+            f"or give it to this user: chown {os.geteuid()} {path}*"
+        )
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in LOG_SUFFIXES)):
+        if file.exists() and file.stat().st_mode & _OTHERS_WRITE:
+            raise StateError(
+                f"others may write {file} (mode {stat.S_IMODE(file.stat().st_mode):04o}): nobody can tell what they changed. "
+                f"See who did it, check it with `guard ledger verify`, then: chmod 600 {path}*"
+            )
+        if file.exists():
+            file.chmod(0o600)
+
+
+def _check(path: Path, busy_timeout_s: float, before_migration: Callable[[Path, int], None] | None) -> None:
     if path.stat().st_size == 0:
         raise _damaged(path, "it is empty")
     with closing(sqlite3.connect(path, isolation_level=None, timeout=busy_timeout_s)) as connection:
@@ -72,20 +94,46 @@ def _check(path: Path, busy_timeout_s: float) -> None:
         connection.execute("PRAGMA cell_size_check = ON")
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (layout,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != _APPLICATION_ID:
+        if application != APPLICATION_ID:
             raise StateError(f"{path} is not a ledger of guard; name another state folder (GUARD_STATE)")
         if layout > LAYOUT:
             raise StateError(
                 f"the ledger {path} was written by a newer guard (layout {layout}); this one reads up to {LAYOUT}: upgrade"
             )
         findings = [text for (text,) in connection.execute("PRAGMA quick_check(5)")]
-    if findings != ["ok"]:
-        raise _damaged(path, "; ".join(line for text in findings for line in text.splitlines()))
+        if findings != ["ok"]:
+            raise _damaged(path, "; ".join(line for text in findings for line in text.splitlines()))
+        try:
+            if layout < LAYOUT:
+                if before_migration is not None:
+                    before_migration(path, layout)
+                migrate(connection)
+            check_held(connection)
+        except sqlite3.OperationalError as error:
+            if "no such" in str(error) or "malformed" in str(error):
+                raise _damaged(path, str(error)) from error
+            raise
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
 
 
-def _damaged(path: Path, finding: str) -> StateError:
-    names = f"{path.name}, {path.name}-wal, {path.name}-shm and the folder snapshot"
-    return StateError(
-        f"the ledger {path} is damaged: {finding}. Nothing was changed. Restore it from a backup, or move {names} to a safe place: "
-        "the next start is then empty, with no quarantine, no escalation and no waiting message"
-    )
+def check_held(connection: sqlite3.Connection) -> None:
+    """Hold the table of quarantines against its sum, and the end of the trail against `meta`. Raises ValueError."""
+    for table in ("outbox", "notes"):
+        connection.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 no foreign text
+    row = connection.execute("SELECT seq, head, held FROM meta").fetchone()
+    if row is None:
+        raise ValueError("its table meta is empty")
+    seq, head, held = row
+    rows = connection.execute("SELECT id, state, forgotten_us, document FROM quarantines")
+    if held_sum(rows) != held:
+        raise ValueError("the table of quarantines is not the one that was written")
+    last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    if last is None and seq == 0:
+        return
+    if last != (seq, head):
+        raise ValueError(f"the audit trail ends at row {last and last[0]}, {seq} were written")
+
+
+def _damaged(path: Path, finding: str) -> Damaged:
+    return Damaged(f"the ledger {path} is damaged: {finding}")

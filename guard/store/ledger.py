@@ -14,16 +14,19 @@ from guard.model.alert import CANARY, DeliveryState
 from guard.model.ports import LedgerState
 from guard.store.chain import ALLOW_TARGET, GENESIS, AuditRow, Verified, allows_of, audit_rows, follow
 from guard.store.codec import canonical, decoded, delivery_from_json, delivery_to_json, quarantine_from_json
+from guard.store.damage import Damaged
 from guard.store.file import prepare
+from guard.store.held import held_sum
 from guard.store.rows import delivery_rows, quarantine_rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from guard.model.alert import Delivery
     from guard.model.decision import Decision
     from guard.model.ports import Clock
+    from guard.model.quarantine import Quarantine
 
 __all__ = ["LedgerStore"]
 
@@ -32,6 +35,7 @@ _HOUR_US = 3_600_000_000
 _RETENTION_US = 30 * _DAY_US
 _ROWS_MAX = 10_000
 _PRUNED_MAX = 500
+_NAMES_MAX = 500
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -52,13 +56,16 @@ class LedgerStore:
         Tells what is forgotten, recent, or old enough to go.
     busy_timeout_s
         How long a write waits for another process that holds the file, seconds, >= 0.
+    before_migration
+        Given the file and its layout before a ledger of an earlier layout is migrated, in a thread; what it raises stops the start.
 
     Notes
     -----
     WAL with ``synchronous=FULL``: what `commit` returned survives kill -9 and power loss. Each `open` takes a new epoch; whoever
     holds an older one is refused, so a guard that was suspended and replaced cannot write.
 
-    `open` raises StateError, with nothing changed, for a damaged file, one of a newer guard, or one that another process holds.
+    `open` raises StateError, with nothing changed, for a file of a newer guard, or one that another process holds; Damaged for one
+    that is damaged or gone.
     Later, a full disk, a lock or a failing disk raise Unavailable and leave nothing half-written: try again. StateError then
     means that the epoch is no longer the newest.
 
@@ -66,30 +73,45 @@ class LedgerStore:
     audit trail stay.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, busy_timeout_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        busy_timeout_s: float = 1.0,
+        before_migration: Callable[[Path, int], None] | None = None,
+    ) -> None:
         self.path = path
         self._clock = clock
         self._busy_timeout_s = busy_timeout_s
+        self._before_migration = before_migration
         self._lock = asyncio.Lock()
         self._connection: aiosqlite.Connection | None = None
+        # Told after each COMMIT, with the delivery that was settled if there was one.
+        self.on_written: Callable[[Delivery | None], None] = _ignore
         self._epoch = 0
+        self._head = GENESIS
         self._prune_us = 0
 
-    async def open(self) -> LedgerState:
-        """Take the ledger, with a new epoch, and return what it remembers. Raises StateError."""
+    async def open(self, *, after_epoch: int = 0) -> LedgerState:
+        """Take the ledger, with a new epoch above `after_epoch` too, and return what it remembers. Raises StateError."""
         if self._connection is None:
-            await asyncio.to_thread(prepare, self.path, busy_timeout_s=self._busy_timeout_s)
+            await asyncio.to_thread(
+                prepare, self.path, busy_timeout_s=self._busy_timeout_s, before_migration=self._before_migration
+            )
         try:
             if self._connection is None:
                 self._connection = await self._connect()
             async with self._writing() as connection:
-                await connection.execute_fetchall("UPDATE meta SET epoch = epoch + 1")
-                ((self._epoch,),) = await connection.execute_fetchall("SELECT epoch FROM meta")
+                await connection.execute_fetchall("UPDATE meta SET epoch = max(epoch, ?) + 1", (after_epoch,))
+                ((self._epoch, self._head),) = await connection.execute_fetchall("SELECT epoch, head FROM meta")
             return await self.load()
         except (sqlite3.Error, Unavailable, StateError) as error:
             await self.close()
             if isinstance(error, StateError):
                 raise
+            if type(error) is sqlite3.DatabaseError:
+                raise Damaged(f"the ledger {self.path} is damaged: {error}") from error
             raise StateError(f"the ledger {self.path} cannot be taken: {error}") from error
 
     async def close(self) -> None:
@@ -110,7 +132,10 @@ class LedgerStore:
             rows = audit_rows(decisions, seq=seq, head=head)
             await self._insert(connection, decisions, rows)
             await self._prune(connection)
-            return rows[-1].seq if rows else seq
+        if rows:
+            self._head = rows[-1].hash
+        self.on_written(None)
+        return rows[-1].seq if rows else seq
 
     async def load(self) -> LedgerState:
         """Return what it remembers, without a new epoch; at most 10,000 deliveries of each sort, the oldest pending ones."""
@@ -137,6 +162,12 @@ class LedgerStore:
             recent_deliveries=_deliveries(recent)[::-1],
             allows=allows_of(decoded(text, dict, "an audit row of an allow entry") for (text,) in allows),
         )
+
+    async def quarantines(self, names: Sequence[str]) -> tuple[Quarantine, ...]:
+        """Return the quarantines of these ids, ended and forgotten ones too, as far as the ledger has them."""
+        async with self._reading() as connection:
+            rows = await _quarantine_rows(connection, names)
+        return tuple(decoded(text, quarantine_from_json, f"quarantine {name}") for name, _, _, text in rows)
 
     async def changes(self, since: int) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """Return the audit rows with a number above `since`, oldest first; at most 10,000, ask again after the last."""
@@ -179,6 +210,7 @@ class LedgerStore:
             ((count,),) = await connection.execute_fetchall("SELECT changes()")
             if not count:
                 raise StateError(f"the outbox has no delivery {delivery.id}")
+        self.on_written(delivery)
 
     async def outbox(self) -> Mapping[str, Mapping[str, int]]:
         """Return counts of deliveries by channel and state."""
@@ -199,6 +231,25 @@ class LedgerStore:
                 (max(0, min(limit, _ROWS_MAX)),),
             )
         return _deliveries(found)
+
+    @property
+    def head(self) -> str:
+        """The hash of the last audit row: kept elsewhere, it proves that nothing before was changed or cut."""
+        return self._head
+
+    async def note(self, name: str) -> Mapping[str, Any] | None:
+        """Return a note that guard left for itself."""
+        async with self._reading() as connection:
+            found = await connection.execute_fetchall("SELECT document FROM notes WHERE name = ?", (name,))
+        return next((decoded(text, dict, f"note {name}") for (text,) in found), None)
+
+    async def keep_note(self, name: str, document: Mapping[str, Any] | None) -> None:
+        """Write a note, or take it away. Raises as `settle` does."""
+        async with self._writing() as connection:
+            await self._fenced(connection, self._epoch)
+            await connection.execute_fetchall("DELETE FROM notes WHERE name = ?", (name,))
+            if document is not None:
+                await connection.execute_fetchall("INSERT INTO notes VALUES (?, ?)", (name, canonical(document)))
 
     async def verify(self) -> Verified:
         """Follow the whole audit trail and return where it ends. Raises StateError at the first row that was changed."""
@@ -260,6 +311,7 @@ class LedgerStore:
     async def _insert(self, connection: aiosqlite.Connection, decisions: Sequence[Decision], rows: Sequence[AuditRow]) -> None:
         quarantines = quarantine_rows(decisions)
         if quarantines:
+            await self._account(connection, [row[0] for row in quarantines], added=quarantines)
             await connection.executemany("INSERT OR REPLACE INTO quarantines VALUES (?, ?, ?, ?)", quarantines)
         if rows:
             await connection.executemany("INSERT INTO audit VALUES (?, ?, ?, ?)", rows)
@@ -267,6 +319,12 @@ class LedgerStore:
         deliveries = delivery_rows(decisions)
         if deliveries:
             await connection.executemany("INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING", deliveries)
+
+    async def _account(self, connection: aiosqlite.Connection, names: Sequence[str], *, added: Sequence[Any] = ()) -> None:
+        """Keep the sum over the table: the rows `names` go, `added` come in their place."""
+        removed = await _quarantine_rows(connection, names)
+        ((held,),) = await connection.execute_fetchall("SELECT held FROM meta")
+        await connection.execute_fetchall("UPDATE meta SET held = ?", (held_sum(added, removed=removed, before=held),))
 
     async def _prune(self, connection: aiosqlite.Connection) -> None:
         now_us = self._clock.now_us()
@@ -279,12 +337,27 @@ class LedgerStore:
         ((count,),) = await connection.execute_fetchall("SELECT changes()")
         # What guard sends through itself to prove that it works: of no use once it has.
         await connection.execute_fetchall("DELETE FROM outbox WHERE channel = ? AND settled_us < ?", (CANARY, now_us - _HOUR_US))
-        await connection.execute_fetchall(
-            "DELETE FROM quarantines WHERE id IN (SELECT id FROM quarantines WHERE forgotten_us < ? LIMIT ?)", old
-        )
+        gone = await connection.execute_fetchall("SELECT id FROM quarantines WHERE forgotten_us < ? LIMIT ?", old)
+        if gone:
+            await self._account(connection, [name for (name,) in gone])
+            await connection.executemany("DELETE FROM quarantines WHERE id = ?", gone)
         if count < _PRUNED_MAX:
             self._prune_us = now_us + _HOUR_US
 
 
 def _deliveries(rows: Iterable[Any]) -> tuple[Delivery, ...]:
     return tuple(decoded(text, delivery_from_json, f"delivery {name}") for name, text in rows)
+
+
+def _ignore(_: Delivery | None) -> None:
+    """Nobody wants to know."""
+
+
+async def _quarantine_rows(connection: aiosqlite.Connection, names: Sequence[str]) -> list[Any]:
+    rows: list[Any] = []
+    for at in range(0, len(names), _NAMES_MAX):
+        some = names[at : at + _NAMES_MAX]
+        places = ", ".join("?" * len(some))
+        sql = f"SELECT id, state, forgotten_us, document FROM quarantines WHERE id IN ({places})"  # noqa: S608 no foreign text
+        rows += await connection.execute_fetchall(sql, some)
+    return rows

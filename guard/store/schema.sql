@@ -1,11 +1,14 @@
--- The ledger, layout 1. Documents are canonical JSON (guard/store/codec.py); columns repeat what queries need.
+-- The ledger, layout 2. Documents are canonical JSON (guard/store/codec.py); columns repeat what queries need.
 
 CREATE TABLE meta (
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     epoch INTEGER NOT NULL,
     seq   INTEGER NOT NULL,
-    head  TEXT    NOT NULL
+    head  TEXT    NOT NULL,
+    held  TEXT    NOT NULL
 );
+
+CREATE TABLE notes (name TEXT PRIMARY KEY, document TEXT NOT NULL);
 
 CREATE TABLE quarantines (
     id           TEXT    PRIMARY KEY,

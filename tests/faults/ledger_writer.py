@@ -13,14 +13,17 @@ from guard.errors import Unavailable
 from guard.store import LedgerStore
 
 
-async def write(path: Path, first: int) -> None:
+async def write(path: Path, first: int, *, is_asked: bool = False) -> None:
     store = LedgerStore(path, HandClock(), busy_timeout_s=1.0)
     epoch = (await store.open()).epoch
     number = first
-    while True:
-        seq = await store.commit([decision(number), decision(number + 1)], epoch=epoch)
-        os.write(1, f"{number} {number + 1} {seq}\n".encode())
-        number += 2
+    try:
+        while not is_asked or sys.stdin.buffer.readline():
+            seq = await store.commit([decision(number), decision(number + 1)], epoch=epoch)
+            os.write(1, f"{number} {number + 1} {seq}\n".encode())
+            number += 2
+    finally:
+        await store.close()
 
 
 async def write_into_a_limit(path: Path) -> None:
@@ -49,5 +52,7 @@ async def write_into_a_limit(path: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[2] == "limit":
         asyncio.run(write_into_a_limit(Path(sys.argv[1])))
+    elif sys.argv[2] == "asked":
+        asyncio.run(write(Path(sys.argv[1]), 1, is_asked=True))
     else:
         asyncio.run(write(Path(sys.argv[1]), int(sys.argv[2])))

@@ -4,6 +4,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -68,6 +69,25 @@ async def test_no_acknowledged_commit_is_lost_by_kill_9(tmp_path: Path) -> None:
         await store.close()
         if kill < KILLS - 1:
             children.append(child(path, str(max(held) + 1)))
+
+
+async def test_a_writer_that_was_suspended_and_replaced_ends_at_its_next_commit(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    command = [sys.executable, str(WRITER), str(path), "asked"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    writer = subprocess.Popen(command, env=ENVIRONMENT, **pipes)
+    writer.stdin.write(b"\n")
+    writer.stdin.flush()
+    assert writer.stdout.readline() == b"1 2 4\n"
+    writer.send_signal(signal.SIGSTOP)
+    store = LedgerStore(path, HandClock(), busy_timeout_s=0.05)
+    state = await store.open()
+    writer.send_signal(signal.SIGCONT)
+    _, told = writer.communicate(b"\n", timeout=60)
+    assert writer.returncode != 0
+    assert b"another guard took the ledger" in told
+    assert (await store.load()).seq == state.seq == 4
+    await store.close()
 
 
 def test_a_disk_that_takes_no_more_loses_nothing_and_goes_on_when_there_is_room(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""What a start can tell bots before guard.yaml is read: what the last start made of the very same file.
+
+Reading guard.yaml means importing what checks it, most of the time between a crash and the first answer.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from guard import __version__
+from guard.client.payload import Snapshot, decode, encode
+from guard.model import Image, MarketView
+from guard.runtime.whole_file import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Early", "keep_head", "settings_key"]
+
+_NAME = "head"
+_OWN = frozenset({"at_us", "markets", "blocks", "is_running"})
+
+
+def settings_key(path: Path, env: Mapping[str, str]) -> str:
+    """Return what all that guard.yaml says depends on, as 64 hex digits: this version, the file, and GUARD_* of the environment.
+
+    Empty where the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ""
+    names = sorted(name for name in env if name.startswith("GUARD_"))
+    settings = "\n".join([__version__, str(path.absolute()), *(f"{name}={env[name]}" for name in names)])
+    return sha256(settings.encode("utf-8", "surrogateescape") + b"\0" + content).hexdigest()
+
+
+class Early:
+    """The part of the published state that comes of guard.yaml, as the last start with the same settings published it.
+
+    Parameters
+    ----------
+    image
+        It, without markets and blocks.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+
+    @classmethod
+    def read(cls, caches: Path, key: str) -> Early | None:
+        """Return what an earlier start kept under `key`; None where it kept nothing that can be used."""
+        try:
+            kept, _, payload = (caches / _NAME).read_bytes().partition(b"\n")
+            if not key or kept != key.encode():
+                return None
+            told = decode(payload)
+            return cls(_image(told))
+        except (OSError, ValueError, TypeError, AttributeError):
+            # A cache: whatever is wrong with it, guard.yaml tells the same.
+            return None
+
+
+def keep_head(caches: Path, key: str, image: Image) -> None:
+    """Keep the settings of `image` for the next start under `key`, where that is possible and not done yet."""
+    if not key:
+        return
+    head = image._replace(markets={}, blocks=())
+    payload = encode(head, epoch=0, seq=0, durable=True, wall_us=0, boot_ns=0, boot_id="")
+    content = key.encode() + b"\n" + payload
+    file = caches / _NAME
+    try:
+        if not file.is_file() or file.read_bytes() != content:
+            replace_file(file, [content])
+    except OSError:
+        file.unlink(missing_ok=True)
+
+
+def _image(told: Snapshot) -> Image:
+    taken: dict[str, Any] = {name: getattr(told, name) for name in Image._fields if name not in _OWN}
+    taken["unreached"] = {name: MarketView(*view) for name, view in told.unreached.items()}
+    return Image(at_us=0, markets={}, blocks=(), **taken)

@@ -1,0 +1,61 @@
+"""What bots are told before guard.yaml is read: what the very same file said to the last start, or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from guard.client import Guard
+from guard.dsl import load_guard
+from guard.model import AddQuarantine, Decision, Target, TargetKind
+from guard.quarantine import IsolationManager
+from guard.runtime.early import Early, settings_key
+from guard.runtime.opening import Opening
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = "version: 1\nmode: enforce\nrules: [guard:pump_dump]\nexchanges: {sim: {connector: sim, markets: ['*/USDT']}}\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "guard.yaml").write_text(CONFIG)
+    return tmp_path / "guard.yaml"
+
+
+async def test_a_second_start_shows_the_same_before_it_reads_guard_yaml(path: Path) -> None:
+    state, key = path.parent / ".guard", settings_key(path, {})
+    async with Opening(load_guard(path, {}), state, key=key) as opening:
+        now_us = opening.clock.now_us()
+        command = AddQuarantine(Target(TargetKind.MARKET, "sim:A/USDT"), 10**9, "news", "ann")
+        held = IsolationManager().operate(command, now_us)
+        await opening.store.commit([Decision(now_us, transitions=held)], epoch=1)
+        slow = opening._settings()
+    early = Early.read(state / "caches", key)
+    assert early is not None
+    assert early.image == slow
+    async with Opening(early, state, key=key) as opening:
+        bot = Guard(state)
+        assert bot.check("sim", "A/USDT", "buy").status == "blocked"
+        assert (bot.check("sim", "B/USDT", "buy").reason, bot.check("sim", "B/USDT", "buy").permitted) == ("warming", True)
+        opening.config = load_guard(path, {})
+        assert opening._settings() == slow
+
+
+async def test_any_change_of_the_settings_is_waited_for(path: Path) -> None:
+    state, key = path.parent / ".guard", settings_key(path, {})
+    async with Opening(load_guard(path, {}), state, key=key):
+        pass
+    assert Early.read(state / "caches", settings_key(path, {"GUARD_MODE": "observe"})) is None
+    path.write_text(CONFIG.replace("enforce", "observe"))
+    assert Early.read(state / "caches", settings_key(path, {})) is None
+    assert Early.read(state / "caches", "") is None
+    assert settings_key(path.with_name("none.yaml"), {}) == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"KEY\n{}", b"KEY\n\xff", b"KEY"])
+def test_a_spoilt_cache_is_no_settings(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "head").write_bytes(content)
+    assert Early.read(tmp_path, "KEY") is None

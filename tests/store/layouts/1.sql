@@ -1,0 +1,60 @@
+BEGIN TRANSACTION;
+CREATE TABLE audit (
+    seq      INTEGER PRIMARY KEY,
+    target   TEXT    NOT NULL,
+    document TEXT    NOT NULL,
+    hash     TEXT    NOT NULL
+);
+INSERT INTO "audit" VALUES(1,'sim:X/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","episode_us":1700000000000000,"factors":[{"factor":"trade_pattern","share":0.84,"status":"known","value":0.84,"weight":0.2}],"findings":[{"at_us":1700000000000000,"detector":"pump_dump","evidence":{"ret(60s)":0.04,"spread()":null,"vol_z(30s)":null},"score":0.9}],"level":"danger","market":"sim:X/USDT","mode":"enforce","previous":"normal","rule":"pump_dump","score":0.84,"seq":1,"target":"sim:X/USDT","type":"verdict"}','4b438af1a11efc598a8c7403de42f770d2a112b6796f44445b8f267801ffb579');
+INSERT INTO "audit" VALUES(2,'sim:X/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","previous":"normal","quarantine":{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:X/USDT"},"zone":""},"id":"84675cebc82c","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"quarantined","until_us":1700002400000000},"reason":"up 9 %","rule":"pump_dump","seq":2,"state":"quarantined","target":"sim:X/USDT","type":"quarantine"}','ddb8f3f465e1441f5ab1c9a313eca08eed591029c89e54eac0549178ed581db8');
+INSERT INTO "audit" VALUES(3,'sim:X/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","episode_us":1700000000000000,"factors":[{"factor":"trade_pattern","share":0.84,"status":"known","value":0.84,"weight":0.2}],"findings":[{"at_us":1700000000000000,"detector":"pump_dump","evidence":{"ret(60s)":0.04,"spread()":null,"vol_z(30s)":null},"score":0.9}],"level":"danger","market":"sim:X/USDT","mode":"enforce","previous":"normal","rule":"pump_dump","score":0.84,"seq":3,"target":"sim:X/USDT","type":"verdict"}','5b158495e794db315ec3e4fa7f93bc33aeff214afb34ed66042860db0fe6e8cd');
+INSERT INTO "audit" VALUES(4,'sim:C1/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","previous":"normal","quarantine":{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:C1/USDT"},"zone":""},"id":"945a9a150ce9","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"quarantined","until_us":1700002400000000},"reason":"up 9 %","rule":"pump_dump","seq":4,"state":"quarantined","target":"sim:C1/USDT","type":"quarantine"}','6e701633b89f7060f474e769fe58a2bec7ac570531cd681fa22b2976ce75ccc5');
+INSERT INTO "audit" VALUES(5,'sim:X/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","episode_us":1700000000000000,"factors":[{"factor":"trade_pattern","share":0.84,"status":"known","value":0.84,"weight":0.2}],"findings":[{"at_us":1700000000000000,"detector":"pump_dump","evidence":{"ret(60s)":0.04,"spread()":null,"vol_z(30s)":null},"score":0.9}],"level":"danger","market":"sim:X/USDT","mode":"enforce","previous":"normal","rule":"pump_dump","score":0.84,"seq":5,"target":"sim:X/USDT","type":"verdict"}','8a44ec9ae5b49527e5ad01c8903c31fe648b9836cdd401e1961a38273475e223');
+INSERT INTO "audit" VALUES(6,'sim:C2/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","previous":"normal","quarantine":{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:C2/USDT"},"zone":""},"id":"60529b0799d9","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"quarantined","until_us":1700002400000000},"reason":"up 9 %","rule":"pump_dump","seq":6,"state":"quarantined","target":"sim:C2/USDT","type":"quarantine"}','ed823de9da2717d131f9bf743b6997e63e9c07922d4ee236b0ed7c964fec99d3');
+INSERT INTO "audit" VALUES(7,'sim:X/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","episode_us":1700000000000000,"factors":[{"factor":"trade_pattern","share":0.84,"status":"known","value":0.84,"weight":0.2}],"findings":[{"at_us":1700000000000000,"detector":"pump_dump","evidence":{"ret(60s)":0.04,"spread()":null,"vol_z(30s)":null},"score":0.9}],"level":"danger","market":"sim:X/USDT","mode":"enforce","previous":"normal","rule":"pump_dump","score":0.84,"seq":7,"target":"sim:X/USDT","type":"verdict"}','fb45219779e6d0b3eb1d6b6769911095bcb9dd5d07352399672dce19c6077953');
+INSERT INTO "audit" VALUES(8,'sim:C3/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","previous":"normal","quarantine":{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:C3/USDT"},"zone":""},"id":"20525918f730","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"quarantined","until_us":1700002400000000},"reason":"up 9 %","rule":"pump_dump","seq":8,"state":"quarantined","target":"sim:C3/USDT","type":"quarantine"}','a5bc140b1c8ceca3149af5bd778c605632ec2904a3e934215b447e423ecf8322');
+INSERT INTO "audit" VALUES(9,'sim:C2/USDT','{"actor":"guard","at_us":1700000000000000,"cause":"rule","previous":"quarantined","quarantine":{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:C2/USDT"},"zone":""},"id":"60529b0799d9","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"normal","until_us":1700000000000000},"reason":"up 9 %","rule":"pump_dump","seq":9,"state":"normal","target":"sim:C2/USDT","type":"quarantine"}','aa8cccc0edcbcc523c1787415ab62fab92698e529ec3e36865ded50d3617133b');
+CREATE TABLE meta (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch INTEGER NOT NULL,
+    seq   INTEGER NOT NULL,
+    head  TEXT    NOT NULL
+);
+INSERT INTO "meta" VALUES(1,1,9,'aa8cccc0edcbcc523c1787415ab62fab92698e529ec3e36865ded50d3617133b');
+CREATE TABLE outbox (
+    id         TEXT    PRIMARY KEY,
+    channel    TEXT    NOT NULL,
+    state      TEXT    NOT NULL,
+    created_us INTEGER NOT NULL,
+    due_us     INTEGER NOT NULL,
+    settled_us INTEGER,
+    document   TEXT    NOT NULL
+);
+INSERT INTO "outbox" VALUES('d0','ops','pending',1700000000000000,1700000000000000,NULL,'{"alert_id":"a1","attempts":0,"body":"sim:X/USDT, \u202e\u00e9 <b>","channel":"ops","created_us":1700000000000000,"due_us":1700000000000000,"error":"","expires_us":1700003600000000,"id":"d0","kind":"quarantine","level":"danger","market":"","rule":"","state":"pending","title":"held"}');
+INSERT INTO "outbox" VALUES('d1','ops','delivered',1700000000000000,1700000000000000,1700000000000000,'{"alert_id":"a1","attempts":1,"body":"sim:X/USDT, \u202e\u00e9 <b>","channel":"ops","created_us":1700000000000000,"due_us":1700000000000000,"error":"","expires_us":1700003600000000,"id":"d1","kind":"quarantine","level":"danger","market":"","rule":"","state":"delivered","title":"held"}');
+INSERT INTO "outbox" VALUES('d2','ops','pending',1700000000000000,1700000000000000,NULL,'{"alert_id":"a1","attempts":0,"body":"sim:X/USDT, \u202e\u00e9 <b>","channel":"ops","created_us":1700000000000000,"due_us":1700000000000000,"error":"","expires_us":1700003600000000,"id":"d2","kind":"quarantine","level":"danger","market":"","rule":"","state":"pending","title":"held"}');
+INSERT INTO "outbox" VALUES('d3','ops','pending',1700000000000000,1700000000000000,NULL,'{"alert_id":"a1","attempts":0,"body":"sim:X/USDT, \u202e\u00e9 <b>","channel":"ops","created_us":1700000000000000,"due_us":1700000000000000,"error":"","expires_us":1700003600000000,"id":"d3","kind":"quarantine","level":"danger","market":"","rule":"","state":"pending","title":"held"}');
+CREATE TABLE quarantines (
+    id           TEXT    PRIMARY KEY,
+    state        TEXT    NOT NULL,
+    forgotten_us INTEGER NOT NULL,
+    document     TEXT    NOT NULL
+);
+INSERT INTO "quarantines" VALUES('84675cebc82c','quarantined',9223372036854775807,'{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:X/USDT"},"zone":""},"id":"84675cebc82c","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"quarantined","until_us":1700002400000000}');
+INSERT INTO "quarantines" VALUES('945a9a150ce9','quarantined',9223372036854775807,'{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:C1/USDT"},"zone":""},"id":"945a9a150ce9","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"quarantined","until_us":1700002400000000}');
+INSERT INTO "quarantines" VALUES('20525918f730','quarantined',9223372036854775807,'{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:C3/USDT"},"zone":""},"id":"20525918f730","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"quarantined","until_us":1700002400000000}');
+INSERT INTO "quarantines" VALUES('60529b0799d9','normal',1700604800000000,'{"actor":"guard","floor_us":1700001800000000,"grace_until_us":0,"hold":{"block":"entries","escalate_factor":2.0,"for_us":1800000000,"forget_us":604800000000,"level":"danger","market":"sim:X/USDT","max_fraction":0.25,"max_us":86400000000,"probation_us":1800000000,"reason":"up 9 %","release_for_us":600000000,"rule":"pump_dump","target":{"kind":"market","name":"sim:C2/USDT"},"zone":""},"id":"60529b0799d9","last_end_us":1700086400000000,"opened_us":1700000000000000,"repetition":0,"state":"normal","until_us":1700000000000000}');
+CREATE INDEX quarantines_that_matter ON quarantines (forgotten_us);
+CREATE INDEX audit_of_target ON audit (target, seq);
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'audit rows are never changed');
+END;
+CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'audit rows are never deleted');
+END;
+CREATE INDEX outbox_in_order ON outbox (channel, state, created_us);
+CREATE INDEX outbox_by_age ON outbox (created_us);
+CREATE INDEX outbox_settled ON outbox (state, settled_us);
+COMMIT;
+PRAGMA application_id = 1734439524;
+PRAGMA user_version = 1;
