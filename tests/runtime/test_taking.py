@@ -281,7 +281,9 @@ async def test_only_tighter_and_newer_words_of_the_snapshot_count(tmp_path: Path
     shorter = held._replace(until_us=held.until_us - 5)
     longer = held._replace(until_us=held.until_us + 5)
     assert [each.quarantine.state for each in adopted(told, [shrunk], [shrunk], seq=told.seq, now_us=now_us)] == ["quarantined"]
-    assert [each.quarantine.until_us for each in adopted(told, [shorter], [shorter], seq=told.seq, now_us=now_us)] == [held.until_us]
+    assert [each.quarantine.until_us for each in adopted(told, [shorter], [shorter], seq=told.seq, now_us=now_us)] == [
+        held.until_us
+    ]
     assert adopted(told, [longer], [longer], seq=told.seq, now_us=now_us) == ()
     # The ledger went on since: what it says of a block it knows is newer.
     assert adopted(told, [shrunk], [shrunk], seq=told.seq + 1, now_us=now_us) == ()
@@ -289,3 +291,31 @@ async def test_only_tighter_and_newer_words_of_the_snapshot_count(tmp_path: Path
     # The same rule holds the same target under another id: one of them has to do for both.
     (both,) = adopted(told, [], [shorter._replace(id="other")], seq=told.seq, now_us=now_us)
     assert (both.quarantine.id, both.quarantine.until_us, both.previous) == ("other", held.until_us, "quarantined")
+    over = held._replace(state=IsolationState.NORMAL)
+    assert adopted(told, [over], [], seq=told.seq, now_us=now_us) == ()
+
+
+async def test_an_older_ledger_is_refused_where_nothing_tells_the_rest(tmp_path: Path) -> None:
+    with StateFolder(tmp_path / "state") as state:
+        taken = await take_ledger(state, SystemClock())
+        await taken.store.commit([Decision(1, transitions=hold("A"))], epoch=1)
+        await taken.store.close()
+        content = state.ledger.read_bytes()
+        taken = await take_ledger(state, SystemClock())
+        await taken.store.commit([Decision(1, transitions=hold("B"))], epoch=2)
+        publish(state, taken._replace(state=await taken.store.load()))
+        await taken.store.close()
+        state.ledger.write_bytes(content)
+    taken = await start(tmp_path / "state")
+    assert blocked(tmp_path / "state") == ("A", "B")
+    assert isinstance(taken, StateError) or taken.rebuilt is not None
+
+
+async def test_backups_alone_tell_that_a_ledger_was_here(whole: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(whole, tmp_path / "state")
+    for file in (path / "ledger.sqlite", path / "snapshot" / "guard.snapshot", *path.glob("backups/journal-*")):
+        file.unlink()
+    taken = await start(path)
+    assert not isinstance(taken, StateError), taken
+    assert taken.rebuilt is not None
+    assert blocked(path) == ("A", "B")

@@ -224,3 +224,14 @@ async def test_an_epoch_that_bots_saw_is_never_taken_again(path: Path) -> None:
     assert (await store.open(after_epoch=41)).epoch == 42
     assert (await store.open()).epoch == 43
     await store.close()
+
+
+async def test_a_damaged_index_is_found_at_the_start(path: Path) -> None:
+    await filled(path, 50)
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outbox_settled'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(bytes(4096))
+    with pytest.raises(Damaged):
+        await ledger(path).open()

@@ -151,7 +151,7 @@ async def test_a_hole_in_the_journals_ends_what_is_taken_over(kept: Kept) -> Non
             backup.path.unlink()
     first = kept.folder.journals()[-2]
     lines = first.read_bytes().splitlines(keepends=True)
-    first.write_bytes(b"".join(line.replace(b'"hash":"', b'"hash":"0', 1) if b'"seq":5' in line else line for line in lines))
+    first.write_bytes(b"".join(line.replace(b'"danger"', b'"normal"') if b'"seq":5,' in line else line for line in lines))
     found = kept.rebuild()
     # Row 5 cannot be proved, so neither can anything after it.
     assert (found.seq, found.base_seq) == (4, 4)
@@ -175,6 +175,12 @@ async def test_what_a_person_gave_up_does_not_come_back(kept: Kept) -> None:
     spoil(kept.path)
     assert kept.rebuild().seq == 6
     assert await kept.held() == {"sim:C1/USDT", "sim:C2/USDT", "sim:C9/USDT"}
+
+
+async def test_what_a_person_gave_up_does_not_come_back_before_anything_new_was_written(kept: Kept) -> None:
+    kept.rebuild(base=kept.folder.backups()[1].path, is_only=True)
+    spoil(kept.path)
+    assert kept.rebuild().seq == 4
 
 
 async def test_an_empty_beginning_is_asked_for_and_stays(kept: Kept) -> None:
