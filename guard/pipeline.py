@@ -11,6 +11,7 @@ from guard.engine.renewal import renew
 from guard.model import (
     AddAllow,
     AddQuarantine,
+    ApplyList,
     Decision,
     ExtendQuarantine,
     Image,
@@ -27,7 +28,7 @@ from guard.model import (
 from guard.model.bot import listed_until
 from guard.pipeline_holds import HoldDesk
 from guard.pipeline_settings import Settings
-from guard.quarantine import MARKET_WIDE_RULE, OPERATOR_RULE, IsolationManager
+from guard.quarantine import MARKET_WIDE_RULE, OPERATOR_RULE, IsolationManager, is_listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -102,7 +103,7 @@ class Pipeline:
     def operate(self, command: Command, now_us: int) -> Decision:
         """Carry out a person's order. Raises OperationRefused."""
         self._fire(now_us)
-        if isinstance(command, AddQuarantine | ReleaseQuarantine | ExtendQuarantine):
+        if isinstance(command, AddQuarantine | ReleaseQuarantine | ExtendQuarantine | ApplyList):
             transitions = self.isolation.operate(command, self.now_us)
             self.desk.released(transitions)
             self._tell((), transitions)
@@ -162,7 +163,8 @@ class Pipeline:
         """Return what rules hold that hold nothing any more: each ends as announced."""
         held = (each for each in self.isolation.active() if each.state is IsolationState.QUARANTINED)
         own = {OPERATOR_RULE, MARKET_WIDE_RULE}
-        return tuple(each for each in held if each.hold.release_for_us is None and each.hold.rule not in own)
+        timed = (each for each in held if each.hold.release_for_us is None)
+        return tuple(each for each in timed if each.hold.rule not in own and not is_listed(each))
 
     def accelerate(self) -> None:
         """Run the kernel compiled from now on; the decisions stay the same. Raises as `Kernel.accelerate` does."""
@@ -287,13 +289,15 @@ class Pipeline:
 
     def _tell(self, verdicts: Sequence[Verdict], transitions: Sequence[Transition]) -> None:
         self._log += (*verdicts, *transitions)
+        # Of a list people are told once for each reading, not once for each coin.
+        told = [each for each in transitions if not is_listed(each.quarantine)]
         self._deliveries += self.alerts.process(
-            verdicts=verdicts, transitions=transitions, at_us=self.now_us, is_led=self._is_led if self.desk.wide.states else None
+            verdicts=verdicts, transitions=told, at_us=self.now_us, is_led=self._is_led if self.desk.wide.states else None
         )
         for news in self.desk.news:
             self._deliveries += self.alerts.system(*news, self.now_us)
         self.desk.news.clear()
-        self._deliveries += self.orders.process(verdicts, transitions, held=self.isolation.covering, at_us=self.now_us)
+        self._deliveries += self.orders.process(verdicts, told, held=self.isolation.covering, at_us=self.now_us)
         if transitions:
             begun = [each.quarantine.target for each in transitions if each.quarantine.state is IsolationState.QUARANTINED]
             for row, watched in enumerate(self.engine.watched):

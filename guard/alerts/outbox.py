@@ -9,6 +9,7 @@ import structlog
 
 from guard.alerts.backoff import Breaker, backoff_us
 from guard.model import DeliveryState
+from guard.model.alert import CANARY
 from guard.model.ports import Outcome
 
 if TYPE_CHECKING:
@@ -136,13 +137,15 @@ class Outbox:
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Return deliveries by channel and state, as the ledger has them; a channel without any is there, empty."""
-        return {**{name: {} for name in self._channels}, **await self._store.outbox()}
+        counts = {**{name: {} for name in self._channels}, **await self._store.outbox()}
+        return {name: states for name, states in counts.items() if name != CANARY}
 
     def health(self) -> Mapping[str, ChannelHealth]:
         """Return how each channel fares."""
         return {
             each.name: ChannelHealth(each.breaker.is_failing, each.delivered, each.failed, each.dead, each.error)
             for each in self._channels.values()
+            if each.name != CANARY
         }
 
     async def _supervise(self, channel: _Channel) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from guard.cli.bot_lines import bot_lines
 from guard.cli.ready_lines import ready_lines, rest_line
+from guard.cli.self_watch import heartbeat_trouble, list_troubles
 from guard.cli.wording import market_wide
 from guard.client.clock import MACHINE
 
@@ -167,6 +168,10 @@ def _recording(recording: Mapping[str, Any]) -> list[str]:
 def _notes(status: Mapping[str, Any]) -> list[str]:
     parts = (("rules", "[bold red]rules:[/]"), ("engine", "[yellow]compiled code failed, the engine runs plain:[/]"))
     lines = [f"{title} {escape(status[part]['problem'])}" for part, title in parts if status[part]["problem"]]
+    trouble = heartbeat_trouble(status)
+    lines += [f"[bold red]heartbeat:[/] {escape(trouble)}"] if trouble else []
+    for name, is_well, found in list_troubles(status):
+        lines.append(f"[{'dim' if is_well else 'bold red'}]{escape(name)}:[/] {escape(found)}")
     lines += _upgrade(status.get("upgrade") or {})
     lines += [_group(group) for group in status.get("groups", ())]
     now_us = MACHINE.wall_us()

@@ -11,6 +11,7 @@ import click
 
 from guard.cli.guard_file import config_option, state_option
 from guard.cli.output import Exit, Output
+from guard.cli.self_watch import heartbeat_trouble, list_troubles
 from guard.errors import ConfigurationError, GuardError
 
 if TYPE_CHECKING:
@@ -144,6 +145,10 @@ def _running(status: Mapping[str, Any]) -> Iterator[_Finding]:
     yield _Finding(
         "ledger", status["durable"], "written" if status["durable"] else "cannot be written", "see the log; is the disk full?"
     )
+    trouble = heartbeat_trouble(status)
+    yield _Finding("heartbeat", trouble is None, trouble or "each stage is proved", "see docs/heartbeat.md and the log")
+    for name, is_well, found in list_troubles(status):
+        yield _Finding(name, is_well, found, "see docs/lists.md")
     jump_s = status["clock_jump_ms"] / 1000
     yield _Finding(
         "clock",

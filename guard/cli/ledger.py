@@ -24,7 +24,9 @@ _file = click.argument("file", required=False, type=click.Path(path_type=Path))
 
 @click.group
 def ledger() -> None:
-    """Look after the ledger: what is held, who decided it, which messages wait.
+    """Look after the ledger.
+
+    It tells what is held, who decided it, which messages wait.
 
     All but restore work beside a guard that runs, which makes backups of its own.
     """
@@ -34,7 +36,7 @@ def ledger() -> None:
 @_state
 @click.pass_obj
 def info(output: Output, *, state: str | None) -> int:
-    """Tell where the ledger stands, and what it could be rebuilt from."""
+    """Tell where the ledger stands, and what could rebuild it."""
     from guard.store.verify import look_at
 
     folder = _folder(state)
@@ -65,7 +67,9 @@ def info(output: Output, *, state: str | None) -> int:
 @_state
 @click.pass_obj
 def backup(output: Output, *, file: Path | None, state: str | None) -> int:
-    """Copy the ledger as it stands, guard running or not, to FILE or among guard's own backups.
+    """Copy the ledger as it stands, guard running or not.
+
+    To FILE, or among guard's own backups.
 
     The copy is one file, whole and checked, or there is none.
     """
@@ -96,7 +100,9 @@ def backup(output: Output, *, file: Path | None, state: str | None) -> int:
 @_state
 @click.pass_obj
 def verify(output: Output, *, file: Path | None, anchor: str | None, state: str | None) -> int:
-    """Check the ledger, or a backup: pages, the chain of the trail, and that what is held is what the trail tells.
+    """Check the ledger, or a backup, from page to trail.
+
+    Pages, the chain of the trail, and that what is held is what the trail tells.
 
     Ends with 1 and the first row that is wrong.
     """
@@ -118,7 +124,7 @@ def verify(output: Output, *, file: Path | None, anchor: str | None, state: str 
 @_state
 @click.pass_obj
 def export(output: Output, *, since_seq: int, out: Path | None, state: str | None) -> int:
-    """Write the audit trail, what is held, and the outbox as JSON lines.
+    """Write trail, what is held, and outbox as JSON lines.
 
     `guard ledger restore BACKUP --export FILE` reads them again. With --since a line before the first names where it goes on.
     """
@@ -154,7 +160,9 @@ def export(output: Output, *, since_seq: int, out: Path | None, state: str | Non
 def restore(
     output: Output, *, file: Path | None, exports: tuple[Path, ...], is_only: bool, is_empty: bool, state: str | None
 ) -> int:
-    """Put the ledger back from FILE, or from the newest good backup, and from the journal of what happened since.
+    """Put the ledger back from FILE or the newest good backup.
+
+    What happened since comes from the journal.
 
     Guard must not run. The old file is kept aside. Blocks that bots were shown and the backup does not have hold until their
     announced end: the next start takes them over.

@@ -38,6 +38,7 @@ _COMMANDS = {
     "bench": "guard.cli.bench:bench",
     "exchanges": "guard.cli.exchanges:exchanges",
     "warm": "guard.cli.warm:warm",
+    "deadman": "guard.cli.deadman:deadman",
     "version": "guard.cli.version:version",
     "completion": "guard.cli.version:completion",
 }

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
 from guard.dsl.bot_policies import BotName, BotSettings
+from guard.dsl.list_models import ListSettings  # noqa: TC001 - likewise
 from guard.dsl.values import Duration, Model, Moment, OrText, Size, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import EVERY_BOT, BotPolicy, Mode
@@ -247,6 +248,8 @@ class GuardConfig(Model):
     """Which asset a base is, where an exchange spells it its own way: BEAMX: BEAM, or binance:BEAMX: BEAM for one exchange."""
     allow: tuple[AllowEntry, ...] = ()
     """What is never held back, and until when."""
+    lists: Annotated[dict[Name, ListSettings], Field(max_length=20)] = Field(default_factory=dict)
+    """What others say is not to be traded, under names of your own."""
     alerts: AlertSettings = AlertSettings()
     """Who is told what, and how often."""
     webhooks: dict[Name, WebhookSettings] = Field(default_factory=dict)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from guard.model.risk import Level
 
-__all__ = ["Delivery", "DeliveryState"]
+__all__ = ["CANARY", "Delivery", "DeliveryState"]
+
+# The channel that ends nowhere; no channel of guard.yaml can have this name.
+CANARY = ".canary"
 
 
 class DeliveryState(StrEnum):

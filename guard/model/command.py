@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from guard.model.quarantine import Target
+    from guard.model.quarantine import Block, Target
 
 __all__ = [
     "AddAllow",
     "AddMaintenance",
     "AddQuarantine",
+    "ApplyList",
     "Command",
     "EndMaintenance",
     "ExtendQuarantine",
+    "ListedTarget",
     "ReleaseQuarantine",
     "RemoveAllow",
 ]
@@ -89,4 +91,26 @@ class EndMaintenance(NamedTuple):
     actor: str
 
 
-Command = AddQuarantine | ReleaseQuarantine | ExtendQuarantine | AddAllow | RemoveAllow | AddMaintenance | EndMaintenance
+class ListedTarget(NamedTuple):
+    """One entry of an imported list: what is held, how, and the list's own words for it, if it has any."""
+
+    target: Target
+    block: Block
+    max_fraction: float = 0.25
+    reason: str = ""
+
+
+class ApplyList(NamedTuple):
+    """Hold `entries` of the list `name` until `until_us`, those that it holds already too, and release `gone` without probation."""
+
+    name: str
+    entries: tuple[ListedTarget, ...]
+    gone: tuple[Target, ...]
+    until_us: int
+    reason: str
+    actor: str
+
+
+Command = (
+    AddQuarantine | ReleaseQuarantine | ExtendQuarantine | AddAllow | RemoveAllow | AddMaintenance | EndMaintenance | ApplyList
+)

@@ -149,9 +149,10 @@ class Quarantine(NamedTuple):
 class Transition(NamedTuple):
     """One change of one quarantine; `quarantine` is as it stands after it.
 
-    `cause` is ``rule``, ``operator``, ``calm`` (release condition held), ``floor`` (a timed hold ended), ``extend``, ``max``
-    (the longest time passed), ``probation_end``, ``reoffence``, ``rule_gone`` (its rule holds nothing any more: it ends at the end
-    that was announced, which nothing extends).
+    `cause` is ``rule``, ``operator``, ``list`` (an imported list names the target, or names it no more), ``calm`` (release
+    condition held), ``floor`` (a timed hold ended), ``extend``, ``max`` (the longest time passed), ``probation_end``,
+    ``reoffence``, ``clock`` (the wall clock was set between two runs: ends move with it), ``rule_gone`` (its rule holds nothing any
+    more: it ends at the end that was announced, which nothing extends).
     """
 
     at_us: int

@@ -11,6 +11,7 @@ from guard.quarantine.codec import (
 )
 from guard.quarantine.commands import OPERATOR_RULE
 from guard.quarantine.isolation import FOREVER_US, IsolationManager
+from guard.quarantine.lists import is_listed, list_changes, list_order_from_json, list_order_to_json, list_rule
 from guard.quarantine.market_wide import MARKET_WIDE_RULE, BrakePolicy
 from guard.quarantine.recovery import RecoveryHandler
 from guard.quarantine.visible import VisibleBlocks
@@ -27,6 +28,11 @@ __all__ = [
     "VisibleBlocks",
     "allow_from_json",
     "allow_to_json",
+    "is_listed",
+    "list_changes",
+    "list_order_from_json",
+    "list_order_to_json",
+    "list_rule",
     "quarantine_from_json",
     "quarantine_to_json",
     "transition_from_json",

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from guard.errors import OperationRefused
 from guard.model.assets import NO_ALIASES, asset_in
-from guard.model.command import AddQuarantine, ExtendQuarantine, ReleaseQuarantine
+from guard.model.command import AddQuarantine, ApplyList, ExtendQuarantine, ReleaseQuarantine
 from guard.model.quarantine import Block, Hold, IsolationState, Quarantine, Target, TargetKind, Transition, quarantine_id
-from guard.quarantine import commands, opening, saving
+from guard.quarantine import commands, lists, opening, saving
 from guard.quarantine.allow import AllowList
 from guard.quarantine.calm import EVERYWHERE, CalmClock
 from guard.quarantine.cases import Case, Cases
@@ -69,6 +69,11 @@ class IsolationManager:
         self.aliases = aliases
         self.allowed = AllowList(aliases)
         self._reset(now_us=0)
+
+    @property
+    def recovery(self) -> RecoveryHandler:
+        """Who decides how a quarantine ends, and what is done where one does not reach its readers."""
+        return self._recovery
 
     @property
     def next_deadline_us(self) -> int | None:
@@ -159,11 +164,15 @@ class IsolationManager:
                 self._move(case, longer, at_us, "extend", actor="guard", reason=reason)
         return self._take()
 
-    def operate(self, command: AddQuarantine | ReleaseQuarantine | ExtendQuarantine, at_us: int) -> tuple[Transition, ...]:
+    def operate(
+        self, command: AddQuarantine | ReleaseQuarantine | ExtendQuarantine | ApplyList, at_us: int
+    ) -> tuple[Transition, ...]:
         """Carry out a person's command; raises OperationRefused, with nothing changed, where it makes no sense."""
         at_us = self._catch_up(at_us)
         if isinstance(command, AddQuarantine):
             self._add(command, at_us)
+        elif isinstance(command, ApplyList):
+            self._apply(command, at_us)
         elif isinstance(command, ExtendQuarantine):
             longer = [(case, commands.extended(case.quarantine, command, at_us, self._recovery)) for case in self._named(command)]
             for case, after in longer:
@@ -337,6 +346,23 @@ class IsolationManager:
             return
         longer = commands.lengthened(case.quarantine, hold, at_us)
         self._move(case, longer, at_us, "operator", actor=command.actor, reason=command.reason)
+
+    def _apply(self, command: ApplyList, at_us: int) -> None:
+        rule = lists.list_rule(command.name)
+        for target in command.gone:
+            case = self._cases.get(rule, target)
+            if case is not None:
+                self._move(case, ended(case.quarantine, at_us=at_us), at_us, "list", actor=command.actor, reason=command.reason)
+        for entry in command.entries:
+            hold = self.aimed(lists.listed_hold(command, entry, at_us))
+            case = self._cases.get(rule, hold.target)
+            if self.suppressed_until_us(hold, at_us) is not None:
+                continue
+            if case is None:
+                self._open(hold, at_us, actor=command.actor, cause="list")
+            else:
+                longer = lists.renewed(case.quarantine, hold, at_us)
+                self._move(case, longer, at_us, "list", actor=command.actor, reason=hold.reason)
 
     def _named(self, command: ReleaseQuarantine | ExtendQuarantine) -> tuple[Case, ...]:
         if command.target is None and command.id is None:

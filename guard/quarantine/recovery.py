@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.model.quarantine import IsolationState, Quarantine
+from guard.quarantine.fallbacks import fallbacks_of
 
 if TYPE_CHECKING:
+    from guard.model.validation import Failed, Fallback
     from guard.quarantine.calm import CalmClock
 
 __all__ = ["RecoveryHandler", "Step", "ended"]
@@ -45,6 +47,10 @@ class RecoveryHandler:
         self._ahead_us = ahead_us
         self._step_us = step_us
         self._uncalm_us = uncalm_us
+
+    def fallbacks(self, failed: Failed) -> tuple[Fallback, ...]:
+        """Return what is done where a decision did not reach its readers, in this order."""
+        return fallbacks_of(failed)
 
     def first_end_us(self, *, floor_us: int, last_end_us: int, release_for_us: int | None) -> int:
         """Return the end to announce when a stay begins: the earliest possible one."""

@@ -12,6 +12,7 @@ from guard.model import (
     AddAllow,
     AddMaintenance,
     AddQuarantine,
+    ApplyList,
     EndMaintenance,
     ExtendQuarantine,
     Market,
@@ -22,7 +23,7 @@ from guard.model import (
     event_key,
 )
 from guard.pipeline import Settings
-from guard.quarantine import AllowEntry, BrakePolicy
+from guard.quarantine import AllowEntry, BrakePolicy, list_order_from_json, list_order_to_json
 from guard.runtime.checkpoint import Entry
 from guard.runtime.rule_texts import rule_texts
 
@@ -85,9 +86,14 @@ class CourseWriter:
 
     def order(self, command: Command) -> int:
         """Keep a person's order and return its number."""
+        if isinstance(command, ApplyList):
+            return self._say_order({"order": "list", **list_order_to_json(command)})
         kind = _ORDERS[type(command)]
         target = None if command.target is None else [str(command.target.kind), command.target.name]
-        self._say({"orders": [{"order": kind, **command._asdict(), "target": target}]})
+        return self._say_order({"order": kind, **command._asdict(), "target": target})
+
+    def _say_order(self, order: Mapping[str, Any]) -> int:
+        self._say({"orders": [order]})
         self._orders += 1
         return self._orders - 1
 
@@ -204,6 +210,8 @@ class Course:
 
 
 def _command(order: Mapping[str, Any]) -> Command:
+    if order["order"] == "list":
+        return list_order_from_json(order)
     fields = {name: value for name, value in order.items() if name != "order"}
     target = None if fields["target"] is None else Target(TargetKind(fields["target"][0]), str(fields["target"][1]))
     kind = next((kind for kind, name in _ORDERS.items() if name == order["order"]), ReleaseQuarantine)

@@ -11,6 +11,7 @@ import structlog
 from guard.client.clock import MACHINE
 from guard.errors import GuardError, OperationRefused
 from guard.model import Decision, Image, Level, Market
+from guard.model.validation import Failed, IsolationStep
 from guard.runtime.bot_watch import BotWatch
 from guard.runtime.bypass_watch import BypassWatch
 from guard.runtime.commit import Committer
@@ -20,6 +21,8 @@ from guard.runtime.inlet import Inlet
 from guard.runtime.opening import NOT_OPEN, NOT_REACHED
 from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
+from guard.runtime.publish import CannotPublish
+from guard.runtime.vigil import Vigil
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
@@ -129,6 +132,9 @@ class Live:
         self._on_decision = on_decision
         self._published_us = 0
         self._pager = Pager(notify, clock, outbox.arrived)
+        self.vigil = Vigil(publisher, clock, recovery=pipeline.isolation.recovery, announce=self._announced, page=self._pager.page)
+        # Keeps what guard was doing when it ended by itself, and returns where.
+        self.dump: Callable[[str], object] = lambda _why: None
         self._rates: deque[tuple[int, int]] = deque(maxlen=_RATE_WINDOW_S * 4)
 
     @staticmethod
@@ -211,7 +217,12 @@ class Live:
 
     def announce(self, key: str, title: str, body: str, level: Level = Level.DANGER) -> None:
         """Tell people about guard itself."""
-        self.take(self.pipeline.announce(key, title, body, level, self.clock.now_us()))
+        self._announced(key, title, body, level)
+
+    def _announced(self, key: str, title: str, body: str, level: Level) -> tuple[Delivery, ...]:
+        decision = self.pipeline.announce(key, title, body, level, self.clock.now_us())
+        self.take(decision)
+        return decision.deliveries
 
     async def all_committed(self) -> bool:
         """Wait until the ledger has all that was decided so far, at most 5 s, and return whether it has."""
@@ -229,11 +240,10 @@ class Live:
             self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         else:
             body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait."
-            now_us = self.clock.now_us()
-            decision = self.pipeline.announce("ledger", "the ledger cannot be written", body, Level.CRITICAL, now_us)
-            self.take(decision)
+            self.vigil.take(Failed(IsolationStep.COMMIT, problem))
+            sent = self._announced("ledger", "the ledger cannot be written", body, Level.CRITICAL)
             # Past the outbox: that one waits for the very ledger that cannot be written.
-            self._pager.page(decision.deliveries)
+            self._pager.page(sent)
 
     def committed(self, seq: int, *, durable: bool, decisions: int) -> None:
         """Publish what the ledger now holds, or, where it cannot be written, the blocks that only memory has."""
@@ -265,9 +275,15 @@ class Live:
         )
 
     def publish(self) -> None:
-        """Write the snapshot."""
+        """Write the snapshot; where that fails bots get no sign of life until it succeeds. Raises StateError."""
         self._published_us = self.clock.monotonic_us()
-        self.publisher.publish(self.image(), epoch=self.epoch, seq=self.seq, durable=self.is_durable)
+        image = self.image()
+        try:
+            self.publisher.publish(image, epoch=self.epoch, seq=self.seq, durable=self.is_durable)
+        except CannotPublish as error:
+            self.vigil.not_published(error)
+        else:
+            self.vigil.published(image, epoch=self.epoch, seq=self.seq, durable=self.is_durable)
 
     def _remember(self) -> None:
         """Keep the names of watched markets for a restart: those of an exchange that was not reached yet stay in the list."""
@@ -307,7 +323,7 @@ class Live:
                 self._look_around()
             if self.bypass.has_changed():
                 self.publish()
-            self.publisher.beat()
+            self.vigil.turn()
             expected_us = self.clock.monotonic_us() + int(HEARTBEAT_S * 1e6)
             await self.clock.sleep(HEARTBEAT_S)
 
@@ -336,9 +352,12 @@ class Live:
         heartbeat = asyncio.create_task(self.heartbeat(), name="heartbeat")
         feeds = [asyncio.create_task(feed.run(), name=f"feed {feed.plan.name}") for feed in self.feeds]
         kept = [] if self.keeper is None else [asyncio.create_task(self.keeper.run(), name="keeper")]
+        watch = self.vigil.tasks()
         waiter = asyncio.create_task(_until(stop), name="stop")
         try:
-            done, _ = await asyncio.wait([commit, heartbeat, *feeds, *also, *kept, waiter], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                [commit, heartbeat, *feeds, *also, *kept, *watch, waiter], return_when=asyncio.FIRST_COMPLETED
+            )
             for task in done - {waiter}:
                 await self._end(task)
             await self.committer.drain(_DRAIN_S)
@@ -347,17 +366,20 @@ class Live:
                 await self.keeper.keep()
             await before_close()
         finally:
-            await _cancelled([*feeds, *also, *kept, waiter, heartbeat])
+            await _cancelled([*feeds, *also, *kept, *watch, waiter, heartbeat])
             await self.committer.drain(_DRAIN_S)
             await _cancelled([commit])
             self._pager.stop()
             self.publisher.stop()
+            self.vigil.stop()
 
     async def _end(self, task: asyncio.Task[None]) -> None:
         """Tell people that guard ends because a task died, and raise what killed it."""
         error = None if task.cancelled() else task.exception()
         cause = error or GuardError(f"{task.get_name()} ended by itself")
-        _log.critical("a task died, guard ends", task=task.get_name(), error=str(cause))
+        _log.critical(
+            "a task died, guard ends", task=task.get_name(), error=str(cause), dump=str(self.dump(f"{task.get_name()}: {cause}"))
+        )
         if self.keeper is not None and task.get_name() == "heartbeat":
             # Events could not be processed: the state itself may be why, and must not end the next start too.
             self.keeper.discard()

@@ -9,6 +9,7 @@ from guard.api.server import refuse_live
 from guard.model import DataState, Image, Level, MarketView
 from guard.quarantine import VisibleBlocks
 from guard.runtime.clock import SystemClock
+from guard.runtime.clock_memory import ClockMemory
 from guard.runtime.early import Early, keep_head
 from guard.runtime.publish import SnapshotPublisher
 from guard.runtime.state import StateFolder
@@ -53,6 +54,8 @@ class Opening:
         self._key = key
         self.clock = SystemClock()
         self.state = StateFolder(state_path or self.config.state_folder)
+        # How far the wall clock was set between the last run and this one.
+        self.clock_moved_us = 0
         self._stack = AsyncExitStack()
 
     @property
@@ -74,6 +77,9 @@ class Opening:
             self.taken = await take_ledger(self.state, self.clock)
             self.store, self.ledger = self.taken.store, self.taken.state
             self._stack.push_async_callback(self.store.close)
+            memory = ClockMemory(self.state.clock, self.clock)
+            self.ledger = await memory.straighten(self.store, self.ledger)
+            self.clock_moved_us = memory.moved_us
             self.watchlist = Watchlist(self.state.caches / "watched.json")
             self.publisher = SnapshotPublisher(self.state.snapshot_folder, self.clock)
             self._stack.callback(self.publisher.stop)

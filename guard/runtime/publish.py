@@ -32,12 +32,16 @@ if TYPE_CHECKING:
     from guard.model.decision import Image
     from guard.model.ports import Clock
 
-__all__ = ["SnapshotPublisher"]
+__all__ = ["CannotPublish", "SnapshotPublisher"]
 
 _SLOT_BYTES_MIN = 256 * 1024
 _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
 _GENERATION_MAX = 1 << 62
+
+
+class CannotPublish(StateError):
+    """A state did not get into the file, or the file not to its name: bots keep the state before. Another attempt may do better."""
 
 
 class SnapshotPublisher:
@@ -85,6 +89,7 @@ class SnapshotPublisher:
         self._slot_bytes = 0
         self._generation = 0
         self._is_live = False
+        self._is_renewed = False
         file = self._adopt()
         if file is not None:
             self._map(file)
@@ -114,8 +119,9 @@ class SnapshotPublisher:
             boot_ns=self._clock.monotonic_us() * 1000,
             boot_id=self._boot_id,
         )
-        if not self._is_in_place() or len(payload) > self._slot_bytes:
+        if not self._is_in_place() or len(payload) > self._slot_bytes or self._is_renewed:
             self._replace(payload)
+            self._is_renewed = False
         elif self._words[Word.GENERATION] != self._generation:
             raise StateError(f"{self._path}: another guard has published here; this one must not go on")
         else:
@@ -124,6 +130,15 @@ class SnapshotPublisher:
             self._words[Word.GENERATION] = self._generation = self._generation + 1
         self._payload = payload
         self._is_live = True
+
+    def renew(self) -> None:
+        """Let the next `publish` make a fresh file: readers of this one are sent there, and what is wrong with it stays behind."""
+        self._is_renewed = True
+
+    def hush(self) -> None:
+        """Take the proof of life back at once: markets without a block look unknown until the next `beat`."""
+        if self._is_live and self._is_in_place():
+            self._words[Word.HEARTBEAT] = 0
 
     def beat(self) -> None:
         """Prove that guard lives; call it every 250 ms, where the loop turned and streams and engine are live.
@@ -181,6 +196,7 @@ class SnapshotPublisher:
         return mine.st_size == HEADER_BYTES + 2 * self._slot_bytes
 
     def _create(self, slot_bytes: int, *, generation: int) -> int:
+        file = -1
         try:
             with suppress(FileNotFoundError):
                 self._new_path.unlink()
@@ -200,8 +216,12 @@ class SnapshotPublisher:
             while written < len(content):
                 written += os.pwrite(file, memoryview(content)[written:], written)
             self._permit(file)
-        except OSError as error:
-            raise StateError(f"{self._new_path} cannot be made: {error.strerror}") from error
+        except (OSError, StateError) as error:
+            if file >= 0:
+                os.close(file)
+            if isinstance(error, StateError):
+                raise
+            raise CannotPublish(f"{self._new_path} cannot be made: {error.strerror}") from error
         return file
 
     @property
@@ -220,7 +240,7 @@ class SnapshotPublisher:
         try:
             self._new_path.replace(self._path)
         except OSError as error:
-            raise StateError(f"{self._path} cannot be put in place: {error.strerror}") from error
+            raise CannotPublish(f"{self._path} cannot be put in place: {error.strerror}") from error
 
     def _map(self, file: int) -> None:
         self._file = file
@@ -242,9 +262,9 @@ class SnapshotPublisher:
         places = slot_word(generation)
         try:
             if os.pwrite(file, payload, slot_at(generation, words[Word.SLOT_BYTES])) != len(payload):
-                raise StateError(f"{self._path} took a part of the state only; is the disk full?")
+                raise CannotPublish(f"{self._path} took a part of the state only; is the disk full?")
         except OSError as error:
-            raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
+            raise CannotPublish(f"{self._path} cannot be written: {error.strerror}") from error
         words[places.generation] = generation
         words[places.length] = len(payload)
         words[places.crc] = checksum(payload, generation)
@@ -262,7 +282,9 @@ class SnapshotPublisher:
     def _replace(self, payload: bytes) -> None:
         """Put a new file with `payload` under the name; the old one, if it is whole, sends its readers there."""
         if len(payload) > SLOT_BYTES_MAX:
-            raise StateError(f"the state has {len(payload)} bytes, at most {SLOT_BYTES_MAX} can be published; watch fewer markets")
+            raise CannotPublish(
+                f"the state has {len(payload)} bytes, at most {SLOT_BYTES_MAX} can be published; watch fewer markets"
+            )
         slot_bytes = min(max(_SLOT_BYTES_MIN, 1 << (2 * len(payload) - 1).bit_length()), SLOT_BYTES_MAX)
         is_old_whole = self._is_in_place()
         heartbeat = self._words[Word.HEARTBEAT] if is_old_whole and self._is_live else 0

@@ -16,7 +16,9 @@ from guard.store.backup import BackupFolder
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["StateFolder"]
+__all__ = ["HEARTBEAT_FILE", "StateFolder"]
+
+HEARTBEAT_FILE = "heartbeat"
 
 _UMASK = 0o077
 _ATTEMPTS_MAX = 8
@@ -69,6 +71,16 @@ class StateFolder:
     def snapshot(self) -> Path:
         """The file that bots read."""
         return self.snapshot_folder / FILE_NAME
+
+    @property
+    def heartbeat(self) -> Path:
+        """The file that tells when guard last proved that it works; beside the snapshot, for others to read."""
+        return self.snapshot_folder / HEARTBEAT_FILE
+
+    @property
+    def clock(self) -> Path:
+        """How the machine's clocks stood to each other when the ledger's times were written."""
+        return self.path / "clock.json"
 
     @property
     def checkpoint(self) -> Path:

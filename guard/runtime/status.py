@@ -86,6 +86,7 @@ def status_document(
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
         "upgrade": rulebook.upgrade.record(),
         "detectors": live.detectors.records(),
+        "heartbeat": live.vigil.record(),
         "inlet": inlet_record(live),
         "kept": keeper_record(live, now_us),
         "feeds": feeds,

@@ -21,11 +21,13 @@ from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
 from guard.runtime.action_watch import ActionWatch, lanes_of
 from guard.runtime.asked import AskedMarkets
+from guard.runtime.canary import NullSink
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
 from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.ledger_desk import ledger_record, tell_of_start
 from guard.runtime.ledger_keeper import LedgerKeeper
+from guard.runtime.lists import ImportedLists
 from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
@@ -36,6 +38,7 @@ from guard.runtime.reloading import headline
 from guard.runtime.report_watch import ReportWatch
 from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
+from guard.runtime.self_watch import watch_itself
 from guard.runtime.settings import channel_urls, endpoints, pipeline_settings
 from guard.runtime.summary import bot_lines
 from guard.store.past import PastStore
@@ -123,7 +126,7 @@ class RunningGuard:
         self._stack.push_async_callback(self.notifier.close)
         webhooks = Webhooks(endpoints(config), self.clock)
         self._stack.push_async_callback(webhooks.close)
-        carriers = Dispatch(self.notifier, webhooks=webhooks, calls=Calls())
+        carriers = NullSink(Dispatch(self.notifier, webhooks=webhooks, calls=Calls()))
         self.outbox = Outbox(self.store, carriers, list(config.alerts.channels), self.clock, self.random, _log.warning)
         self.outbox.add(lanes_of(self.pipeline.engine.program, config.webhooks, ledger.pending))
         self.report = ReportWatch(self.pipeline, self.clock, PastStore(state.past, keep_us=config.storage.keep_us))
@@ -139,6 +142,8 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._decided,
         )
+        self._stack.callback(watch_itself(self.live, carriers, self.state))
+        self.lists = ImportedLists(config.lists, self.live, self._path.parent)
         self.ledger_keeper = self._keeper_of_ledger(config)
         self.live.bots = config.bot_policies()
         self.live.bot_watch.follow(config.silent_after())
@@ -161,6 +166,7 @@ class RunningGuard:
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
         self.operators.recording = self.recording.record
+        self.operators.sections["lists"] = self.lists.records
         self.operators.sections["ledger"] = lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper)
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
@@ -235,6 +241,7 @@ class RunningGuard:
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
+            asyncio.create_task(self.lists.run(), name="lists"),
             asyncio.create_task(self.ledger_keeper.run(), name="ledger keeper"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
             asyncio.create_task(self.report.run(), name="report"),
@@ -243,6 +250,8 @@ class RunningGuard:
         # What was told before a restart ends here: both say nothing where nothing was told.
         self._rules_changed(None, self.rulebook.problem)
         self.rulebook.upgrade.tell(self.live.announce)
+        if self._opening.clock_moved_us:
+            _log.warning("the wall clock was set between two runs; ends moved with it", by_s=self._opening.clock_moved_us / 1e6)
         self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         told = asyncio.create_task(tell_of_start(self._opening.taken, self.live), name="start of the ledger")
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiosqlite
 
 from guard.errors import StateError, Unavailable
-from guard.model.alert import DeliveryState
+from guard.model.alert import CANARY, DeliveryState
 from guard.model.ports import LedgerState
 from guard.store.chain import ALLOW_TARGET, GENESIS, AuditRow, Verified, allows_of, audit_rows, follow
 from guard.store.codec import canonical, decoded, delivery_from_json, delivery_to_json, quarantine_from_json
@@ -335,6 +335,8 @@ class LedgerStore:
             "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state = 'delivered' AND settled_us < ? LIMIT ?)", old
         )
         ((count,),) = await connection.execute_fetchall("SELECT changes()")
+        # What guard sends through itself to prove that it works: of no use once it has.
+        await connection.execute_fetchall("DELETE FROM outbox WHERE channel = ? AND settled_us < ?", (CANARY, now_us - _HOUR_US))
         gone = await connection.execute_fetchall("SELECT id FROM quarantines WHERE forgotten_us < ? LIMIT ?", old)
         if gone:
             await self._account(connection, [name for (name,) in gone])

@@ -1,0 +1,109 @@
+"""What an imported list asks for: which of its targets are new, which stand longer, which go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from guard.model.command import ApplyList, ListedTarget
+from guard.model.market import Market
+from guard.model.quarantine import Block, Hold, Quarantine, Target, TargetKind
+from guard.model.risk import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "ListChanges",
+    "is_listed",
+    "list_changes",
+    "list_order_from_json",
+    "list_order_to_json",
+    "list_rule",
+    "listed_hold",
+    "renewed",
+]
+
+_PREFIX: Final = "list:"
+# An end that is nearer than this part of the time to live is moved on: renewed at each reading, each would be a line of the trail.
+_RENEWED_AT: Final = 0.75
+
+
+class ListChanges(NamedTuple):
+    """What a reading changes: targets to hold (new ones, and those whose end is moved on), and targets to release."""
+
+    hold: tuple[ListedTarget, ...]
+    gone: tuple[Target, ...]
+    new: int
+
+
+def list_rule(name: str) -> str:
+    """Return the rule that the quarantines of a list carry."""
+    return f"{_PREFIX}{name}"
+
+
+def is_listed(quarantine: Quarantine) -> bool:
+    """Whether a list holds it, and no rule or person."""
+    return quarantine.hold.rule.startswith(_PREFIX)
+
+
+def list_changes(
+    held: Iterable[Quarantine], entries: Sequence[ListedTarget], *, now_us: int, ttl_us: int, keeps_missing: bool = False
+) -> ListChanges:
+    """Return what a reading that was understood changes about what the list holds now.
+
+    `keeps_missing` releases nothing: what is not in the reading stands until its end.
+    """
+    standing = {each.target: each for each in held}
+    wanted = {entry.target: entry for entry in entries}
+    hold = [entry for target, entry in wanted.items() if _is_due(standing.get(target), entry, now_us=now_us, ttl_us=ttl_us)]
+    gone = () if keeps_missing else tuple(target for target in standing if target not in wanted)
+    return ListChanges(tuple(hold), gone, sum(entry.target not in standing for entry in hold))
+
+
+def _is_due(held: Quarantine | None, entry: ListedTarget, *, now_us: int, ttl_us: int) -> bool:
+    if held is None or (held.hold.block, held.hold.max_fraction) != (entry.block, entry.max_fraction):
+        return True
+    return held.until_us - now_us < ttl_us * _RENEWED_AT
+
+
+def listed_hold(command: ApplyList, entry: ListedTarget, at_us: int) -> Hold:
+    """Return the hold of one entry: it ends with the list's time to live, without probation."""
+    length_us = max(1, command.until_us - at_us)
+    return Hold(
+        rule=list_rule(command.name),
+        market=Market.parse(entry.target.name) if entry.target.kind is TargetKind.MARKET else None,
+        target=entry.target,
+        level=Level.DANGER,
+        reason=entry.reason or command.reason,
+        for_us=length_us,
+        max_us=length_us,
+        block=entry.block,
+        max_fraction=entry.max_fraction,
+    )
+
+
+def renewed(quarantine: Quarantine, hold: Hold, at_us: int) -> Quarantine:
+    """Return a list's `quarantine` with the end and the block that the newest reading asks for."""
+    end_us = at_us + hold.for_us
+    length_us = end_us - quarantine.opened_us
+    hold = hold._replace(for_us=length_us, max_us=length_us)
+    return quarantine._replace(hold=hold, floor_us=end_us, until_us=end_us, last_end_us=end_us)
+
+
+def list_order_to_json(command: ApplyList) -> dict[str, Any]:
+    """Return a command as JSON-able values."""
+    entries = [
+        [str(each.target.kind), each.target.name, str(each.block), each.max_fraction, each.reason] for each in command.entries
+    ]
+    gone = [[str(target.kind), target.name] for target in command.gone]
+    return {**command._asdict(), "entries": entries, "gone": gone}
+
+
+def list_order_from_json(saved: Mapping[str, Any]) -> ApplyList:
+    """Return the command that `list_order_to_json` described. Raises KeyError, TypeError or ValueError for anything else."""
+    entries = tuple(
+        ListedTarget(Target(TargetKind(kind), str(name)), Block(block), float(fraction), str(reason))
+        for kind, name, block, fraction, reason in saved["entries"]
+    )
+    gone = tuple(Target(TargetKind(kind), str(name)) for kind, name in saved["gone"])
+    return ApplyList(str(saved["name"]), entries, gone, int(saved["until_us"]), str(saved["reason"]), str(saved["actor"]))

@@ -1,0 +1,94 @@
+"""What a list changes: pure."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.model import AddQuarantine, ApplyList, Block, IsolationState, ListedTarget, Target, TargetKind
+from guard.quarantine import IsolationManager, is_listed, list_changes, list_order_from_json, list_order_to_json, list_rule
+
+TTL_US = 600_000_000
+NAMES = st.lists(st.sampled_from("ABCDEFGH"), unique=True, max_size=8)
+
+
+def entries(names: list[str] | str, block: Block = Block.ENTRIES) -> tuple[ListedTarget, ...]:
+    return tuple(ListedTarget(Target(TargetKind.BASE, name), block) for name in names)
+
+
+def read(manager: IsolationManager, names: list[str] | str, now_us: int, *, keeps_missing: bool = False) -> int:
+    """Be one reading of the list, and return how many transitions it made."""
+    manager.advance(now_us)
+    changes = list_changes(manager.active(), entries(names), now_us=now_us, ttl_us=TTL_US, keeps_missing=keeps_missing)
+    command = ApplyList("mine", changes.hold, changes.gone, now_us + TTL_US, "list mine", list_rule("mine"))
+    return len(manager.operate(command, now_us))
+
+
+def held(manager: IsolationManager) -> set[str]:
+    return {each.target.name for each in manager.active()}
+
+
+def test_a_command_survives_json() -> None:
+    command = ApplyList(
+        "mine",
+        (ListedTarget(Target(TargetKind.MARKET, "x:A/USDT"), Block.SHRINK, 0.1, "why"),),
+        (Target(TargetKind.BASE, "B"),),
+        7,
+        "reason",
+        "list:mine",
+    )
+    assert list_order_from_json(json.loads(json.dumps(list_order_to_json(command)))) == command
+
+
+def test_an_unchanged_list_makes_no_transition_and_a_removed_entry_no_probation() -> None:
+    manager = IsolationManager()
+    assert read(manager, "AB", 0) == 2
+    assert read(manager, "AB", 1_000_000) == 0
+    assert read(manager, "A", 2_000_000) == 1
+    assert held(manager) == {"A"}
+    assert all(each.state is IsolationState.QUARANTINED for each in manager.active())
+
+
+def test_a_list_and_a_person_hold_the_same_target_and_each_lets_go_of_its_own() -> None:
+    manager = IsolationManager()
+    target = Target(TargetKind.BASE, "A")
+    manager.operate(AddQuarantine(target, 10**9, "news", "ann"), 0)
+    changes = list_changes([each for each in manager.active() if is_listed(each)], entries("A"), now_us=1, ttl_us=TTL_US)
+    manager.operate(ApplyList("mine", changes.hold, (), TTL_US, "list", "list:mine"), 1)
+    manager.operate(ApplyList("mine", (), (target,), TTL_US, "list", "list:mine"), 2)
+    assert [each.hold.rule for each in manager.active()] == ["operator"]
+
+
+def test_a_list_that_asks_for_less_loosens_its_own_block() -> None:
+    manager = IsolationManager()
+    read(manager, "A", 0)
+    changes = list_changes(manager.active(), entries("A", Block.SHRINK), now_us=1, ttl_us=TTL_US)
+    manager.operate(ApplyList("mine", changes.hold, changes.gone, 1 + TTL_US, "list", "list:mine"), 1)
+    (one,) = manager.active()
+    assert one.block is Block.SHRINK
+
+
+@given(st.lists(st.tuples(NAMES, st.booleans(), st.integers(1, TTL_US * 2)), max_size=12))
+def test_held_is_what_was_named_and_no_end_is_later_than_the_time_to_live_after_it_was(
+    readings: list[tuple[list[str], bool, int]],
+) -> None:
+    manager, now_us = IsolationManager(), 0
+    named_us: dict[str, int] = {}
+    for names, keeps_missing, pause_us in readings:
+        read(manager, names, now_us, keeps_missing=keeps_missing)
+        named_us |= dict.fromkeys(names, now_us)
+        assert set(names) <= held(manager)
+        if not keeps_missing:
+            assert held(manager) == set(names)
+        for each in manager.active():
+            assert each.until_us <= named_us[each.target.name] + TTL_US
+            assert each.until_us > now_us
+        # A restart in between changes nothing.
+        other = IsolationManager()
+        other.restore(manager.active(), now_us)
+        assert other.active() == manager.active()
+        now_us += pause_us
+    manager.advance(now_us + 2 * TTL_US)
+    assert not manager.active()
