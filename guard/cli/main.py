@@ -29,6 +29,7 @@ _COMMANDS = {
     "tape": "guard.cli.tape:tape",
     "rules": "guard.cli.rules:rules",
     "alerts": "guard.cli.alerts:alerts",
+    "token": "guard.cli.token:token",
     "config": "guard.cli.config:config",
     "simulate": "guard.cli.simulate:simulate",
     "bench": "guard.cli.bench:bench",

@@ -52,7 +52,6 @@ INERT_KEYS = (
     ("alerts", "quiet_hours"),
     ("alerts", "digest"),
     ("storage", "keep"),
-    ("http", "listen"),
 )
 
 

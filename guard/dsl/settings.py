@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
+from guard.dsl.http_models import HttpSettings
 from guard.dsl.values import Duration, Model, Moment, OrText, Size, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
 from guard.model import Mode
@@ -211,13 +212,6 @@ class RecordSettings(Model):
     """Recording stops while the disk has less free than this, so that guard itself can write."""
 
 
-class HttpSettings(Model):
-    """The page and its interface."""
-
-    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")] | None = None
-    """host:port; nothing listens without it."""
-
-
 class LogSettings(Model):
     """What is written to stderr."""
 
@@ -264,7 +258,7 @@ class GuardConfig(Model):
     record: RecordSettings | None = None
     """What is recorded; nothing is without it."""
     http: HttpSettings = HttpSettings()
-    """The page and its interface."""
+    """What can be asked over HTTP, and by whom; nothing listens without it."""
     log: LogSettings = LogSettings()
     """What is written to stderr."""
     reload: ReloadSettings = ReloadSettings()

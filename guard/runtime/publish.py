@@ -29,6 +29,8 @@ from guard.client.payload import encode
 from guard.errors import StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guard.model.decision import Image
     from guard.model.ports import Clock
 
@@ -38,6 +40,10 @@ _SLOT_BYTES_MIN = 256 * 1024
 _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
 _GENERATION_MAX = 1 << 62
+
+
+def _nobody() -> None:
+    """Hear nothing."""
 
 
 class SnapshotPublisher:
@@ -85,6 +91,8 @@ class SnapshotPublisher:
         self._slot_bytes = 0
         self._generation = 0
         self._is_live = False
+        # Told after each publication; must be cheap and never raise.
+        self.on_published: Callable[[], None] = _nobody
         file = self._adopt()
         if file is not None:
             self._map(file)
@@ -98,6 +106,25 @@ class SnapshotPublisher:
     def generation(self) -> int:
         """How often was published, over all guards that wrote this file."""
         return self._generation
+
+    @property
+    def payload(self) -> bytes:
+        """What was published last, empty where nothing was yet by this writer."""
+        return self._payload
+
+    @property
+    def silent_us(self) -> int | None:
+        """How long ago the last heartbeat was written, None where none was."""
+        try:
+            beat_ns: int = self._words[Word.HEARTBEAT] if self._is_live and self._is_in_place() else 0
+        except StateError:
+            return None
+        return self._clock.monotonic_us() - beat_ns // 1000 if beat_ns else None
+
+    @property
+    def lease_us(self) -> int:
+        """How long a heartbeat is good for."""
+        return self._lease_ns // 1000
 
     def publish(self, image: Image, *, epoch: int, seq: int, durable: bool) -> None:
         """Make `image` what the next `check` sees.
@@ -124,6 +151,7 @@ class SnapshotPublisher:
             self._words[Word.GENERATION] = self._generation = self._generation + 1
         self._payload = payload
         self._is_live = True
+        self.on_published()
 
     def beat(self) -> None:
         """Prove that guard lives; call it every 250 ms, where the loop turned and streams and engine are live.

@@ -81,6 +81,11 @@ class StateFolder:
         return self.path / "last-good-rules"
 
     @property
+    def tokens(self) -> Path:
+        """The hashes of the HTTP interface's tokens."""
+        return self.path / "tokens.json"
+
+    @property
     def caches(self) -> Path:
         """The folder of what can be fetched or learnt again."""
         return self.path / "caches"

@@ -23,6 +23,7 @@ from guard.runtime.action_watch import ActionWatch, lanes_of
 from guard.runtime.asked import AskedMarkets
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
+from guard.runtime.http import Http
 from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
@@ -153,6 +154,8 @@ class RunningGuard:
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
         self.operators.recording = self.recording.record
+        self.http = Http(config, state, self.live, self.operators, is_ruled=lambda: self.rulebook.active > 0)
+        self.operators.http = self.http.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.asked = AskedMarkets(state.snapshot_folder, self.clock)
@@ -208,6 +211,7 @@ class RunningGuard:
             asyncio.create_task(self._open_channels(), name="channels"),
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
+            asyncio.create_task(self.http.run(), name="http"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")

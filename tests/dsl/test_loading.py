@@ -294,7 +294,7 @@ def test_any_tree_and_environment_give_a_configuration_or_problems(
 def test_a_key_without_effect_is_told_and_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "guard.yaml"
     path.write_text(
-        "exchanges: {x: {}}\non_market_wide: alert\nalerts:\n  quiet_hours: {range: 22:00-07:00}\nhttp: {listen: 127.0.0.1:8787}\n"
+        "exchanges: {x: {}}\non_market_wide: alert\nalerts:\n  quiet_hours: {range: 22:00-07:00}\nstorage: {keep: 9d}\n"
     )
     told = check([path])
     assert [(p.id, p.severity, p.line) for p in told] == [("W004", "warning", 2), ("W004", "warning", 4), ("W004", "warning", 5)]
