@@ -22,6 +22,7 @@ _MOMENTS: Final = frozenset({"at_us", "wall_us", "boot_ns", "boot_id"})
 _SCORE: Final = 2
 _SEQUENCES_MAX: Final = 64
 _BLOCKS_KEPT_MAX: Final = 50_000
+_NEVER_US: Final = 1 << 52
 
 
 class Published(Protocol):
@@ -157,14 +158,18 @@ class Blocklist:
     @property
     def is_fresh(self) -> bool:
         """Whether guard proved to live within its lease: an older list must not be handed out."""
+        return self.silent_us <= self._published.lease_us
+
+    @property
+    def silent_us(self) -> int:
+        """How long ago guard last proved to live; as good as for ever where it never did."""
         silent_us = self._published.silent_us
-        return silent_us is not None and silent_us <= self._published.lease_us
+        return _NEVER_US if silent_us is None else silent_us
 
     @property
     def left_us(self) -> int:
         """How long the list is good for from now on, if guard does not prove to live again."""
-        silent_us = self._published.silent_us
-        return 0 if silent_us is None else max(0, self._published.lease_us - silent_us)
+        return max(0, self._published.lease_us - self.silent_us)
 
     def current(self) -> Listed | None:
         """Return the newest state, None where nothing was published yet."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.api.blocklist import change
+from guard.client.layout import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -153,7 +154,7 @@ class Stream:
         first = self._kept[0][0] if self._kept else self._step + 1
         if step is not None and first - 1 <= step <= self._step and step > 0:
             return [event for number, event in self._kept if number > step] or [b": nothing new\n\n"]
-        return [self._event("state", {"digest": self._last.digest, "content": self._last.content}, self._last)]
+        return [self._event("state", {"layout": VERSION, "digest": self._last.digest, "content": self._last.content}, self._last)]
 
     def _tell(self) -> None:
         """Send what changed since the last time."""
@@ -192,8 +193,8 @@ class Stream:
 
     def _beat_line(self) -> bytes:
         assert self._last is not None
-        digest = self._last.digest[:16]
-        return f": beat {self._clock.monotonic_us()} {self._clock.now_us()} {self._step} {digest}\n\n".encode()
+        moment = f"{self._clock.monotonic_us()} {self._clock.now_us()}"
+        return f": beat {moment} {self._step} {self._last.digest[:32]} {self._blocklist.silent_us}\n\n".encode()
 
 
 def _step_of(last_id: str | None, epoch: int) -> int | None:

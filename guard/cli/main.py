@@ -30,6 +30,7 @@ _COMMANDS = {
     "rules": "guard.cli.rules:rules",
     "alerts": "guard.cli.alerts:alerts",
     "token": "guard.cli.token:token",
+    "agent": "guard.cli.agent:agent",
     "config": "guard.cli.config:config",
     "simulate": "guard.cli.simulate:simulate",
     "bench": "guard.cli.bench:bench",

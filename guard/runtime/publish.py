@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.client.clock import MACHINE
 from guard.client.layout import (
@@ -25,11 +26,11 @@ from guard.client.layout import (
     slot_at,
     slot_word,
 )
-from guard.client.payload import encode
+from guard.client.payload import decode, encode
 from guard.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from guard.model.decision import Image
     from guard.model.ports import Clock
@@ -141,6 +142,9 @@ class SnapshotPublisher:
             boot_ns=self._clock.monotonic_us() * 1000,
             boot_id=self._boot_id,
         )
+        self._put(payload)
+
+    def _put(self, payload: bytes) -> None:
         if not self._is_in_place() or len(payload) > self._slot_bytes:
             self._replace(payload)
         elif self._words[Word.GENERATION] != self._generation:
@@ -153,8 +157,27 @@ class SnapshotPublisher:
         self._is_live = True
         self.on_published()
 
-    def beat(self) -> None:
+    def relay(self, content: Mapping[str, Any]) -> None:
+        """Make what a guard elsewhere published what the next `check` sees; `content` lacks the clocks, which are this machine's.
+
+        Ends stay as far away as they are for that guard where the clock's wall time is that guard's. Raises StateError like
+        `publish`, ValueError for what no client could read.
+        """
+        moments = {
+            "at_us": self._clock.now_us(),
+            "wall_us": self._clock.now_us(),
+            "boot_ns": self._clock.monotonic_us() * 1000,
+            "boot_id": self._boot_id,
+        }
+        document = json.dumps({**content, **moments}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        payload = document.encode("utf-8", "surrogatepass")
+        decode(payload)
+        self._put(payload)
+
+    def beat(self, *, age_us: int = 0) -> None:
         """Prove that guard lives; call it every 250 ms, where the loop turned and streams and engine are live.
+
+        `age_us` is how old the proof is already, for one that came over a network.
 
         Writes the file anew if somebody deleted or cut it, its folder included. Raises StateError like `publish`.
         """
@@ -163,7 +186,7 @@ class SnapshotPublisher:
         if not self._is_in_place():
             self._replace(self._payload)
             self._is_live = True
-        self._words[Word.HEARTBEAT] = self._clock.monotonic_us() * 1000
+        self._words[Word.HEARTBEAT] = max(1, self._clock.monotonic_us() - age_us) * 1000
 
     def stop(self) -> None:
         """Tell bots that guard was stopped, and let go of the file. Blocks in it stand until their end. Safe to call twice."""
