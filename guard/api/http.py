@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from guard.api.blocklist import Blocklist, blocks_digest
 from guard.api.checks import arguments_of, json_answer
-from guard.api.door import BODY_BYTES_MAX, SECURITY, Doors, Limits, plain
+from guard.api.door import BODY_BYTES_MAX, SECURITY, Doors, Limits, Quick, plain
 from guard.api.gate import Caller, Gate, Refused
 from guard.api.routes import Route, find
 from guard.api.stream import Stream
@@ -95,7 +95,7 @@ class HttpServer:
             "readyz": self._readyz,
         }
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse | Quick:
         """Answer one request."""
         path, _, query = request.raw_path.partition("?")
         routes, name = find(path)
@@ -104,17 +104,20 @@ class HttpServer:
         try:
             self._gate.check_site(request)
             if route is None:
-                response: web.StreamResponse = _nowhere(routes)
+                response: web.StreamResponse | Quick = _nowhere(routes)
             elif route.handler == "check":
                 self._gate.caller(request, Scope.READ)
-                response = json_answer(self._desk.checks.answer(query))
+                found = self._desk.checks.answer(query)
+                is_quick = request.keep_alive and request.method == "GET" and request.version == HttpVersion11
+                response = Quick(found) if is_quick else json_answer(found)
             else:
                 response = await self._routed(request, route, unquote(name))
         except Refused as refused:
             response = refused.response
         key = (route.path if route else "other", response.status)
         self.counts[key] = self.counts.get(key, 0) + 1
-        if response.status >= 400 and request.body_exists:  # noqa: PLR2004 - the rest of its body is not waited for
+        if not isinstance(response, Quick) and response.status >= 400 and request.body_exists:  # noqa: PLR2004 - an error
+            # The rest of its body is not waited for.
             response.force_close()
         return response
 

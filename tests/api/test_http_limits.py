@@ -312,7 +312,7 @@ BODIES = st.sampled_from([b"", b"{}", b"[]", b'{"target":1}', b"\x00" * 10, b"5\
 VERSIONS = st.sampled_from([b" HTTP/1.1", b" HTTP/1.0", b" HTTP/2.0", b"", b" HTTP/x"])
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     requests=st.lists(st.tuples(TOKENS, TARGETS, VERSIONS, st.lists(LINES, max_size=7), BODIES), min_size=20, max_size=20),
     noise=st.binary(max_size=60),
