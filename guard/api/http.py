@@ -16,6 +16,7 @@ from guard.api.gate import Caller, Gate, Refused
 from guard.api.routes import Route, find
 from guard.api.stream import Stream
 from guard.api.tokens import Scope
+from guard.dsl.values import duration_us
 from guard.errors import GuardError, OperationRefused, Unavailable
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class HttpServer:
         operation = self._desk.operations.get(op)
         if operation is None:
             return plain(404, f"this guard knows no operation {op}")
-        arguments = await self._body(request) if writes else {}
+        arguments = _timed(await self._body(request)) if writes else {}
         try:
             async with asyncio.timeout(_HANDLE_S):
                 # Whoever asked may go away: an order is not left halfway.
@@ -284,6 +285,17 @@ class HttpServer:
         del request, caller, name
         reasons = self._desk.unready()
         return plain(503, "not ready: " + ", ".join(reasons)) if reasons else plain(200, "ready")
+
+
+def _timed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments with durations as the operations take them. Raises OperationRefused."""
+    given = arguments.pop("for", None)
+    if given is None:
+        return arguments
+    try:
+        return {**arguments, "for_us": duration_us(given)}
+    except ValueError as error:
+        raise OperationRefused(f"for: {error}") from error
 
 
 def _nowhere(routes: Mapping[str, Route]) -> web.Response:

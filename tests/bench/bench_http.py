@@ -118,7 +118,7 @@ def main() -> int:
         try:
             for _ in range(120):
                 status = ask(folder, "status")
-                if status.get("http", {}).get("addresses") and status.get("ready"):
+                if status.get("http", {}).get("addresses") and not status["http"]["unready"]:
                     break
                 time.sleep(0.5)
             token = ask(folder, "token", "add", "bench")["token"]
@@ -139,9 +139,8 @@ def main() -> int:
     events_per_s = (status["events"] - events) / (took + 5)
     ordered = sorted(late)
     p99_ms = ordered[int(len(ordered) * 0.99)] * 1e3
-    print(
-        f"{len(late) / took:,.0f} checks/s over {CONNECTIONS} connections beside {events_per_s:,.0f} events/s, {status['watched']} markets"
-    )
+    watched = status["watched"]
+    print(f"{len(late) / took:,.0f} checks/s over {CONNECTIONS} connections, {watched} markets, {events_per_s:,.0f} events/s")
     print(f"check, ms: {quantiles(late)}   (bar: p99 < {BAR_MS:g})")
     print(f"a 5 ms timer of the client was late, ms: {quantiles(own)}")
     print(f"guard's CPU: {calm:.0%} of a core without checks, {busy:.0%} with; {(busy - calm) / given.rate * 1e6:.0f} us a check")
