@@ -83,6 +83,11 @@ class Checks:
         self._questions: dict[str, _Question] = {}
         self.counts: dict[tuple[str, ...], float] = {}
 
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether everything is permitted now."""
+        return self._others.bypass is not None
+
     def answer(self, query: str) -> bytes:
         """Return the answer to a query as JSON. Raises Refused for a query that asks nothing."""
         question = self._questions.get(query)

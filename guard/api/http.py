@@ -260,6 +260,7 @@ class HttpServer:
             bot=given.get("bot"),
             mode=given.get("mode", "blacklist"),
             now_us=self._clock.now_us(),
+            is_bypassed=self._desk.checks.is_bypassed,
         )
         if status != 200:  # noqa: PLR2004 - an error, and text
             return plain(status, body.decode("utf-8", "replace").strip())
