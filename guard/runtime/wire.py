@@ -28,6 +28,7 @@ from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
+from guard.runtime.notify import Supervisor
 from guard.runtime.operators import Operators
 from guard.runtime.record import RecordedPipeline
 from guard.runtime.recording_watch import RecordingWatch, chosen_recorder
@@ -220,6 +221,7 @@ class RunningGuard:
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
             asyncio.create_task(self.http.run(), name="http"),
+            asyncio.create_task(Supervisor(self._env).run(self.clock), name="supervisor"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
             asyncio.create_task(self.report.run(), name="report"),
         ]
