@@ -47,7 +47,7 @@ _TOKEN_BYTES_MAX: Final = 4_096
 def agent(
     output: Output, *, url: str, token_file: Path | None, ca: Path | None, state: Path | None, group: str | None, for_us: int | None
 ) -> int:
-    """Follow the guard at URL and write the snapshot for the bots of this host.
+    """Follow a guard elsewhere for the bots of this host.
 
     URL is https://host:port, or http:// on this machine. Bots here see what bots there see; without the link all that is not
     blocked is unknown after 5 s. Exit codes: 0 stopped as asked, 2 usage, 4 never connected, 1 another guard or agent writes here.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cli.http_page import PAGE, answer, examples, masked
 from cli.test_run import environment, until
 
 from guard.api.call import call
@@ -83,6 +85,11 @@ class Served:
         )
         return found.returncode, found.stdout or found.stderr
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the examples of docs/http.md call the address and the tokens."""
+        return {"URL": f"http://127.0.0.1:{self.port}", **{name.upper(): text for name, text in self.tokens.items()}}
+
     def ask(self, method: str, path: str, body: Any = None, *, scope: str = "read") -> tuple[int, str]:  # noqa: ANN401 - JSON
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -102,6 +109,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield found
     found.process.send_signal(signal.SIGTERM)
     assert found.process.wait(30) == 0
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_examples_of_the_page_answer_what_the_page_shows(served: Served) -> None:
+    found = examples(PAGE.read_text(encoding="utf-8"))
+    assert len(found) > 8
+    for command, shown in found:
+        assert masked(answer(command, served.variables)) == masked(shown), command
 
 
 def test_an_order_over_http_is_in_the_ledger_under_its_tokens_name_and_bots_see_it(served: Served) -> None:
