@@ -23,6 +23,7 @@ from guard.model import (
     Transition,
     Verdict,
 )
+from guard.model.bot import listed_until
 from guard.quarantine import OPERATOR_RULE, IsolationManager
 
 if TYPE_CHECKING:
@@ -352,6 +353,7 @@ class Pipeline:
             score=max((o.score for o in watched.outcomes if o.score is not None), default=None),
             rules_active=sum(not episode.is_unknown(self.now_us) for episode in expected),
             rules_expected=len(expected),
+            listed_until_us=listed_until(watched.facts.listed_us, self.now_us),
         )
 
     def can_tell(self, rule: str, market: str) -> bool:

@@ -41,7 +41,7 @@ MAY_READ: Final = {
         ("time", "random", "os.urandom", "asyncio.sleep"),
         "the clock and the source of chance that guard injects",
     ),
-    "guard/client/clock.py": (("time",), "the clock of a bot's process"),
+    "guard/client/clock.py": (("time", "asyncio.sleep"), "the clock of a bot's process"),
     "connectors/guard_ccxt/bench/clock.py": (
         ("time", "asyncio.sleep"),
         "the exchange and the readers of the bench, in processes of their own",

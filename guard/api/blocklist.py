@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from guard.client.layout import VERSION
-from guard.client.payload import decode
+from guard.client.payload import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["BlockChanges", "Blocklist", "Listed", "Published", "blocks_digest", "change", "changed", "content_digest"]
 
 # What differs between two publications of the same state; the scores of markets do, too, and no answer depends on them.
-_MOMENTS: Final = frozenset({"at_us", "wall_us", "boot_ns", "boot_id"})
+# A bypass is the business of guard's own machine, whose owner ordered it.
+_MOMENTS: Final = frozenset({"at_us", "wall_us", "boot_ns", "boot_id", "bypass"})
 _SCORE: Final = 2
 _SEQUENCES_MAX: Final = 64
 _BLOCKS_KEPT_MAX: Final = 50_000
@@ -29,8 +30,8 @@ class Published(Protocol):
     """What wrote the snapshot that bots read."""
 
     @property
-    def payload(self) -> bytes:
-        """What was published last; empty where nothing was."""
+    def said(self) -> Mapping[str, Any]:
+        """What was published last, as `guard.client.payload.document` makes it; empty where nothing was."""
         ...
 
     @property
@@ -59,7 +60,7 @@ class Listed(NamedTuple):
     content: Mapping[str, Any]
     text: bytes
     blocks: Mapping[str, Mapping[str, Any]]
-    payload: bytes
+    said: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -68,7 +69,7 @@ class Listed(NamedTuple):
 
     def snapshot(self) -> Snapshot:
         """Return the state as bots read it."""
-        return decode(self.payload)
+        return snapshot_of(self.said, {name: list(view) for name, view in self.said["markets"].items()})
 
     def document(self, *, now_us: int, lease_until_us: int) -> bytes:
         """Return the whole list as JSON, at a moment (wall time) and with the end of guard's lease."""
@@ -176,9 +177,9 @@ class Blocklist:
         generation = self._published.generation
         if self._listed is not None and self._listed.generation == generation:
             return self._listed
-        if not self._published.payload:
+        if not self._published.said:
             return None
-        self._listed = _listed(self._published.payload, generation, self._listed)
+        self._listed = _listed(self._published.said, generation, self._listed)
         self._keep(self._listed)
         return self._listed
 
@@ -201,17 +202,17 @@ class Blocklist:
             self._kept.popitem(last=False)
 
 
-def _listed(payload: bytes, generation: int, last: Listed | None) -> Listed:
-    document = json.loads(payload.decode("utf-8", "surrogatepass"))
-    content = {key: value for key, value in document.items() if key not in _MOMENTS}
-    content["markets"] = {name: [*view[:_SCORE], None, *view[_SCORE + 1 :]] for name, view in document["markets"].items()}
-    blocks = _by_id(document["blocks"])
+def _listed(said: Mapping[str, Any], generation: int, last: Listed | None) -> Listed:
+    markets = {name: [*view[:_SCORE], None, *view[_SCORE + 1 :]] for name, view in said["markets"].items()}
+    kept = {**{key: value for key, value in said.items() if key not in _MOMENTS}, "markets": markets}
+    # What goes through JSON is what every reader has: tuples are lists, numbers are as they are written.
+    content = json.loads(json.dumps(kept, allow_nan=False))
+    blocks = _by_id(content["blocks"])
     content["blocks"] = _sorted(blocks)
     if last is not None and last.content == content:
-        return last._replace(generation=generation, payload=payload)
+        return last._replace(generation=generation, said=said)
     text = _dump(content)
-    digest = sha256(text).hexdigest()
-    return Listed(generation, document["epoch"], document["seq"], digest, content, text, blocks, payload)
+    return Listed(generation, content["epoch"], content["seq"], sha256(text).hexdigest(), content, text, blocks, said)
 
 
 def _by_id(blocks: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -157,14 +157,21 @@ def _alerts(document: Mapping[str, Any]) -> Iterator[Metric]:
     yield _family(GaugeMetricFamily, "guard_alerts", "Messages in the ledger, by state.", "state", states.items())
 
 
-def _bots(bots: Mapping[str, Any]) -> Iterator[Metric]:
-    rows = list(bots.items()) if all(isinstance(each, dict) for each in bots.values()) else []
+def _bots(section: Mapping[str, Any]) -> Iterator[Metric]:
+    totals: dict[str, dict[str, float]] = {}
+    for each in section.get("bots", ()):
+        known = totals.setdefault(str(each["name"]), {})
+        for name, number in each["totals"].items():
+            known[name] = known.get(name, 0.0) + _number(number)
+    silent = {str(name) for name in section.get("silent", ())}
     for key, text in (
-        ("seen", "Checks that a bot made."),
-        ("blocked", "Entries that a bot was refused."),
-        ("bypassed", "Entries that passed by a bypass."),
+        ("seen", "Markets and orders that a bot asked about, as it reports."),
+        ("blocked", "Entries that a bot was refused, as it reports."),
+        ("bypassed", "Entries that passed by a bypass, as a bot reports."),
     ):
-        found = ((name, each.get(key, 0)) for name, each in rows)
+        found = [(name, counts.get(key, 0.0)) for name, counts in totals.items()]
         yield _family(CounterMetricFamily, f"guard_bot_{key}", text, "bot", found)
-    silent = ((name, each.get("silent", False)) for name, each in rows)
-    yield _family(GaugeMetricFamily, "guard_bot_silent", "1 where a bot that reported does no more.", "bot", silent)
+    told = [(name, name in silent) for name in sorted({*totals, *silent})]
+    yield _family(
+        GaugeMetricFamily, "guard_bot_silent", "1 where a bot that reported, or is expected to, does no more.", "bot", told
+    )

@@ -77,7 +77,7 @@ def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
             *wide,
             _level(row),
             Text(_state(row), style=_STATE_STYLES[row["state"]]),
-            Text(row["data"], style=_DATA_STYLES.get(row["data"], "bold red")),
+            Text(_data(row), style=_DATA_STYLES.get(row["data"], "bold red")),
             "-" if row["age_ms"] is None else _age(row["age_ms"]),
             *((Text(row["rule"], style="dim"),) if is_wide else ()),
         )
@@ -95,6 +95,12 @@ def _state(row: Mapping[str, Any]) -> str:
     if row["state"] == "normal":
         return "normal"
     return f"{row['state']} to {row['until'][11:16]}Z" if row["until"] else str(row["state"])
+
+
+def _data(row: Mapping[str, Any]) -> str:
+    """Return the data state; that of a new market with the moment at which it is 72 hours old."""
+    until = row.get("new_until")
+    return f"new to {until[5:16].replace('T', ' ')}Z" if until else str(row["data"])
 
 
 def _bar(score: float | None, cells: int) -> str:

@@ -11,7 +11,7 @@ from guard.cli.durations import duration_option, say_duration
 from guard.cli.output import Exit
 from guard.cli.wording import moment, safe
 from guard.client import Clearance, ClearanceStatus, Guard, Intent
-from guard.client.answer import intent_of
+from guard.client.answer import NEW_LISTING, intent_of
 from guard.client.bypass import FOR_MAX_US, Bypass, begin_bypass, end_bypass, read_bypass
 from guard.client.clock import MACHINE
 from guard.client.places import locate
@@ -51,7 +51,7 @@ def check(
     Exit codes: 0 permitted, 10 blocked (also from the last snapshot, guard down), 4 no live guard, 12 data stale, 11 any other
     refused unknown. Reduce, close and hedge are always permitted.
     """
-    client = Guard(state, bot)
+    client = Guard(state, bot, tells=False)
     clearance = client.check(market.exchange, market.symbol, side, intent)
     if fail_open and clearance.status is ClearanceStatus.UNKNOWN:
         clearance = clearance._replace(permitted=True)
@@ -78,7 +78,8 @@ def check(
 
 def _exit(client: Guard, clearance: Clearance, intent: Intent, *, fail_open: bool) -> Exit:
     is_silent = clearance.reason == "guard_silent" and clearance.status is ClearanceStatus.UNKNOWN
-    is_told = fail_open or clearance.bypassed or intent in _EXITS or client.mode in {Mode.OBSERVE, Mode.ALERT}
+    is_lifted = clearance.permitted_by in {"bot_mode", "bot_exchanges", "bot_sides"} or client.mode in {Mode.OBSERVE, Mode.ALERT}
+    is_told = fail_open or clearance.bypassed or intent in _EXITS or is_lifted
     if is_silent and not is_told:
         # Even where a bot's policy permits it: a script that asks must learn that nobody watches.
         return Exit.NOT_RUNNING
@@ -97,10 +98,18 @@ _WHY = {
 }
 
 
+_POLICIES = {
+    "bot_mode": "this bot's own mode does not refuse",
+    "bot_exchanges": "this bot is not held back on this exchange",
+    "bot_sides": "this bot is not held back on this side",
+    "bot_rules": "this rule, its tags or its level do not count for this bot",
+}
+
+
 def _sentence(client: Guard, market: Market, intent: Intent, clearance: Clearance, *, fail_open: bool) -> str:
     verdict = "permitted" if clearance.permitted else "refused"
     parts = [f"{safe(str(market))}: {clearance.status}, {intent} {verdict}"]
-    if clearance.permitted and (clearance.would_block or clearance.bypassed):
+    if clearance.permitted and (clearance.would_block or clearance.bypassed or clearance.permitted_by):
         parts.append(_permission(client, clearance, fail_open=fail_open))
     if clearance.status in {ClearanceStatus.BLOCKED, ClearanceStatus.SHRINK}:
         parts.append(_hold(clearance))
@@ -108,6 +117,8 @@ def _sentence(client: Guard, market: Market, intent: Intent, clearance: Clearanc
         parts.append((clearance.reason == "guard_silent" and client.problem) or _WHY.get(clearance.reason, clearance.reason))
     elif clearance.data == "degraded":
         parts.append("a longer baseline is still missing")
+    if clearance.status is not ClearanceStatus.UNKNOWN and (problem := client.problem):
+        parts.append(safe(problem))
     return "; ".join(parts)
 
 
@@ -118,10 +129,16 @@ def _permission(client: Guard, clearance: Clearance, *, fail_open: bool) -> str:
         return f"by the bypass{until} (end it with `guard bypass --end`)"
     if fail_open:
         return "by --fail-open"
+    if clearance.permitted_by in _POLICIES:
+        return f"because {_POLICIES[clearance.permitted_by]} (bots: in guard.yaml)"
     return f"because mode is {client.mode} (enforce would refuse)"
 
 
 def _hold(clearance: Clearance) -> str:
+    if clearance.reason == NEW_LISTING and clearance.quarantine_id is None:
+        until = "" if clearance.until_us is None else f" until {moment(clearance.until_us, now_us=MACHINE.wall_us())}"
+        limit = f"; open at most {clearance.max_fraction:.0%} of the usual size" if clearance.max_fraction < 1.0 else ""
+        return f"a new listing, by the policy of this bot{until}{limit}"
     text = f"{clearance.rule}: {safe(clearance.reason)}"
     if clearance.until_us is not None:
         text += f", until {moment(clearance.until_us, now_us=MACHINE.wall_us())}"

@@ -24,6 +24,7 @@ _COMMANDS = {
     "check": "guard.cli.check:check",
     "bypass": "guard.cli.check:bypass",
     "quarantine": "guard.cli.quarantine:quarantine",
+    "client": "guard.cli.client:client",
     "maintenance": "guard.cli.maintenance:maintenance",
     "replay": "guard.cli.replay:replay",
     "record": "guard.cli.record:record",

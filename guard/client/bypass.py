@@ -15,8 +15,9 @@ from guard.errors import OperationRefused, StateError
 
 if TYPE_CHECKING:
     from guard.client.clock import Clocks
+    from guard.client.snapshot import Sight
 
-__all__ = ["FOR_MAX_US", "Bypass", "begin_bypass", "end_bypass", "prepare_bypass", "read_bypass"]
+__all__ = ["FOR_MAX_US", "Bypass", "begin_bypass", "end_bypass", "prepare_bypass", "published_bypass", "read_bypass"]
 
 FOR_MAX_US = 24 * 3600 * 1_000_000
 _FILE_BYTES = 4096
@@ -37,7 +38,7 @@ class Bypass(NamedTuple):
         """Return its end on this process's boot clock. After a restart of the machine the wall clock decides."""
         now_ns = clocks.boot_ns()
         longest_ns = now_ns + FOR_MAX_US * 1000
-        if self.boot_id == clocks.boot_id:
+        if self.boot_id == clocks.boot_id and self.until_boot_ns:
             return min(self.until_boot_ns, longest_ns)
         return min(now_ns + (self.until_us - clocks.wall_us()) * 1000, longest_ns)
 
@@ -94,6 +95,20 @@ def read_bypass(path: str, clocks: Clocks) -> tuple[Bypass | None, str | None]:
     except (OSError, ValueError) as error:
         return None, f"the bypass in {path} is ignored: {error}; end it with `guard bypass --end`"
     return (bypass if bypass.end_ns(clocks) > clocks.boot_ns() else None), None
+
+
+def published_bypass(sight: Sight, path: str, clocks: Clocks) -> Bypass | None:
+    """Return the bypass that a live guard has published, for a bot that may not read its file at `path`; None where there is none.
+
+    Who may read the file goes by the file: it can be changed while no guard runs.
+    """
+    told = None if sight.snapshot is None or not sight.is_fresh else sight.snapshot.bypass
+    if told is None or not 0 < told.until_us - told.began_us <= FOR_MAX_US or os.access(path, os.R_OK):
+        return None
+    bypass = Bypass(*told)
+    if sight.is_foreign:
+        bypass = bypass._replace(boot_id="", until_boot_ns=0)
+    return bypass if bypass.end_ns(clocks) > clocks.boot_ns() else None
 
 
 def _printable(text: str) -> str:

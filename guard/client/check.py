@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from guard.client.answer import Answer, Question, answer, intent_of, policy_of
-from guard.client.bypass import Bypass, read_bypass
+from guard.client.answer import FOREVER_NS, Answer, Question, answer, intent_of, policy_of, standing_blocks
+from guard.client.bypass import Bypass, published_bypass, read_bypass
 from guard.client.clock import MACHINE, Clocks
 from guard.client.layout import HEADER_BYTES, Word
+from guard.client.packing import Overwritten
 from guard.client.places import locate
+from guard.client.policies import bot_policy, stray_name
 from guard.client.reports import Reports
 from guard.client.snapshot import Sight, SnapshotFollower
+from guard.client.watch import Watch, watched
 from guard.errors import NotRunning
 from guard.model.clearance import Clearance, Intent, Mode
 from guard.model.market import Market
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from guard.client.payload import PublishedBlock
 
 __all__ = ["Guard"]
 
@@ -25,73 +31,50 @@ __all__ = ["Guard"]
 _TRUST_NS = 1_000_000
 _BYPASS_NS = 250_000_000
 _ANSWERS_MAX = 65_536
+_LOOKS_MAX = 16
 _GENERATION = int(Word.GENERATION)
 _HEARTBEAT = int(Word.HEARTBEAT)
 _AGE = Clearance._fields.index("age_ms")
+_AFTER_AGE = _AGE + 1
 _make = partial(tuple.__new__, Clearance)
+_seek = os.lseek
 _Key = tuple[str, str, str | None, str | None]
-
-
-class _Window(NamedTuple):
-    """A moment in which finished answers are given while the generation stands: a millisecond, within guard's lease."""
-
-    until_ns: int
-    words: memoryview
-    generation: int
-    given: dict[_Key, Clearance]
-    proof_ns: int
-    ready: _Ready | None
+# A moment in which finished answers are given while the generation stands: its end, on the boot clock, the live header and its
+# generation, the answers, and what it was built from. A plain tuple: it is made anew for every answer that comes a while after the
+# last.
+_Window = tuple[int, memoryview, int, dict[_Key, Clearance], "_Ready"]
 
 
 class _Ready:
     """The answers of one generation, under one bypass: replaced as a whole, so that none outlives what it was built from."""
 
-    __slots__ = ("answers", "bypass", "generation", "is_foreign", "lease_ns", "mapping")
+    __slots__ = ("answers", "bypass", "bytes_min", "descriptor", "generation", "is_foreign", "lease_ns", "mapping", "says")
 
     def __init__(self, sight: Sight, bypass: Bypass | None) -> None:
         self.mapping = sight.mapping
+        self.descriptor = -1 if sight.mapping is None else sight.mapping.descriptor
+        self.bytes_min = 0 if sight.mapping is None else sight.mapping.bytes_min
         self.generation = sight.generation
-        self.lease_ns = sight.lease_ns if sight.is_fresh else -1
+        self.says = () if sight.snapshot is None or sight.mapping is None else sight.snapshot.says
+        # Where clocks cannot be compared, only the follower can tell whether guard lives.
+        self.lease_ns = sight.lease_ns if sight.is_fresh and not sight.is_foreign else -1
         self.is_foreign = sight.is_foreign
         self.bypass = bypass
         self.answers: dict[_Key, Answer] = {}
 
     def fits(self, other: _Ready) -> bool:
-        """Whether both were built from the same."""
+        """Whether answers of the other are answers of this one."""
         return (
             self.mapping is other.mapping
-            and self.generation == other.generation
+            and (self.generation == other.generation or (bool(self.says) and self.says == other.says))
             and self.lease_ns == other.lease_ns
             and self.is_foreign == other.is_foreign
             and self.bypass == other.bypass
         )
 
-    def window(self, now_ns: int, proof_ns: int) -> _Window:
-        """Open a window, where guard proved to live at `proof_ns`."""
-        assert self.mapping is not None
-        until_ns = min(now_ns + _TRUST_NS, proof_ns + self.lease_ns + 1)
-        return _Window(until_ns, self.mapping.words, self.generation, {}, proof_ns, self)
 
-    def renew(self, now_ns: int) -> _Window | None:
-        """Look at the live file again: another window, or None where more than the heartbeat may have changed."""
-        mapping = self.mapping
-        if mapping is None or self.is_foreign or not mapping.is_whole:
-            return None
-        proof_ns = mapping.words[_HEARTBEAT]
-        if mapping.words[_GENERATION] != self.generation or not 0 <= now_ns - proof_ns <= self.lease_ns:
-            return None
-        return self.window(now_ns, proof_ns)
-
-
-_CLOSED = _Window(0, memoryview(bytes(HEADER_BYTES)).cast("Q"), 0, {}, 0, None)
-
-
-def _give(window: _Window, key: _Key, known: Answer, now_ns: int) -> Clearance:
-    clearance = known.clearance
-    given = _make((*clearance[:_AGE], (now_ns - window.proof_ns) / 1e6, clearance[_AGE + 1]))
-    if known.expires_ns > window.until_ns and len(window.given) < _ANSWERS_MAX:
-        window.given[key] = given
-    return given
+_BLIND = _Ready(Sight(None, 0, None, 0, None, 0, is_foreign=False, problem=""), None)
+_CLOSED: _Window = (0, memoryview(bytes(HEADER_BYTES)).cast("Q"), 0, {}, _BLIND)
 
 
 class Guard:
@@ -103,10 +86,13 @@ class Guard:
         State folder or snapshot file of the guard. None: the environment's ``GUARD_STATE``, else ``.guard`` beside the nearest
         ``guard.yaml`` from the working folder upwards, else ``./.guard``.
     bot
-        Name of this bot in guard.yaml, for its own ``on_unknown`` policy. None takes the policy of all.
+        Name of this bot under ``bots:`` in guard.yaml, for its own policy. None, and a name that is not there, take that of ``*``.
     strict
         Raise instead of answering by policy: NotRunning where guard is silent and the policy refuses, ValueError for an unknown
         intent. Off by default: an exception in the order path approves the order in some bots and stops the exit in others.
+    tells
+        Write one line to the log, as the warning of ``logging.getLogger("guard.client")``, where `problem` is not None at the
+        start. `check` never writes anything.
     clocks
         The machine's clocks; tests give their own.
 
@@ -129,6 +115,7 @@ class Guard:
         bot: str | None = None,
         *,
         strict: bool = False,
+        tells: bool = True,
         clocks: Clocks = MACHINE,
     ) -> None:
         self.places = locate(path)
@@ -144,6 +131,9 @@ class Guard:
         self._reports = Reports(self.places.snapshot, bot)
         self._window = _CLOSED
         self._ready = _Ready(self._follower.look(), None)
+        self._watches: list[Watch] = []
+        if tells and (problem := self.problem) is not None:
+            _warn(problem)
 
     def check(self, exchange: str, symbol: str, side: str | None = None, intent: str | None = None) -> Clearance:
         """Return what guard says of one order.
@@ -163,18 +153,80 @@ class Guard:
         Clearance
             Act on `permitted` (and on `max_fraction`, which is below 1.0 while a market is on probation).
         """
-        until_ns, words, generation, given, _, _ = self._window
-        if self._boot_ns() < until_ns and words[2] == generation:
-            try:
-                return given[exchange, symbol, side, intent]
-            except (KeyError, TypeError):
-                pass
+        until_ns, words, generation, given, ready = self._window
+        now_ns = self._boot_ns()
+        try:
+            if now_ns < until_ns:
+                if words[2] == generation:
+                    return given[exchange, symbol, side, intent]
+            elif now_ns < self._bypass_due_ns and _seek(ready.descriptor, 0, 2) >= ready.bytes_min and words[2] == generation:
+                age_ns = now_ns - words[3]
+                known = ready.answers[exchange, symbol, side, intent]
+                if 0 <= age_ns <= ready.lease_ns and now_ns < known[1]:
+                    return self._give(known, now_ns, age_ns, (exchange, symbol, side, intent))
+        except (KeyError, TypeError, OSError):
+            pass
         return self._ask(exchange, symbol, side, intent)
+
+    def blocks(self, exchange: str | None = None) -> tuple[PublishedBlock, ...]:
+        """Return what is held now, of every bot: each reason that has not ended, also while guard is silent.
+
+        `exchange` leaves out what holds nothing there; a symbol or a base asset is held on all exchanges.
+        """
+        sight = self._look()[0]
+        if sight.snapshot is None:
+            return ()
+        question = self._question(sight, self._ready.bypass, Market(exchange or "", ""), Intent.OPEN, None)
+        return standing_blocks(sight.snapshot, question, exchange)
+
+    def on_change(self, markets: Iterable[str | Market] | None, callback: Callable[[Market, Clearance], object]) -> Watch:
+        """Call `callback` with a market and its clearance for opening whenever that changes, within 50 ms.
+
+        For bots that must pull quotes: it is called, too, when guard falls silent and when a block ends by itself. At the start it
+        is called for each market that is not plainly permitted.
+
+        Parameters
+        ----------
+        markets
+            As ``exchange:SYMBOL``, at most 10,000; None: all that guard watches or held at a time.
+        callback
+            In asyncio it is called in the running event loop, and awaited where it returns something to await; elsewhere in a
+            thread of its own. What it raises is counted in `Watch.failures` and ends nothing. While it runs, changes are coalesced:
+            the next call has the newest state.
+
+        Returns
+        -------
+        Watch
+            Its `close` ends it. It ends with a fork: call this again in the child.
+        """
+        watch = Watch(self, markets, callback)
+        self._watches = [each for each in self._watches if each.is_alive] + [watch]
+        watch.start()
+        return watch
+
+    async def wait_change(
+        self, markets: Iterable[str | Market] | None = None, *, timeout_s: float | None = None
+    ) -> tuple[tuple[Market, Clearance], ...]:
+        """Wait until the clearance of one of `markets` changes and return all that changed; empty after `timeout_s`."""
+        changes = watched(self, markets, timeout_s=timeout_s, tells_first=False)
+        try:
+            async for found in changes:
+                return found
+            return ()
+        finally:
+            await changes.aclose()
+
+    def changes(self, markets: Iterable[str | Market] | None = None) -> AsyncIterator[tuple[tuple[Market, Clearance], ...]]:
+        """Iterate over changes for ever, ``async for changed in guard.changes([...])``; begins like `on_change`."""
+        return watched(self, markets, timeout_s=None, tells_first=True)
 
     @property
     def problem(self) -> str | None:
         """What keeps guard from answering, and how to mend it, in one sentence; None where all is well."""
-        return self._look()[0].problem or self._fault or self._bypass_problem
+        sight = self._look()[0]
+        stray = None if sight.snapshot is None else stray_name(self._bot, sight.snapshot.bots)
+        lost = next((each.problem for each in self._watches if each.problem), None)
+        return sight.problem or self._fault or self._bypass_problem or lost or stray
 
     @property
     def mode(self) -> Mode | None:
@@ -185,12 +237,20 @@ class Guard:
     @property
     def bypass(self) -> Bypass | None:
         """The bypass in force, None where there is none."""
-        self._look()
-        return self._bypass
+        return self._look()[1].bypass
+
+    def _give(self, known: Answer, now_ns: int, age_ns: int, key: _Key) -> Clearance:
+        """Answer from what is known, and open a window in which it is given again; it ends with guard's lease."""
+        clearance, expires_ns = known
+        given = _make((*clearance[:_AGE], age_ns / 1e6, *clearance[_AFTER_AGE:]))
+        _, words, generation, _, ready = self._window
+        until_ns = min(now_ns + _TRUST_NS, now_ns - age_ns + ready.lease_ns + 1, expires_ns)
+        self._window = (until_ns, words, generation, {key: given}, ready)
+        return given
 
     def _ask(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance:
         try:
-            return self._renewed(exchange, symbol, side, intent) or self._answer(exchange, symbol, side, intent)
+            return self._known(exchange, symbol, side, intent) or self._answer(exchange, symbol, side, intent)
         except NotRunning:
             raise
         except Exception as error:
@@ -200,22 +260,22 @@ class Guard:
             self._fault = f"guard's client failed on {exchange!r}, {symbol!r}, {side!r}, {intent!r}: {error!r}"
             return self._blind(symbol, side, intent)
 
-    def _renewed(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance | None:
-        window = self._window
-        ready = window.ready
+    def _known(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance | None:
+        """Return an answer that another order was given in this window already, or may be."""
+        until_ns, words, generation, given, ready = self._window
         now_ns = self._boot_ns()
-        if ready is None:
-            return None
-        if now_ns >= window.until_ns or window.words[_GENERATION] != window.generation:
-            renewed = ready.renew(now_ns) if now_ns < self._bypass_due_ns else None
-            if renewed is None:
-                return None
-            self._window = window = renewed
         key = (exchange, symbol, side, intent)
         known = ready.answers.get(key)
-        if known is None or now_ns >= known.expires_ns:
+        if known is None or now_ns >= until_ns or now_ns >= known.expires_ns or words[_GENERATION] != generation:
             return None
-        return _give(window, key, known, now_ns)
+        age_ns = max(0, now_ns - words[_HEARTBEAT])
+        clearance = known.clearance
+        answered: Clearance = _make((*clearance[:_AGE], age_ns / 1e6, *clearance[_AFTER_AGE:]))
+        if age_ns > ready.lease_ns:
+            return None
+        if known.expires_ns > until_ns and len(given) < _ANSWERS_MAX:
+            given[key] = answered
+        return answered
 
     def _look(self) -> tuple[Sight, _Ready]:
         now_ns = self._boot_ns()
@@ -223,35 +283,63 @@ class Guard:
             self._bypass_due_ns = now_ns + _BYPASS_NS
             self._bypass, self._bypass_problem = read_bypass(self.places.bypass, self._clocks)
         sight = self._follower.look()
-        ready = _Ready(sight, self._bypass)
+        ready = _Ready(sight, self._bypass or published_bypass(sight, self.places.bypass, self._clocks))
         if ready.fits(self._ready):
-            ready = self._ready
+            ready.answers = self._ready.answers
         self._ready = ready
         proof_ns = sight.proof_ns if sight.is_fresh else None
-        self._window = _CLOSED if proof_ns is None else ready.window(sight.now_ns, proof_ns)
+        if proof_ns is None or ready.lease_ns < 0 or ready.mapping is None:
+            self._window = _CLOSED
+        else:
+            until_ns = min(sight.now_ns + _TRUST_NS, proof_ns + ready.lease_ns + 1)
+            self._window = (until_ns, ready.mapping.words, ready.generation, {}, ready)
         return sight, ready
 
     def _answer(self, exchange: str, symbol: str, side: str | None, intent: str | None) -> Clearance:
-        sight, ready = self._look()
-        self._reports.asked(exchange, symbol, sight.now_ns)
-        snapshot, bypass = sight.snapshot, ready.bypass
-        question = Question(
-            market=Market(exchange, symbol),
-            intent=self._intent(symbol, side, intent),
-            now_ns=sight.now_ns,
-            wall_us=self._clocks.wall_us(),
-            is_fresh=sight.is_fresh,
-            compares_clocks=snapshot is not None and not sight.is_foreign and snapshot.boot_id == self._clocks.boot_id,
-            policy=policy_of(snapshot, self._bot),
-            bypass_end_ns=0 if bypass is None else bypass.end_ns(self._clocks),
-        )
-        found = answer(snapshot, question)
+        market, meant = Market(exchange, symbol), self._intent(symbol, side, intent)
+        for attempt in range(_LOOKS_MAX):
+            sight, ready = self._look()
+            if attempt == 0:
+                self._reports.asked(exchange, symbol, sight.now_ns)
+            try:
+                found = answer(sight.snapshot, self._question(sight, ready.bypass, market, meant, side))
+                break
+            except Overwritten as error:
+                # Publications overtook this: the next look sees a newer generation, or the file is damaged.
+                problem = error
+        else:
+            raise problem
         if sight.is_fresh and len(ready.answers) < _ANSWERS_MAX:
             ready.answers[exchange, symbol, side, intent] = found
         clearance = found.clearance._replace(age_ms=sight.age_ms)
         if self._strict and clearance.reason == "guard_silent" and not clearance.permitted:
             raise NotRunning(sight.problem or "guard is silent")
         return clearance
+
+    def _question(self, sight: Sight, bypass: Bypass | None, market: Market, intent: Intent, side: str | None) -> Question:
+        snapshot = sight.snapshot
+        return Question(
+            market=market,
+            intent=intent,
+            now_ns=sight.now_ns,
+            wall_us=self._clocks.wall_us(),
+            is_fresh=sight.is_fresh,
+            compares_clocks=snapshot is not None and not sight.is_foreign and snapshot.boot_id == self._clocks.boot_id,
+            policy=policy_of(snapshot, self._bot),
+            bypass_end_ns=0 if bypass is None else bypass.end_ns(self._clocks),
+            bot=bot_policy(snapshot, self._bot),
+            side=side,
+        )
+
+    def _states(self, markets: Iterable[Market]) -> tuple[dict[Market, Clearance], int]:
+        """Return the clearance of each market for opening, and when the first of them may change by itself, on the boot clock."""
+        found: dict[Market, Clearance] = {}
+        due_ns = FOREVER_NS
+        for market in markets:
+            found[market] = self._ask(market.exchange, market.symbol, None, "open")
+            known = self._ready.answers.get((market.exchange, market.symbol, None, "open"))
+            due_ns = due_ns if known is None else min(due_ns, known.expires_ns)
+        return found, due_ns
 
     def _intent(self, symbol: str, side: str | None, intent: str | None) -> Intent:
         try:
@@ -271,4 +359,10 @@ class Guard:
         clearance = answer(None, question).clearance
         snapshot = self._follower.look().snapshot
         is_binding = snapshot is None or snapshot.mode is Mode.ENFORCE
-        return clearance if is_binding and self._bypass is None else clearance._replace(permitted=True)
+        return clearance if is_binding and self._ready.bypass is None else clearance._replace(permitted=True)
+
+
+def _warn(problem: str) -> None:
+    import logging  # noqa: PLC0415 - a bot that is well pays nothing for it
+
+    logging.getLogger("guard.client").warning("%s", problem)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MACHINE", "Clocks", "pause"]
+__all__ = ["MACHINE", "Clocks", "pause", "rest"]
 
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
@@ -30,6 +30,13 @@ class Clocks(NamedTuple):
 def pause(seconds: float) -> None:
     """Wait, for a command that refreshes what it shows."""
     time.sleep(seconds)
+
+
+async def rest(seconds: float) -> None:
+    """Wait without holding up the event loop."""
+    from asyncio import sleep  # noqa: PLC0415 - a bot without an event loop need not load it
+
+    await sleep(seconds)
 
 
 def _wall_us() -> int:

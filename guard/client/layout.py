@@ -11,8 +11,8 @@ One page of header words, then two slots of equal size::
 
 The active slot is the lowest bit of the generation: one aligned store of eight bytes flips both, so that no reader sees one
 without the other. The writer fills the idle slot first, then bumps the generation; whoever dies in between leaves the old state
-intact. A reader takes a slot only if its generation and its checksum fit. The payload of a slot is described in
-`guard.client.payload`.
+intact. A reader takes a slot only if its generation and its checksum fit. What a slot holds is described in `guard.client.packing`:
+its checksum covers the first part of it, and that part has the checksums of the others, which are read when they are asked for.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from zlib import crc32
 __all__ = [
     "FILE_NAME",
     "HEADER_BYTES",
+    "HOW_TO_UPDATE",
     "LEASE_NS",
     "MAGIC",
+    "PACKED",
     "READABLE_VERSIONS",
     "SLOT_BYTES_MAX",
     "VERSION",
@@ -35,15 +37,21 @@ __all__ = [
     "checksum",
     "slot_at",
     "slot_word",
+    "top_bytes",
 ]
 
 FILE_NAME = "guard.snapshot"
 MAGIC = b"GRDSNAP\x00"
-VERSION = 1
+PACKED = b"GRD2"
+"""How a packed payload begins; the length of its first part follows."""
+VERSION = 2
 # A client may be updated after or before its guard: it reads what the guard before this one wrote, too.
 READABLE_VERSIONS = frozenset({VERSION, VERSION - 1} - {0})
 HEADER_BYTES = 4096
 SLOT_BYTES_MAX = 64 * 1024 * 1024
+HOW_TO_UPDATE = "update trading-guard in the environment of the bot"
+"""What mends a client that is older than its guard."""
+
 LEASE_NS = 2_000_000_000
 _SLOT_WORDS = 3
 
@@ -91,8 +99,22 @@ def slot_at(generation: int, slot_bytes: int) -> int:
 
 
 def checksum(payload: bytes, generation: int) -> int:
-    """Return the CRC32 of a payload, bound to its generation: an older payload left in the slot never fits."""
-    return crc32(payload, generation & 0xFFFFFFFF)
+    """Return the CRC32 of a payload, bound to its generation: an older payload left in the slot never fits.
+
+    Of a packed payload it covers the first part only, which tells its own length; of the JSON of layout 1 all.
+    """
+    return crc32(payload[: top_bytes(payload)], generation & 0xFFFFFFFF)
+
+
+def top_bytes(start: bytes) -> int:
+    """Return how long the first part of a payload is; a very large number for one that is not packed.
+
+    Examples
+    --------
+    >>> top_bytes(PACKED + (40).to_bytes(4, "little")), top_bytes(b'{"epoch": 1}') > 1 << 60
+    (40, True)
+    """
+    return int.from_bytes(start[4:8], "little") if start.startswith(PACKED) else 1 << 62
 
 
 def boot_id_words(boot_id: str) -> tuple[int, int]:

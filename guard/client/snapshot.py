@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.client.layout import (
     FILE_NAME,
     HEADER_BYTES,
+    HOW_TO_UPDATE,
     MAGIC,
     READABLE_VERSIONS,
     SLOT_BYTES_MAX,
@@ -19,8 +20,10 @@ from guard.client.layout import (
     checksum,
     slot_at,
     slot_word,
+    top_bytes,
 )
-from guard.client.payload import Snapshot, decode
+from guard.client.packing import Overwritten, split
+from guard.client.payload import Snapshot, decode, unpacked
 
 if TYPE_CHECKING:
     from guard.client.clock import Clocks
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Mapping", "Sight", "SnapshotFollower", "SnapshotUnusable", "read_snapshot"]
 
 _LOADS_MAX = 32
+# The first part of most payloads fits into this; what is longer takes a second read.
+_FIRST_BYTES = 32 * 1024
 _REOPEN_NS = 50_000_000
 _LOOK_NS = 500_000_000
 
@@ -42,12 +47,13 @@ class Mapping:
     Raises SnapshotUnusable where the file is missing, unreadable, damaged or of a layout this client does not read.
     """
 
-    __slots__ = ("_file", "identity", "path", "slot_bytes", "words")
+    __slots__ = ("_buckets", "_file", "bytes_min", "descriptor", "identity", "path", "slot_bytes", "words")
 
     def __init__(self, path: str) -> None:
         self._file = -1
         self.path = path
-        self._file = _open(path)
+        self._buckets: dict[int, tuple[int, int, dict[str, list[Any]]]] = {}
+        self._file = self.descriptor = _open(path)
         status = os.fstat(self._file)
         self.identity = (status.st_dev, status.st_ino)
         if status.st_size < HEADER_BYTES:
@@ -71,17 +77,18 @@ class Mapping:
         if version not in READABLE_VERSIONS:
             raise SnapshotUnusable(
                 f"{self.path} has layout {version}, this client reads {sorted(READABLE_VERSIONS)}; "
-                f"update trading-guard {'in the environment of the bot' if version > VERSION else 'where guard runs'}"
+                + (HOW_TO_UPDATE if version > VERSION else "update trading-guard where guard runs")
             )
         self.slot_bytes = self.words[Word.SLOT_BYTES]
         expected = HEADER_BYTES + 2 * self.slot_bytes
         if not 0 < self.slot_bytes <= SLOT_BYTES_MAX or size < expected:
             raise SnapshotUnusable(_truncated(self.path, size, expected))
+        self.bytes_min = expected
 
     @property
     def is_whole(self) -> bool:
         """Whether the file still has its bytes. Asked before the header is touched: reading behind a file's end kills a process."""
-        return os.lseek(self._file, 0, os.SEEK_END) >= HEADER_BYTES + 2 * self.slot_bytes
+        return os.lseek(self._file, 0, os.SEEK_END) >= self.bytes_min
 
     @property
     def is_in_place(self) -> bool:
@@ -92,11 +99,11 @@ class Mapping:
             return False
         return (status.st_dev, status.st_ino) == self.identity
 
-    def load(self) -> tuple[int, Snapshot | None]:
+    def load(self, before: Snapshot | None = None) -> tuple[int, Snapshot | None]:
         """Return the newest generation and what it says; generation 0 and None where nothing was published yet.
 
-        A writer may flip while this reads: the checksum and the slot's own generation tell, and it reads again. Raises
-        SnapshotUnusable for a payload that stays damaged.
+        `before`, of the same file, spares reading again what has not changed. A writer may flip while this reads: the checksum and
+        the slot's own generation tell, and it reads again. Raises SnapshotUnusable for a payload that stays damaged.
         """
         words = self.words
         problem = "its checksum does not fit"
@@ -108,20 +115,52 @@ class Mapping:
             length, crc = words[places.length], words[places.crc]
             if words[places.generation] != generation or length > self.slot_bytes:
                 continue
-            payload = os.pread(self._file, length, slot_at(generation, self.slot_bytes))
-            if len(payload) != length or checksum(payload, generation) != crc:
+            at = slot_at(generation, self.slot_bytes)
+            top = self._top(at, length)
+            if top is None or checksum(top, generation) != crc:
                 continue
             try:
-                return generation, decode(payload)
+                return generation, self._read(top, at, before)
             except ValueError as error:
                 problem = str(error)
                 break
         raise SnapshotUnusable(f"{self.path} is damaged: {problem}; restart guard, which writes it anew")
 
+    def whole(self) -> tuple[int, Snapshot | None]:
+        """Return the same with all markets read, so that no later publication can take them away. Raises SnapshotUnusable."""
+        for _ in range(_LOADS_MAX):
+            generation, snapshot = self.load()
+            if snapshot is None:
+                return generation, None
+            try:
+                return generation, snapshot._replace(markets=dict(snapshot.markets))
+            except Overwritten:
+                # Publications overtook this read.
+                continue
+        raise SnapshotUnusable(
+            f"{self.path} is damaged: the checksum of its markets does not fit; restart guard, which writes it anew"
+        )
+
+    def _top(self, at: int, length: int) -> bytes | None:
+        # Layout 1 had no parts: its checksum covers all.
+        wanted = min(length, _FIRST_BYTES) if self.words[Word.VERSION] > 1 else length
+        content = os.pread(self._file, wanted, at)
+        end = min(top_bytes(content), length)
+        if wanted < end:
+            content += os.pread(self._file, end - wanted, at + wanted)
+        return content[:end] if len(content) >= end else None
+
+    def _read(self, top: bytes, at: int, before: Snapshot | None) -> Snapshot:
+        if self.words[Word.VERSION] == 1:
+            return decode(top)
+        return unpacked(
+            split(top), lambda start, length: os.pread(self._file, min(length, self.slot_bytes), at + start), self._buckets, before
+        )
+
 
 def read_snapshot(path: str) -> Snapshot | None:
     """Return what the file at `path` says now, None where nothing was published yet. Raises SnapshotUnusable."""
-    return Mapping(path).load()[1]
+    return Mapping(path).whole()[1]
 
 
 class Sight(NamedTuple):
@@ -225,7 +264,7 @@ class SnapshotFollower:
         of, generation, snapshot = self._last
         if of is mapping and generation and generation == mapping.words[Word.GENERATION]:
             return generation, snapshot
-        generation, newer = mapping.load()
+        generation, newer = mapping.load(snapshot if of is mapping else None)
         if newer is None:
             return 0, snapshot
         self._last = (mapping, generation, newer)

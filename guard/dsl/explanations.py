@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import guard
+from guard.dsl.bot_explanations import OF_BOTS
 
 __all__ = ["EXPLANATIONS", "Explanation", "page_of"]
 
@@ -378,6 +379,7 @@ EXPLANATIONS: Final[dict[str, Explanation]] = {
         "A webhook posts without encryption over a network that is not your own.",
         "Whoever is on the way can read its headers and keep events back. Write https://.",
     ),
+    **{code: Explanation(*texts) for code, texts in OF_BOTS.items()},
 }
 
 

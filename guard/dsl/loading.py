@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import guard
+from guard.dsl.bot_lint import lint_bots, lint_bots_and_rules
 from guard.dsl.collector import paused_collector
 from guard.dsl.compilation import compiled
 from guard.dsl.config_lint import lint_config, lint_secrets
@@ -45,6 +46,7 @@ __all__ = [
 
 _SUFFIXES = (".yaml", ".yml")
 _FILES_MAX = 500
+_OF_BOTS = frozenset({"E095", "E096"})
 _EXCHANGES = re.compile(rb"exchanges[\"']?\s*:")
 INERT_KEYS = (
     ("on_market_wide",),
@@ -69,10 +71,15 @@ def load_guard(path: Path | str, env: Mapping[str, str]) -> GuardConfig:
 
 
 def check_guard(path: Path | str, env: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Return every problem of a guard.yaml, warnings too, but not of its rules."""
+    """Return every problem of a guard.yaml, warnings too, but not of its rules; bots that name rules which there are not count."""
     report = Report()
-    _read_guard(Path(path), env, report)
-    return report.problems
+    config = _read_guard(Path(path), env, report)
+    found = report.problems
+    if config is not None and any(bot.rules or bot.tags for bot in config.bots.values()):
+        beside = Report()
+        _rules_of(config, beside)
+        found += tuple(problem for problem in beside.problems if problem.id in _OF_BOTS)
+    return tuple(sorted(found, key=lambda problem: (problem.file, problem.line, problem.column, problem.id)))
 
 
 def load_rules(rules: GuardConfig | Iterable[Path | str], *, seen: set[Include] | None = None) -> RuleSet:
@@ -193,6 +200,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
     if config is None:
         return None
     _warn_of_inert_keys(tree, report)
+    lint_bots(config, tree, report)
     warn_of_cleartext(tree, config.webhooks, report)
     warn_of_cleartext_bots(tree, config.exchanges, report)
     config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
@@ -227,7 +235,11 @@ def _rules_of(config: GuardConfig, report: Report, seen: set[Include] | None = N
             files.update(_referenced(item, config.folder, report))
     override = entries["override"].node if "override" in entries else None
     packs = [PackFile(path, shown, _root(path, config.folder)) for path, shown in files.items()]
-    return read_rules(packs, report, override=override, webhooks=config.webhooks, seen=seen)
+    count = report.error_count
+    found = read_rules(packs, report, override=override, webhooks=config.webhooks, seen=seen)
+    if report.error_count == count and isinstance(tree, Table):
+        lint_bots_and_rules(config, tree, found.rules, report)
+    return found
 
 
 def _root(pack: Path, folder: Path) -> Path:

@@ -78,6 +78,9 @@ NAMES = {
     "E092": "tests-too-slow",
     "E093": "restless-files",
     "E094": "reload-failed",
+    "E095": "bot-without-rule",
+    "E096": "bot-without-tag",
+    "E097": "bot-without-exchange",
     "W001": "unused-name",
     "W002": "constant-condition",
     "W003": "readable-secret",
@@ -98,6 +101,8 @@ NAMES = {
     "W065": "one-market-blocks-exchange",
     "W070": "unchecked-webhook",
     "W071": "cleartext-webhook",
+    "W095": "mode-above-ceiling",
+    "W096": "name-is-no-pattern",
     "W066": "quorum-out-of-reach",
 }
 

@@ -9,28 +9,26 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
+from guard.dsl.bot_policies import BotName, BotSettings
 from guard.dsl.http_models import HttpSettings
 from guard.dsl.values import Duration, Model, Moment, OrText, Size, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
-from guard.model import Mode
+from guard.model import EVERY_BOT, BotPolicy, Mode
 
 __all__ = [
     "AlertSettings",
     "AllowEntry",
-    "BotSettings",
     "ChannelSettings",
     "ExchangeSettings",
     "GuardConfig",
     "HttpSettings",
     "LogSettings",
     "MarketWide",
-    "OnUnknown",
     "RecordSettings",
     "StorageSettings",
 ]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Answer = Literal["refuse", "permit"]
 AlertLevel = Literal["warning", "danger", "critical"]
 
 
@@ -69,30 +67,6 @@ class ExchangeSettings(Model):
         if not self.streams:
             raise ValueError("streams: needs trades, book or both")
         return self
-
-
-class OnUnknown(Model):
-    """What a bot is told when guard does not know."""
-
-    guard_silent: Answer = "refuse"
-    """No sign of life from guard."""
-    feed_stale: Answer = "refuse"
-    """The exchange's data stopped."""
-    warming: Answer = "permit"
-    """Too little has been seen yet."""
-    not_watched: Answer = "permit"
-    """Nobody asked guard to watch this market."""
-
-    def permits(self) -> dict[str, bool]:
-        """Return for each reason whether an order is permitted."""
-        return {reason: answer == "permit" for reason, answer in self.model_dump().items()}
-
-
-class BotSettings(Model):
-    """One bot, or `*` for all others."""
-
-    on_unknown: OnUnknown = OnUnknown()
-    """What this bot is told when guard does not know."""
 
 
 class AllowEntry(Model):
@@ -243,8 +217,8 @@ class GuardConfig(Model):
     """Keys of rules that are replaced; mappings are merged by key."""
     exchanges: Annotated[dict[Name, ExchangeSettings], Field(min_length=1)]
     """What is watched, under names of your own."""
-    bots: dict[str, BotSettings] = Field(default_factory=lambda: {"*": BotSettings()})
-    """What each bot is told, by its name; `*` is all others."""
+    bots: dict[BotName, BotSettings] = Field(default_factory=lambda: {"*": BotSettings()})
+    """What each bot is held back from, by its name; `*` is all others."""
     allow: tuple[AllowEntry, ...] = ()
     """What is never held back, and until when."""
     alerts: AlertSettings = AlertSettings()
@@ -290,5 +264,11 @@ class GuardConfig(Model):
 
     def on_unknown(self) -> dict[str, dict[str, bool]]:
         """Return for each bot, ``*`` for all others, which reasons of unknown permit an order."""
-        bots = {"*": BotSettings(), **self.bots}
-        return {name: bot.on_unknown.permits() for name, bot in bots.items()}
+        return {name: bot.on_unknown.permits() for name, bot in self._all_bots().items()}
+
+    def bot_policies(self) -> dict[str, BotPolicy]:
+        """Return for each bot, ``*`` for all others, what else it is held back from."""
+        return {name: bot.policy() for name, bot in self._all_bots().items()}
+
+    def _all_bots(self) -> dict[str, BotSettings]:
+        return {EVERY_BOT: BotSettings(), **self.bots}

@@ -3,9 +3,10 @@
 from guard.model.action import ActionEvent, ActionHold, ActionKind, ActionOrder
 from guard.model.alert import Delivery, DeliveryState
 from guard.model.batch import ASK, BID, BUY, RECORD, SELL, Batch, Channel, Control, Flag, Kind, Status, event_key
+from guard.model.bot import EVERY_BOT, NEW_US, BotPolicy, ListingAnswer, NewListings
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.command import AddMaintenance, AddQuarantine, Command, EndMaintenance, ReleaseQuarantine
-from guard.model.decision import Decision, Image, MarketView
+from guard.model.decision import Decision, Image, MarketView, PublishedBypass
 from guard.model.finding import Finding
 from guard.model.group import GroupStand, Per, Quorum
 from guard.model.market import DataState, Market, MarketClass, MarketFacts
@@ -26,6 +27,8 @@ __all__ = [
     "ASK",
     "BID",
     "BUY",
+    "EVERY_BOT",
+    "NEW_US",
     "RECORD",
     "SELL",
     "ActionEvent",
@@ -36,6 +39,7 @@ __all__ = [
     "AddQuarantine",
     "Batch",
     "Block",
+    "BotPolicy",
     "Channel",
     "Clearance",
     "ClearanceStatus",
@@ -56,12 +60,15 @@ __all__ = [
     "IsolationState",
     "Kind",
     "Level",
+    "ListingAnswer",
     "Market",
     "MarketClass",
     "MarketFacts",
     "MarketView",
     "Mode",
+    "NewListings",
     "Per",
+    "PublishedBypass",
     "Quarantine",
     "Quorum",
     "ReleaseQuarantine",

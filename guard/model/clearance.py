@@ -42,7 +42,10 @@ class Clearance(NamedTuple):
     status is shrink). `would_block` tells that enforcement would have refused. `reason` of an unknown is ``guard_silent``,
     ``feed_stale``, ``warming`` or ``not_watched``. `data` is the market's data state. `rules_active` of `rules_expected`
     stand behind the answer. `epoch` and `seq` name the published state, `durable` tells whether it is in the ledger,
-    `age_ms` how long ago guard last proved to be alive, None where it never did.
+    `age_ms` how long ago guard last proved to be alive, None where it never did. `permitted_by` tells what alone permits an order
+    that would be refused or shrunk otherwise: ``bypass``, ``mode``, or of this bot's policy ``bot_mode``, ``bot_exchanges``,
+    ``bot_sides`` or ``bot_rules`` (its rules, tags and level). `until_us` is the end of the block or, where `reason` is
+    ``new_listing``, of the time in which this bot's policy counts the market as new.
     """
 
     status: ClearanceStatus
@@ -62,3 +65,4 @@ class Clearance(NamedTuple):
     durable: bool = True
     age_ms: float | None = None
     bypassed: bool = False
+    permitted_by: str = ""

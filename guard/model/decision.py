@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.model.alert import Delivery
+    from guard.model.bot import BotPolicy
     from guard.model.clearance import Mode
     from guard.model.quarantine import Quarantine, Transition
     from guard.model.verdict import Verdict
 
-__all__ = ["Decision", "Image", "MarketView"]
+__all__ = ["Decision", "Image", "MarketView", "PublishedBypass"]
 
 
 class Decision(NamedTuple):
@@ -35,13 +36,29 @@ class Decision(NamedTuple):
 
 
 class MarketView(NamedTuple):
-    """What a bot may know of one watched market. `data` is a `DataState`; `level` and `score` are the worst rule's."""
+    """What a bot may know of one watched market.
+
+    `data` is a `DataState`; `level` and `score` are the worst rule's. `listed_until_us` is when a market that was listed less than
+    30 days ago is, or was, 72 hours old; None for all others.
+    """
 
     data: str
     level: str
     score: float | None
     rules_active: int
     rules_expected: int
+    listed_until_us: int | None = None
+
+
+class PublishedBypass(NamedTuple):
+    """A bypass as bots of other users see it, who may not read its file: its ends on both clocks, and who ordered it why."""
+
+    until_us: int
+    until_boot_ns: int
+    boot_id: str
+    began_us: int
+    reason: str
+    actor: str
 
 
 class Image(NamedTuple):
@@ -49,7 +66,8 @@ class Image(NamedTuple):
 
     `on_unknown` maps a bot's name (``*`` for all others) to the reasons of unknown and whether each permits. `unreached` has
     exchanges whose list of markets is not known yet: nobody can tell there what is watched, so each market not in `markets` looks
-    like that.
+    like that. `bots` has the policies of bots (``*`` for all others), `rule_tags` the tags of the rules that run; those of any
+    other rule are not known. `bypass` is in force while guard lives.
     """
 
     mode: Mode
@@ -59,3 +77,6 @@ class Image(NamedTuple):
     on_unknown: Mapping[str, Mapping[str, bool]]
     is_running: bool = True
     unreached: Mapping[str, MarketView] = MappingProxyType({})
+    bots: Mapping[str, BotPolicy] = MappingProxyType({})
+    rule_tags: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    bypass: PublishedBypass | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.engine import risk_of
 from guard.engine.verdicts import group_stand
-from guard.model import IsolationState, Level, RuleMode
+from guard.model import DataState, IsolationState, Level, RuleMode
 from guard.model.moments import stamp
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class BoardRow(NamedTuple):
 
     `rule` is the one at the highest level, then one that tells people before one in the shadow, then with the highest score;
     `mode` is its mode; `factors` are (name, value in [0, 1] or None,
-    ``known``, ``unknown`` or ``absent``) of it. `until_us` is the end of a quarantine as known now.
+    ``known``, ``unknown`` or ``absent``) of it. `until_us` is the end of a quarantine as known now, `new_until_us` when a
+    market whose data is new will be 72 hours old.
     """
 
     market: str
@@ -39,6 +40,7 @@ class BoardRow(NamedTuple):
     until_us: int | None
     rules_ready: int
     rules_expected: int
+    new_until_us: int | None = None
 
 
 def board_rows(pipeline: Pipeline, now_us: int) -> list[BoardRow]:
@@ -69,6 +71,7 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
         until_us=max((q.until_us for q in pipeline.isolation.active() if q.target.covers(market)), default=None),
         rules_ready=view.rules_active,
         rules_expected=view.rules_expected,
+        new_until_us=view.listed_until_us if view.data == DataState.NEW else None,
     )
 
 
@@ -129,4 +132,5 @@ def row_record(row: BoardRow) -> dict[str, Any]:
         "until": None if row.until_us is None else stamp(row.until_us),
         "rules_active": row.rules_ready,
         "rules_expected": row.rules_expected,
+        "new_until": None if row.new_until_us is None else stamp(row.new_until_us),
     }

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from guard.client.clock import MACHINE
 from guard.errors import GuardError, OperationRefused
 from guard.model import Decision, Image, Level, Market
+from guard.runtime.bypass_watch import BypassWatch
 from guard.runtime.commit import Committer
 from guard.runtime.detector_watch import DetectorWatch
 from guard.runtime.feed_watch import FeedWatch
@@ -19,11 +21,11 @@ from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 
     from guard.alerts.outbox import Outbox
     from guard.dsl import Program
-    from guard.model import Batch, Command, Delivery, MarketFacts
+    from guard.model import Batch, BotPolicy, Command, Delivery, MarketFacts
     from guard.model.ports import Clock, LedgerState, Outcome, Random, Store
     from guard.pipeline import Pipeline
     from guard.runtime.feed import Feed
@@ -114,6 +116,8 @@ class Live:
         self.lag_max_us = 0
         self.console_failures = 0
         self.detectors = DetectorWatch(pipeline.engine, self.inlet, clock, self.announce, self._break)
+        self.bots: Mapping[str, BotPolicy] = {}
+        self.bypass = BypassWatch(publisher.path, MACHINE)
         self._ended: Exception | None = None
         self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
@@ -248,7 +252,14 @@ class Live:
         gone = set(map(str, let_go))
         shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in gone}
         unreached = {feed.plan.name: NOT_REACHED if feed.failures else NOT_OPEN for feed in self.feeds if not feed.chosen.is_made}
-        return image._replace(blocks=self.committer.blocks(), markets=shown, unreached=unreached)
+        return image._replace(
+            blocks=self.committer.blocks(),
+            markets=shown,
+            unreached=unreached,
+            bots=self.bots,
+            rule_tags={rule.id: rule.tags for rule in self.pipeline.engine.program.rules},
+            bypass=self.bypass.shown(),
+        )
 
     def publish(self) -> None:
         """Write the snapshot."""
@@ -290,6 +301,8 @@ class Live:
             self._rates.append((self.clock.monotonic_us(), self.inlet.received))
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
                 self._look_around()
+            if self.bypass.has_changed():
+                self.publish()
             self.publisher.beat()
             expected_us = self.clock.monotonic_us() + int(HEARTBEAT_S * 1e6)
             await self.clock.sleep(HEARTBEAT_S)

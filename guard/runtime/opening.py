@@ -94,5 +94,6 @@ class Opening:
             markets=dict.fromkeys(self.watchlist.markets, NOT_REACHED),
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
             on_unknown=self.config.on_unknown(),
+            bots=self.config.bot_policies(),
             unreached=dict.fromkeys(self.config.exchanges, NOT_OPEN),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import shutil
@@ -26,7 +25,8 @@ from guard.client.layout import (
     slot_at,
     slot_word,
 )
-from guard.client.payload import decode, encode
+from guard.client.packing import pack
+from guard.client.payload import decode, document
 from guard.errors import StateError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class SnapshotPublisher:
         self._lease_ns = lease_ns
         self._boot_id = boot_id
         self._payload = b""
+        self._said: Mapping[str, Any] = {}
         self._file = -1
         self._memory: mmap.mmap | None = None
         self._words = memoryview(bytes(HEADER_BYTES)).cast("Q")
@@ -109,9 +110,9 @@ class SnapshotPublisher:
         return self._generation
 
     @property
-    def payload(self) -> bytes:
+    def said(self) -> Mapping[str, Any]:
         """What was published last, empty where nothing was yet by this writer."""
-        return self._payload
+        return self._said
 
     @property
     def silent_us(self) -> int | None:
@@ -133,7 +134,7 @@ class SnapshotPublisher:
         The first call of a writer does not prove life yet: call `beat` too. Raises StateError where another guard has written
         here, where the state is larger than 64 MiB, or where a larger file finds no room; bots then keep the state before.
         """
-        payload = encode(
+        said = document(
             image,
             epoch=epoch,
             seq=seq,
@@ -142,9 +143,9 @@ class SnapshotPublisher:
             boot_ns=self._clock.monotonic_us() * 1000,
             boot_id=self._boot_id,
         )
-        self._put(payload)
+        self._put(said, pack(said))
 
-    def _put(self, payload: bytes) -> None:
+    def _put(self, said: Mapping[str, Any], payload: bytes) -> None:
         if not self._is_in_place() or len(payload) > self._slot_bytes:
             self._replace(payload)
         elif self._words[Word.GENERATION] != self._generation:
@@ -154,6 +155,7 @@ class SnapshotPublisher:
             self._announce()
             self._words[Word.GENERATION] = self._generation = self._generation + 1
         self._payload = payload
+        self._said = said
         self._is_live = True
         self.on_published()
 
@@ -169,10 +171,13 @@ class SnapshotPublisher:
             "boot_ns": self._clock.monotonic_us() * 1000,
             "boot_id": self._boot_id,
         }
-        document = json.dumps({**content, **moments}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        payload = document.encode("utf-8", "surrogatepass")
-        decode(payload)
-        self._put(payload)
+        said = {**content, **moments}
+        try:
+            payload = pack(said)
+            decode(payload)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"not a state of guard: {type(error).__name__} {error}") from error
+        self._put(said, payload)
 
     def beat(self, *, age_us: int = 0) -> None:
         """Prove that guard lives; call it every 250 ms, where the loop turned and streams and engine are live.

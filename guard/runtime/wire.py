@@ -139,6 +139,7 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._decided,
         )
+        self.live.bots = config.bot_policies()
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(

@@ -127,7 +127,7 @@ def main() -> int:
             port = int(status["http"]["addresses"][0].rpartition(":")[2])
             # Compiling takes a core for a while; what is measured is a guard at work.
             for _ in range(80):
-                engine = ask(folder, "status")["engine"]
+                engine = ask(folder, "status").get("engine", {"form": "", "problem": None})
                 if engine["form"] == "compiled" or engine["problem"]:
                     break
                 time.sleep(0.5)

@@ -168,7 +168,7 @@ def test_document_carries_every_field_of_the_clearance(run: Run, state: Path) ->
         "schema": 1, "market": "sim:X/USDT", "intent": "open", "status": "blocked", "permitted": False, "would_block": True,
         "reason": "up 9 %", "rule": "pump_dump", "level": "danger", "quarantine_id": "aabbccddeeff", "until_us": HELD.until_us,
         "until": document["until"], "max_fraction": 1.0, "data": "ok", "rules_active": 3, "rules_expected": 4, "epoch": 1, "seq": 4,
-        "durable": True, "bypassed": False, "mode": "enforce", "fail_open": False, "problem": None, "exit": 10,
+        "durable": True, "bypassed": False, "permitted_by": "", "mode": "enforce", "fail_open": False, "problem": None, "exit": 10,
     }  # fmt: skip
     assert code == 10
 

@@ -8,6 +8,7 @@ from guard.client import Guard
 from guard.client.clock import Clocks
 from guard.model import (
     Block,
+    BotPolicy,
     Hold,
     Image,
     IsolationState,
@@ -15,6 +16,7 @@ from guard.model import (
     Market,
     MarketView,
     Mode,
+    PublishedBypass,
     Quarantine,
     Target,
     TargetKind,
@@ -70,12 +72,14 @@ def quarantine(
     identity: str = "aabbccddeeff",
     max_fraction: float = 0.25,
     reason: str = "up 9 %",
+    rule: str = "pump_dump",
+    level: Level = Level.DANGER,
 ) -> Quarantine:
     hold = Hold(
-        rule="pump_dump",
+        rule=rule,
         market=Market("sim", "X/USDT"),
         target=Target(kind, target),
-        level=Level.DANGER,
+        level=level,
         reason=reason,
         for_us=30 * MINUTE,
         max_us=1440 * MINUTE,
@@ -92,9 +96,13 @@ def image(
     markets: Mapping[str, MarketView] | None = None,
     on_unknown: Mapping[str, Mapping[str, bool]] | None = None,
     is_running: bool = True,
+    bots: Mapping[str, BotPolicy] | None = None,
+    rule_tags: Mapping[str, tuple[str, ...]] | None = None,
+    bypass: PublishedBypass | None = None,
 ) -> Image:
     watched = {"sim:X/USDT": view(), "sim:Y/USDT": view()} if markets is None else markets
-    return Image(mode, START_US, watched, blocks, on_unknown or {}, is_running)
+    found = Image(mode, START_US, watched, blocks, on_unknown or {}, is_running)
+    return found._replace(bots=bots or {}, rule_tags=rule_tags or {}, bypass=bypass)
 
 
 class Machine:
@@ -115,8 +123,8 @@ class Machine:
         self.publisher.publish(state, epoch=7, seq=self.seq, durable=durable)
         self.publisher.beat()
 
-    def guard(self, bot: str | None = None, *, strict: bool = False, clocks: Clocks | None = None) -> Guard:
-        return Guard(self.folder, bot, strict=strict, clocks=clocks or self.clock.clocks())
+    def guard(self, bot: str | None = None, *, strict: bool = False, tells: bool = False, clocks: Clocks | None = None) -> Guard:
+        return Guard(self.folder, bot, strict=strict, tells=tells, clocks=clocks or self.clock.clocks())
 
     def pass_time(self, seconds: float, *, beats: bool = True) -> None:
         """Let time pass; a live guard beats every quarter of a second."""

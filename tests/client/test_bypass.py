@@ -7,13 +7,14 @@ import stat
 from pathlib import Path
 
 import pytest
-from client.images import MINUTE, SECOND, Machine, image, quarantine, view
+from client.images import BOOT_ID, MINUTE, SECOND, START_US, Machine, ManualClock, image, quarantine, view
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.client import ClearanceStatus
 from guard.client.bypass import FOR_MAX_US, begin_bypass, end_bypass, prepare_bypass, read_bypass
 from guard.errors import OperationRefused, StateError
+from guard.model import PublishedBypass
 
 
 def begin(machine: Machine, *, for_us: int = 5 * MINUTE, reason: str = "exchange announced it") -> None:
@@ -177,3 +178,50 @@ def test_any_reason_fits_the_file(reason: str, actor: str) -> None:
         written = begin_bypass(path, clocks, for_us=MINUTE, reason=reason, actor=actor)
         assert read_bypass(path, clocks) == (written, None)
         assert Path(path).stat().st_size == 4096
+
+
+def published(clock: ManualClock, **more: object) -> PublishedBypass:
+    plain = PublishedBypass(
+        START_US + MINUTE, clock.boot_us * 1000 + MINUTE * 1000, BOOT_ID, START_US, "the exchange lies", "ann"
+    )  # fmt: skip
+    return plain._replace(**more)  # type: ignore[arg-type]
+
+
+def test_bot_that_cannot_read_the_file_goes_by_what_a_live_guard_published(machine: Machine) -> None:
+    machine.publish(image(quarantine(), bypass=published(machine.clock)))
+    guard = machine.guard()
+    clearance = guard.check("sim", "X/USDT")
+    assert (clearance.permitted, clearance.bypassed, clearance.permitted_by) == (True, True, "bypass")
+    assert str(guard.bypass and guard.bypass.reason) == "the exchange lies"
+    machine.pass_time(61)
+    assert not guard.check("sim", "X/USDT").permitted
+
+
+def test_published_bypass_ends_when_guard_falls_silent(machine: Machine) -> None:
+    machine.publish(image(quarantine(), bypass=published(machine.clock)))
+    guard = machine.guard()
+    assert guard.check("sim", "Y/USDT").bypassed
+    machine.clock.pass_time(2.1)
+    assert [guard.check("sim", symbol).permitted for symbol in ("X/USDT", "Y/USDT")] == [False, False]
+
+
+def test_file_that_can_be_read_goes_before_what_was_published(machine: Machine) -> None:
+    prepare_bypass(machine.guard().places.bypass)
+    machine.publish(image(quarantine(), bypass=published(machine.clock)))
+    assert not machine.guard().check("sim", "X/USDT").permitted
+
+
+def test_published_bypass_of_more_than_a_day_is_ignored(machine: Machine) -> None:
+    endless = published(machine.clock, until_us=START_US + 25 * 60 * MINUTE, until_boot_ns=1 << 62)
+    machine.publish(image(quarantine(), bypass=endless))
+    assert not machine.guard().check("sim", "X/USDT").permitted
+
+
+def test_published_bypass_ends_by_the_wall_clock_where_clocks_cannot_be_compared(machine: Machine) -> None:
+    machine.publish(image(quarantine(), bypass=published(machine.clock)))
+    guard = machine.guard(clocks=machine.clock.clocks(ahead_us=3600 * SECOND))
+    guard.check("sim", "X/USDT")
+    machine.pass_time(0.5)
+    assert guard.check("sim", "X/USDT").bypassed
+    machine.pass_time(60)
+    assert not guard.check("sim", "X/USDT").permitted

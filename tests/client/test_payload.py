@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from client.images import BOOT_ID, START_US, image, quarantine, view
+from client.images import BOOT_ID, START_US, image, quarantine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.client.payload import block_record, decode, encode
+from guard.client.packing import pack
+from guard.client.payload import block_record, decode, document, encode
 from guard.model import Block, IsolationState, Market, MarketView, Mode, TargetKind
 
 NAMES = st.text(st.characters(codec=None), max_size=12)
@@ -35,7 +36,9 @@ WRITING = {"epoch": 3, "seq": 9, "durable": True, "wall_us": START_US, "boot_ns"
 def test_any_state_survives_the_way_to_a_bot(markets: dict, blocks: list, mode: Mode, is_running: bool) -> None:  # noqa: FBT001
     policies = {"*": {"warming": False}}
     read = decode(encode(image(*blocks, mode=mode, markets=markets, on_unknown=policies, is_running=is_running), **WRITING))
-    assert {name: MarketView(*found) for name, found in read.markets.items()} == markets
+    assert {name: MarketView(*found) for name, found in read.markets.items()} == {
+        name: found._replace(score=None) for name, found in markets.items()
+    }
     assert (read.mode, read.is_running, read.on_unknown) == (mode, is_running, policies)
     assert (read.epoch, read.seq, read.durable, read.wall_us, read.boot_ns, read.boot_id) == (3, 9, True, START_US, 5, BOOT_ID)
     assert [(b.id, b.target, b.block, b.until_us, b.max_fraction, b.is_timed) for b in read.blocks] == [
@@ -62,7 +65,7 @@ def test_quarantine_that_ended_is_not_published() -> None:
 
 def test_number_that_is_not_finite_is_not_published() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        encode(image(markets={"sim:X/USDT": view()._replace(score=float("nan"))}), **WRITING)
+        encode(image(quarantine(max_fraction=float("nan"))), **WRITING)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +73,11 @@ def test_number_that_is_not_finite_is_not_published() -> None:
     [("block", "nothing"), ("state", "free"), ("kind", "planet"), ("until_us", None), ("max_fraction", "x")],
 )
 def test_block_of_an_unknown_kind_is_refused_rather_than_read_as_none(name: str, value: object) -> None:
-    document = json.loads(encode(image(), **WRITING))
-    document["blocks"] = [{**block_record(quarantine()), name: value}]
-    with pytest.raises(ValueError):  # noqa: PT011 - any of its texts
-        decode(json.dumps(document).encode())
+    told = document(image(), **WRITING)
+    told["blocks"] = [{**block_record(quarantine()), name: value}]
+    for payload in (pack(told), json.dumps(told).encode()):
+        with pytest.raises(ValueError):  # noqa: PT011 - any of its texts
+            decode(payload)
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists, max_leaves=5).map(
@@ -85,9 +89,9 @@ def test_any_other_bytes_are_refused_with_value_error(content: bytes) -> None:
 
 
 def test_field_of_a_later_guard_is_no_obstacle() -> None:
-    document = json.loads(encode(image(quarantine()), **WRITING))
-    document["later"] = 1
-    document["blocks"][0]["later"] = 1
-    for found in document["markets"].values():
-        found.append("later")
-    assert len(decode(json.dumps(document).encode()).blocks) == 1
+    told = document(image(quarantine()), **WRITING)
+    told["later"] = 1
+    told["blocks"][0]["later"] = 1
+    told["markets"] = {name: [*found, "later"] for name, found in told["markets"].items()}
+    assert len(decode(pack(told)).blocks) == 1
+    assert dict(decode(pack(told)).markets).keys() == told["markets"].keys()

@@ -78,7 +78,7 @@ def test_reader_in_another_process_never_sees_a_torn_or_older_state(tmp_path: Pa
         mapping = Mapping(str(tmp_path / "guard.snapshot"))
         newest = reads = 0
         while writer.poll() is None:
-            generation, snapshot = mapping.load()
+            generation, snapshot = mapping.whole()
             assert snapshot is not None
             assert {found[3] for found in snapshot.markets.values()} == {snapshot.seq}
             assert len(snapshot.markets) == 1 + snapshot.seq % 50
