@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from guard.runtime.operators import Operators
     from guard.runtime.state import StateFolder
 
-__all__ = ["Http"]
+__all__ = ["Http", "secured"]
 
 _log = structlog.get_logger(__name__)
 _AGAIN_S: Final = 5.0
@@ -184,8 +184,8 @@ class Http:
             self._open.append(opened)
             addresses.append(f"unix:{path}")
         if settings.listen is not None:
-            secured = None if settings.tls is None else _secured(self._folder / settings.tls.cert, self._folder / settings.tls.key)
-            options: dict[str, Any] = {} if secured is None else {"ssl": secured, "ssl_handshake_timeout": _HANDSHAKE_S}
+            context = None if settings.tls is None else secured(self._folder / settings.tls.cert, self._folder / settings.tls.key)
+            options: dict[str, Any] = {} if context is None else {"ssl": context, "ssl_handshake_timeout": _HANDSHAKE_S}
             opened = await loop.create_server(server.doors, settings.host, settings.port, backlog=_BACKLOG, **options)
             self._open.append(opened)
             port = opened.sockets[0].getsockname()[1]
@@ -194,7 +194,7 @@ class Http:
             assert self._gate is not None
             self._gate.hosts = local_hosts(near, port) | named
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            addresses.append(f"{'http' if secured is None else 'https'}://{host}:{port}")
+            addresses.append(f"{'http' if context is None else 'https'}://{host}:{port}")
         self.addresses = tuple(addresses)
 
     async def _close(self, server: HttpServer) -> None:
@@ -286,7 +286,7 @@ def _unix_socket(path: Path, group: str | None) -> socket.socket:
     return listening
 
 
-def _secured(cert: Path, key: Path) -> ssl.SSLContext:
+def secured(cert: Path, key: Path) -> ssl.SSLContext:
     """Return the context of a certificate. Raises StateError for a key that others can read."""
     if key.stat().st_mode & 0o077:
         raise StateError(f"others can read the key {key}; chmod 600 it")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import ssl
+import subprocess
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +20,10 @@ from guard.api.blocklist import change, changed, content_digest
 from guard.api.following import Event, Events, Followed, OutOfStep
 from guard.client import Guard
 from guard.client.snapshot import read_snapshot
+from guard.errors import StateError
 from guard.runtime.agent import Agent, Uplink
 from guard.runtime.clock import SystemClock, seeded_random
+from guard.runtime.http import secured
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -219,3 +224,50 @@ def test_an_event_that_makes_no_sense_is_never_a_state(kind: str, identity: str,
     with pytest.raises(OutOfStep):
         followed.take(Event(kind, identity, json.dumps(data)))
     assert followed.content is None
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    cert, key = folder / "c.pem", folder / "k.pem"
+    words = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(["openssl", *words, *names, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+async def test_over_tls_only_a_guard_with_the_right_certificate_is_followed(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    key.chmod(0o640)
+    with pytest.raises(StateError, match="chmod 600"):
+        secured(cert, key)
+    key.chmod(0o600)
+    async with serving(tmp_path) as bench, alive(bench):
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(bench.server.doors, "localhost", 0, ssl=secured(cert, key))
+        port = listening.sockets[0].getsockname()[1]
+        bench.gate.hosts |= {f"localhost:{port}"}
+        (tmp_path / "away").mkdir()
+        for trust, told in ((ssl.create_default_context(cafile=str(cert)), None), (None, "certificate verify failed")):
+            uplink = Uplink(f"https://localhost:{port}", lambda: bench.tokens["read"], trust)
+            agent = Agent(uplink, tmp_path / "away", SystemClock(), seeded_random(1), lease_ns=LEASE_NS)
+            running = asyncio.create_task(agent.run())
+            await until(
+                lambda agent=agent, told=told: agent.health.connected if told is None else told in str(agent.health.problem)
+            )
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            agent.stop()
+        listening.close()
