@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guard.cli.output import Output
+    from guard.model.ports import Clock
     from guard.runtime.agent import Agent, AgentHealth, Uplink
 
 __all__ = ["agent"]
@@ -126,7 +127,7 @@ async def _run(output: Output, uplink: Uplink, state: Path | None, group: str | 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         following = asyncio.create_task(follower.run(), name="agent")
-        telling = asyncio.create_task(_tell(output, follower), name="health")
+        telling = asyncio.create_task(_tell(output, follower, clock), name="health")
         waiting = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait(
@@ -144,7 +145,7 @@ async def _run(output: Output, uplink: Uplink, state: Path | None, group: str | 
         return follower.health.connects > 0
 
 
-async def _tell(output: Output, follower: Agent) -> None:
+async def _tell(output: Output, follower: Agent, clock: Clock) -> None:
     """Print the health line when something changes, and every 10 s."""
     told: tuple[object, ...] | None = None
     turns = 0
@@ -158,7 +159,7 @@ async def _tell(output: Output, follower: Agent) -> None:
             else:
                 output.text(_sentence(health))
         turns += 1
-        await asyncio.sleep(_LOOK_S)
+        await clock.sleep(_LOOK_S)
 
 
 def _sentence(health: AgentHealth) -> str:
