@@ -35,6 +35,7 @@ exchanges:
     connector: sim
     markets: ["*/USDT"]
     streams: [{streams}]
+    max_markets: 300
     options: {{seed: 7, schedule: demo, count: {count}, bot: false}}
 http: {{listen: "127.0.0.1:0"}}
 """
@@ -111,12 +112,13 @@ def main() -> int:
     parser.add_argument("--realtime", action="store_true", help="on a busy machine, as root: guard and client before all others")
     parser.add_argument("--rate", type=float, default=2_000.0)
     parser.add_argument("--streams", default="trades, book")
+    parser.add_argument("--run", nargs="*", default=[], help="more words for guard run, such as --run=--json")
     parser.add_argument("--count", type=int, default=56, help="coins of the embedded exchange")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, (Path(name) / "run.log").open("w", encoding="utf-8") as log:
         folder = Path(name)
         (folder / "guard.yaml").write_text(CONFIG.format(streams=given.streams, count=given.count))
-        guard = subprocess.Popen([*GUARD, "run"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=log)
+        guard = subprocess.Popen([*GUARD, "run", *given.run], cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=log)
         try:
             for _ in range(120):
                 status = ask(folder, "status")
