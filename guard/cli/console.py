@@ -86,11 +86,11 @@ class LogConsole:
         while True:
             await guard.clock.sleep(_REFRESH_S)
             waited += 1
-            status = await _status(guard)
-            if status is None:
-                continue
-            self._tell_feeds(status)
-            if waited >= _BOARD_EVERY_S and any(row["age_ms"] is not None for row in status["markets"]):
+            # The whole status takes a while of the loop, which bots' checks over HTTP would wait for.
+            feeds = [{"exchange": feed.plan.name, "failures": feed.failures, "problem": feed.trouble} for feed in guard.live.feeds]
+            self._tell_feeds({"feeds": feeds})
+            status = await _status(guard) if waited >= _BOARD_EVERY_S else None
+            if status is not None and any(row["age_ms"] is not None for row in status["markets"]):
                 waited = 0
                 self.show(board_view(status, width=self._console.width))
 

@@ -33,6 +33,8 @@ _COMMANDS = {
     "rules": "guard.cli.rules:rules",
     "alerts": "guard.cli.alerts:alerts",
     "ledger": "guard.cli.ledger:ledger",
+    "token": "guard.cli.token:token",
+    "agent": "guard.cli.agent:agent",
     "config": "guard.cli.config:config",
     "simulate": "guard.cli.simulate:simulate",
     "bench": "guard.cli.bench:bench",

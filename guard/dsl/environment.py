@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["IGNORED", "Secrets", "overlay"]
 
 PREFIX = "GUARD_"
-IGNORED = frozenset({"GUARD_STATE", "GUARD_CONFIG", "GUARD_JIT"})
-"""Variables that are not keys of guard.yaml: they name the state folder and the file itself."""
+IGNORED = frozenset({"GUARD_STATE", "GUARD_CONFIG", "GUARD_JIT", "GUARD_TOKEN"})
+"""Variables that are not keys of guard.yaml: they name the state folder, the file itself, and the agent's token."""
 
 _BYTES_MAX = 64 * 1024
 _PATH_MAX = 12

@@ -52,8 +52,6 @@ INERT_KEYS = (
     ("alerts", "group"),
     ("alerts", "quiet_hours"),
     ("alerts", "digest"),
-    ("storage", "keep"),
-    ("http", "listen"),
 )
 
 

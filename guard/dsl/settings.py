@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
 from guard.dsl.bot_policies import BotName, BotSettings
+from guard.dsl.http_models import HttpSettings
 from guard.dsl.list_models import ListSettings  # noqa: TC001 - likewise
 from guard.dsl.values import Duration, Model, Moment, OrText, Size, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
@@ -178,7 +179,7 @@ class StorageSettings(Model):
     path: str = ".guard"
     """Folder, relative to guard.yaml."""
     keep_us: Annotated[Duration, Field(alias="keep", gt=0)] = 7_776_000_000_000
-    """How long history is kept."""
+    """How long what reports are made of is kept."""
     backups: BackupSettings = BackupSettings()
     """What a damaged ledger is rebuilt from."""
 
@@ -202,13 +203,6 @@ class RecordSettings(Model):
     """The oldest segments are removed where all of them take more; none keeps them."""
     leave_free: Size = 500_000_000
     """Recording stops while the disk has less free than this, so that guard itself can write."""
-
-
-class HttpSettings(Model):
-    """The page and its interface."""
-
-    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")] | None = None
-    """host:port; nothing listens without it."""
 
 
 class LogSettings(Model):
@@ -261,7 +255,7 @@ class GuardConfig(Model):
     record: RecordSettings | None = None
     """What is recorded; nothing is without it."""
     http: HttpSettings = HttpSettings()
-    """The page and its interface."""
+    """What can be asked over HTTP, and by whom; nothing listens without it."""
     log: LogSettings = LogSettings()
     """What is written to stderr."""
     reload: ReloadSettings = ReloadSettings()

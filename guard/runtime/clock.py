@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from guard.model.ports import Random
 
-__all__ = ["SystemClock", "seeded_random"]
+__all__ = ["SystemClock", "secret_bytes", "seeded_random"]
 
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -61,3 +61,8 @@ def seeded_random(seed: int | None = None) -> Random:
     True
     """
     return random.Random(int.from_bytes(os.urandom(16)) if seed is None else seed)  # noqa: S311 - jitter, not secrecy
+
+
+def secret_bytes(count: int) -> bytes:
+    """Return chance that nobody can foretell, from the system."""
+    return os.urandom(count)

@@ -8,7 +8,7 @@ import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.client.clock import MACHINE
 from guard.client.layout import (
@@ -25,10 +25,13 @@ from guard.client.layout import (
     slot_at,
     slot_word,
 )
-from guard.client.payload import encode
+from guard.client.packing import pack
+from guard.client.payload import decode, document
 from guard.errors import StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from guard.model.decision import Image
     from guard.model.ports import Clock
 
@@ -40,6 +43,8 @@ _FOLDER_MODE = 0o750
 _GENERATION_MAX = 1 << 62
 
 
+def _nobody() -> None:
+    """Hear nothing."""
 class CannotPublish(StateError):
     """A state did not get into the file, or the file not to its name: bots keep the state before. Another attempt may do better."""
 
@@ -83,6 +88,7 @@ class SnapshotPublisher:
         self._lease_ns = lease_ns
         self._boot_id = boot_id
         self._payload = b""
+        self._said: Mapping[str, Any] = {}
         self._file = -1
         self._memory: mmap.mmap | None = None
         self._words = memoryview(bytes(HEADER_BYTES)).cast("Q")
@@ -90,6 +96,8 @@ class SnapshotPublisher:
         self._generation = 0
         self._is_live = False
         self._is_renewed = False
+        # Told after each publication; must be cheap and never raise.
+        self.on_published: Callable[[], None] = _nobody
         file = self._adopt()
         if file is not None:
             self._map(file)
@@ -104,13 +112,32 @@ class SnapshotPublisher:
         """How often was published, over all guards that wrote this file."""
         return self._generation
 
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What was published last, empty where nothing was yet by this writer."""
+        return self._said
+
+    @property
+    def silent_us(self) -> int | None:
+        """How long ago the last heartbeat was written, None where none was."""
+        try:
+            beat_ns: int = self._words[Word.HEARTBEAT] if self._is_live and self._is_in_place() else 0
+        except StateError:
+            return None
+        return self._clock.monotonic_us() - beat_ns // 1000 if beat_ns else None
+
+    @property
+    def lease_us(self) -> int:
+        """How long a heartbeat is good for."""
+        return self._lease_ns // 1000
+
     def publish(self, image: Image, *, epoch: int, seq: int, durable: bool) -> None:
         """Make `image` what the next `check` sees.
 
         The first call of a writer does not prove life yet: call `beat` too. Raises StateError where another guard has written
         here, where the state is larger than 64 MiB, or where a larger file finds no room; bots then keep the state before.
         """
-        payload = encode(
+        said = document(
             image,
             epoch=epoch,
             seq=seq,
@@ -119,6 +146,9 @@ class SnapshotPublisher:
             boot_ns=self._clock.monotonic_us() * 1000,
             boot_id=self._boot_id,
         )
+        self._put(said, pack(said))
+
+    def _put(self, said: Mapping[str, Any], payload: bytes) -> None:
         if not self._is_in_place() or len(payload) > self._slot_bytes or self._is_renewed:
             self._replace(payload)
             self._is_renewed = False
@@ -129,7 +159,29 @@ class SnapshotPublisher:
             self._announce()
             self._words[Word.GENERATION] = self._generation = self._generation + 1
         self._payload = payload
+        self._said = said
         self._is_live = True
+        self.on_published()
+
+    def relay(self, content: Mapping[str, Any]) -> None:
+        """Make what a guard elsewhere published what the next `check` sees; `content` lacks the clocks, which are this machine's.
+
+        Ends stay as far away as they are for that guard where the clock's wall time is that guard's. Raises StateError like
+        `publish`, ValueError for what no client could read.
+        """
+        moments = {
+            "at_us": self._clock.now_us(),
+            "wall_us": self._clock.now_us(),
+            "boot_ns": self._clock.monotonic_us() * 1000,
+            "boot_id": self._boot_id,
+        }
+        said = {**content, **moments}
+        try:
+            payload = pack(said)
+            decode(payload)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"not a state of guard: {type(error).__name__} {error}") from error
+        self._put(said, payload)
 
     def renew(self) -> None:
         """Let the next `publish` make a fresh file: readers of this one are sent there, and what is wrong with it stays behind."""
@@ -140,8 +192,10 @@ class SnapshotPublisher:
         if self._is_live and self._is_in_place():
             self._words[Word.HEARTBEAT] = 0
 
-    def beat(self) -> None:
+    def beat(self, *, age_us: int = 0) -> None:
         """Prove that guard lives; call it every 250 ms, where the loop turned and streams and engine are live.
+
+        `age_us` is how old the proof is already, for one that came over a network.
 
         Writes the file anew if somebody deleted or cut it, its folder included. Raises StateError like `publish`.
         """
@@ -150,7 +204,7 @@ class SnapshotPublisher:
         if not self._is_in_place():
             self._replace(self._payload)
             self._is_live = True
-        self._words[Word.HEARTBEAT] = self._clock.monotonic_us() * 1000
+        self._words[Word.HEARTBEAT] = max(1, self._clock.monotonic_us() - age_us) * 1000
 
     def stop(self) -> None:
         """Tell bots that guard was stopped, and let go of the file. Blocks in it stand until their end. Safe to call twice."""

@@ -21,6 +21,7 @@ __all__ = ["HEARTBEAT_FILE", "StateFolder"]
 HEARTBEAT_FILE = "heartbeat"
 
 _UMASK = 0o077
+_PASSABLE = 0o710
 _ATTEMPTS_MAX = 8
 
 
@@ -37,7 +38,8 @@ class StateFolder:
     `path` is the folder, `bypass` the file that permits everything for a while, `socket` the operator's.
 
     Naming costs nothing; `open` (or ``with``) makes the folder with mode 0700 and takes the lock, which the system gives back
-    however the process ends. The snapshot has a folder of its own, 0750, that other users and containers may be given.
+    however the process ends; a folder that is 0710 stays so. The snapshot has a folder of its own,
+    0750, that other users and containers may be given.
     Everything else is made owner-only: `open` sets the process's umask to 077.
     """
 
@@ -103,6 +105,11 @@ class StateFolder:
         return self.path / "last-good-rules"
 
     @property
+    def tokens(self) -> Path:
+        """The hashes of the HTTP interface's tokens."""
+        return self.path / "tokens.json"
+
+    @property
     def caches(self) -> Path:
         """The folder of what can be fetched or learnt again."""
         return self.path / "caches"
@@ -144,7 +151,8 @@ class StateFolder:
             raise StateError(f"{self._places.snapshot} is a file; guard needs a state folder, give it one by GUARD_STATE")
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.lock.exists() or not any(self.path.iterdir()):
-            self._make(self.path, 0o700)
+            # Where bots are other users of a group, whoever set guard up lets that group pass through, and through only.
+            self._make(self.path, _PASSABLE if self.path.stat().st_mode & 0o777 == _PASSABLE else 0o700)
         elif self.path.stat().st_mode & 0o022:
             # Somebody's home or /tmp, named by mistake: neither safe for guard nor guard's to close.
             raise StateError(f"{self.path} holds other things and others may write there; give guard a folder of its own")

@@ -24,6 +24,7 @@ from guard.runtime.asked import AskedMarkets
 from guard.runtime.canary import NullSink
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
+from guard.runtime.http import Http
 from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.ledger_desk import ledger_record, tell_of_start
 from guard.runtime.ledger_keeper import LedgerKeeper
@@ -31,6 +32,7 @@ from guard.runtime.lists import ImportedLists
 from guard.runtime.live import Live
 from guard.runtime.maintenance import MaintenanceFile
 from guard.runtime.native import NativeRules
+from guard.runtime.notify import Supervisor
 from guard.runtime.operators import Operators
 from guard.runtime.record import RecordedPipeline
 from guard.runtime.recording_watch import RecordingWatch, chosen_recorder
@@ -168,6 +170,8 @@ class RunningGuard:
         self.operators.recording = self.recording.record
         self.operators.sections["lists"] = self.lists.records
         self.operators.sections["ledger"] = lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper)
+        self.http = Http(config, state, self.live, self.operators, is_ruled=lambda: self.rulebook.active > 0)
+        self.operators.sections["http"] = self.http.record
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
@@ -243,6 +247,8 @@ class RunningGuard:
             asyncio.create_task(self.actions.run(), name="actions"),
             asyncio.create_task(self.lists.run(), name="lists"),
             asyncio.create_task(self.ledger_keeper.run(), name="ledger keeper"),
+            asyncio.create_task(self.http.run(), name="http"),
+            asyncio.create_task(Supervisor(self._env).run(self.clock), name="supervisor"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
             asyncio.create_task(self.report.run(), name="report"),
         ]
