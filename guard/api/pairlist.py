@@ -37,7 +37,7 @@ def pairlist(
     problem: str | None = None,
     is_bypassed: bool = False,
 ) -> tuple[int, str, bytes]:
-    """Return the status, content type and body of one answer to a RemotePairList.
+    r"""Return the status, content type and body of one answer to a RemotePairList.
 
     Parameters
     ----------
@@ -66,16 +66,12 @@ def pairlist(
     Examples
     --------
     >>> pairlist(None, "binance", now_us=0)
-    (503, 'text/plain', b'guard has published nothing yet\\n')
+    (503, 'text/plain', b'guard has published nothing yet\n')
     """
     if mode not in MODES:
         return _error(400, f"mode is one of {', '.join(MODES)}")
-    if problem is not None:
-        return _error(503, problem)
-    if snapshot is None:
-        return _error(503, "guard has published nothing yet")
-    if not snapshot.is_running:
-        return _error(503, "guard was stopped")
+    if problem is not None or snapshot is None or not snapshot.is_running:
+        return _error(503, problem or ("guard has published nothing yet" if snapshot is None else "guard was stopped"))
     symbols = _watched(snapshot, exchange)
     if not symbols:
         return _unwatched(snapshot, exchange)
