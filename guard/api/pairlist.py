@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MODES", "pairlist"]
 
 MODES: Final = ("blacklist", "whitelist")
-_REFRESH_S: Final = 5
+_REFRESH_S: Final = 1
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
 _FOREVER_NS: Final = 1 << 62
