@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": "guard.cli.run:run",
     "status": "guard.cli.status:status",
     "why": "guard.cli.status:why",
+    "report": "guard.cli.report:report",
     "doctor": "guard.cli.doctor:doctor",
     "check": "guard.cli.check:check",
     "bypass": "guard.cli.check:bypass",
@@ -37,7 +38,7 @@ _COMMANDS = {
     "version": "guard.cli.version:version",
     "completion": "guard.cli.version:completion",
 }
-_FIRST_PAGE = ("init", "run", "status", "why", "doctor", "check", "bypass", "version", "completion")
+_FIRST_PAGE = ("init", "run", "status", "why", "report", "doctor", "check", "bypass", "version", "completion")
 
 
 class _LazyGroup(click.Group):

@@ -53,6 +53,8 @@ class Operators:
         self._upkeep = MaintenanceDesk(live, self._check_exchange, keep_windows)
         # Tells how recording fares, where something is to be recorded.
         self.recording: Callable[[], Mapping[str, Any] | None] = lambda: None
+        # What else the status document tells, by name.
+        self.sections: dict[str, Callable[[], Any]] = {}
 
     def handlers(self) -> dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]]:
         """Return the operations by name."""
@@ -82,7 +84,7 @@ class Operators:
         found = status_document(
             live, self._rulebook, bypass_path=self._bypass_path, outbox=outbox, ready=ready, clock_jump_us=self._jump_us()
         )
-        return {**found, "recording": self.recording()}
+        return {**found, "recording": self.recording(), **{name: record() for name, record in self.sections.items()}}
 
     async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Explain what every rule, or one, makes of a market now."""

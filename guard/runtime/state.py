@@ -76,6 +76,11 @@ class StateFolder:
         return self.path / "maintenance.json"
 
     @property
+    def past(self) -> Path:
+        """What reports are made of besides the ledger; it may be deleted at any time."""
+        return self.path / "past.sqlite"
+
+    @property
     def last_good_rules(self) -> Path:
         """The copy of the rules that last loaded without a mistake."""
         return self.path / "last-good-rules"

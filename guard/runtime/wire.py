@@ -31,10 +31,12 @@ from guard.runtime.operators import Operators
 from guard.runtime.record import RecordedPipeline
 from guard.runtime.recording_watch import RecordingWatch, chosen_recorder
 from guard.runtime.reloading import headline
+from guard.runtime.report_watch import ReportWatch
 from guard.runtime.rule_watch import RuleWatch, system_changes
 from guard.runtime.rulebook import Rulebook
 from guard.runtime.settings import channel_urls, endpoints, pipeline_settings
 from guard.runtime.summary import bot_lines
+from guard.store.past import PastStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -122,6 +124,7 @@ class RunningGuard:
         carriers = Dispatch(self.notifier, webhooks=webhooks, calls=Calls())
         self.outbox = Outbox(self.store, carriers, list(config.alerts.channels), self.clock, self.random, _log.warning)
         self.outbox.add(lanes_of(self.pipeline.engine.program, config.webhooks, ledger.pending))
+        self.report = ReportWatch(self.pipeline, self.clock, PastStore(state.past, keep_us=config.storage.keep_us))
         self.live = Live(
             self.pipeline,
             store=self.store,
@@ -132,7 +135,7 @@ class RunningGuard:
             clock=self.clock,
             random=self.random,
             notify=self.notifier.send,
-            on_decision=self._on_decision,
+            on_decision=self._decided,
         )
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
@@ -153,12 +156,17 @@ class RunningGuard:
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
         self.operators.recording = self.recording.record
+        self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
         self.asked = AskedMarkets(state.snapshot_folder, self.clock)
         self.asked.open()
         self._stack.callback(self.asked.close)
         self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
+
+    def _decided(self, decision: Decision) -> None:
+        self.report.take(decision)
+        self._on_decision(decision)
 
     def _pipeline(self, settings: Settings) -> Pipeline:
         writer = chosen_recorder(self.rulebook.config, self._record, self.clock)
@@ -209,6 +217,7 @@ class RunningGuard:
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
+            asyncio.create_task(self.report.run(), name="report"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from guard.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Trail", "read_trail"]
+__all__ = ["Trail", "read_rows", "read_standing", "read_trail"]
 
 _PAGE: Final = 5_000
 _TIMEOUT_S: Final = 2.0
@@ -37,13 +37,8 @@ def read_trail(path: Path, rule: str, *, since_us: int, rows_max: int = 1_000_00
 
     Raises Unavailable where there is no ledger or it cannot be read now.
     """
-    if not path.is_file():
-        raise Unavailable(f"there is no ledger {path}")
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=_TIMEOUT_S)) as connection:
-            return _read(connection, rule, since_us, rows_max)
-    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-        raise Unavailable(f"the ledger {path} cannot be read: {error}") from error
+    with _opened(path) as connection:
+        return _read(connection, rule, since_us, rows_max)
 
 
 def _read(connection: sqlite3.Connection, rule: str, since_us: int, rows_max: int) -> Trail:
@@ -62,3 +57,41 @@ def _read(connection: sqlite3.Connection, rule: str, since_us: int, rows_max: in
             return Trail(tuple(reversed(found)), begins_us)
         below = rows[-1][0]
     return Trail(tuple(reversed(found)), begins_us, is_whole=False)
+
+
+def read_rows(path: Path, *, since_us: int, rows_max: int = 1_000_000) -> list[dict[str, Any]]:
+    """Return the rows of the audit trail since a moment, oldest first; `rows_max` at most, the newest.
+
+    Raises Unavailable where there is no ledger or it cannot be read now.
+    """
+    with _opened(path) as connection:
+        found: list[dict[str, Any]] = []
+        below = 1 << 62
+        while len(found) < rows_max:
+            rows = connection.execute(
+                "SELECT seq, document FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?", (below, _PAGE)
+            ).fetchall()
+            told = [json.loads(text) for _, text in rows]
+            found += [row for row in told if row["at_us"] >= since_us]
+            if len(rows) < _PAGE or told[-1]["at_us"] < since_us:
+                break
+            below = rows[-1][0]
+    return found[::-1]
+
+
+def read_standing(path: Path) -> list[dict[str, Any]]:
+    """Return the documents of quarantines that are active, as the ledger has them. Raises Unavailable as `read_rows` does."""
+    with _opened(path) as connection:
+        rows = connection.execute("SELECT document FROM quarantines WHERE state <> 'normal'").fetchall()
+    return [json.loads(text) for (text,) in rows]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise Unavailable(f"there is no ledger {path}")
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=_TIMEOUT_S)) as connection:
+            yield connection
+    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"the ledger {path} cannot be read: {error}") from error

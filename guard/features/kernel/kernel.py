@@ -198,10 +198,7 @@ class Kernel:
         self._rows.screen(row, screens)
 
     def native_screens(self) -> Callable[[], Any] | None:
-        """Return what makes machine code of the rules of all markets, in seconds; None where there is nothing to make.
-
-        Any thread may call it. The bits are the same with it and without it.
-        """
+        """Return what makes machine code of all markets' rules, in seconds, in any thread; None where there is nothing to make."""
         return self._rows.native_screens()
 
     def take_native_screens(self, made: Any) -> None:  # noqa: ANN401 - known to the compiled kernel
@@ -242,6 +239,10 @@ class Kernel:
     def last(self, row: int) -> tuple[int, int]:
         """Return event time and arrival time of the market's latest event, 0 where there was none."""
         return self._rows.number(row, s.EVENT_AT), self._rows.number(row, s.RECEIVED)
+
+    def price(self, row: int) -> float:
+        """Return the price of the market's latest trade, NaN where none came since its stream lives."""
+        return self._rows.row(row)[0][s.PRICE]
 
     def late(self, row: int) -> int:
         """Return how many events came with a time before that of an earlier one."""

@@ -1,0 +1,37 @@
+"""Reads what a report is made of, beside a guard that runs or without one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from guard.analysis.report import Inputs, Report, report_of
+from guard.store.past import read_past
+from guard.store.trail import read_rows, read_standing
+
+if TYPE_CHECKING:
+    from guard.runtime.state import StateFolder
+
+__all__ = ["make_report"]
+
+
+def make_report(state: StateFolder, *, since_us: int, until_us: int, fee: float) -> Report:
+    """Return the report of a guard's state folder over a time; `fee` is a fraction of the stake, for one order.
+
+    Raises Unavailable where there is no ledger or a file cannot be read now.
+    """
+    rows = [row for row in read_rows(state.ledger, since_us=since_us) if row["at_us"] <= until_us]
+    aftermaths, hours = read_past(state.past, since_us=since_us)
+    sums: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for hour in hours:
+        sums[hour.what, hour.name] += hour.amount
+    inputs = Inputs(
+        since_us=since_us,
+        until_us=until_us,
+        transitions=[row for row in rows if row["type"] == "quarantine"],
+        verdicts=[row for row in rows if row["type"] == "verdict"],
+        standing=read_standing(state.ledger),
+        aftermaths=[one for one in aftermaths if one.opened_us <= until_us],
+        sums=sums,
+    )
+    return report_of(inputs, fee=fee)
