@@ -217,7 +217,7 @@ class _Gate:
         self.exchange = str(found or (config.get("exchange") or {}).get("name") or "")
 
     def _names(self) -> frozenset[str]:
-        return frozenset() if self.guard is None else self.guard.exchanges
+        return getattr(self.guard, "exchanges", frozenset())
 
     def _is_refused(self, clearance: Clearance | None) -> bool:
         if clearance is not None:

@@ -167,7 +167,8 @@ class GuardRun(_Process):
         from guard.client import Guard
 
         client = Guard(self.state)
-        return client.problem is None and client.check("binance", "BTC/USDT").reason != "not_watched"
+        is_open = (self.state / "operator.sock").exists()
+        return is_open and client.problem is None and client.check("binance", "BTC/USDT").reason != "not_watched"
 
 
 class Order(NamedTuple):

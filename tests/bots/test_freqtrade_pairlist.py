@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,10 +45,11 @@ class Route:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 status, kind, body = route.answer(self.path.rpartition("=")[2])
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):  # a bot that waited long enough is gone
+                    self.send_response(status)
+                    self.send_header("Content-Type", kind)
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -127,10 +128,11 @@ def test_no_fault_of_the_route_lets_an_entry_through(routed: tuple[Route, GuardR
         for bot in bots:
             bot.wish(enter=[HELD])
         asked = route.asked
+        if fault != "refused":
+            wait_for(f"both ask ({fault})", lambda asked=asked: route.asked >= asked + 2)
         for bot in bots:
             bot.turn(3)
             assert HELD not in bot.bought(), f"{fault}: {bot.config['pairlists'][1]['mode']}"
-        assert fault == "refused" or route.asked > asked, f"{fault}: nobody asked"
         if fault == "refused":
             route.open()
         print(f"pairlist {fault:<20} entered 0")
@@ -151,14 +153,15 @@ def test_a_proxy_that_answers_errors_in_json_empties_a_blacklist_and_a_whitelist
     assert HELD not in white.bought()
 
 
-def test_a_first_fetch_that_fails_stops_the_bot(routed: tuple[Route, GuardRun, list[Bot], Path], exchange: Exchange) -> None:
+def test_a_bot_whose_first_fetch_fails_does_not_start(routed: tuple[Route, GuardRun, list[Bot], Path], exchange: Exchange) -> None:
     route, _, _, folder = routed
     route.fault = "text 503"
     bot = Bot(folder / "first", exchange, "Obedient", [HELD], **listed(route.url("blacklist"), "blacklist", keeps=True))
     bot.wish(enter=[HELD])
     bot.launch()
-    assert bot.process is not None
-    assert bot.process.wait(60) != 0
-    bot.end()
-    assert "not of type JSON" in bot.log
-    assert not bot.loops()
+    try:
+        wait_for("the bot gives up", lambda: "freqtrade - ERROR - RemotePairList is not of type JSON" in bot.log)
+        assert not bot.loops()
+        assert "Changing state to: RUNNING" not in bot.log
+    finally:
+        bot.end()
