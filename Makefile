@@ -7,12 +7,22 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-nautilus test-bots-hummingbot
+.PHONY: run test test-bots lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-nautilus test-bots-hummingbot
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
 
 test: lint types floors pytest packs
+
+# Real bots, each in an environment of its own, against the embedded exchange; ARGS="-k pairlist" takes some of it.
+test-bots: .venv/ready tests/bots/.venv/ready
+	$(BIN)/pytest -s tests/bots $(ARGS)
+
+tests/bots/.venv/ready: tests/bots/requirements.txt | .venv/ready
+	@$(PYTHON) -m venv --clear tests/bots/.venv
+	@$(BIN)/uv pip install --quiet --python tests/bots/.venv/bin/python --no-config --system-certs -r $< \
+		|| tests/bots/.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -157,4 +167,4 @@ lock: pyproject.toml
 		--no-header --extra fast --extra record --extra reload --extra dev pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv tests/bench/.venv $(NAUTILUS) $(HUMMINGBOT) $(NEXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv tests/bench/.venv tests/bots/.venv $(NAUTILUS) $(HUMMINGBOT) $(NEXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

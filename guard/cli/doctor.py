@@ -22,6 +22,7 @@ __all__ = ["doctor"]
 
 _ERRORS_SHOWN = 3
 _JUMP_S_MAX = 1.0
+_FILE = click.Path(path_type=Path, exists=True)
 
 
 class _Finding(NamedTuple):
@@ -35,14 +36,33 @@ class _Finding(NamedTuple):
 @config_option
 @state_option
 @click.option("--offline", is_flag=True, help="Ask no exchange: look at this machine and the running guard alone.")
+@click.option("--bot", type=click.Choice(["freqtrade"]), help="Look at a bot instead: would an entry of it be refused?")
+@click.option("--bot-config", type=_FILE, help="With --bot: its configuration file.")
+@click.option("--strategy-path", type=_FILE, help="With --bot: the folder of its strategies, or one file; read, never run.")
+@click.option("--strategy", help="With --bot: the strategy's class; all of the folder where not given.")
 @click.pass_obj
-def doctor(output: Output, config_path: Path, state: Path | None, *, offline: bool) -> int:
+def doctor(
+    output: Output,
+    config_path: Path,
+    state: Path | None,
+    *,
+    offline: bool,
+    bot: str | None,
+    bot_config: Path | None,
+    strategy_path: Path | None,
+    strategy: str | None,
+) -> int:
     """Look for what is wrong, and say how to mend it.
 
     Each exchange is tried once, with a few public requests: names, REST, clock, websocket. What is watched there, what is left out
     and what a bot trades besides is told by the running guard, or found out. Nothing is changed.
     """
-    findings = list(_findings(config_path, state, is_offline=offline))
+    if bot is None and (bot_config or strategy_path or strategy):
+        raise click.UsageError("--bot-config, --strategy-path and --strategy go with --bot freqtrade")
+    if bot is None:
+        findings = list(_findings(config_path, state, is_offline=offline))
+    else:
+        findings = list(_bot_findings(config_path, state, bot_config=bot_config, strategies=strategy_path, strategy=strategy))
     if output.is_json:
         output.document({"findings": [finding._asdict() for finding in findings]})
     else:
@@ -79,6 +99,21 @@ def _findings(config_path: Path, state: Path | None, *, is_offline: bool) -> Ite
         from guard.cli.doctor_exchanges import look_at_exchanges
 
         yield from (_Finding(*each) for each in look_at_exchanges(config, folder, has_guard=isinstance(status, dict)))
+
+
+def _bot_findings(
+    config_path: Path, state: Path | None, *, bot_config: Path | None, strategies: Path | None, strategy: str | None
+) -> Iterator[_Finding]:
+    from guard.cli.doctor_freqtrade import look_at_bot
+    from guard.client import Guard
+    from guard.dsl import load_guard
+
+    config = load_guard(config_path, os.environ)
+    folder = state or config.state_folder
+    problem = Guard(folder).problem
+    yield _Finding("guard", problem is None, problem or f"answers in mode {config.mode}", "guard run")
+    for probe in look_at_bot(config, folder, bot_config=bot_config, strategies=strategies, strategy=strategy):
+        yield _Finding(*probe)
 
 
 def _status(folder: Path) -> Mapping[str, Any] | GuardError:

@@ -240,6 +240,14 @@ class Guard:
         return None if snapshot is None else snapshot.mode
 
     @property
+    def exchanges(self) -> frozenset[str]:
+        """The names of the exchanges that guard watches, as last published."""
+        snapshot = self._look()[0].snapshot
+        if snapshot is None:
+            return frozenset()
+        return frozenset(market.partition(":")[0] for market in snapshot.markets) | frozenset(snapshot.unreached)
+
+    @property
     def bypass(self) -> Bypass | None:
         """The bypass in force, None where there is none."""
         return self._look()[1].bypass

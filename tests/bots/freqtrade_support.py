@@ -1,0 +1,293 @@
+"""An exchange, a guard and a Freqtrade bot, each a real process of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
+PYTHON: Final = HERE / ".venv" / "bin" / "python"
+WAIT_S: Final = 45.0
+LOOP_S: Final = 1
+PATHS: Final = os.pathsep.join([str(ROOT), str(ROOT / "connectors")])
+
+
+def wait_for(what: str, is_so: Callable[[], Any], *, seconds: float = WAIT_S) -> Any:
+    """Wait until something is so, and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := is_so():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:g} s in vain: {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+class _Process:
+    """A process with a log; it ends with the test."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def _run(self, command: list[str], log: Path, **options: Any) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("GUARD_", "FREQTRADE_"))}
+        environment |= {"PYTHONPATH": PATHS, "PYTHONUNBUFFERED": "1"}
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, env=environment, **options
+            )
+
+    def tell(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(number)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process = None
+
+
+class Exchange(_Process):
+    """The embedded exchange, speaking Binance's protocol."""
+
+    def __init__(self, *, count: int) -> None:
+        self._count = count
+        self.rest = self.ws = ""
+
+    def start(self) -> None:
+        options = {"dialect": "binance", "schedule": "calm", "seed": 7, "count": self._count}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "guard_sim.server", json.dumps(options)],
+            stdout=subprocess.PIPE, stdin=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONPATH": PATHS},
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        urls = json.loads(self.process.stdout.readline())
+        self.rest, self.ws = urls["rest"], urls["ws"].rpartition("/")[0] + "/ws"
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
+        super().end(number)
+
+    @property
+    def pairs(self) -> list[str]:
+        with urllib.request.urlopen(f"{self.rest}/api/v3/exchangeInfo", timeout=10) as answer:
+            return [f"{each['baseAsset']}/{each['quoteAsset']}" for each in json.load(answer)["symbols"]]
+
+    def ccxt(self) -> dict[str, Any]:
+        api = {"public": f"{self.rest}/api/v3", "private": f"{self.rest}/api/v3", "sapi": f"{self.rest}/sapi/v1"}
+        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "fetchMargins": False}
+        return {"urls": {"api": api}, "options": options, "enableRateLimit": False}
+
+
+GUARD_YAML = """\
+version: 1
+mode: {mode}
+rules: [guard:pump_dump]
+exchanges:
+  binance:
+    markets: ["*/USDT"]
+    streams: [trades]
+    urls: {{api.public: "{rest}/api/v3", api.private: "{rest}/api/v3", api.ws.spot: "{ws}"}}
+    options: {{options: {{fetchMarkets: {{types: [spot]}}, fetchCurrencies: false, fetchMargins: false}}}}
+"""
+
+
+class GuardRun(_Process):
+    """``guard run`` over the embedded exchange."""
+
+    def __init__(self, folder: Path, exchange: Exchange, *, mode: str = "enforce") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.state = folder / ".guard"
+        self.snapshot = self.state / "snapshot" / "guard.snapshot"
+        (folder / "guard.yaml").write_text(GUARD_YAML.format(mode=mode, rest=exchange.rest, ws=exchange.ws))
+
+    def start(self) -> None:
+        self._run([sys.executable, "-m", "guard", "--json", "run"], self.folder / "guard.log", cwd=self.folder)
+        wait_for("guard watches the exchange's markets", self._watches)
+
+    def command(self, *words: str) -> str:
+        """Give an order as a person would, and return what is answered."""
+        found = subprocess.run(
+            [sys.executable, "-m", "guard", *words], cwd=self.folder, capture_output=True, text=True, timeout=20, check=False,
+            env={**os.environ, "PYTHONPATH": PATHS},
+        )  # fmt: skip
+        assert found.returncode == 0, found.stdout + found.stderr
+        return found.stdout
+
+    def hold(self, pairs: Iterable[str]) -> None:
+        from guard.api.call import call
+
+        for pair in pairs:
+            call(
+                str(self.state / "operator.sock"), "quarantine.add", target=f"binance:{pair}", for_us=7_200_000_000, reason="a test"
+            )
+
+    def _watches(self) -> bool:
+        from guard.client import Guard
+
+        client = Guard(self.state)
+        is_open = (self.state / "operator.sock").exists()
+        return is_open and client.problem is None and client.check("binance", "BTC/USDT").reason != "not_watched"
+
+
+class Order(NamedTuple):
+    """One order of the bot's own database."""
+
+    id: int
+    pair: str
+    side: str
+    status: str
+    tag: str
+    price: float
+    cost: float
+
+
+class Bot(_Process):
+    """Freqtrade in dry-run, obeying a strategy file's wishes."""
+
+    def __init__(self, folder: Path, exchange: Exchange, strategy: str, pairs: Iterable[str], **config: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self.strategies = HERE / "strategies"
+        self.strategy = strategy
+        self.number = 0
+        self.config = {
+            "max_open_trades": 200, "stake_currency": "USDT", "stake_amount": 20, "tradable_balance_ratio": 0.99,
+            "dry_run": True, "dry_run_wallet": 1_000_000, "timeframe": "1m", "trading_mode": "spot", "margin_mode": "",
+            "entry_pricing": {"price_side": "other", "use_order_book": True, "order_book_top": 1},
+            "exit_pricing": {"price_side": "other", "use_order_book": True, "order_book_top": 1},
+            "exchange": {
+                "name": "binance", "key": "", "secret": "", "enable_ws": False, "ccxt_config": exchange.ccxt(),
+                "pair_whitelist": list(pairs), "pair_blacklist": [],
+            },
+            "pairlists": [{"method": "StaticPairList"}],
+            "api_server": {
+                "enabled": True, "listen_ip_address": "127.0.0.1", "listen_port": self.port, "verbosity": "error",
+                "jwt_secret_key": "a test of guard: thirty-two bytes", "username": "u", "password": "p", "CORS_origins": [],
+            },
+            "initial_state": "running", "force_entry_enable": True, "internals": {"process_throttle_secs": LOOP_S}, **config,
+        }  # fmt: skip
+        self.wish()
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "bot.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        self.launch()
+        wait_for(f"{self.strategy} trades", lambda: self.loops() or self._fell())
+
+    def launch(self, **options: Any) -> None:
+        (self.folder / "config.json").write_text(json.dumps(self.config))
+        command = [
+            str(PYTHON), "-m", "freqtrade", "trade", "-c", str(self.folder / "config.json"), "--userdir", str(self.folder),
+            "--strategy-path", str(self.strategies), "-s", self.strategy, "--db-url", f"sqlite:///{self.folder}/trades.sqlite",
+        ]  # fmt: skip
+        self._run(command, self.folder / "bot.log", cwd=self.folder, **options)
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        super().end(number)
+
+    def wish(self, **wishes: Any) -> None:
+        """Tell the strategy what to do; what is not named is not done."""
+        self.number += 1
+        nothing = {"enter": [], "exit": [], "add": [], "reduce": [], "rest": [], "jump_s": 0}
+        path = self.folder / "wishes.json"
+        path.with_suffix(".new").write_text(json.dumps({**nothing, **wishes, "number": self.number}))
+        path.with_suffix(".new").replace(path)
+
+    def journal(self) -> list[list[str]]:
+        path = self.folder / "journal.txt"
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def loops(self) -> int:
+        """Return how many loops began with the present wishes."""
+        return sum(line == ["loop", str(self.number)] for line in self.journal())
+
+    def tried(self, kind: str) -> set[str]:
+        """Return the pairs for which the strategy itself wanted an ``entry`` or an ``add`` under the present wishes."""
+        return {line[2] for line in self.journal() if line[:2] == [kind, str(self.number)]}
+
+    def turn(self, count: int = 2) -> None:
+        """Wait until the bot went through some whole loops with the present wishes."""
+        wait_for(f"{count} loops of {self.strategy}", lambda: self.loops() > count or self._fell())
+
+    def orders(self, *, after: int = 0) -> list[Order]:
+        query = (
+            "SELECT id, ft_pair, ft_order_side, status, coalesce(ft_order_tag, ''), coalesce(price, 0), coalesce(cost, 0) "
+            "FROM orders WHERE id > ? ORDER BY id"
+        )
+        self._fell()
+        if "Changing state to: RUNNING" not in self.log:
+            return []  # the database is being made
+        with sqlite3.connect(f"file:{self.folder}/trades.sqlite?mode=ro", uri=True, timeout=20) as database:
+            return [Order(*row) for row in database.execute(query, (after,))]
+
+    def last_order(self) -> int:
+        return max((order.id for order in self.orders()), default=0)
+
+    def bought(self, *, after: int = 0) -> set[str]:
+        return {order.pair for order in self.orders(after=after) if order.side == "buy"}
+
+    def sold(self, *, after: int = 0) -> set[str]:
+        return {order.pair for order in self.orders(after=after) if order.side == "sell" and order.status == "closed"}
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Ask the bot's REST interface."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/v1/{path}", method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": "Basic " + base64.b64encode(b"u:p").decode(), "Content-Type": "application/json"},
+        )  # fmt: skip
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def _fell(self) -> None:
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"the bot ended with {self.process.returncode}:\n{self.log[-4000:]}")

@@ -1,0 +1,271 @@
+"""The failure matrix: real Freqtrade in dry-run, a real guard, the embedded exchange; one row a fault.
+
+Three bots get the same wishes at the same time: guard's mixin first among the bases, guard's mixin last, and no guard at all.
+In every row the two must enter and add nothing on quarantined markets and leave whatever they hold there; the third shows that
+the row would have traded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from freqtrade_support import Bot, GuardRun, wait_for
+
+from guard.client.layout import HEADER_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from freqtrade_support import Exchange
+
+NEW: Final = ["MOON/USDT", "SUDS/USDT"]
+KEPT: Final = ["DOGE/USDT", "XRP/USDT"]
+REDUCED: Final = "LINK/USDT"
+RESTING: Final = "AVAX/USDT"
+ROWS: Final = 18
+FREE: Final = ["ETH/USDT", "SOL/USDT", "BNB/USDT"]
+
+
+class World:
+    """The bots, the guard, and the markets that are left to be left."""
+
+    def __init__(self, guard: GuardRun, guarded: list[Bot], control: Bot, leaving: list[str]) -> None:
+        self.guard, self.guarded, self.control = guard, guarded, control
+        self.leaving = leaving
+        self.rows: list[tuple[str, int, int, int, int]] = []
+
+    @property
+    def bots(self) -> list[Bot]:
+        return [*self.guarded, self.control]
+
+    def live(self) -> None:
+        """Have a guard that lives, whatever the row before did to it."""
+        if self.guard.process is None:
+            self.guard.start()
+
+    def freeze(self) -> None:
+        self.guard.tell(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.guard.tell(signal.SIGCONT)
+
+    def row(self, name: str, **more: Any) -> None:
+        """Wish for everything on quarantined markets at once, and look at what came of it."""
+        leaving = self.leaving.pop()
+        before = {bot: bot.last_order() for bot in self.bots}
+        for bot in self.bots:
+            bot.wish(enter=NEW, add=KEPT, exit=[leaving], **more)
+        for bot in self.bots:
+            bot.turn(2)
+            wait_for(f"{bot.strategy} leaves {leaving} ({name})", lambda bot=bot: leaving in bot.sold(after=before[bot]))
+        entered = additions = tried = 0
+        for bot in self.guarded:
+            bought = bot.bought(after=before[bot])
+            tried += len(bot.tried("entry")) + len(bot.tried("add"))
+            entered += len(bought & set(NEW))
+            additions += len(bought - set(NEW))
+            assert not bought, f"{name}: {bot.strategy} bought {sorted(bought)}"
+            assert set(NEW) <= bot.tried("entry"), f"{name}: no entry was tried"
+            assert set(KEPT) <= bot.tried("add"), f"{name}: no addition was tried"
+        control = self.control.bought(after=before[self.control])
+        assert set(KEPT) <= control, f"{name}: without guard nothing is added, so that the row shows nothing"
+        self.rows.append((name, tried, entered, additions, len(self.guarded)))
+
+
+@pytest.fixture(scope="module")
+def world(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("matrix")
+    pairs = exchange.pairs
+    leaving = [pair for pair in pairs if pair.startswith("C0")][:ROWS]
+    pairs = [*NEW, *KEPT, *FREE, REDUCED, RESTING, *leaving]
+    with ExitStack() as stack:
+        guard = GuardRun(folder / "guard", exchange)
+        settings = {"guard": {"path": str(guard.state)}}
+        bots = [Bot(folder / name, exchange, name, pairs, **settings) for name in ("GuardFirst", "GuardLast", "Obedient")]
+        for bot in bots:
+            bot.launch()
+            stack.callback(bot.end)
+            bot.wish(enter=[*KEPT, REDUCED, RESTING, *leaving], rest=[RESTING])
+        stack.enter_context(guard)
+        held = {*KEPT, REDUCED, *leaving}
+        for bot in bots:
+            wait_for(f"{bot.strategy} holds what it is to hold", lambda bot=bot: held <= bot.bought(), seconds=90)
+            wait_for("an order rests", lambda bot=bot: any(each.pair == RESTING and each.status == "open" for each in bot.orders()))
+            bot.wish()
+        world = World(guard, bots[:2], bots[2], leaving)
+        yield world
+        for row in world.rows:
+            print("{:<46} tried {:>2}  entered {}  added {}  left {}".format(*row))
+
+
+def test_a_market_that_is_free_is_entered(world: World) -> None:
+    for bot in world.bots:
+        bot.wish(enter=FREE[:1])
+        wait_for(f"{bot.strategy} enters", lambda bot=bot: FREE[0] in bot.bought())
+
+
+def test_quarantine_comes_and_resting_entry_orders_go(world: World) -> None:
+    world.guard.hold([*NEW, *KEPT, REDUCED, RESTING, *world.leaving])
+    for bot in world.guarded:
+        wait_for(
+            "the order is cancelled", lambda bot=bot: not [o for o in bot.orders() if o.pair == RESTING and o.status == "open"]
+        )
+        assert not [order for order in bot.orders() if order.pair == RESTING]  # a trade that never filled is forgotten
+    assert [order.status for order in world.control.orders() if order.pair == RESTING][-1] == "open"
+
+
+def test_without_guard_entries_and_additions_happen(world: World) -> None:
+    """The control: it can fail, so the rows mean something."""
+    bot = world.control
+    bot.wish(enter=NEW, add=KEPT)
+    before = bot.last_order()
+    wait_for("entries and additions", lambda: {*NEW, *KEPT} <= bot.bought(after=before))
+
+
+def test_guard_lives(world: World) -> None:
+    world.row("guard lives")
+
+
+def test_a_partial_exit_passes(world: World) -> None:
+    for bot in world.guarded:
+        bot.wish(reduce=[REDUCED])
+        wait_for("a partial exit", lambda bot=bot: REDUCED in bot.sold())
+        assert len([order for order in bot.orders() if order.pair == REDUCED]) == 2
+
+
+def test_forced_entries_and_additions_are_refused_and_a_forced_exit_passes(world: World) -> None:
+    for bot in world.guarded:
+        bot.wish()
+        bot.turn(1)
+        before = bot.last_order()
+        for pair in (NEW[0], KEPT[0], REDUCED):
+            status, answer = bot.call("POST", "forceenter", {"pair": pair, "side": "long", "stakeamount": 30})
+            assert (status, "Failed to enter position" in str(answer)) == (502, True), answer
+        assert not bot.bought(after=before)
+        trades = bot.call("GET", "status")[1]
+        number = next(trade["trade_id"] for trade in trades if trade["pair"] == REDUCED)
+        assert bot.call("POST", "forceexit", {"tradeid": str(number)})[0] == 200
+        wait_for("the forced exit", lambda bot=bot, before=before: REDUCED in bot.sold(after=before))
+    bot = world.control
+    before = bot.last_order()
+    assert bot.call("POST", "forceenter", {"pair": KEPT[0], "side": "long", "stakeamount": 30})[0] == 200
+    assert KEPT[0] in bot.bought(after=before)
+
+
+def test_the_wall_clock_jumps(world: World) -> None:
+    world.row("the bot's clock jumps a day ahead", jump_s=86_400)
+    world.row("the bot's clock jumps a day back", jump_s=-86_400)
+
+
+@contextmanager
+def spoiled(world: World) -> Iterator[Path]:
+    """Spoil the snapshot of a guard that hangs; afterwards all is well again."""
+    world.live()
+    path, copy = world.guard.snapshot, world.guard.folder / "copy"
+    world.freeze()
+    shutil.copy2(path, copy)
+    try:
+        yield path
+    finally:
+        if path.is_dir():
+            path.rmdir()
+        path.unlink(missing_ok=True)
+        shutil.copy2(copy, path)
+        world.thaw()
+        world.guard.end(signal.SIGKILL)
+
+
+def half_written(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(HEADER_BYTES)
+        rest = file.read()
+        file.seek(HEADER_BYTES)
+        file.write(b"{" * (len(rest) - 100))
+
+
+def other_version(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write((99).to_bytes(8, "little"))
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+SPOILS: Final[dict[str, Callable[[Path], object]]] = {
+    "snapshot half-written": half_written,
+    "snapshot cut to half its header": lambda path: os.truncate(path, HEADER_BYTES // 2),
+    "snapshot empty": lambda path: path.write_bytes(b""),
+    "snapshot deleted": lambda path: path.unlink(),
+    "snapshot of another version": other_version,
+    "snapshot of something else": lambda path: path.write_bytes(b"\0" * 100_000),
+    "snapshot that cannot be read": as_folder,
+}
+
+
+def test_guard_hangs_dies_and_comes_back(world: World) -> None:
+    world.freeze()
+    world.row("guard hangs (SIGSTOP)")
+    world.thaw()
+    world.row("guard goes on (SIGCONT)")
+    world.guard.end(signal.SIGKILL)
+    world.row("guard killed (SIGKILL)")
+    before = {bot: bot.last_order() for bot in world.guarded}
+    for bot in world.guarded:
+        bot.wish(enter=FREE[1:])
+        bot.turn(2)
+        assert not bot.bought(after=before[bot]), "a dead guard permits nothing in enforce, on any market"
+        assert set(FREE[1:]) <= bot.tried("entry")
+    world.guard.start()
+    world.row("guard restarted after the kill")
+    world.guard.end()
+    world.row("guard stopped (SIGTERM)")
+    world.guard.start()
+    for bot in world.guarded:
+        bot.wish(enter=FREE[1:2])
+        wait_for("a free market is entered again", lambda bot=bot: FREE[1] in bot.bought())
+
+
+@pytest.mark.parametrize("what", SPOILS)
+def test_the_snapshot_is_spoiled(world: World, what: str) -> None:
+    with spoiled(world) as path:
+        SPOILS[what](path)
+        world.row(what)
+
+
+def test_the_bot_restarts_beside_a_spoiled_snapshot(world: World) -> None:
+    """A bot that never saw the blocks knows nothing: in enforce it enters nothing at all, and leaves what it holds."""
+    with spoiled(world) as path:
+        SPOILS["snapshot half-written"](path)
+        for bot in world.bots:
+            bot.end()
+            bot.wish()
+        for bot in world.bots:
+            bot.launch()
+        for bot in world.bots:
+            bot.turn(1)
+        world.row("bot restarted, snapshot half-written")
+        path.unlink(missing_ok=True)
+        world.row("bot restarted, snapshot deleted")
+
+
+def test_everything_is_well_again(world: World) -> None:
+    world.live()
+    world.row("guard restarted, snapshot written anew")
+    for bot in world.guarded:
+        bot.wish(enter=FREE[2:])
+        wait_for("a free market is entered again", lambda bot=bot: FREE[2] in bot.bought())
+        assert "Unexpected error" not in bot.log
+        assert bot.log.count("guard refuses to open MOON/USDT") <= 6
+    world.guard.command("quarantine", "release", f"binance:{NEW[0]}", "--reason", "the test ends")
+    for bot in world.guarded:
+        bot.wish(enter=NEW[:1])
+        wait_for("a released market is entered", lambda bot=bot: NEW[0] in bot.bought())
