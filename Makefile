@@ -15,7 +15,7 @@ run: .venv/ready
 test: lint types floors pytest packs
 
 # Real bots, each in an environment of its own, against the embedded exchange; ARGS="-k pairlist" takes some of it.
-test-bots: .venv/ready tests/bots/.venv/ready
+test-bots: .venv/ready tests/bots/.venv/ready test-bots-nautilus test-bots-hummingbot
 	$(BIN)/pytest -s tests/bots $(ARGS)
 
 tests/bots/.venv/ready: tests/bots/requirements.txt | .venv/ready

@@ -74,7 +74,8 @@ hour, in percent of one stake.</p>
 <td>{{ bot.would_refuse }}</td><td>{{ bot.bypassed }}</td></tr>
 {% endfor %}</table></div>{% else %}<p>None reported what it asked.</p>{% endif %}
 <h2>Data</h2>
-{% if report.feeds %}<div class="scroll"><table><tr><th>exchange</th><th>hours of markets</th><th>with data</th><th>judged in full</th></tr>
+{% if report.feeds %}<div class="scroll"><table>
+<tr><th>exchange</th><th>hours of markets</th><th>with data</th><th>judged in full</th></tr>
 {% for feed in report.feeds %}<tr><td>{{ feed.exchange }}</td><td>{{ "%.1f" | format(feed.market_hours) }}</td>
 <td>{{ "%.2f" | format(100 * feed.seen) }} %</td><td>{{ "%.2f" | format(100 * feed.ready) }} %</td></tr>
 {% endfor %}</table></div>{% else %}<p>Nothing was watched.</p>{% endif %}

@@ -44,7 +44,8 @@ def digest_of(report: Report) -> Iterator[str]:
         yield f"bots: {len(report.bots)}, {refused} orders refused, {bypassed} sent past guard"
     if report.feeds:
         worst = min(report.feeds, key=lambda feed: feed.seen)
-        yield f"data: there {percent(worst.seen, signed=False)} of the time on {_name(worst.exchange)}, the worst of {len(report.feeds)}"
+        share = percent(worst.seen, signed=False)
+        yield f"data: there {share} of the time on {_name(worst.exchange)}, the worst of {len(report.feeds)}"
 
 
 def document_of(report: Report) -> dict[str, Any]:

@@ -45,6 +45,8 @@ _GENERATION_MAX = 1 << 62
 
 def _nobody() -> None:
     """Hear nothing."""
+
+
 class CannotPublish(StateError):
     """A state did not get into the file, or the file not to its name: bots keep the state before. Another attempt may do better."""
 

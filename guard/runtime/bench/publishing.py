@@ -87,7 +87,7 @@ def _prepare(markets: int, clock: SystemClock) -> None:
         del others
         return ready[seq % STATES]
 
-    publish.encode = written  # type: ignore[attr-defined, assignment] # in this process, which does nothing else
+    publish.encode = written  # type: ignore[attr-defined] # in this process, which does nothing else
 
 
 def _pause() -> Callable[[float], object]:
