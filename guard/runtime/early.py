@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Early", "keep_head", "settings_key"]
+__all__ = ["OWN", "Early", "keep_head", "settings_key"]
 
 _NAME = "head"
-_OWN = frozenset({"at_us", "markets", "blocks", "is_running"})
+OWN = frozenset({"at_us", "markets", "blocks", "is_running", "rule_tags"})
+"""What of the published state does not come of guard.yaml alone; every other field of `Image` is one of `Snapshot`, too."""
 
 
 def settings_key(path: Path, env: Mapping[str, str]) -> str:
@@ -63,22 +64,40 @@ class Early:
             return None
 
 
-def keep_head(caches: Path, key: str, image: Image) -> None:
-    """Keep the settings of `image` for the next start under `key`, where that is possible and not done yet."""
+def keep_head(caches: Path, key: str, image: Image) -> str | None:
+    """Keep the settings of `image` for the next start under `key`, where that is possible and not done yet.
+
+    Returns why the next start cannot use them and has to wait for guard.yaml, None where it can.
+    """
     if not key:
-        return
+        return "guard.yaml could not be read twice"
     head = image._replace(markets={}, blocks=())
     payload = encode(head, epoch=0, seq=0, durable=True, wall_us=0, boot_ns=0, boot_id="")
     content = key.encode() + b"\n" + payload
     file = caches / _NAME
+    if (problem := _differs(head, payload)) is not None:
+        file.unlink(missing_ok=True)
+        return problem
     try:
         if not file.is_file() or file.read_bytes() != content:
             replace_file(file, [content])
-    except OSError:
+    except OSError as error:
         file.unlink(missing_ok=True)
+        return f"{file} cannot be written: {error.strerror}"
+    return None
+
+
+def _differs(head: Image, payload: bytes) -> str | None:
+    """Return what of the settings would not come back as it is, None where all does."""
+    try:
+        kept = _image(decode(payload))
+    except (ValueError, TypeError, AttributeError) as error:
+        return f"what is kept of guard.yaml cannot be read again: {error}"
+    lost = [name for name in Image._fields if name not in OWN and getattr(kept, name) != getattr(head, name)]
+    return f"what is kept of guard.yaml would lose {', '.join(lost)}" if lost else None
 
 
 def _image(told: Snapshot) -> Image:
-    taken: dict[str, Any] = {name: getattr(told, name) for name in Image._fields if name not in _OWN}
+    taken: dict[str, Any] = {name: getattr(told, name) for name in Image._fields if name not in OWN}
     taken["unreached"] = {name: MarketView(*view) for name, view in told.unreached.items()}
     return Image(at_us=0, markets={}, blocks=(), **taken)

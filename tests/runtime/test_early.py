@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from guard.client import Guard
+from guard.client.payload import Snapshot, decode
 from guard.dsl import load_guard
-from guard.model import AddQuarantine, Decision, Target, TargetKind
+from guard.model import AddQuarantine, Decision, Image, Target, TargetKind
 from guard.quarantine import IsolationManager
-from guard.runtime.early import Early, settings_key
+from guard.runtime.early import OWN, Early, settings_key
 from guard.runtime.opening import Opening
 
 if TYPE_CHECKING:
@@ -59,3 +60,32 @@ async def test_any_change_of_the_settings_is_waited_for(path: Path) -> None:
 def test_a_spoilt_cache_is_no_settings(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "head").write_bytes(content)
     assert Early.read(tmp_path, "KEY") is None
+
+
+def test_each_field_that_guard_yaml_sets_comes_back_from_a_snapshot() -> None:
+    read = Snapshot.__annotations__
+    missing = [name for name in Image._fields if name not in OWN and name not in read]
+    assert not missing, "the next start would wait for guard.yaml"
+    # A market's view is a list in a snapshot; all else is of the same type.
+    told = Image.__annotations__
+    others = {name for name in Image._fields if name not in OWN and told[name] != read[name]}
+    assert others == {"unreached"}
+
+
+@pytest.mark.parametrize("field", sorted(set(Image._fields) - OWN))
+async def test_a_setting_that_would_be_lost_is_told_and_not_kept(path: Path, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, key = path.parent / ".guard", settings_key(path, {})
+    read = decode
+
+    def forgets(payload: bytes) -> Snapshot:
+        other: Any = {"?": ["?"] * 5} if field == "unreached" else {"?": ("?",)}
+        return read(payload)._replace(**{field: other})
+
+    monkeypatch.setattr("guard.runtime.early.decode", forgets)
+    async with Opening(load_guard(path, {}), state, key=key) as opening:
+        assert field in str(opening.record()["problem"])
+    assert Early.read(state / "caches", key) is None
+    monkeypatch.undo()
+    async with Opening(load_guard(path, {}), state, key=key) as opening:
+        assert opening.record() == {"fast": False, "problem": None}
+    assert Early.read(state / "caches", key) is not None
