@@ -86,7 +86,11 @@ def _whole(document: Mapping[str, Any]) -> Iterator[Metric]:
     info = GaugeMetricFamily("guard_info", "Version and mode of guard; always 1.", labels=("version", "mode"))
     info.add_metric((str(document["version"]), str(document["mode"])), 1.0)
     yield info
-    yield _gauge("guard_ready", "1 while guard protects bots: heartbeat, ledger, feeds and rules.", not document["http"]["unready"])
+    yield _gauge(
+        "guard_ready",
+        "1 while guard protects bots: heartbeat, proof of work, ledger, feeds and rules.",
+        not document["http"]["unready"],
+    )
     yield _gauge("guard_heartbeat_age_seconds", "How long ago guard last proved to live.", document["http"]["heartbeat_age_s"])
     yield _gauge("guard_uptime_seconds", "How long guard runs.", document["uptime_s"])
     yield _gauge("guard_ledger_durable", "1 while the ledger is written; 0: new blocks hold in memory only.", document["durable"])

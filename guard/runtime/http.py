@@ -128,7 +128,9 @@ class Http:
             "feeds": not live.feeds or not all(feed.is_streaming for feed in live.feeds),
             "rules": not self._is_ruled(),
         }
-        return [name for name, is_wrong in found.items() if is_wrong]
+        # What `guard deadman` waits for in the heartbeat file, stage by stage.
+        unproved = [f"proof of {stage}" for stage in live.vigil.proof.missing]
+        return [*(name for name, is_wrong in found.items() if is_wrong), *unproved]
 
     def _make(self) -> HttpServer:
         from guard.api.checks import Checks  # noqa: PLC0415 - loads aiohttp, which takes long, and few need it
