@@ -149,6 +149,7 @@ class RunningGuard:
         self.ledger_keeper = self._keeper_of_ledger(config)
         self.live.bots = config.bot_policies()
         self.live.bot_watch.follow(config.silent_after())
+        self.live.bot_watch.count = self.report.count
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
