@@ -35,7 +35,7 @@ class Deferred:
     -----
     A rule orders a hold when its level rises, once. Without this a market whose level stands when an allow entry, a grace or a
     market-wide state ends would be free for as long as the episode lasted. Of several markets that ask for one target each waits
-    for itself: what one of them takes back says nothing of the others. There are never more than rules times targets of each market.
+    for itself: what one of them takes back says nothing of the others. At most rules times targets of each market wait.
 
     Examples
     --------
