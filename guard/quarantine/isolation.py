@@ -353,7 +353,7 @@ class IsolationManager:
         rule = lists.list_rule(command.name)
         for target in command.gone:
             case = self._cases.get(rule, target)
-            if case is not None:
+            if case is not None and not lists.is_extended(case.quarantine):
                 self._move(case, ended(case.quarantine, at_us=at_us), at_us, "list", actor=command.actor, reason=command.reason)
         for entry in command.entries:
             hold = self.aimed(lists.listed_hold(command, entry, at_us))
