@@ -23,13 +23,16 @@ guard why {{ about.tipped }}
 {% elif about.id %}
 guard quarantine show {{ about.id }}
 {% else %}
-guard findings ls
+guard status
 {% endif %}
 """
 _QUARANTINE = """\
 [{{ about.level | upper }}] {{ about.market }} quarantined by {{ about.rule }}
-Market {{ about.market }}
+{{ about.kind | default("Market") }} {{ about.market }}
 {% include "why" %}
+{% if about.ordered_by is defined and about.ordered_by %}
+Ordered by {{ about.ordered_by }}
+{% endif %}
 {% if about.reason %}
 Reason: {{ about.reason }}
 {% endif %}
@@ -40,7 +43,7 @@ Until {{ about.until }}{% if about.is_floor %} at the earliest, longer while it 
 Part of the incident {{ about.zone }}
 {% endif %}
 {% include "look" %}
-guard quarantine release {{ about.id }}
+guard quarantine release {{ about.id }} --reason "..."
 """
 
 _ZONE = """\
@@ -57,14 +60,15 @@ The worst of them, {{ about.market }}:
 {% include "why" %}
 {{ about.blocked }}
 {% include "look" %}
-guard quarantine release {{ about.id }}
+guard quarantine release {{ about.id }} --reason "..."
 {% endwith %}
 """
 
 _RELEASE = """\
 [{% if about.is_over %}RELEASED{% else %}PROBATION{% endif %}] {{ about.market }}: {{ about.summary }}
-Market {{ about.market }}, rule {{ about.rule }}, level was {{ about.level }}
-Because {{ about.cause }}
+{{ about.kind | default("Market") }} {{ about.market }}, rule {{ about.rule }}, level was {{ about.level }}
+Because {{ about.cause }}{% if about.ordered_by is defined and about.ordered_by %}: {{ about.ordered_by }}{% endif %}
+
 {% if about.reason %}
 Reason: {{ about.reason }}
 {% endif %}
