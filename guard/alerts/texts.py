@@ -20,6 +20,8 @@ _LOOK = """\
 guard why {{ about.market }}
 {% elif about.tipped is defined and about.tipped %}
 guard why {{ about.tipped }}
+{% elif about.is_over is defined and about.is_over %}
+guard quarantine history
 {% elif about.id %}
 guard quarantine show {{ about.id }}
 {% else %}
