@@ -172,7 +172,7 @@ class HoldDesk:
         pause_us = self._policy.pause_us
         if pause_us is None:
             if begins:
-                body = f"{reason}.\nWhat it explains is not held one by one; entries stay allowed."
+                body = f"{reason}.\nWhat it explains is not held one by one; entries stay allowed.\nguard status"
                 self.news.append(News(f"market_wide:{exchange}", f"{exchange} moves as a whole", body, Level.DANGER))
             return ()
         paused = Target(TargetKind.EXCHANGE, exchange)

@@ -160,6 +160,9 @@ def _history_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     identity = held.get("id", "") if isinstance(held, dict) else row.get("id", "")
     if row.get("type") == "allow":
         row = {**row, "target": row.get("allowed"), "state": "allowed" if row.get("cause") == "added" else "allowed no more"}
+    if row.get("type") == "verdict":
+        score = "" if row.get("score") is None else f" {row['score']:.2f}"
+        row = {**row, "state": f"level {row.get('level')}", "reason": f"{row.get('rule')}{score}, before {row.get('previous')}"}
     texts = [safe(str(row.get(name, ""))) for name in ("seq", "target", "state", "cause", "actor", "reason")]
     return (texts[0], when, *texts[1:5], safe(str(identity)), texts[5])
 
@@ -240,5 +243,9 @@ def _done(output: Output, answer: Mapping[str, Any], text: str) -> int:
     if "markets" in answer:
         names = ", ".join(map(safe, answer["markets"]))
         more = f" and {answer['markets_more']} more" if answer["markets_more"] else ""
-        output.text(f"    it holds {names}{more}" if names else "    nobody watches a market of it now; it holds all the same")
+        near = answer.get("near")
+        doubt = f"; did you mean {safe(near)}?" if near else ""
+        output.text(
+            f"    it holds {names}{more}" if names else f"    nobody watches a market of it now; it holds all the same{doubt}"
+        )
     return Exit.OK

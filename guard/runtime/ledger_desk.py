@@ -28,7 +28,9 @@ async def tell_of_start(taken: Taken, live: Live) -> None:
     if taken.rebuilt is not None:
         text = rebuilt_text(taken.rebuilt, taken.told_seq)
         _log.critical("the ledger was rebuilt", what=text)
-        live.announce("ledger-rebuilt", "the ledger was rebuilt", text, Level.CRITICAL)
+        live.announce(
+            "ledger-rebuilt", "the ledger was rebuilt", f"{text}\nguard ledger verify\nguard quarantine ls", Level.CRITICAL
+        )
     if taken.adopted:
         _log.error("blocks were taken over from what bots see", blocks=taken.adopted)
         body = (

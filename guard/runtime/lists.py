@@ -199,6 +199,7 @@ class ImportedLists:
             if held
             else "Nothing is held by it."
         )
+        body += f"\nMend lists: {name}: in guard.yaml, or what it names. `guard --json status` shows each list under lists."
         title = f"list {name} cannot be read"
         if not held and state.read_us is not None and state.entries:
             title = f"list {name} could not be read for so long that its entries have ended"

@@ -242,7 +242,7 @@ class Live:
             self._pager.stop()
             self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         else:
-            body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait."
+            body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait.\nguard status"
             self.vigil.take(Failed(IsolationStep.COMMIT, problem))
             sent = self._announced("ledger", "the ledger cannot be written", body, Level.CRITICAL)
             # Past the outbox: that one waits for the very ledger that cannot be written.
@@ -358,7 +358,9 @@ class Live:
         if self.keeper is not None and task.get_name() == "heartbeat":
             # Events could not be processed: the state itself may be why, and must not end the next start too.
             self.keeper.discard()
-        body = f"{task.get_name()}: {cause}\nBots get 'unknown' and, by default, open nothing; blocks stay, exits always pass."
+        body = (
+            f"{task.get_name()}: {cause}\nBots get 'unknown', by default open nothing; blocks stay, exits pass. Start it: guard run"
+        )
         # Not through the pipeline: it may be what died.
         now_us = self.clock.now_us()
         sent = self.pipeline.alerts.system("guard", "guard ended by itself", body, Level.CRITICAL, now_us)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from guard.dsl.problems import did_you_mean
+from guard.dsl.problems import did_you_mean, meant
 from guard.errors import OperationRefused, Unavailable
 from guard.model import AddQuarantine, ExtendQuarantine, IsolationState, ReleaseQuarantine, Target, TargetKind
 from guard.runtime.allowing import AllowDesk
-from guard.runtime.arguments import is_whole, market_of, target_of, text_of
+from guard.runtime.arguments import duration_of, is_whole, market_of, target_of, text_of
 from guard.runtime.explaining import explained, held_record, of_rule
 from guard.runtime.lines import action_record, transition_line
 from guard.runtime.maintenance import MaintenanceDesk
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Operators"]
 
-_DAY_US = 86_400_000_000
 _HISTORY_MAX = 1000
 _ACTIONS_SHOWN = 20
 _MARKETS_SHOWN = 8
@@ -133,16 +132,27 @@ class Operators:
 
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hold a target."""
-        for_us = arguments.get("for_us")
-        if not is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
-            raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
+        for_us = duration_of(arguments, days_max=30)
         target = target_of(arguments)
         self._check_exchange(target)
         command = AddQuarantine(target, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))
         answer = await self._operate(command)
         aliases = self._live.pipeline.isolation.aliases
         held = [str(market) for market in self._live.pipeline.engine.markets if target.covers(market, aliases)]
-        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN)}
+        near = "" if held else self._near(target)
+        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN), "near": near}
+
+    def _near(self, target: Target) -> str:
+        """Return what was probably meant by a target that holds nothing of what is watched, empty where nothing is close."""
+        markets = self._live.pipeline.engine.markets
+        kind = "" if target.kind is TargetKind.MARKET else f"{target.kind}:"
+        names = {
+            TargetKind.MARKET: [str(market) for market in markets],
+            TargetKind.SYMBOL: [market.symbol for market in markets],
+            TargetKind.BASE: [market.base for market in markets],
+        }.get(target.kind, [])
+        near = meant(target.name, names)
+        return f"{kind}{near}" if near else ""
 
     def _check_exchange(self, target: Target) -> None:
         names = [feed.plan.name for feed in self._live.feeds]
@@ -159,9 +169,7 @@ class Operators:
 
     async def extend(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hold what is held by id or target for longer."""
-        for_us = arguments.get("for_us")
-        if not is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
-            raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
+        for_us = duration_of(arguments, days_max=30)
         identity = text_of(arguments, "id") if arguments.get("id") else None
         target = None if identity else target_of(arguments)
         command = ExtendQuarantine(target, identity, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))

@@ -188,7 +188,7 @@ class Vigil:
             self._tell_over(f"isolation:{IsolationStep.OUTBOX}", "the outbox sends again")
         if not self.proof.protects:
             lines = [f"{stage}: {errors.get(stage, 'not seen to work')}" for stage in missing]
-            body = "\n".join([*lines, "Markets without a block look unknown to bots. Restart guard."])
+            body = "\n".join([*lines, "Markets without a block look unknown to bots. Restart guard.", "guard status"])
             self._tell_once("proof", "guard does not see dangers any more", body)
         else:
             self._tell_over("proof", "guard sees dangers again")
