@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from guard import __version__
 from guard.client.payload import Snapshot, decode, encode
@@ -22,7 +22,7 @@ __all__ = ["OWN", "Early", "keep_head", "settings_key"]
 
 _NAME = "head"
 OWN: Final = frozenset({"at_us", "markets", "blocks", "is_running", "rule_tags", "bypass"})
-"""What of the published state was seen, decided, ordered or comes of the rules; every other field of `Image` is one of `Snapshot`, too."""
+"""What of the published state does not come of guard.yaml; every other field of `Image` is one of `Snapshot`, too."""
 # As `guard.dsl.environment` reads them: what stands for a dollar sign in a quoted text counts, too.
 _REFERENCE = re.compile(rb"(?:\$|\\(?:x24|u0024|U00000024))\{(env|file):([^}\r\n]*)\}")
 _REFERENCES_MAX = 1_000

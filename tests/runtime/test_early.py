@@ -90,6 +90,8 @@ async def test_a_setting_that_would_be_lost_is_told_and_not_kept(path: Path, fie
     async with Opening(load_guard(path, {}), state, key=key) as opening:
         assert opening.record() == {"fast": False, "problem": None}
     assert Early.read(state / "caches", key) is not None
+
+
 @pytest.mark.parametrize("reference", ["${env:BOT_MODE}", "${file:mode}", '"\\x24{env:BOT_MODE}"'])
 async def test_what_guard_yaml_takes_from_elsewhere_is_waited_for_when_it_changes(path: Path, reference: str) -> None:
     path.write_text(BASE + f"mode: {reference}\n")
