@@ -95,7 +95,8 @@ class Report(NamedTuple):
     """The whole report; `fee` is the fraction of the stake that one order costs. `latest` are the newest blocks, newest first.
 
     `noisiest` is the rule with the most level changes, None where there is none. `followed_since_us` is when prices began to be
-    kept, None where they never were.
+    kept, None where they never were. `anchor` is number and hash of the ledger's last row: kept elsewhere, it proves later that
+    nothing before was changed or cut.
     """
 
     since_us: int
@@ -106,6 +107,7 @@ class Report(NamedTuple):
     feeds: tuple[FeedLine, ...]
     latest: tuple[Aftermath, ...]
     noisiest: str | None
+    anchor: str | None = None
 
 
 def report_of(inputs: Inputs, *, fee: float) -> Report:

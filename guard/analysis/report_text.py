@@ -46,6 +46,8 @@ def digest_of(report: Report) -> Iterator[str]:
         worst = min(report.feeds, key=lambda feed: feed.seen)
         share = percent(worst.seen, signed=False)
         yield f"data: there {share} of the time on {_name(worst.exchange)}, the worst of {len(report.feeds)}"
+    if report.anchor is not None:
+        yield f"ledger: {report.anchor}"
 
 
 def document_of(report: Report) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def document_of(report: Report) -> dict[str, Any]:
         "since": stamp(report.since_us),
         "until": stamp(report.until_us),
         "fee": report.fee,
+        "anchor": report.anchor,
         "rules": [
             {**line._asdict(), "worth": dict(zip(_HORIZONS, map(_worth_record, line.worth), strict=True))} for line in report.rules
         ],

@@ -32,6 +32,7 @@ __all__ = ["Deadman", "glance_at_file"]
 _log = structlog.get_logger(__name__)
 _HTTP_S = 5.0
 _BYTES_MAX = 1 << 20
+_ANCHOR_MAX = 90
 _TTL_US = 86_400_000_000
 _PAUSE_FIRST_US, _PAUSE_MAX_US = 5_000_000, 120_000_000
 
@@ -156,6 +157,8 @@ def glance_at_file(path: Path, clock: Clock) -> Glance:
     proved = "never proved to work" if told.proved_us is None else f"last proved to work {stamp(told.proved_us)}"
     parts = [f"{told.state}, {proved}, process {about.get('pid')}, epoch {about.get('epoch')}, entry {about.get('seq')}"]
     parts.append(f"{about.get('held')} held, {about.get('watched')} watched, durable {about.get('durable')}")
+    if about.get("anchor"):
+        parts.append(f"ledger {str(about['anchor'])[:_ANCHOR_MAX]}")
     if told.missing:
         parts.append(f"not seen to work: {', '.join(told.missing)}")
     if about.get("silent"):

@@ -74,6 +74,7 @@ def ledger_record(live: Live, taken: Taken, keeper: LedgerKeeper) -> dict[str, A
         "epoch": live.epoch,
         "seq": live.seq,
         "head": taken.store.head,
+        "anchor": taken.store.anchor,
         "durable": live.is_durable,
         "waiting": health.waiting,
         "failures": health.failures,

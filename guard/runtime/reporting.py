@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from guard.analysis.report import Inputs, Report, report_of
 from guard.store.past import read_past
-from guard.store.trail import read_rows, read_standing
+from guard.store.trail import read_anchor, read_rows, read_standing
 
 if TYPE_CHECKING:
     from guard.runtime.state import StateFolder
@@ -34,4 +34,4 @@ def make_report(state: StateFolder, *, since_us: int, until_us: int, fee: float)
         aftermaths=[one for one in aftermaths if one.opened_us <= until_us],
         sums=sums,
     )
-    return report_of(inputs, fee=fee)
+    return report_of(inputs, fee=fee)._replace(anchor=read_anchor(state.ledger))

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["watch_itself"]
 
 
-def watch_itself(live: Live, sink: NullSink, state: StateFolder) -> Callable[[], None]:
-    """Let a canary fly through `sink`, and end a guard whose loop hangs; returns what ends the watch."""
+def watch_itself(live: Live, sink: NullSink, state: StateFolder, *, anchor: Callable[[], str]) -> Callable[[], None]:
+    """Let a canary fly through `sink`, and end a guard whose loop hangs; returns what ends the watch.
+
+    `anchor` returns number and hash of the last audit row: the heartbeat carries it to where the ledger is not.
+    """
     vigil, clock = live.vigil, live.clock
     live.outbox.add([CANARY])
     vigil.canary = Canary(vigil.proof, settled=live.committer.settled, sink=sink, clock=clock)
     vigil.file = HeartbeatFile(state.heartbeat)
-    vigil.about = lambda: _beat_record(live)
+    vigil.about = lambda: {**_beat_record(live), "anchor": anchor()}
     vigil.watchdog = Watchdog(state.path, clock, describe=lambda: _lines(live))
     live.dump = lambda why: write_dump(state.path, clock.now_us(), why, lambda: _lines(live))
     return vigil.watchdog.stop

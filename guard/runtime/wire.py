@@ -144,7 +144,7 @@ class RunningGuard:
             notify=self.notifier.send,
             on_decision=self._decided,
         )
-        self._stack.callback(watch_itself(self.live, carriers, self.state))
+        self._stack.callback(watch_itself(self.live, carriers, self.state, anchor=lambda: self.store.anchor))
         self.lists = ImportedLists(config.lists, self.live, self._path.parent)
         self.ledger_keeper = self._keeper_of_ledger(config)
         self.live.bots = config.bot_policies()

@@ -90,7 +90,7 @@ class LedgerStore:
         # Told after each COMMIT, with the delivery that was settled if there was one.
         self.on_written: Callable[[Delivery | None], None] = _ignore
         self._epoch = 0
-        self._head = GENESIS
+        self._seq, self._head = 0, GENESIS
         self._prune_us = 0
 
     async def open(self, *, after_epoch: int = 0) -> LedgerState:
@@ -104,7 +104,8 @@ class LedgerStore:
                 self._connection = await self._connect()
             async with self._writing() as connection:
                 await connection.execute_fetchall("UPDATE meta SET epoch = max(epoch, ?) + 1", (after_epoch,))
-                ((self._epoch, self._head),) = await connection.execute_fetchall("SELECT epoch, head FROM meta")
+                row = await connection.execute_fetchall("SELECT epoch, seq, head FROM meta")
+                ((self._epoch, self._seq, self._head),) = row
             return await self.load()
         except (sqlite3.Error, Unavailable, StateError) as error:
             await self.close()
@@ -133,7 +134,7 @@ class LedgerStore:
             await self._insert(connection, decisions, rows)
             await self._prune(connection)
         if rows:
-            self._head = rows[-1].hash
+            self._seq, self._head = rows[-1].seq, rows[-1].hash
         self.on_written(None)
         return rows[-1].seq if rows else seq
 
@@ -236,6 +237,11 @@ class LedgerStore:
     def head(self) -> str:
         """The hash of the last audit row: kept elsewhere, it proves that nothing before was changed or cut."""
         return self._head
+
+    @property
+    def anchor(self) -> str:
+        """Number and hash of the last audit row, ``120:3fa9...``, as ``guard ledger verify --anchor`` takes it."""
+        return f"{self._seq}:{self._head}"
 
     async def note(self, name: str) -> Mapping[str, Any] | None:
         """Return a note that guard left for itself."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Trail", "read_rows", "read_standing", "read_trail"]
+__all__ = ["Trail", "read_anchor", "read_rows", "read_standing", "read_trail"]
 
 _PAGE: Final = 5_000
 _TIMEOUT_S: Final = 2.0
@@ -84,6 +84,13 @@ def read_standing(path: Path) -> list[dict[str, Any]]:
     with _opened(path) as connection:
         rows = connection.execute("SELECT document FROM quarantines WHERE state <> 'normal'").fetchall()
     return [json.loads(text) for (text,) in rows]
+
+
+def read_anchor(path: Path) -> str | None:
+    """Return number and hash of the last row of the audit trail, ``120:3fa9...``; None where it is empty. Raises Unavailable."""
+    with _opened(path) as connection:
+        last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    return None if last is None else f"{last[0]}:{last[1]}"
 
 
 @contextmanager
