@@ -6,7 +6,6 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from quarantine.holds import HOUR, MINUTE, ON_X
 
 from guard.model import AddQuarantine, ApplyList, Block, ExtendQuarantine, IsolationState, ListedTarget, Target, TargetKind
