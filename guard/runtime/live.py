@@ -10,7 +10,7 @@ import structlog
 
 from guard.client.clock import MACHINE
 from guard.errors import GuardError, OperationRefused
-from guard.model import Decision, Image, Level, Market
+from guard.model import Decision, Level
 from guard.model.validation import Failed, IsolationStep
 from guard.runtime.bot_watch import BotWatch
 from guard.runtime.bypass_watch import BypassWatch
@@ -18,18 +18,18 @@ from guard.runtime.commit import Committer
 from guard.runtime.detector_watch import DetectorWatch
 from guard.runtime.feed_watch import FeedWatch
 from guard.runtime.inlet import Inlet
-from guard.runtime.opening import NOT_OPEN, NOT_REACHED
 from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
 from guard.runtime.publish import CannotPublish
+from guard.runtime.shown import WatchedNames, shown_image
 from guard.runtime.vigil import Vigil
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from guard.alerts.outbox import Outbox
     from guard.dsl import Program
-    from guard.model import Batch, BotPolicy, Command, Delivery, MarketFacts
+    from guard.model import Batch, BotPolicy, Command, Delivery, Image, MarketFacts
     from guard.model.ports import Clock, LedgerState, Outcome, Random, Store
     from guard.pipeline import Pipeline
     from guard.runtime.feed import Feed
@@ -74,6 +74,11 @@ class Live:
     is counted in `console_failures`.
     """
 
+    lag_max_us = 0
+    console_failures = 0
+    _is_settled = False
+    _published_us = 0
+
     def __init__(
         self,
         pipeline: Pipeline,
@@ -117,8 +122,6 @@ class Live:
             on_outage=self._announce_outage,
         )
         self.started_us = clock.now_us()
-        self.lag_max_us = 0
-        self.console_failures = 0
         self.detectors = DetectorWatch(pipeline.engine, self.inlet, clock, self.announce, self._break)
         self.bots: Mapping[str, BotPolicy] = {}
         self.bypass = BypassWatch(publisher.path, MACHINE)
@@ -126,11 +129,9 @@ class Live:
         self.bot_watch = BotWatch(pipeline.isolation.covering, clock, self.announce)
         self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
-        self._remembered: tuple[Collection[Market], int] = ((), -1)
-        self._is_settled = False
+        self.names = WatchedNames(self)
         self.engine_problem: str | None = None
         self._on_decision = on_decision
-        self._published_us = 0
         self._pager = Pager(notify, clock, outbox.arrived)
         self.vigil = Vigil(publisher, clock, recovery=pipeline.isolation.recovery, announce=self._announced, page=self._pager.page)
         # Keeps what guard was doing when it ended by itself, and returns where.
@@ -253,26 +254,8 @@ class Live:
         self.publish()
 
     def image(self) -> Image:
-        """Return what bots may see: blocks as the ledger has them, and the markets of the last run that are not open yet.
-
-        Those are warming, or stale once their feed has failed.
-        """
-        let_go = {market for feed in self.feeds for market in feed.let_go}
-        image = self.pipeline.image(let_go=let_go)
-        failing = {feed.plan.name for feed in self.feeds if feed.failures and not feed.is_streaming}
-        earlier = self.watchlist.markets
-        waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
-        gone = set(map(str, let_go))
-        shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in gone}
-        unreached = {feed.plan.name: NOT_REACHED if feed.is_unreached else NOT_OPEN for feed in self.feeds if not feed.is_chosen}
-        return image._replace(
-            blocks=self.committer.blocks(),
-            markets=shown,
-            unreached=unreached,
-            bots=self.bots,
-            rule_tags={rule.id: rule.tags for rule in self.pipeline.engine.program.rules},
-            bypass=self.bypass.shown(),
-        )
+        """Return what bots may see."""
+        return shown_image(self)
 
     def publish(self) -> None:
         """Write the snapshot; where that fails bots get no sign of life until it succeeds. Raises StateError."""
@@ -285,19 +268,8 @@ class Live:
         else:
             self.vigil.published(image, epoch=self.epoch, seq=self.seq, durable=self.is_durable)
 
-    def _remember(self) -> None:
-        """Keep the names of watched markets for a restart: those of an exchange that was not reached yet stay in the list."""
-        let_go = {market for feed in self.feeds for market in feed.let_go}
-        markets = self.pipeline.engine.markets.keys() - let_go
-        state = (markets, sum(feed.has_streamed for feed in self.feeds))
-        if state != self._remembered:
-            self._remembered = state
-            unreached = {feed.plan.name for feed in self.feeds if not feed.has_streamed}
-            kept = {name for name in self.watchlist.markets if Market.parse(name).exchange in unreached}
-            self.watchlist.remember(kept | set(map(str, markets)))
-
     def _look_around(self) -> None:
-        self._remember()
+        self.names.keep()
         self._feed_watch.look(self.feeds)
         self.overload.look()
         self.bot_watch.look()

@@ -11,10 +11,11 @@ from guard.client.bypass import prepare_bypass
 from guard.client.layout import FILE_NAME
 from guard.client.places import SNAPSHOT_FOLDER, locate
 from guard.errors import StateError
-from guard.store.backup import BackupFolder
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from guard.store.backup import BackupFolder
 
 __all__ = ["HEARTBEAT_FILE", "StateFolder"]
 
@@ -62,6 +63,8 @@ class StateFolder:
 
     def backups(self, *, keep: int = 24, bytes_max: int = 1 << 30) -> BackupFolder:
         """Return the folder of the ledger's backups and journals; it may be a link to another disk."""
+        from guard.store.backup import BackupFolder  # noqa: PLC0415 - commands that only need names do without the ledger's imports
+
         return BackupFolder(self.path / "backups", keep=keep, bytes_max=bytes_max)
 
     @property

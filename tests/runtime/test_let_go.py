@@ -76,13 +76,13 @@ async def test_a_market_that_was_let_go_is_not_remembered_for_a_restart(tmp_path
         feed = desk.feed(Script())
         for market in (A, B):
             desk.live.open_market(MarketFacts(market))
-        desk.live._remember()
+        desk.live.names.keep()
         assert desk.live.watchlist.markets >= {str(A), str(B)}
         feed.has_streamed, feed.let_go = True, {B}
-        desk.live._remember()
+        desk.live.names.keep()
         assert desk.live.watchlist.markets == {str(A)}
         feed.let_go = set()
-        desk.live._remember()
+        desk.live.names.keep()
         assert desk.live.watchlist.markets == {str(A), str(B)}
 
 

@@ -291,12 +291,12 @@ async def test_markets_of_the_last_run_stay_known_until_their_exchange_was_reach
         assert at_work.live.image().markets["x:OLD/USDT"].data == "warming"
         task = asyncio.create_task(feed.run())
         await settle(60)
-        at_work.live._remember()
+        at_work.live.names.keep()
         markets = at_work.live.image().markets
         assert {name: view.data for name, view in markets.items()} == {"x:A/USDT": "stale", "x:OLD/USDT": "stale"}
         script.does["open"] = None
         await clock.advance(2)
-        at_work.live._remember()
+        at_work.live.names.keep()
         assert set(at_work.live.image().markets) == {str(A), str(B)}
         assert Watchlist(tmp_path / "watched.json").markets == {str(A), str(B)}
         task.cancel()

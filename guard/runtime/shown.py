@@ -1,0 +1,59 @@
+"""What a running guard shows to bots: the image of its pipeline, with what the ledger holds and the feeds have not opened yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guard.model import Market
+from guard.runtime.opening import NOT_OPEN, NOT_REACHED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from guard.model import Image
+    from guard.runtime.live import Live
+
+__all__ = ["WatchedNames", "shown_image"]
+
+
+def shown_image(live: Live) -> Image:
+    """Return what bots may see: blocks as the ledger has them, and the markets of the last run that are not open yet.
+
+    Those are warming, or stale once their feed has failed.
+    """
+    let_go = {market for feed in live.feeds for market in feed.let_go}
+    image = live.pipeline.image(let_go=let_go)
+    failing = {feed.plan.name for feed in live.feeds if feed.failures and not feed.is_streaming}
+    earlier = live.watchlist.markets
+    waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
+    gone = set(map(str, let_go))
+    shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in gone}
+    unreached = {feed.plan.name: NOT_REACHED if feed.is_unreached else NOT_OPEN for feed in live.feeds if not feed.is_chosen}
+    return image._replace(
+        blocks=live.committer.blocks(),
+        markets=shown,
+        unreached=unreached,
+        bots=live.bots,
+        rule_tags={rule.id: rule.tags for rule in live.pipeline.engine.program.rules},
+        bypass=live.bypass.shown(),
+    )
+
+
+class WatchedNames:
+    """Keeps the names of watched markets for a restart: those of an exchange that was not reached yet stay in the list."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._kept: tuple[Collection[Market], int] = ((), -1)
+
+    def keep(self) -> None:
+        """Write the names where they changed."""
+        feeds, watchlist = self._live.feeds, self._live.watchlist
+        let_go = {market for feed in feeds for market in feed.let_go}
+        markets = self._live.pipeline.engine.markets.keys() - let_go
+        state = (markets, sum(feed.has_streamed for feed in feeds))
+        if state != self._kept:
+            self._kept = state
+            unreached = {feed.plan.name for feed in feeds if not feed.has_streamed}
+            kept = {name for name in watchlist.markets if Market.parse(name).exchange in unreached}
+            watchlist.remember(kept | set(map(str, markets)))
