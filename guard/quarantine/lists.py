@@ -60,7 +60,10 @@ def list_changes(
     `keeps_missing` releases nothing: what is not in the reading stands until its end.
     """
     standing = {each.target: each for each in held}
-    wanted = {entry.target: entry for entry in entries}
+    # Two spellings may name one target: of several entries the strongest counts.
+    weakest_first = sorted(entries, key=lambda entry: (entry.block is Block.ENTRIES, -entry.max_fraction))
+    strongest = {entry.target: entry for entry in weakest_first}
+    wanted = {entry.target: strongest[entry.target] for entry in entries}
     hold = [entry for target, entry in wanted.items() if _is_due(standing.get(target), entry, now_us=now_us, ttl_us=ttl_us)]
     lost = (each for target, each in standing.items() if target not in wanted and not is_extended(each))
     gone = () if keeps_missing else tuple(each.target for each in lost)

@@ -124,3 +124,15 @@ X_ENTRY = ListedTarget(ON_X, Block.ENTRIES)
 
 def reading(*entries: ListedTarget, until_us: int, gone: tuple[Target, ...] = ()) -> ApplyList:
     return ApplyList("mine", entries, gone, until_us, "list mine", "list:mine")
+
+
+@given(
+    st.permutations(
+        [ListedTarget(ON_X, Block.SHRINK, 0.5), ListedTarget(ON_X, Block.ENTRIES), ListedTarget(ON_X, Block.SHRINK, 0.1)]
+    )
+)
+def test_of_several_entries_for_one_target_the_strongest_counts(found: list[ListedTarget]) -> None:
+    (wanted,) = list_changes((), found, now_us=0, ttl_us=TTL_US).hold
+    assert wanted.block is Block.ENTRIES
+    (wanted,) = list_changes((), [each for each in found if each.block is Block.SHRINK], now_us=0, ttl_us=TTL_US).hold
+    assert wanted.max_fraction == 0.1
