@@ -18,6 +18,7 @@ from guard.model import AddQuarantine, Decision, IsolationState, Target, TargetK
 from guard.quarantine import IsolationManager
 from guard.runtime.adoption import adopted
 from guard.runtime.clock import SystemClock, seeded_random
+from guard.runtime.ledger_desk import rebuilt_text
 from guard.runtime.ledger_keeper import LedgerKeeper
 from guard.runtime.state import StateFolder
 from guard.runtime.taking import take_ledger
@@ -319,3 +320,18 @@ async def test_backups_alone_tell_that_a_ledger_was_here(whole: Path, tmp_path: 
     assert not isinstance(taken, StateError), taken
     assert taken.rebuilt is not None
     assert blocked(path) == ("A", "B")
+
+
+def test_a_rebuild_is_told_a_sentence_a_line_for_a_message_cuts_long_lines() -> None:
+    rebuilt = {
+        "why": "the ledger is damaged",
+        "base": "ledger-000001.sqlite",
+        "base_seq": 3,
+        "seq": 5,
+        "aside": ["old"],
+        "passed_over": [],
+    }
+    lines = rebuilt_text(rebuilt, 9).split("\n")
+    assert lines[1] == "It was rebuilt from the backup ledger-000001.sqlite and 2 entries of its journal, up to entry 5."
+    assert lines[2].startswith("Entries 6 to 9 are lost")
+    assert max(map(len, lines)) < 200
