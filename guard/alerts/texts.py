@@ -52,7 +52,7 @@ _ZONE = """\
 [{{ level | upper }}] {{ abouts | length }}{% if is_more %} more{% endif %} markets of one incident quarantined
 Zone {{ zone }}, worst level {{ level }}
 {% for each in abouts[:shown] %}
-{{ each.market }}: {{ each.rule }}, {{ each.level }} {{ each.score }}, until {{ each.until }}
+{{ each.market }}: {{ each.rule }}, {{ each.level }}{% if each.score %} {{ each.score }}{% endif %}, until {{ each.until }}
 {% endfor %}
 {% if abouts | length > shown %}
 and {{ abouts | length - shown }} more: guard quarantine ls

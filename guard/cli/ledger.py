@@ -108,10 +108,16 @@ def verify(output: Output, *, file: Path | None, anchor: str | None, state: str 
 
     Ends with 1 and the first row that is wrong.
     """
+    from guard.store.damage import Damaged
     from guard.store.verify import verify_ledger
 
     path = file or _folder(state).ledger
-    standing = verify_ledger(path, now_us=MACHINE.wall_us(), anchor=None if anchor is None else _anchor(anchor))
+    try:
+        standing = verify_ledger(path, now_us=MACHINE.wall_us(), anchor=None if anchor is None else _anchor(anchor))
+    except Damaged as error:
+        if file is not None:
+            raise
+        raise Damaged(f"{error}; a start of guard rebuilds it from its backups, `guard ledger restore` without a start") from error
     if output.is_json:
         output.document({**_record(path, standing), "good": True})
     else:

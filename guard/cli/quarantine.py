@@ -30,6 +30,10 @@ _ACTOR_NOTE = "guard writes down who ordered it."
 _state = click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 
 
+def _target_if_any(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    return None if text is None else target_argument(context, parameter, text)
+
+
 @click.group
 def quarantine() -> None:
     """See, add and release quarantines.
@@ -75,7 +79,7 @@ def show(output: Output, *, identity: str, state: str | None) -> int:
     if len(found) != 1:
         known = ", ".join(str(record["id"]) for record in records[:8]) or "none"
         problem = "names several quarantines" if found else "is not held"
-        raise OperationRefused(f"{identity} {problem}; held are {known}")
+        raise OperationRefused(f"{identity} {problem}; held are {known}; `guard quarantine history` tells what was")
     if output.is_json:
         output.document({"source": source, "quarantine": found[0]})
         return Exit.OK
@@ -133,7 +137,7 @@ def extend(output: Output, *, what: Mapping[str, str], for_us: int, reason: str,
 
 
 @quarantine.command
-@click.argument("target", metavar="[MARKET|TARGET]", required=False)
+@click.argument("target", metavar="[MARKET|TARGET]", required=False, callback=_target_if_any)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many, newest first.")
 @_state
 @click.pass_obj

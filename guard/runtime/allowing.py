@@ -8,7 +8,7 @@ from guard.errors import OperationRefused
 from guard.model import AddAllow, Market, RemoveAllow, TargetKind
 from guard.model.allow import ALLOW_FILE
 from guard.model.moments import stamp
-from guard.runtime.arguments import duration_of, target_of, text_of
+from guard.runtime.arguments import duration_of, near_target, target_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -58,9 +58,13 @@ class AllowDesk:
         reason, actor = text_of(arguments, "reason"), text_of(arguments, "actor")
         decision, seq = await self._live.operate(AddAllow(target, tuple(sorted(set(rules))), for_us, reason, actor))
         entry = decision.allows[0].entry
+        markets = self._live.pipeline.engine.markets
+        is_watched = any(target.covers(market, self._live.pipeline.isolation.aliases) for market in markets)
         return {
             "seq": seq,
             "allowed": [allow_record(entry)],
+            "watched": is_watched,
+            "near": "" if is_watched else near_target(target, markets),
             "unknown_rules": sorted(set(rules) - running),
             "held": self._held(entry.target),
         }

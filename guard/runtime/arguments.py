@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from guard.dsl.problems import meant
 from guard.errors import OperationRefused
 from guard.model import Market, Target, TargetKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["duration_of", "is_whole", "market_of", "target_of", "text_of"]
+__all__ = ["duration_of", "is_whole", "market_of", "near_target", "target_of", "text_of"]
 
 _UNITS_US = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
 
@@ -67,3 +68,15 @@ def target_of(arguments: Mapping[str, Any]) -> Target:
         return Target(TargetKind.MARKET, str(Market.parse(text)))
     except ValueError as error:
         raise OperationRefused(f"{error}; or symbol:PEPE/USDT, base:PEPE, exchange:binance") from error
+
+
+def near_target(target: Target, markets: Iterable[Market]) -> str:
+    """Return what was probably meant by a target that none of `markets` is part of, empty where nothing is close."""
+    kind = "" if target.kind is TargetKind.MARKET else f"{target.kind}:"
+    names = {
+        TargetKind.MARKET: [str(market) for market in markets],
+        TargetKind.SYMBOL: [market.symbol for market in markets],
+        TargetKind.BASE: [market.base for market in markets],
+    }.get(target.kind, [])
+    near = meant(target.name, names)
+    return f"{kind}{near}" if near else ""

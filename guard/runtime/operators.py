@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from guard.dsl.problems import did_you_mean, meant
+from guard.dsl.problems import did_you_mean
 from guard.errors import OperationRefused, Unavailable
 from guard.model import AddQuarantine, ExtendQuarantine, IsolationState, ReleaseQuarantine, Target, TargetKind
 from guard.runtime.allowing import AllowDesk
-from guard.runtime.arguments import duration_of, is_whole, market_of, target_of, text_of
+from guard.runtime.arguments import duration_of, is_whole, market_of, near_target, target_of, text_of
 from guard.runtime.explaining import explained, held_record, of_rule
 from guard.runtime.lines import action_record, transition_line
 from guard.runtime.maintenance import MaintenanceDesk
@@ -139,20 +139,8 @@ class Operators:
         answer = await self._operate(command)
         aliases = self._live.pipeline.isolation.aliases
         held = [str(market) for market in self._live.pipeline.engine.markets if target.covers(market, aliases)]
-        near = "" if held else self._near(target)
+        near = "" if held else near_target(target, self._live.pipeline.engine.markets)
         return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN), "near": near}
-
-    def _near(self, target: Target) -> str:
-        """Return what was probably meant by a target that holds nothing of what is watched, empty where nothing is close."""
-        markets = self._live.pipeline.engine.markets
-        kind = "" if target.kind is TargetKind.MARKET else f"{target.kind}:"
-        names = {
-            TargetKind.MARKET: [str(market) for market in markets],
-            TargetKind.SYMBOL: [market.symbol for market in markets],
-            TargetKind.BASE: [market.base for market in markets],
-        }.get(target.kind, [])
-        near = meant(target.name, names)
-        return f"{kind}{near}" if near else ""
 
     def _check_exchange(self, target: Target) -> None:
         names = [feed.plan.name for feed in self._live.feeds]

@@ -19,6 +19,7 @@ from guard.model import AddQuarantine, Decision, Hold, IsolationState, Level, Qu
 from guard.quarantine import IsolationManager
 from guard.runtime.adoption import adopted
 from guard.runtime.clock import SystemClock, seeded_random
+from guard.runtime.ledger_desk import rebuilt_text
 from guard.runtime.ledger_keeper import LedgerKeeper
 from guard.runtime.state import StateFolder
 from guard.runtime.taking import take_ledger
@@ -363,3 +364,16 @@ def _ends(taken: Transition, now_us: int) -> int:
     manager.restore((taken.quarantine,), now_us)
     assert not manager.advance(now_us)
     return manager.advance(100 * HOUR_US)[0].at_us
+def test_a_rebuild_is_told_a_sentence_a_line_for_a_message_cuts_long_lines() -> None:
+    rebuilt = {
+        "why": "the ledger is damaged",
+        "base": "ledger-000001.sqlite",
+        "base_seq": 3,
+        "seq": 5,
+        "aside": ["old"],
+        "passed_over": [],
+    }
+    lines = rebuilt_text(rebuilt, 9).split("\n")
+    assert lines[1] == "It was rebuilt from the backup ledger-000001.sqlite and 2 entries of its journal, up to entry 5."
+    assert lines[2].startswith("Entries 6 to 9 are lost")
+    assert max(map(len, lines)) < 200
