@@ -364,6 +364,8 @@ def _ends(taken: Transition, now_us: int) -> int:
     manager.restore((taken.quarantine,), now_us)
     assert not manager.advance(now_us)
     return manager.advance(100 * HOUR_US)[0].at_us
+
+
 def test_a_rebuild_is_told_a_sentence_a_line_for_a_message_cuts_long_lines() -> None:
     rebuilt = {
         "why": "the ledger is damaged",
