@@ -164,7 +164,7 @@ def played(scene: Scene, *, size: int = 1 << 30, jit: bool = False, saves: froze
 
 
 @pytest.mark.parametrize("jit", JITTED)
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(scene=SCENES, saves=st.frozensets(st.integers(1, 60), max_size=3))
 def test_decisions_of_a_random_scene_are_the_same_in_every_cut_and_after_every_restore(
     scene: Scene, saves: frozenset[int], *, jit: bool

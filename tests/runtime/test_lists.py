@@ -296,7 +296,7 @@ def test_a_list_with_a_mistake_is_refused(keys: dict[str, Any], told: str) -> No
 async def test_what_a_pattern_held_stays_held_while_its_markets_are_not_open_yet(tmp_path: Path) -> None:
     async with desk(tmp_path, format="freqtrade") as here:
         # A restart: the ledger has what the list held, and of the last run's markets only the names are known.
-        here.live._remember = lambda: None  # type: ignore[method-assign]
+        here.live.names.keep = lambda: None  # type: ignore[method-assign]
         here.live.watchlist.markets = frozenset({"x:OLDUP/USDT", "x:A/USDT"})
         text = '{"exchange": {"pair_blacklist": ["B/USDT", "C/USDT", "D/USDT", ".*UP/.*"]}}'
         for _ in range(2):
