@@ -42,10 +42,11 @@ class Direct:
         self._client = client
         self._handle = handle
         self._after = after
-        self._receive = client.connection.receive
+        self._connection = client.connection
         protocol = client.connection._conn.protocol  # noqa: SLF001  # the way of ccxt's own `Client.buffer`
         self._queue = protocol._payload  # noqa: SLF001  # likewise
         self._waiting = self._queue._buffer  # noqa: SLF001  # likewise
+        self._is_closing()
         self._beat = beat or Beat()
         self._socket = Socket(protocol)
         self._resting: asyncio.Future[None] | None = None
@@ -95,10 +96,10 @@ class Direct:
             self._wake()
 
     def _drain(self) -> None:
-        waiting, receive, client, handle = self._waiting, self._receive, self._client, self._handle
+        waiting, read, client, handle = self._waiting, self._queue.read, self._client, self._handle
         is_fresh, left = True, BURST
-        while waiting and left and waiting[0][0].type in _DATA and client.error is None and not client.closed():
-            reading = receive()
+        while waiting and left and waiting[0][0].type in _DATA and client.error is None and not self._is_closing():
+            reading = read()  # all that `receive` of aiohttp does for data
             try:
                 reading.send(None)
             except StopIteration as end:
@@ -110,6 +111,10 @@ class Direct:
             left -= 1
         if not is_fresh:
             self._beat.heard(self._socket, BURST - left, self._after())
+
+    def _is_closing(self) -> bool:
+        connection = self._connection
+        return bool(connection._closing or connection._closed or self._client.connection is not connection)  # noqa: SLF001  # likewise
 
     def _lost(self, error: Exception | None) -> None:
         self._beat.leave(self._socket)
