@@ -10,13 +10,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from guard.alerts.display import display, is_plain_market
 from guard.alerts.texts import TEXTS
 from guard.errors import ConfigurationError, Problem
-from guard.model import Block, IsolationState, Mode
+from guard.model import Block, IsolationState, Mode, TargetKind
 from guard.model.moments import utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guard.model import GroupStand, Market, Quarantine, Transition, Verdict
+    from guard.model import GroupStand, Market, Quarantine, Target, Transition, Verdict
 
 __all__ = ["Message", "Messages", "about_quarantine", "about_risk", "about_verdict"]
 
@@ -33,6 +33,9 @@ _CAUSES = {
     "max": "the longest time passed although the market was not calm",
     "probation_end": "probation passed without a new finding",
     "reoffence": "the market did it again on probation",
+    "list": "its list names it no more",
+    "rule_gone": "its rule holds nothing any more, and the announced end has come",
+    "clock": "the wall clock was set between two runs",
 }
 
 
@@ -136,7 +139,7 @@ def about_quarantine(transition: Transition, risk: Mapping[str, Any] | None, *, 
     hold = quarantine.hold
     is_over = quarantine.state is IsolationState.NORMAL
     return {
-        **_about_market(str(hold.target)),
+        **_about_target(hold.target),
         "score": "",
         "factors": [],
         "findings": [],
@@ -145,6 +148,7 @@ def about_quarantine(transition: Transition, risk: Mapping[str, Any] | None, *, 
         "level": str(hold.level),
         "id": quarantine.id,
         "reason": transition.reason or hold.reason,
+        "ordered_by": transition.actor if transition.cause == "operator" else "",
         "cause": _CAUSES.get(transition.cause, transition.cause),
         "until": utc(quarantine.until_us),
         "is_floor": hold.release_for_us is not None and quarantine.state is IsolationState.QUARANTINED,
@@ -157,6 +161,13 @@ def about_quarantine(transition: Transition, risk: Mapping[str, Any] | None, *, 
 
 def _about_market(text: str) -> dict[str, Any]:
     return {"market": text, "is_plain": is_plain_market(text)}
+
+
+def _about_target(target: Target) -> dict[str, Any]:
+    if target.kind is TargetKind.MARKET:
+        return {**_about_market(str(target)), "kind": "Market"}
+    # `guard why` asks about one market; base:PEPE/USDT reads like one of an exchange named base.
+    return {"market": str(target), "is_plain": False, "kind": "Target"}
 
 
 def _about_group(group: GroupStand, tipped: Market) -> dict[str, Any]:

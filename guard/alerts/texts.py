@@ -20,16 +20,21 @@ _LOOK = """\
 guard why {{ about.market }}
 {% elif about.tipped is defined and about.tipped %}
 guard why {{ about.tipped }}
+{% elif about.is_over is defined and about.is_over %}
+guard quarantine history
 {% elif about.id %}
 guard quarantine show {{ about.id }}
 {% else %}
-guard findings ls
+guard status
 {% endif %}
 """
 _QUARANTINE = """\
 [{{ about.level | upper }}] {{ about.market }} quarantined by {{ about.rule }}
-Market {{ about.market }}
+{{ about.kind | default("Market") }} {{ about.market }}
 {% include "why" %}
+{% if about.ordered_by is defined and about.ordered_by %}
+Ordered by {{ about.ordered_by }}
+{% endif %}
 {% if about.reason %}
 Reason: {{ about.reason }}
 {% endif %}
@@ -40,14 +45,14 @@ Until {{ about.until }}{% if about.is_floor %} at the earliest, longer while it 
 Part of the incident {{ about.zone }}
 {% endif %}
 {% include "look" %}
-guard quarantine release {{ about.id }}
+guard quarantine release {{ about.id }} --reason "..."
 """
 
 _ZONE = """\
 [{{ level | upper }}] {{ abouts | length }}{% if is_more %} more{% endif %} markets of one incident quarantined
 Zone {{ zone }}, worst level {{ level }}
 {% for each in abouts[:shown] %}
-{{ each.market }}: {{ each.rule }}, {{ each.level }} {{ each.score }}, until {{ each.until }}
+{{ each.market }}: {{ each.rule }}, {{ each.level }}{% if each.score %} {{ each.score }}{% endif %}, until {{ each.until }}
 {% endfor %}
 {% if abouts | length > shown %}
 and {{ abouts | length - shown }} more: guard quarantine ls
@@ -57,14 +62,15 @@ The worst of them, {{ about.market }}:
 {% include "why" %}
 {{ about.blocked }}
 {% include "look" %}
-guard quarantine release {{ about.id }}
+guard quarantine release {{ about.id }} --reason "..."
 {% endwith %}
 """
 
 _RELEASE = """\
 [{% if about.is_over %}RELEASED{% else %}PROBATION{% endif %}] {{ about.market }}: {{ about.summary }}
-Market {{ about.market }}, rule {{ about.rule }}, level was {{ about.level }}
-Because {{ about.cause }}
+{{ about.kind | default("Market") }} {{ about.market }}, rule {{ about.rule }}, level was {{ about.level }}
+Because {{ about.cause }}{% if about.ordered_by is defined and about.ordered_by %}: {{ about.ordered_by }}{% endif %}
+
 {% if about.reason %}
 Reason: {{ about.reason }}
 {% endif %}

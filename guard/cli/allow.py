@@ -82,6 +82,9 @@ def add(output: Output, *, target: str, for_us: int, rules: Sequence[str], reaso
         )
     for name in answer["unknown_rules"]:
         output.text(f"    no rule {safe(name)} runs now; guard rules list shows those that do")
+    if not answer["watched"]:
+        doubt = f"; did you mean {safe(answer['near'])}?" if answer["near"] else ""
+        output.text(f"    nobody watches a market of it now{doubt}")
     _tell_held(output, answer["held"], "    still held until it is released: ")
     return Exit.OK
 

@@ -31,20 +31,23 @@ _FACTORS = {"price_volatility": "price", "volume_anomaly": "volume", "order_book
 _BAR_CELLS = 10
 _WIDE = 132
 _NARROW_CELLS = 5
+_AGE_CELLS = 100
+_HELD_SHOWN_MAX = 8
 _SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
 
 
 def board_view(status: Mapping[str, Any], *, width: int, rows_max: int = 40) -> RenderableType:
     """Render the document of ``guard --json status``: a line of figures, a row a market, what is held, the nearest misses.
 
-    Below 132 columns of `width` the factors and the rule are left out.
+    Below 132 columns of `width` the factors and the rule are left out, below 100 the age.
     """
-    table = _markets(status["markets"][:rows_max], is_wide=width >= _WIDE)
+    table = _markets(status["markets"][:rows_max], is_wide=width >= _WIDE, has_age=width >= _AGE_CELLS)
     parts: list[RenderableType] = [_headline(status), table]
     hidden = len(status["markets"]) - rows_max
     if hidden > 0:
         parts.append(Text(f"  and {hidden} calmer markets", style="dim"))
-    parts += [Text.from_markup(line) for line in _notes(status)]
+    # A terminal cuts what is too much at its lower end: that must be what can wait.
+    parts += [Text.from_markup(line) for line in sorted(_notes(status), key=_urgency)]
     return Group(*parts)
 
 
@@ -53,6 +56,7 @@ def _headline(status: Mapping[str, Any]) -> Text:
     figures = [
         f"mode {status['mode']}",
         f"{status['watched']} watched, {status['ready']} ready",
+        *([f"{len(status['quarantines'])} held"] if status["quarantines"] else []),
         f"{status['events_per_second']:.0f} events/s",
         f"feed age {'-' if age is None else _age(age)}",
         f"{status['rules']['active']} rules" + ("" if status["rules"]["problem"] is None else " (last good ones)"),
@@ -66,10 +70,16 @@ def _headline(status: Mapping[str, Any]) -> Text:
     return text
 
 
-def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
+def _urgency(line: str) -> int:
+    """Return 0 for what is wrong or held, 1 for what is to know, 2 for all else."""
+    return 0 if "[bold red]" in line else 1 if "[yellow]" in line else 2
+
+
+def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool, has_age: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     factors = tuple(_FACTORS.values()) if is_wide else ()
-    for name in ("market", "score", "", *factors, "level", "state", "data", "age", *(("rule",) if is_wide else ())):
+    last = (*(("age",) if has_age else ()), *(("rule",) if is_wide else ()))
+    for name in ("market", "score", "", *factors, "level", "state", "data", *last):
         table.add_column(name, justify="right" if name == "age" else "left", no_wrap=True)
     for row in rows:
         score = row["score"]
@@ -82,7 +92,7 @@ def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool) -> Table:
             _level(row),
             Text(_state(row), style=_STATE_STYLES[row["state"]]),
             Text(_data(row), style=_DATA_STYLES.get(row["data"], "bold red")),
-            "-" if row["age_ms"] is None else _age(row["age_ms"]),
+            *(("-" if row["age_ms"] is None else _age(row["age_ms"]),) if has_age else ()),
             *((Text(row["rule"], style="dim"),) if is_wide else ()),
         )
     return table
@@ -196,14 +206,10 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
         when = "until" if window["state"] == "running" else f"from {window['from'][:16]}Z until"
         lines.append(
             f"[yellow]maintenance[/] {escape(window['target'])} {when} {window['until'][:16]}Z  {escape(window['reason'])}  "
-            f"[dim]guard maintenance rm {window['id']}[/]"
+            f'[dim]guard maintenance rm {window["id"]} --reason "..."[/]'
         )
     lines += _recording(status.get("recording") or {})
-    for held in status["quarantines"]:
-        lines.append(
-            f"[bold red]{held['state']}[/] {escape(held['target'])} until {held['until'][:19]}Z  {escape(held['reason'])}  "
-            f"[dim]guard quarantine release {held['id']}[/]"
-        )
+    lines += _held(status["quarantines"])
     if not status["quarantines"]:
         lines += [
             f"[dim]nearest to firing:[/] {escape(near['market'])} {near['rule']} {near['score']:.2f}  "
@@ -213,6 +219,17 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
     lines += _deliveries(status)
     lines.append(f"[dim]engine: {status['engine']['form']}[/]")
     return lines
+
+
+def _held(quarantines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line for each target that is held, the first few in full."""
+    lines = [
+        f"[bold red]{held['state']}[/] {escape(held['target'])} until {held['until'][:19]}Z  {escape(held['reason'])}  "
+        f'[dim]guard quarantine release {held["id"]} --reason "..."[/]'
+        for held in quarantines[:_HELD_SHOWN_MAX]
+    ]
+    more = len(quarantines) - _HELD_SHOWN_MAX
+    return [*lines, *([f"[bold red]and {more} more held[/]  [dim]guard quarantine ls[/]"] if more > 0 else [])]
 
 
 def _deliveries(status: Mapping[str, Any]) -> list[str]:

@@ -93,7 +93,7 @@ def _exit(client: Guard, clearance: Clearance, intent: Intent, *, fail_open: boo
 _WHY = {
     "guard_silent": "no live guard answers",
     "feed_stale": "its data is stale, or its exchange is in maintenance or was not reached",
-    "warming": "its streams are not live yet",
+    "warming": "its streams are not live for a minute yet",
     "not_watched": "guard does not watch it; add it to guard.yaml",
 }
 

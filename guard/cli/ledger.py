@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ledger"]
 
+_EXPORT_HEAD = b'{"begin":'
 _state = click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 _file = click.argument("file", required=False, type=click.Path(path_type=Path))
 
@@ -82,6 +83,7 @@ def backup(output: Output, *, file: Path | None, state: str | None) -> int:
         path = folder.backups().make(folder.ledger).path
     else:
         path = file
+        _refuse_to_replace(path, folder)
         try:
             copy_ledger(folder.ledger, path)
         except OSError as error:
@@ -106,10 +108,16 @@ def verify(output: Output, *, file: Path | None, anchor: str | None, state: str 
 
     Ends with 1 and the first row that is wrong.
     """
+    from guard.store.damage import Damaged
     from guard.store.verify import verify_ledger
 
     path = file or _folder(state).ledger
-    standing = verify_ledger(path, now_us=MACHINE.wall_us(), anchor=None if anchor is None else _anchor(anchor))
+    try:
+        standing = verify_ledger(path, now_us=MACHINE.wall_us(), anchor=None if anchor is None else _anchor(anchor))
+    except Damaged as error:
+        if file is not None:
+            raise
+        raise Damaged(f"{error}; a start of guard rebuilds it from its backups, `guard ledger restore` without a start") from error
     if output.is_json:
         output.document({**_record(path, standing), "good": True})
     else:
@@ -131,6 +139,8 @@ def export(output: Output, *, since_seq: int, out: Path | None, state: str | Non
     from guard.store.export import export_lines
 
     folder = _folder(state)
+    if out is not None:
+        _refuse_to_replace(out, folder)
     lines = export_lines(folder.ledger, since_seq)
     if out is None:
         for line in lines:
@@ -201,6 +211,25 @@ def _folder(state: str | None) -> StateFolder:
     from guard.runtime.state import StateFolder
 
     return StateFolder(state)
+
+
+def _refuse_to_replace(file: Path, folder: StateFolder) -> None:
+    """Refuse to write over the ledger, or over what neither a backup nor an export left there: a slip costs guard.yaml."""
+    from guard.errors import OperationRefused
+    from guard.store.verify import is_ledger
+
+    try:
+        if file.exists() and file.samefile(folder.ledger):
+            raise OperationRefused(f"{file} is the ledger itself; name another file")
+        if file.is_file() and file.stat().st_size and not (is_ledger(file) or _is_export(file)):
+            raise OperationRefused(f"{file} is there, and is neither a ledger nor an export; nothing is overwritten")
+    except OSError as error:
+        raise OperationRefused(f"{file} cannot be looked at: {error.strerror}") from error
+
+
+def _is_export(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(_EXPORT_HEAD)) == _EXPORT_HEAD
 
 
 def _anchor(text: str) -> tuple[int, str]:

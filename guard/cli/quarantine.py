@@ -30,6 +30,10 @@ _ACTOR_NOTE = "guard writes down who ordered it."
 _state = click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 
 
+def _target_if_any(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    return None if text is None else target_argument(context, parameter, text)
+
+
 @click.group
 def quarantine() -> None:
     """See, add and release quarantines.
@@ -75,7 +79,7 @@ def show(output: Output, *, identity: str, state: str | None) -> int:
     if len(found) != 1:
         known = ", ".join(str(record["id"]) for record in records[:8]) or "none"
         problem = "names several quarantines" if found else "is not held"
-        raise OperationRefused(f"{identity} {problem}; held are {known}")
+        raise OperationRefused(f"{identity} {problem}; held are {known}; `guard quarantine history` tells what was")
     if output.is_json:
         output.document({"source": source, "quarantine": found[0]})
         return Exit.OK
@@ -133,7 +137,7 @@ def extend(output: Output, *, what: Mapping[str, str], for_us: int, reason: str,
 
 
 @quarantine.command
-@click.argument("target", metavar="[MARKET|TARGET]", required=False)
+@click.argument("target", metavar="[MARKET|TARGET]", required=False, callback=_target_if_any)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many, newest first.")
 @_state
 @click.pass_obj
@@ -160,6 +164,9 @@ def _history_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     identity = held.get("id", "") if isinstance(held, dict) else row.get("id", "")
     if row.get("type") == "allow":
         row = {**row, "target": row.get("allowed"), "state": "allowed" if row.get("cause") == "added" else "allowed no more"}
+    if row.get("type") == "verdict":
+        score = "" if row.get("score") is None else f" {row['score']:.2f}"
+        row = {**row, "state": f"level {row.get('level')}", "reason": f"{row.get('rule')}{score}, before {row.get('previous')}"}
     texts = [safe(str(row.get(name, ""))) for name in ("seq", "target", "state", "cause", "actor", "reason")]
     return (texts[0], when, *texts[1:5], safe(str(identity)), texts[5])
 
@@ -240,5 +247,9 @@ def _done(output: Output, answer: Mapping[str, Any], text: str) -> int:
     if "markets" in answer:
         names = ", ".join(map(safe, answer["markets"]))
         more = f" and {answer['markets_more']} more" if answer["markets_more"] else ""
-        output.text(f"    it holds {names}{more}" if names else "    nobody watches a market of it now; it holds all the same")
+        near = answer.get("near")
+        doubt = f"; did you mean {safe(near)}?" if near else ""
+        output.text(
+            f"    it holds {names}{more}" if names else f"    nobody watches a market of it now; it holds all the same{doubt}"
+        )
     return Exit.OK

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from guard.model.market import Market
-from guard.model.quarantine import TargetKind
+from guard.model.quarantine import Target, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ def target_argument(_: click.Context, __: click.Parameter, text: str) -> str:
     """Return a target in its written form. Raises click.BadParameter."""
     kind, colon, name = text.partition(":")
     if colon and name and kind in set(TargetKind):
+        if misspelt := Target(TargetKind(kind), name).misspelt:
+            raise click.BadParameter(misspelt)
         return text
     try:
         return str(Market.parse(text))
@@ -33,4 +35,6 @@ def target_or_id(context: click.Context, parameter: click.Parameter, text: str) 
     """Return ``{"id": ...}`` for 12 hex digits, else ``{"target": ...}``. Raises click.BadParameter."""
     if len(text) == _ID_DIGITS and set(text) <= set(string.hexdigits):
         return {"id": text.lower()}
+    if set(text) <= set(string.hexdigits):
+        raise click.BadParameter(f"an id has {_ID_DIGITS} digits, as `ls` shows it; found {text!r}")
     return {"target": target_argument(context, parameter, text)}

@@ -49,7 +49,7 @@ def begin_bypass(path: str, clocks: Clocks, *, for_us: int, reason: str, actor: 
     Raises OperationRefused for a time or a text that is not allowed, StateError where the file cannot be written.
     """
     if not 0 < for_us <= FOR_MAX_US:
-        raise OperationRefused(f"a bypass lasts more than 0 s and at most 24h, found {for_us / 1e6:g} s")
+        raise OperationRefused(f"a bypass lasts more than 0 s and at most 24h, found {for_us / 3.6e9:g} h")
     if not reason.strip():
         raise OperationRefused("a bypass needs a reason: it is shown to everyone while it lasts")
     wall_us = clocks.wall_us()

@@ -13,6 +13,7 @@ from guard.client.clock import MACHINE, Clocks
 from guard.client.layout import HEADER_BYTES, Word
 from guard.client.places import locate
 from guard.client.policies import bot_policy, stray_name
+from guard.client.ready import Key, Ready
 from guard.client.reports import Reports
 from guard.client.snapshot import Sight, SnapshotFollower
 from guard.client.watch import Watch, watched
@@ -40,42 +41,13 @@ _AGE = Clearance._fields.index("age_ms")
 _AFTER_AGE = _AGE + 1
 _make = partial(tuple.__new__, Clearance)
 _seek = os.lseek
-_Key = tuple[str, str, str | None, str | None]
 # Finished answers and how long they are given: until when without a look at anything but the generation, until when that may be
 # renewed by a look at the live header, the header, the generation, the answers, and what they were made from. A plain tuple, for
 # it is made anew all the time.
-_Window = tuple[int, int, memoryview, int, dict[_Key, Clearance], "_Ready"]
+_Window = tuple[int, int, memoryview, int, dict[Key, Clearance], "Ready"]
 
 
-class _Ready:
-    """The answers of one generation, under one bypass: replaced as a whole, so that none outlives what it was built from."""
-
-    __slots__ = ("answers", "bypass", "bytes_min", "descriptor", "generation", "is_foreign", "lease_ns", "mapping", "says")
-
-    def __init__(self, sight: Sight, bypass: Bypass | None) -> None:
-        self.mapping = sight.mapping
-        self.descriptor = -1 if sight.mapping is None else sight.mapping.descriptor
-        self.bytes_min = 0 if sight.mapping is None else sight.mapping.bytes_min
-        self.generation = sight.generation
-        self.says = () if sight.snapshot is None or sight.mapping is None else sight.snapshot.says
-        # Where clocks cannot be compared, only the follower can tell whether guard lives.
-        self.lease_ns = sight.lease_ns if sight.is_fresh and not sight.is_foreign else -1
-        self.is_foreign = sight.is_foreign
-        self.bypass = bypass
-        self.answers: dict[_Key, Answer] = {}
-
-    def fits(self, other: _Ready) -> bool:
-        """Whether answers of the other are answers of this one."""
-        return (
-            self.mapping is other.mapping
-            and (self.generation == other.generation or (bool(self.says) and self.says == other.says))
-            and self.lease_ns == other.lease_ns
-            and self.is_foreign == other.is_foreign
-            and self.bypass == other.bypass
-        )
-
-
-_BLIND = _Ready(Sight(None, 0, None, 0, None, 0, is_foreign=False, problem=""), None)
+_BLIND = Ready(Sight(None, 0, None, 0, None, 0, is_foreign=False, problem=""), None)
 _CLOSED: _Window = (0, 0, memoryview(bytes(HEADER_BYTES)).cast("Q"), 0, {}, _BLIND)
 
 
@@ -132,7 +104,7 @@ class Guard:
         self._fault: str | None = None
         self._reports = Reports(self.places.snapshot, bot, __version__)
         self._window = _CLOSED
-        self._ready = _Ready(self._follower.look(), None)
+        self._ready = Ready(self._follower.look(), None)
         self._watches: list[Watch] = []
         if tells and (problem := self.problem) is not None:
             _warn(problem)
@@ -301,18 +273,18 @@ class Guard:
             given[exchange, symbol, side, intent] = answered
         return answered
 
-    def _open_window(self, ready: _Ready, words: memoryview, now_ns: int, proof_ns: int) -> None:
+    def _open_window(self, ready: Ready, words: memoryview, now_ns: int, proof_ns: int) -> None:
         """Begin to give finished answers, for a millisecond at a time, renewed within guard's lease as it is known now."""
         renewed_ns = min(now_ns + _RENEW_NS, proof_ns + ready.lease_ns, self._bypass_due_ns) - _TRUST_NS + 1
         self._window = (min(now_ns + _TRUST_NS, proof_ns + ready.lease_ns + 1), renewed_ns, words, ready.generation, {}, ready)
 
-    def _look(self) -> tuple[Sight, _Ready]:
+    def _look(self) -> tuple[Sight, Ready]:
         now_ns = self._boot_ns()
         if now_ns >= self._bypass_due_ns:
             self._bypass_due_ns = now_ns + _BYPASS_NS
             self._bypass, self._bypass_problem = read_bypass(self.places.bypass, self._clocks)
         sight = self._follower.look()
-        ready = _Ready(sight, self._bypass or published_bypass(sight, self.places.bypass, self._clocks))
+        ready = Ready(sight, self._bypass or published_bypass(sight, self.places.bypass, self._clocks))
         if ready.fits(self._ready):
             ready.answers = self._ready.answers
         self._ready = ready

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BYTES_MAX", "DEPTH_MAX", "NODES_MAX", "read_file", "read_text", "resolve"]
 
-_NO_CONFIG = "guard init writes one; GUARD_CONFIG names one that lies elsewhere"
+_MISSING = {
+    "guard.yaml": "guard init writes one; GUARD_CONFIG names one that lies elsewhere",
+    "deadman.yaml": "write one as docs/heartbeat.md shows it; --config names one that lies elsewhere",
+}
 BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 20
 NODES_MAX = 50_000
@@ -86,7 +89,7 @@ def read_file(path: Path, report: Report, *, shown: str | None = None) -> Node |
         with path.open("rb") as stream:
             raw = stream.read(BYTES_MAX + 1)
     except (OSError, ValueError) as error:
-        hint = _NO_CONFIG if isinstance(error, FileNotFoundError) and path.name == "guard.yaml" else ""
+        hint = _MISSING.get(path.name, "") if isinstance(error, FileNotFoundError) else ""
         report.add("E001", nowhere, f"cannot be read: {getattr(error, 'strerror', None) or error}", hint)
         return None
     if len(raw) > BYTES_MAX:

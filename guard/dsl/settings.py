@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
 
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
@@ -14,7 +14,7 @@ from guard.dsl.http_models import HttpSettings
 from guard.dsl.list_models import ListSettings  # noqa: TC001 - likewise
 from guard.dsl.values import Duration, Model, Moment, OrText, Size, Words
 from guard.errors import Problem  # noqa: TC001 - pydantic reads the annotation
-from guard.model import EVERY_BOT, BotPolicy, Mode
+from guard.model import EVERY_BOT, BotPolicy, Market, Mode, Target, TargetKind
 
 __all__ = [
     "AlertSettings",
@@ -89,6 +89,15 @@ class AllowEntry(Model):
     why: Annotated[str, Field(min_length=1)]
     """The reason, for those who read it later."""
 
+    @field_validator("market", "symbol", "base")
+    @classmethod
+    def _is_spelt(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and info.field_name == "market":
+            Market.parse(name)
+        elif name is not None and (misspelt := Target(TargetKind(str(info.field_name)), name).misspelt):
+            raise ValueError(misspelt)
+        return name
+
     @model_validator(mode="after")
     def _one_target(self) -> Self:
         if sum(target is not None for target in (self.market, self.symbol, self.base)) != 1:
@@ -158,8 +167,10 @@ def _market_wide(value: Any) -> Any:  # noqa: ANN401 - what stands in the file m
 class MarketWide(Model):
     """What happens when the whole exchange moves: entries pause everywhere for a time, or people are told only."""
 
-    pause_entries_us: Annotated[Duration | None, Field(alias="pause_entries")] = 600_000_000
-    """How long; none means alert only."""
+    pause_entries_us: Annotated[Annotated[Duration, Field(gt=0, le=86_400_000_000)] | None, Field(alias="pause_entries")] = (
+        600_000_000
+    )
+    """How long, 24h at most; none means alert only."""
 
 
 class BackupSettings(Model):

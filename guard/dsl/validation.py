@@ -8,6 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from guard.dsl.document import TORN, Items, Node, Scalar, Table, find, plain
 from guard.dsl.problems import Place, did_you_mean, meant
+from guard.dsl.tokens import quantity
+from guard.features.tables import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,9 +27,12 @@ _EXAMPLES = {
     "^([01][0-9]|2[0-3]):": "22:00-07:00",
     r"^(\[": "127.0.0.1:8787",
     "^[a-z][a-z0-9_]": "fast_move",
+    "^[A-Za-z0-9._$": "PEPE",
     "^[A-Za-z0-9]": "my-bot_2",
 }
 _SECRET_KEYS = frozenset({"apikey", "api_key", "secret", "password", "passphrase", "token", "uid"})
+_DURATIONS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000}
+_SIZES = {"GB": 1_000_000_000, "MB": 1_000_000, "kB": 1_000}
 _CODES = {
     "extra_forbidden": "E020",
     "missing": "E021",
@@ -151,6 +156,9 @@ def _follows(node: Node, kind: str) -> bool:
     """Whether a mistake follows from another one, which is already told."""
     if isinstance(node, Scalar):
         return node.style == TORN
+    if isinstance(node, Items) and kind == "too_short":
+        # What is in the list was refused, and is told: it is not empty.
+        return bool(node.items)
     return isinstance(node, Table) and node.is_torn and kind in ("missing", "value_error")
 
 
@@ -192,11 +200,23 @@ def _words(kind: str, details: ErrorDetails, found: str, path: Sequence[str | in
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[kind]
             bound = next(iter(context.values()), "")
-            text = f"{bound:g}" if isinstance(bound, int | float) else str(bound)
-            return f"must be {sign} {text}{tail}", ""
+            return f"must be {sign} {_bound(bound, found)}{tail}", ""
         case _:
             expected = _EXPECTED.get(kind)
             return (f"expected {expected}{tail}" if expected else f"{details['msg'][:1].lower()}{details['msg'][1:]}{tail}"), ""
+
+
+def _bound(bound: object, found: str) -> str:
+    """Return a bound in the unit in which the value is written: microseconds and bytes say little to most people."""
+    if not isinstance(bound, int | float):
+        return str(bound)
+    word = found.strip("'").rpartition(" ")[2]
+    value = quantity(word)
+    if value is not None and value[1] is Unit.DURATION:
+        return next((f"{bound / size:g}{unit}" for unit, size in _DURATIONS.items() if bound and bound % size == 0), f"{bound:g}")
+    if word.endswith("B") and word[:1].isdigit():
+        return next((f"{bound / size:g}{unit}" for unit, size in _SIZES.items() if bound % size == 0), f"{bound:g}")
+    return f"{bound:g}"
 
 
 def _type_hint(kind: str, node: Node) -> str:

@@ -45,6 +45,15 @@ class Target(NamedTuple):
         """Return the written form; a market is written as itself."""
         return self.name if self.kind is TargetKind.MARKET else f"{self.kind}:{self.name}"
 
+    @property
+    def misspelt(self) -> str:
+        """What is wrong with a target that no market can ever be part of; empty where nothing is."""
+        if self.kind is TargetKind.BASE and "/" in self.name:
+            return f"a base asset is written base:PEPE, a symbol symbol:PEPE/USDT; found {str(self)!r}"
+        if self.kind is TargetKind.SYMBOL and "/" not in self.name:
+            return f"a symbol is written symbol:PEPE/USDT, a base asset base:PEPE; found {str(self)!r}"
+        return ""
+
     def covers(self, market: Market, aliases: Mapping[str, str] = NO_ALIASES) -> bool:
         """Whether the target holds `market` back; `aliases` as in guard.yaml."""
         match self.kind:

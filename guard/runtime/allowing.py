@@ -8,7 +8,7 @@ from guard.errors import OperationRefused
 from guard.model import AddAllow, Market, RemoveAllow, TargetKind
 from guard.model.allow import ALLOW_FILE
 from guard.model.moments import stamp
-from guard.runtime.arguments import is_whole, target_of, text_of
+from guard.runtime.arguments import duration_of, near_target, target_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AllowDesk", "allow_record"]
 
-_DAY_US: Final = 86_400_000_000
 _LONGEST_DAYS: Final = 366
 _RULES_MAX: Final = 64
 
@@ -50,9 +49,7 @@ class AllowDesk:
 
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Let rules not hold a target; tells what holds it all the same, until it is released or ends."""
-        for_us, rules = arguments.get("for_us"), arguments.get("rules", [])
-        if not is_whole(for_us) or not 0 < for_us <= _LONGEST_DAYS * _DAY_US:
-            raise OperationRefused(f"for must be longer than 0 and at most {_LONGEST_DAYS}d, found {for_us!r}")
+        for_us, rules = duration_of(arguments, days_max=_LONGEST_DAYS), arguments.get("rules", [])
         if not isinstance(rules, list) or len(rules) > _RULES_MAX or not all(isinstance(name, str) for name in rules):
             raise OperationRefused(f"rules must be a list of at most {_RULES_MAX} ids, found {rules!r}")
         target = target_of(arguments)
@@ -61,9 +58,13 @@ class AllowDesk:
         reason, actor = text_of(arguments, "reason"), text_of(arguments, "actor")
         decision, seq = await self._live.operate(AddAllow(target, tuple(sorted(set(rules))), for_us, reason, actor))
         entry = decision.allows[0].entry
+        markets = self._live.pipeline.engine.markets
+        is_watched = any(target.covers(market, self._live.pipeline.isolation.aliases) for market in markets)
         return {
             "seq": seq,
             "allowed": [allow_record(entry)],
+            "watched": is_watched,
+            "near": "" if is_watched else near_target(target, markets),
             "unknown_rules": sorted(set(rules) - running),
             "held": self._held(entry.target),
         }

@@ -110,7 +110,9 @@ class BotWatch:
         silent = self.silent()
         new, back = sorted(silent - self._told), sorted(self._told & self._heard() - silent)
         if new:
-            self._announce("bots", f"{_names(new)} {_does(new, 'fell')} silent", self._silence(new), Level.WARNING)
+            self._announce(
+                "bots", f"{_names(new)} {_does(new, 'fell')} silent", f"{self._silence(new)}\nguard status", Level.DANGER
+            )
         if back:
             body = "Reports come in again. What was asked meanwhile was answered as usual."
             self._announce("bots", f"{_names(back)} {_does(back, 'is')} back", body, Level.NORMAL)

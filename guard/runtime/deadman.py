@@ -84,10 +84,16 @@ class Silence:
         if self._told_us is not None and now_us - self._told_us < self._repeat_us:
             return None
         still = "" if self._told_us is None else "still "
-        body = (
-            f"No proof of work for {quiet_us / 1e6:.0f} s (told after {self._after_us / 1e6:g} s). Now: {glance.words}. "
-            f"Last seen well: {self._words}. Bots get 'unknown' where guard is dead and, by default, open nothing; blocks stay."
-        )
+        is_marked_running = glance.words.startswith("running")
+        lines = [
+            f"No proof of work for {quiet_us / 1e6:.0f} s (told after {self._after_us / 1e6:g} s).",
+            f"Now: {glance.words}.",
+            *(["It was not stopped on purpose: it hangs, was killed, or its machine stands."] if is_marked_running else []),
+            *([] if self._words == glance.words else [f"Last seen well: {self._words}."]),
+            "Bots get 'unknown' where guard is dead and, by default, open nothing; blocks stay, exits always pass.",
+            "There: guard status, then guard doctor; guard run starts it.",
+        ]
+        body = "\n".join(lines)
         return Notice(f"{self._name} {still}gives no heartbeat", body, Level.CRITICAL)
 
     def told(self, now_us: int) -> None:

@@ -5,8 +5,10 @@ Reading guard.yaml means importing what checks it, most of the time between a cr
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from guard import __version__
 from guard.client.payload import Snapshot, decode, encode
@@ -15,27 +17,49 @@ from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 __all__ = ["OWN", "Early", "keep_head", "settings_key"]
 
 _NAME = "head"
-OWN = frozenset({"at_us", "markets", "blocks", "is_running", "rule_tags"})
-"""What of the published state does not come of guard.yaml alone; every other field of `Image` is one of `Snapshot`, too."""
+OWN: Final = frozenset({"at_us", "markets", "blocks", "is_running", "rule_tags", "bypass"})
+"""What of the published state does not come of guard.yaml; every other field of `Image` is one of `Snapshot`, too."""
+# As `guard.dsl.environment` reads them: what stands for a dollar sign in a quoted text counts, too.
+_REFERENCE = re.compile(rb"(?:\$|\\(?:x24|u0024|U00000024))\{(env|file):([^}\r\n]*)\}")
+_REFERENCES_MAX = 1_000
+_BYTES_MAX = 64 * 1024
 
 
 def settings_key(path: Path, env: Mapping[str, str]) -> str:
-    """Return what all that guard.yaml says depends on, as 64 hex digits: this version, the file, and GUARD_* of the environment.
+    """Return what all that guard.yaml says depends on, as 64 hex digits.
 
-    Empty where the file cannot be read.
+    That is this version, the file, GUARD_* of the environment, and the variables and files that it refers to. Empty where one of
+    the files cannot be read.
     """
     try:
         content = path.read_bytes()
-    except OSError:
+        own = {name for name in env if name.startswith("GUARD_")}
+        overlaid = "\n".join(env[name] for name in sorted(own)).encode("utf-8", "surrogateescape")
+        named, files = _referred(path, content + b"\n" + overlaid)
+    except (OSError, ValueError):
         return ""
-    names = sorted(name for name in env if name.startswith("GUARD_"))
+    names = sorted(own | (named & env.keys()))
     settings = "\n".join([__version__, str(path.absolute()), *(f"{name}={env[name]}" for name in names)])
-    return sha256(settings.encode("utf-8", "surrogateescape") + b"\0" + content).hexdigest()
+    return sha256(b"\0".join([settings.encode("utf-8", "surrogateescape"), content, *files])).hexdigest()
+
+
+def _referred(path: Path, content: bytes) -> tuple[set[str], list[bytes]]:
+    """Return the names of variables and a digest of each file that guard.yaml refers to. Raises OSError and ValueError."""
+    found = sorted(set(_REFERENCE.findall(content)))
+    if len(found) > _REFERENCES_MAX:
+        raise ValueError
+    files = [path.parent / name.decode() for kind, name in found if kind == b"file"]
+    if not all(map(Path.is_file, files)):
+        raise FileNotFoundError
+    digests = []
+    for file in files:
+        with file.open("rb") as stream:
+            digests.append(sha256(stream.read(_BYTES_MAX + 1)).digest())
+    return {name.decode() for kind, name in found if kind == b"env"}, digests
 
 
 class Early:

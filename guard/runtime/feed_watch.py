@@ -70,7 +70,9 @@ class FeedWatch:
         if problem is None:
             self._announce(f"feed:{exchange}", f"{exchange} is back", f"The streams of {exchange} deliver again.", Level.NORMAL)
             return
-        body = f"{problem}. Bots get 'unknown' for its markets and, by default, open nothing there; exits always pass."
+        body = (
+            f"{problem}. Bots get 'unknown' for its markets and, by default, open nothing there; exits always pass.\nguard status"
+        )
         title = f"{exchange} is in maintenance" if "maintenance" in problem else f"{exchange} does not deliver"
         self._announce(f"feed:{exchange}", title, body, Level.DANGER)
 

@@ -68,6 +68,7 @@ class Http:
         clock = live.clock
         self._tokens = TokenWatch(TokenFile(state.tokens), monotonic_us=clock.monotonic_us, wall_us=clock.now_us)
         self._status = _Recent(operators.status, clock.monotonic_us)
+        self._figures = _Recent(operators.figures, clock.monotonic_us)
         self._page: tuple[object, bytes] = (None, b"")
         self._server: HttpServer | None = None
         self._gate: Gate | None = None
@@ -220,7 +221,7 @@ class Http:
     async def _metrics(self) -> bytes:
         from guard.api.metrics import page  # noqa: PLC0415 - loads prometheus_client
 
-        document = await self._status.get()
+        document = await self._figures.get()
         if self._page[0] is not document:
             assert self._server is not None
             assert self._gate is not None

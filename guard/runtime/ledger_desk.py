@@ -28,7 +28,7 @@ async def tell_of_start(taken: Taken, live: Live) -> None:
     if taken.rebuilt is not None:
         text = rebuilt_text(taken.rebuilt, taken.told_seq)
         _log.critical("the ledger was rebuilt", what=text)
-        live.announce("ledger-rebuilt", "the ledger was rebuilt", text, Level.CRITICAL)
+        live.announce("ledger-rebuilt", "the ledger was rebuilt", f"{text}\nguard ledger verify", Level.CRITICAL)
     if taken.adopted:
         _log.error("blocks were taken over from what bots see", blocks=taken.adopted)
         body = (
@@ -41,21 +41,24 @@ async def tell_of_start(taken: Taken, live: Live) -> None:
 
 
 def rebuilt_text(rebuilt: Mapping[str, Any], told_seq: int) -> str:
-    """Return what a rebuild came to, in sentences."""
+    """Return what a rebuild came to: a sentence a line, since a message cuts long lines."""
     base = f"the backup {rebuilt['base']}" if rebuilt["base"] else "nothing"
     added = rebuilt["seq"] - rebuilt["base_seq"]
-    text = [f"{rebuilt['why']}. It was rebuilt from {base} and {added} entries of its journal, up to entry {rebuilt['seq']}."]
+    text = [
+        f"{rebuilt['why']}.",
+        f"It was rebuilt from {base} and {added} entries of its journal, up to entry {rebuilt['seq']}.",
+    ]
     if told_seq > rebuilt["seq"]:
-        text.append(
-            f"Entries {rebuilt['seq'] + 1} to {told_seq} are lost; the blocks among them hold until their announced end, "
-            "escalation and messages of that time are gone."
-        )
+        text += [
+            f"Entries {rebuilt['seq'] + 1} to {told_seq} are lost; the blocks among them hold until their announced end,",
+            "escalation and messages of that time are gone.",
+        ]
     if rebuilt["aside"]:
         text.append(f"The old file is kept as {', '.join(rebuilt['aside'])}.")
     if rebuilt["passed_over"]:
         text.append(f"Not used: {'; '.join(rebuilt['passed_over'])[:500]}.")
     text.append("`guard quarantine ls` shows what holds now; some messages may come twice.")
-    return " ".join(text)
+    return "\n".join(text)
 
 
 def ledger_record(live: Live, taken: Taken, keeper: LedgerKeeper) -> dict[str, Any]:

@@ -250,6 +250,7 @@ class LedgerKeeper:
             self._is_told = True
             body = (
                 f"{problem}. Blocks are kept in the ledger; were it damaged now, what is newer than the last backup could be lost."
+                "\nguard ledger info"
             )
             self._announce(_TOPIC, "the ledger is not backed up", body, Level.DANGER)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from guard.errors import OperationRefused, Unavailable
-from guard.model import ApplyList, Level
+from guard.model import ApplyList, Level, Market
 from guard.model.moments import stamp
 from guard.quarantine import is_listed, list_changes, list_rule
 from guard.runtime.list_formats import ListUnreadable, read_list
@@ -102,7 +102,9 @@ class ImportedLists:
     async def refresh(self, name: str) -> bool:
         """Read one list and apply it; returns whether it was read well."""
         settings, state = self._settings[name], self._states[name]
-        engine = self._live.pipeline.engine
+        # Of markets that are not open yet the last run's names are known: what a pattern held there is not missing.
+        earlier = map(Market.parse, self._live.watchlist.markets)
+        watched = (*self._live.pipeline.engine.markets, *earlier)
         try:
             raw = await fetch_list(settings, self._folder)
             now_us = self._live.clock.now_us()
@@ -111,7 +113,7 @@ class ImportedLists:
                 raw,
                 settings,
                 now_us=now_us,
-                symbols=frozenset(market.symbol for market in engine.markets),
+                symbols=frozenset(market.symbol for market in watched),
                 exchanges=frozenset(feed.plan.name for feed in self._live.feeds),
             )
             await self._apply(name, reading, now_us)
@@ -199,6 +201,7 @@ class ImportedLists:
             if held
             else "Nothing is held by it."
         )
+        body += f"\nMend lists: {name}: in guard.yaml, or what it names. `guard --json status` shows each list under lists."
         title = f"list {name} cannot be read"
         if not held and state.read_us is not None and state.entries:
             title = f"list {name} could not be read for so long that its entries have ended"

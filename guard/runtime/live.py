@@ -21,7 +21,7 @@ from guard.runtime.inlet import Inlet
 from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
 from guard.runtime.publish import CannotPublish
-from guard.runtime.shown import WatchedNames, shown_image
+from guard.runtime.shown import Scores, WatchedNames, shown_image
 from guard.runtime.vigil import Vigil
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class Live:
         self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
         self.names = WatchedNames(self)
+        self.scores = Scores(self)
         self.engine_problem: str | None = None
         self._on_decision = on_decision
         self._pager = Pager(notify, clock, outbox.arrived)
@@ -210,6 +211,7 @@ class Live:
 
     def swap(self, program: Program) -> None:
         """Run new rules. An error ends guard: half of the old must not run beside half of the new."""
+        self.scores.forget()
         try:
             self.take(self.pipeline.load(program, self._moment_us()))
         except Exception as error:
@@ -240,7 +242,7 @@ class Live:
             self._pager.stop()
             self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         else:
-            body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait."
+            body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait.\nguard status"
             self.vigil.take(Failed(IsolationStep.COMMIT, problem))
             sent = self._announced("ledger", "the ledger cannot be written", body, Level.CRITICAL)
             # Past the outbox: that one waits for the very ledger that cannot be written.
@@ -255,7 +257,7 @@ class Live:
 
     def image(self) -> Image:
         """Return what bots may see."""
-        return shown_image(self)
+        return shown_image(self, look=not self.scores.are_fresh)
 
     def publish(self) -> None:
         """Write the snapshot; where that fails bots get no sign of life until it succeeds. Raises StateError."""
@@ -292,6 +294,7 @@ class Live:
             self.take(self.pipeline.advance(self._moment_us()))
             self._rates.append((self.clock.monotonic_us(), self.inlet.received))
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
+                await self.scores.look()
                 self._look_around()
             if self.bypass.has_changed():
                 self.publish()
@@ -355,7 +358,9 @@ class Live:
         if self.keeper is not None and task.get_name() == "heartbeat":
             # Events could not be processed: the state itself may be why, and must not end the next start too.
             self.keeper.discard()
-        body = f"{task.get_name()}: {cause}\nBots get 'unknown' and, by default, open nothing; blocks stay, exits always pass."
+        body = (
+            f"{task.get_name()}: {cause}\nBots get 'unknown', by default open nothing; blocks stay, exits pass. Start it: guard run"
+        )
         # Not through the pipeline: it may be what died.
         now_us = self.clock.now_us()
         sent = self.pipeline.alerts.system("guard", "guard ended by itself", body, Level.CRITICAL, now_us)

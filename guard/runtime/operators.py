@@ -9,11 +9,12 @@ from guard.dsl.problems import did_you_mean
 from guard.errors import OperationRefused, Unavailable
 from guard.model import AddQuarantine, ExtendQuarantine, IsolationState, ReleaseQuarantine, Target, TargetKind
 from guard.runtime.allowing import AllowDesk
-from guard.runtime.arguments import is_whole, market_of, target_of, text_of
+from guard.runtime.arguments import duration_of, is_whole, market_of, near_target, target_of, text_of
 from guard.runtime.explaining import explained, held_record, of_rule
 from guard.runtime.lines import action_record, transition_line
 from guard.runtime.maintenance import MaintenanceDesk
-from guard.runtime.ready_view import caveats_of, rules_ready
+from guard.runtime.market_records import market_figures, market_records
+from guard.runtime.slices import Slices
 from guard.runtime.status import quarantine_record, status_document
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
     from guard.model.ports import Store
     from guard.runtime.live import Live
+    from guard.runtime.market_records import MarketRecords
     from guard.runtime.rulebook import Rulebook
 
 __all__ = ["Operators"]
 
-_DAY_US = 86_400_000_000
 _HISTORY_MAX = 1000
 _ACTIONS_SHOWN = 20
 _MARKETS_SHOWN = 8
@@ -78,18 +79,35 @@ class Operators:
     async def status(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the status document."""
         del arguments
+        slices = Slices(self._live.clock.monotonic_us)
+        return await self._document(await market_records(self._live, slices), slices)
+
+    async def figures(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the status document with the level, state and data of each market alone, which costs a tenth."""
+        del arguments
+        slices = Slices(self._live.clock.monotonic_us)
+        return await self._document(await market_figures(self._live, slices), slices)
+
+    async def _document(self, markets: MarketRecords, slices: Slices) -> Mapping[str, Any]:
         try:
             outbox = await self._live.outbox.counts()
         except Unavailable:
             # Who asks how guard fares, asks when the ledger does not answer above all; `durable` and the log tell of it.
             outbox = {}
-        live = self._live
-        let_go = {market for feed in live.feeds for market in feed.let_go}
-        ready = await rules_ready(live.pipeline, live.clock.now_us(), caveats_of(live.feeds), let_go=let_go)
+        await slices.turn()
         found = status_document(
-            live, self._rulebook, bypass_path=self._bypass_path, outbox=outbox, ready=ready, clock_jump_us=self._jump_us()
+            self._live,
+            self._rulebook,
+            bypass_path=self._bypass_path,
+            outbox=outbox,
+            markets=markets,
+            clock_jump_us=self._jump_us(),
         )
-        return {**found, "recording": self.recording(), **{name: record() for name, record in self.sections.items()}}
+        told = {"recording": self.recording()}
+        for name, record in self.sections.items():
+            await slices.step()
+            told[name] = record()
+        return {**found, **told}
 
     async def why(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Explain what every rule, or one, makes of a market now."""
@@ -114,16 +132,15 @@ class Operators:
 
     async def add(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hold a target."""
-        for_us = arguments.get("for_us")
-        if not is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
-            raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
+        for_us = duration_of(arguments, days_max=30)
         target = target_of(arguments)
         self._check_exchange(target)
         command = AddQuarantine(target, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))
         answer = await self._operate(command)
         aliases = self._live.pipeline.isolation.aliases
         held = [str(market) for market in self._live.pipeline.engine.markets if target.covers(market, aliases)]
-        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN)}
+        near = "" if held else near_target(target, self._live.pipeline.engine.markets)
+        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN), "near": near}
 
     def _check_exchange(self, target: Target) -> None:
         names = [feed.plan.name for feed in self._live.feeds]
@@ -140,9 +157,7 @@ class Operators:
 
     async def extend(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Hold what is held by id or target for longer."""
-        for_us = arguments.get("for_us")
-        if not is_whole(for_us) or not 0 < for_us <= 30 * _DAY_US:
-            raise OperationRefused(f"for must be longer than 0 and at most 30d, found {for_us!r}")
+        for_us = duration_of(arguments, days_max=30)
         identity = text_of(arguments, "id") if arguments.get("id") else None
         target = None if identity else target_of(arguments)
         command = ExtendQuarantine(target, identity, for_us, text_of(arguments, "reason"), text_of(arguments, "actor"))

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
+from guard.client.clock import MACHINE
 from guard.client.snapshot import SnapshotUnusable, read_snapshot
 from guard.errors import StateError
 from guard.model import Decision
@@ -51,7 +52,7 @@ async def take_ledger(state: StateFolder, clock: Clock) -> Taken:
     try:
         found = await _opened(store, state, told, clock)
         rebuilt = await store.note(REBUILT)
-        taken = () if told is None else await _adopted(store, told, found, clock.now_us())
+        taken = () if told is None else await _adopted(store, told, found, _moment_us(told, clock))
         if taken:
             await store.commit([Decision(clock.now_us(), transitions=taken)], epoch=found.epoch)
             found = await store.load()
@@ -117,6 +118,13 @@ def _told(state: StateFolder) -> Snapshot | None:
 async def _adopted(store: LedgerStore, told: Snapshot, found: LedgerState, now_us: int) -> tuple[Transition, ...]:
     known = await store.quarantines([block.id for block in told.blocks])
     return adopted(told, known, found.quarantines, seq=found.seq, now_us=now_us)
+
+
+def _moment_us(told: Snapshot, clock: Clock) -> int:
+    """Return now by the wall clock that the snapshot's ends are written in: it may have been set since."""
+    if not told.boot_id or told.boot_id != MACHINE.boot_id:
+        return clock.now_us()
+    return told.wall_us + max(0, clock.monotonic_us() - told.boot_ns // 1000)
 
 
 def _keep_before_migration(state: StateFolder, path: Path) -> None:

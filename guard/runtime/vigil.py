@@ -147,6 +147,9 @@ class Vigil:
     def take(self, outcome: Validated | Failed) -> None:
         """Do what `RecoveryHandler` says about a failed step; a proof ends what was done about the steps before it."""
         if isinstance(outcome, Validated):
+            if self._publish_attempts:
+                # A late proof of the state before: the newest one is not in the file.
+                return
             if self._silence is not None:
                 _log.warning("bots can read again what is held", seq=outcome.seq)
             self._silence = None
@@ -185,7 +188,7 @@ class Vigil:
             self._tell_over(f"isolation:{IsolationStep.OUTBOX}", "the outbox sends again")
         if not self.proof.protects:
             lines = [f"{stage}: {errors.get(stage, 'not seen to work')}" for stage in missing]
-            body = "\n".join([*lines, "Markets without a block look unknown to bots. Restart guard."])
+            body = "\n".join([*lines, "Markets without a block look unknown to bots. Restart guard.", "guard status"])
             self._tell_once("proof", "guard does not see dangers any more", body)
         else:
             self._tell_over("proof", "guard sees dangers again")

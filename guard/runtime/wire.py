@@ -160,6 +160,15 @@ class RunningGuard:
         )
         self.live.publish()
         self.live.publisher.beat()
+        await self._open_doors(config, maintenance)
+        self.asked = AskedMarkets(state.snapshot_folder, self.clock, self.live.bot_watch.hear)
+        self.asked.open()
+        self._stack.callback(self.asked.close)
+        self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
+
+    async def _open_doors(self, config: GuardConfig, maintenance: MaintenanceFile) -> None:
+        """Let operators in, by the socket and over HTTP."""
+        state = self.state
         self.operators = Operators(
             self.live,
             self.rulebook,
@@ -172,10 +181,6 @@ class RunningGuard:
         self._show_parts(self.operators)
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
-        self.asked = AskedMarkets(state.snapshot_folder, self.clock, self.live.bot_watch.hear)
-        self.asked.open()
-        self._stack.callback(self.asked.close)
-        self.live.feeds = make_feeds(config, self.live, state=state, random=self.random, asked=self.asked)
 
     def _show_parts(self, operators: Operators) -> None:
         """Let each part tell its section of the status document."""

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["Replay", "Standing", "has_row", "look_at", "reading", "verify_ledger"]
+__all__ = ["Replay", "Standing", "has_row", "is_ledger", "look_at", "reading", "verify_ledger"]
 
 _TIMEOUT_S = 2.0
 _PAGE = 1_000
+_HEAD_BYTES = 100
+_MARK = slice(68, 72)
 _RETENTION_US = 30 * 86_400_000_000
 
 
@@ -37,6 +39,13 @@ class Standing(NamedTuple):
     quarantines: int
     outbox: Mapping[str, int]
     bytes: int
+
+
+def is_ledger(path: Path) -> bool:
+    """Whether a file begins as a ledger of guard does, whole or not. Raises OSError."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    return head.startswith(b"SQLite format 3\x00") and head[_MARK] == APPLICATION_ID.to_bytes(4, "big")
 
 
 class Replay:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from guard.alerts.manager import AlertManager
 from guard.alerts.policy import AlertPolicy, alert_policy
 from guard.dsl.settings import AlertSettings
-from guard.model import IsolationState, Level, Mode, RuleMode
+from guard.model import IsolationState, Level, Mode, RuleMode, Target, TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -408,3 +408,26 @@ def _counts_of(events: Events) -> dict[str, dict[str, int]]:
     manager = AlertManager(chatty())
     play(manager, events)
     return manager.counts
+
+
+def test_a_hold_on_an_asset_names_who_ordered_it_and_only_commands_that_work() -> None:
+    found = transition(cause="operator")
+    hold = found.quarantine.hold._replace(rule="operator", target=Target(TargetKind.BASE, "PEPE"), reason="news")
+    ordered = found._replace(actor="ann", quarantine=found.quarantine._replace(hold=hold))
+    (sent,) = step(AlertManager(policy()), transitions=[ordered])
+    for words in ("Target base:PEPE", "Ordered by ann", f"guard quarantine show {found.quarantine.id}", '--reason "..."'):
+        assert words in sent.body
+    assert "guard why" not in sent.body
+
+
+def test_the_end_of_a_hold_on_an_asset_points_at_the_history_for_it_is_held_no_more() -> None:
+    manager = AlertManager(policy())
+    target = Target(TargetKind.BASE, "PEPE")
+    begun = transition(cause="operator")
+    held = begun.quarantine._replace(hold=begun.quarantine.hold._replace(rule="operator", target=target))
+    step(manager, transitions=[begun._replace(quarantine=held)])
+    over = transition(state=NORMAL, previous=QUARANTINED, cause="floor")._replace(quarantine=held._replace(state=NORMAL))
+    (sent,) = step(manager, transitions=[over], at_us=START_US + MINUTE_US)
+    assert sent.title.startswith("[RELEASED] base:PEPE")
+    assert "guard quarantine history" in sent.body
+    assert "guard quarantine show" not in sent.body

@@ -10,12 +10,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import their support beside them
 
-from freqtrade_support import PYTHON, Exchange
+from freqtrade_support import NURSERY, PYTHON, Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-collect_ignore_glob = ["strategies/*"]  # they import Freqtrade, which is not installed here
+# They import the bots themselves, which are not installed here.
+collect_ignore_glob = ["strategies/*", "freqtrade_nursery.py", "nautilus_check.py", "hummingbot_check.py"]
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,4 @@ def exchange() -> Iterator[Exchange]:
         pytest.skip("Freqtrade is not installed; run: make test-bots")
     with Exchange(count=40) as running:
         yield running
+    NURSERY.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -19,11 +20,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from guard.client import Guard
+
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 PYTHON: Final = HERE / ".venv" / "bin" / "python"
-WAIT_S: Final = 45.0
+WAIT_S: Final = 120.0
+"""How long a test waits for what is to happen; long, for slow machines: a test that passes never waits it out."""
 LOOP_S: Final = 1
+WATCHED: Final = "BTC/USDT"
 PATHS: Final = os.pathsep.join([str(ROOT), str(ROOT / "connectors")])
 
 
@@ -46,7 +51,7 @@ def free_port() -> int:
 class _Process:
     """A process with a log; it ends with the test."""
 
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -59,11 +64,9 @@ class _Process:
         raise NotImplementedError
 
     def _run(self, command: list[str], log: Path, **options: Any) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("GUARD_", "FREQTRADE_"))}
-        environment |= {"PYTHONPATH": PATHS, "PYTHONUNBUFFERED": "1"}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, env=environment, **options
+                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, env=plain_environment(), **options
             )
 
     def tell(self, number: signal.Signals) -> None:
@@ -84,6 +87,76 @@ class _Process:
         if self.process.stdin is not None:
             self.process.stdin.close()
         self.process = None
+
+
+class Forked:
+    """A process that the nursery forked: what the tests need of a ``Popen``."""
+
+    stdin = None
+
+    def __init__(self, number: int, ended: Path) -> None:
+        self.pid, self._ended = number, ended
+        self._handle = os.pidfd_open(number)
+
+    def __del__(self) -> None:
+        os.close(self._handle)
+
+    @property
+    def returncode(self) -> int:
+        """What it returned; -1 where it was killed."""
+        return int(self._ended.read_text()) if self._ended.exists() else -1
+
+    def poll(self) -> int | None:
+        return self.returncode if select.select([self._handle], [], [], 0)[0] else None
+
+    def wait(self, seconds: float) -> int:
+        if not select.select([self._handle], [], [], seconds)[0]:
+            raise subprocess.TimeoutExpired("freqtrade", seconds)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._handle, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Nursery:
+    """One process that imported Freqtrade and forks bots; see ``freqtrade_nursery.py``."""
+
+    process: subprocess.Popen[str] | None = None
+
+    def fork(self, words: list[str], log: Path, *, cwd: Path, env: dict[str, str], user: int | None = None) -> Forked:
+        if self.process is None:
+            self.process = subprocess.Popen(
+                [str(PYTHON), str(HERE / "freqtrade_nursery.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )  # fmt: skip
+            assert self.process.stdout is not None
+            assert self.process.stdout.readline() == "ready\n"
+        ended = log.with_suffix(".ended")
+        ended.unlink(missing_ok=True)
+        order = {"words": words, "log": str(log), "cwd": str(cwd), "env": env, "user": user, "ended": str(ended)}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return Forked(int(self.process.stdout.readline()), ended)
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.communicate(timeout=20)
+            self.process = None
+
+
+NURSERY: Final = Nursery()
+
+
+def plain_environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that nobody told of guard or Freqtrade."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("GUARD_", "FREQTRADE_"))}
+    return {**mine, "PYTHONPATH": PATHS, "PYTHONUNBUFFERED": "1", "GUARD_JIT": "0", **more}
 
 
 class Exchange(_Process):
@@ -125,7 +198,7 @@ mode: {mode}
 rules: [guard:pump_dump]
 exchanges:
   binance:
-    markets: ["*/USDT"]
+    markets: {markets}
     streams: [trades]
     urls: {{api.public: "{rest}/api/v3", api.private: "{rest}/api/v3", api.ws.spot: "{ws}"}}
     options: {{options: {{fetchMarkets: {{types: [spot]}}, fetchCurrencies: false, fetchMargins: false}}}}
@@ -135,21 +208,32 @@ exchanges:
 class GuardRun(_Process):
     """``guard run`` over the embedded exchange."""
 
-    def __init__(self, folder: Path, exchange: Exchange, *, mode: str = "enforce") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        exchange: Exchange,
+        *,
+        mode: str = "enforce",
+        markets: Iterable[str] = ("MOON/USDT", "ETH/USDT", "SOL/USDT"),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.state = folder / ".guard"
         self.snapshot = self.state / "snapshot" / "guard.snapshot"
-        (folder / "guard.yaml").write_text(GUARD_YAML.format(mode=mode, rest=exchange.rest, ws=exchange.ws))
+        self._own_client: Guard | None = None
+        self.as_user: list[str] = []
+        (folder / "guard.yaml").write_text(
+            GUARD_YAML.format(mode=mode, markets=json.dumps([WATCHED, *markets]), rest=exchange.rest, ws=exchange.ws)
+        )
 
     def start(self) -> None:
-        self._run([sys.executable, "-m", "guard", "--json", "run"], self.folder / "guard.log", cwd=self.folder)
+        self._run([*self.as_user, sys.executable, "-m", "guard", "--json", "run"], self.folder / "guard.log", cwd=self.folder)
         wait_for("guard watches the exchange's markets", self._watches)
 
     def command(self, *words: str) -> str:
         """Give an order as a person would, and return what is answered."""
         found = subprocess.run(
-            [sys.executable, "-m", "guard", *words], cwd=self.folder, capture_output=True, text=True, timeout=20, check=False,
+            [sys.executable, "-m", "guard", *words], cwd=self.folder, capture_output=True, text=True, timeout=60, check=False,
             env={**os.environ, "PYTHONPATH": PATHS},
         )  # fmt: skip
         assert found.returncode == 0, found.stdout + found.stderr
@@ -164,11 +248,21 @@ class GuardRun(_Process):
             )
 
     def _watches(self) -> bool:
+        from guard.client.snapshot import read_snapshot
+
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"guard ended:\n{(self.folder / 'guard.log').read_text()[-3000:]}")
+        if not (self.state / "operator.sock").exists() or self._client().problem is not None:
+            return False
+        found = read_snapshot(str(self.snapshot))
+        return found is not None and f"binance:{WATCHED}" in found.markets
+
+    def _client(self) -> Guard:
         from guard.client import Guard
 
-        client = Guard(self.state)
-        is_open = (self.state / "operator.sock").exists()
-        return is_open and client.problem is None and client.check("binance", "BTC/USDT").reason != "not_watched"
+        if self._own_client is None:
+            self._own_client = Guard(self.state)
+        return self._own_client
 
 
 class Order(NamedTuple):
@@ -222,11 +316,11 @@ class Bot(_Process):
 
     def launch(self, **options: Any) -> None:
         (self.folder / "config.json").write_text(json.dumps(self.config))
-        command = [
-            str(PYTHON), "-m", "freqtrade", "trade", "-c", str(self.folder / "config.json"), "--userdir", str(self.folder),
+        words = [
+            "trade", "-c", str(self.folder / "config.json"), "--userdir", str(self.folder),
             "--strategy-path", str(self.strategies), "-s", self.strategy, "--db-url", f"sqlite:///{self.folder}/trades.sqlite",
         ]  # fmt: skip
-        self._run(command, self.folder / "bot.log", cwd=self.folder, **options)
+        self.process = NURSERY.fork(words, self.folder / "bot.log", cwd=self.folder, env=plain_environment(), **options)
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         super().end(number)
@@ -283,10 +377,11 @@ class Bot(_Process):
             headers={"Authorization": "Basic " + base64.b64encode(b"u:p").decode(), "Content-Type": "application/json"},
         )  # fmt: skip
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            with error:
+                return error.code, json.load(error)
 
     def _fell(self) -> None:
         if self.process is not None and self.process.poll() is not None:

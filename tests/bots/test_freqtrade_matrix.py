@@ -85,7 +85,7 @@ def world(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Itera
     leaving = [pair for pair in pairs if pair.startswith("C0")][:ROWS]
     pairs = [*NEW, *KEPT, *FREE, REDUCED, RESTING, *leaving]
     with ExitStack() as stack:
-        guard = GuardRun(folder / "guard", exchange)
+        guard = GuardRun(folder / "guard", exchange, markets=[*NEW, *KEPT, *FREE])
         settings = {"guard": {"path": str(guard.state)}}
         bots = [Bot(folder / name, exchange, name, pairs, **settings) for name in ("GuardFirst", "GuardLast", "Obedient")]
         for bot in bots:
@@ -164,19 +164,23 @@ def test_the_wall_clock_jumps(world: World) -> None:
 
 
 @contextmanager
-def spoiled(world: World) -> Iterator[Path]:
-    """Spoil the snapshot of a guard that hangs; afterwards all is well again."""
+def spoiled(world: World) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Let the snapshot of a guard that hangs be spoiled, and mended again; such a guard ends here."""
     world.live()
     path, copy = world.guard.snapshot, world.guard.folder / "copy"
     world.freeze()
     shutil.copy2(path, copy)
-    try:
-        yield path
-    finally:
+
+    def mend() -> None:
         if path.is_dir():
             path.rmdir()
         path.unlink(missing_ok=True)
         shutil.copy2(copy, path)
+
+    try:
+        yield path, mend
+    finally:
+        mend()
         world.thaw()
         world.guard.end(signal.SIGKILL)
 
@@ -234,16 +238,17 @@ def test_guard_hangs_dies_and_comes_back(world: World) -> None:
         wait_for("a free market is entered again", lambda bot=bot: FREE[1] in bot.bought())
 
 
-@pytest.mark.parametrize("what", SPOILS)
-def test_the_snapshot_is_spoiled(world: World, what: str) -> None:
-    with spoiled(world) as path:
-        SPOILS[what](path)
-        world.row(what)
+def test_the_snapshot_is_spoiled(world: World) -> None:
+    with spoiled(world) as (path, mend):
+        for what, spoil in SPOILS.items():
+            spoil(path)
+            world.row(what)
+            mend()
 
 
 def test_the_bot_restarts_beside_a_spoiled_snapshot(world: World) -> None:
     """A bot that never saw the blocks knows nothing: in enforce it enters nothing at all, and leaves what it holds."""
-    with spoiled(world) as path:
+    with spoiled(world) as (path, _):
         SPOILS["snapshot half-written"](path)
         for bot in world.bots:
             bot.end()

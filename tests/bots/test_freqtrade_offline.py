@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from freqtrade_support import HERE, PYTHON, ROOT, Bot
+from freqtrade_support import HERE, NURSERY, Bot, plain_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +18,14 @@ PAIRS = ["ETH/USDT", "SOL/USDT"]
 
 
 def freqtrade(folder: Path, *words: str) -> str:
-    found = subprocess.run(
-        [str(PYTHON), "-m", "freqtrade", *words, "-c", str(folder / "config.json"), "--userdir", str(folder)],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "GUARD_STATE": str(folder / "nowhere"), "COLUMNS": "200"},
-    )  # fmt: skip
-    assert found.returncode == 0, (found.stdout + found.stderr)[-3000:]
-    return found.stdout + found.stderr
+    log = folder / f"{words[0]}.log"
+    log.unlink(missing_ok=True)
+    env = plain_environment(GUARD_STATE=str(folder / "nowhere"), COLUMNS="200")
+    process = NURSERY.fork([*words, "-c", str(folder / "config.json"), "--userdir", str(folder)], log, cwd=folder, env=env)
+    code = process.wait(240)
+    text = log.read_text()
+    assert code == 0, text[-3000:]
+    return text
 
 
 @pytest.fixture(scope="module")

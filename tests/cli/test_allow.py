@@ -119,9 +119,20 @@ def test_a_hold_is_extended_and_shown_with_what_it_takes(run: Run) -> None:
         (("allow", "rm", "base:CORE", "--reason", "x"), 1, "stands in guard.yaml; take it out there"),
         (("allow", "rm", "0123456789ab", "--reason", "x"), 1, "ordered are none"),
         (("quarantine", "extend", "base:A", "--for", "1h", "--reason", "x"), 1, "nothing holds base:A"),
-        (("quarantine", "extend", "base:A", "--for", "31d", "--reason", "x"), 1, "at most 30d"),
+        (("quarantine", "extend", "base:A", "--for", "31d", "--reason", "x"), 1, "at most 30d, found 31d"),
+        (("quarantine", "history", "nonsense"), 2, "exchange:SYMBOL"),
+        (("quarantine", "extend", "12ab", "--for", "1h", "--reason", "x"), 2, "an id has 12 digits"),
+        (("quarantine", "add", "base:A/USDT", "--for", "1h", "--reason", "x"), 2, "a base asset is written base:PEPE"),
+        (("quarantine", "add", "symbol:A", "--for", "1h", "--reason", "x"), 2, "a symbol is written symbol:PEPE/USDT"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_reason(run: Run, words: tuple[str, ...], code: int, told: str) -> None:
     found, text = run(*words)
     assert (found, told in text) == (code, True), text
+
+
+@pytest.mark.parametrize("order", ["allow", "quarantine"])
+def test_an_order_that_reaches_no_watched_market_says_what_was_probably_meant(run: Run, order: str) -> None:
+    code, text = run(order, "add", "sim:1000pepe/usdt", "--for", "1h", "--reason", "x")
+    assert (code, "did you mean sim:1000PEPE/USDT?" in text) == (0, True), text
+    assert "nobody watches" not in run(order, "add", "base:PEPE", "--for", "1h", "--reason", "x")[1]

@@ -89,3 +89,36 @@ def test_markets_that_have_their_level_together_are_named_once() -> None:
         "needed": 2, "of": 16, "members": ["sim:A/USDT"],
     }  # fmt: skip
     assert "exchange:sim critical by many_move (enforce): 9 of 16 markets hold it, quorum 2" in shown(status(groups=[group]))
+
+
+def _held(number: int) -> dict[str, Any]:
+    return {
+        "state": "quarantined", "target": f"sim:M{number}/USDT", "until": "2026-01-01T00:00:00.000Z", "reason": "news",
+        "id": f"{number:012x}",
+    }  # fmt: skip
+
+
+def test_what_is_held_stands_above_what_can_wait_with_the_whole_command() -> None:
+    feed = {"exchange": "sim", "problem": None, "notes": ["a quiet note"]}
+    board = shown(status(feeds=[feed], quarantines=[_held(1)]), width=200)
+    assert "1 held" in board
+    assert 'guard quarantine release 000000000001 --reason "..."' in board
+    assert board.index("quarantined sim:M1/USDT") < board.index("a quiet note")
+
+
+def test_a_thousand_held_targets_do_not_fill_the_board() -> None:
+    board = shown(status(quarantines=[_held(number) for number in range(1000)]), width=200)
+    assert "1000 held" in board
+    assert "and 992 more held  guard quarantine ls" in board
+    assert len(board.splitlines()) < 30
+
+
+def test_eighty_columns_cut_no_cell() -> None:
+    row = {
+        "market": "binance:1000PEPE/USDT", "level": "critical", "score": 0.98, "rule": "pump_dump", "factors": {},
+        "state": "quarantined", "data": "degraded", "age_ms": 105.0, "until": "2026-11-23T12:47:59.000Z", "rules_active": 1,
+        "rules_expected": 2,
+    }  # fmt: skip
+    board = shown(status(markets=[row]), width=80)
+    assert "…" not in board
+    assert "quarantined to 12:47Z" in board

@@ -112,3 +112,21 @@ def test_a_folder_without_a_ledger_is_said(tmp_path: Path, capsys: pytest.Captur
         main(["ledger", "verify", "--state", str(tmp_path)])
     assert ended.value.code == 1
     assert "there is no ledger" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("backup",), ("export", "--out")])
+def test_a_slip_of_the_name_overwrites_neither_a_configuration_nor_the_ledger(
+    run: Run, state: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    config = tmp_path / "guard.yaml"
+    config.write_text("version: 1\n")
+    code, said = run(*words, str(config), is_json=False)
+    assert (code, "nothing is overwritten" in said, config.read_text()) == (1, True, "version: 1\n")
+    before = (state / "ledger.sqlite").read_bytes()
+    code, said = run(*words, str(state / "ledger.sqlite"), is_json=False)
+    assert (code, "the ledger itself" in said, (state / "ledger.sqlite").read_bytes() == before) == (1, True, True)
+
+
+@pytest.mark.parametrize("words", [("backup",), ("export", "--out")])
+def test_what_the_same_command_wrote_before_is_replaced(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert [run(*words, str(tmp_path / "copy"))[0] for _ in range(2)] == [0, 0]

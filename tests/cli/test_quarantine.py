@@ -138,7 +138,10 @@ def test_show_finds_one_by_the_beginning_of_its_id(run: Run, state: Path) -> Non
     code, text = run("show", "aabb")
     assert code == 0
     assert "reason  up 9 %" in text
-    assert run("show", "zz") == (1, "zz is not held; held are aabbccddeeff, 0123456789ab\n")
+    assert run("show", "zz") == (
+        1,
+        "zz is not held; held are aabbccddeeff, 0123456789ab; `guard quarantine history` tells what was\n",
+    )
     assert "names several" in run("show", "")[1]
 
 

@@ -106,6 +106,31 @@ def test_mistake_in_guard_yaml_has_line_and_hint(tmp_path: Path, text: str, code
     assert says in str(found[0]) or (says == "90d" and "for example" in str(found[0]))
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "column", "says"),
+    [
+        ("on_market_wide: pause_entries 99d\n", 4, 17, "must be <= 1d, found 'pause_entries 99d'"),
+        ("storage: {backups: {every: 1s, size: 1kB}}\n", 4, 28, "must be >= 1m, found '1s'"),
+        ("storage: {backups: {size: 1kB}}\n", 4, 27, "must be >= 1MB, found '1kB'"),
+        ("lists: {one: {path: x, ttl: 5s}}\n", 4, 29, "must be >= 1m, found '5s'"),
+        ("allow:\n  - {base: PEPE/USDT, why: x}\n", 5, 12, "a base asset is written base:PEPE"),
+        ("allow:\n  - {symbol: PEPE, why: x}\n", 5, 14, "a symbol is written symbol:PEPE/USDT"),
+        ("allow:\n  - {market: PEPE/USDT, why: x}\n", 5, 14, "a market is written exchange:SYMBOL"),
+        ("aliases: {BEAMX: beam/x}\n", 4, 18, "expected a text like PEPE, found 'beam/x'"),
+    ],
+)
+def test_a_bound_and_a_target_are_told_in_the_words_of_their_writer(
+    tmp_path: Path, text: str, line: int, column: int, says: str
+) -> None:
+    told = [(each.line, each.column, each.message) for each in problems(tmp_path, SMALL + text)]
+    assert any(found[:2] == (line, column) and says in found[2] for found in told), told
+
+
+def test_a_list_of_wrong_words_is_not_called_empty(tmp_path: Path) -> None:
+    (told,) = problems(tmp_path, SMALL + "bots: {a: {sides: [by]}}\n")
+    assert told.hint == "did you mean buy?"
+
+
 def test_all_mistakes_are_found_in_one_run(tmp_path: Path) -> None:
     found = problems(tmp_path, "mode: x\nexchanges: {sim: {streams: [trade], max_markets: 0}}\nlog: {lvl: y}\n")
     assert [(row.id, row.line) for row in found] == [("E023", 1), ("E023", 2), ("E024", 2), ("E020", 3)]

@@ -94,7 +94,8 @@ async def test_a_silence_is_told_within_two_minutes_and_its_end_too(desk: Desk) 
     await desk.look_for(60, beats=True)
     await desk.look_for(115)
     assert desk.titles == ["[CRITICAL] home gives no heartbeat"]
-    assert "Last seen well: running" in desk.phone.sent[0].body
+    assert "Now: running" in desk.phone.sent[0].body
+    assert "It was not stopped on purpose" in desk.phone.sent[0].body
     await desk.look_for(20, beats=True)
     assert desk.titles[1:] == ["[OVER] home is back"]
 

@@ -17,7 +17,8 @@ from guard.runtime.opening import Opening
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONFIG = "version: 1\nmode: enforce\nrules: [guard:pump_dump]\nexchanges: {sim: {connector: sim, markets: ['*/USDT']}}\n"
+BASE = "version: 1\nrules: [guard:pump_dump]\nexchanges: {sim: {connector: sim, markets: ['*/USDT']}}\n"
+CONFIG = BASE + "mode: enforce\n"
 
 
 @pytest.fixture
@@ -89,3 +90,24 @@ async def test_a_setting_that_would_be_lost_is_told_and_not_kept(path: Path, fie
     async with Opening(load_guard(path, {}), state, key=key) as opening:
         assert opening.record() == {"fast": False, "problem": None}
     assert Early.read(state / "caches", key) is not None
+
+
+@pytest.mark.parametrize("reference", ["${env:BOT_MODE}", "${file:mode}", '"\\x24{env:BOT_MODE}"'])
+async def test_what_guard_yaml_takes_from_elsewhere_is_waited_for_when_it_changes(path: Path, reference: str) -> None:
+    path.write_text(BASE + f"mode: {reference}\n")
+    elsewhere = path.parent / "mode"
+    elsewhere.write_text("observe")
+    elsewhere.chmod(0o600)
+    state, before = path.parent / ".guard", {"BOT_MODE": "observe"}
+    key = settings_key(path, before)
+    async with Opening(load_guard(path, before), state, key=key):
+        pass
+    elsewhere.write_text("enforce")
+    early = Early.read(state / "caches", settings_key(path, {"BOT_MODE": "enforce"}))
+    assert early is None
+
+
+def test_a_reference_that_stays_keeps_the_quick_start(path: Path) -> None:
+    path.write_text(CONFIG + "alerts: {channels: {phone: {url: '${env:BOT_URL}'}}}\n")
+    before, after = {"BOT_URL": "json://a", "PID": "1"}, {"BOT_URL": "json://a", "PID": "2"}
+    assert settings_key(path, before) == settings_key(path, after) != settings_key(path, {"BOT_URL": "json://b"})

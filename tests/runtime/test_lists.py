@@ -291,3 +291,14 @@ async def test_a_pipe_or_a_folder_is_no_list(tmp_path: Path) -> None:
 def test_a_list_with_a_mistake_is_refused(keys: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         ListSettings.model_validate(keys)
+
+
+async def test_what_a_pattern_held_stays_held_while_its_markets_are_not_open_yet(tmp_path: Path) -> None:
+    async with desk(tmp_path, format="freqtrade") as here:
+        # A restart: the ledger has what the list held, and of the last run's markets only the names are known.
+        here.live._remember = lambda: None  # type: ignore[method-assign]
+        here.live.watchlist.markets = frozenset({"x:OLDUP/USDT", "x:A/USDT"})
+        text = '{"exchange": {"pair_blacklist": ["B/USDT", "C/USDT", "D/USDT", ".*UP/.*"]}}'
+        for _ in range(2):
+            assert await here.refresh(text)
+            assert here.held == ["symbol:B/USDT", "symbol:C/USDT", "symbol:D/USDT", "symbol:OLDUP/USDT"]

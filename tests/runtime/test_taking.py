@@ -12,12 +12,14 @@ import pytest
 from store.decisions import transition
 
 from guard.client import Guard
+from guard.client.payload import decode, encode
 from guard.client.snapshot import read_snapshot
 from guard.errors import StateError
-from guard.model import AddQuarantine, Decision, IsolationState, Target, TargetKind
+from guard.model import AddQuarantine, Decision, Hold, IsolationState, Level, Quarantine, Target, TargetKind
 from guard.quarantine import IsolationManager
 from guard.runtime.adoption import adopted
 from guard.runtime.clock import SystemClock, seeded_random
+from guard.runtime.ledger_desk import rebuilt_text
 from guard.runtime.ledger_keeper import LedgerKeeper
 from guard.runtime.state import StateFolder
 from guard.runtime.taking import take_ledger
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from guard.client.payload import Snapshot
     from guard.model.quarantine import Transition
     from guard.runtime.taking import Taken
 
@@ -319,3 +322,60 @@ async def test_backups_alone_tell_that_a_ledger_was_here(whole: Path, tmp_path: 
     assert not isinstance(taken, StateError), taken
     assert taken.rebuilt is not None
     assert blocked(path) == ("A", "B")
+
+
+@pytest.mark.parametrize("state", list(IsolationState)[1:])
+def test_an_adopted_block_ends_at_its_announced_end_after_the_start_too(state: IsolationState) -> None:
+    now_us, until_us = 10 * HOUR_US, 12 * HOUR_US
+    shown = _shown("a", state=state, until_us=until_us)
+    (taken,) = adopted(_told_of(shown), (), (), seq=0, now_us=now_us)
+    assert _ends(taken, now_us) == until_us
+
+
+@pytest.mark.parametrize("state", list(IsolationState)[1:])
+@pytest.mark.parametrize("seen", list(IsolationState)[1:])
+def test_a_tightened_block_ends_at_its_announced_end_after_the_start_too(state: IsolationState, seen: IsolationState) -> None:
+    now_us = 10 * HOUR_US
+    held = _shown("a", state=state, until_us=10 * HOUR_US + 60_000_000)
+    shown = _shown("a", state=seen, until_us=13 * HOUR_US)
+    changed = adopted(_told_of(shown), (held,), (held,), seq=0, now_us=now_us)
+    is_weaker = (state, seen) == (IsolationState.QUARANTINED, IsolationState.PROBATION)
+    assert [_ends(each, now_us) for each in changed] == ([] if is_weaker else [13 * HOUR_US])
+
+
+HOUR_US = 3_600_000_000
+
+
+def _shown(name: str, *, state: IsolationState, until_us: int) -> Quarantine:
+    began_us = 9 * HOUR_US
+    length_us = until_us - began_us
+    target = Target(TargetKind.MARKET, "sim:A/USDT")
+    hold = Hold("operator", None, target, Level.DANGER, "news", length_us, length_us, probation_us=length_us)
+    return Quarantine(name, hold, state, began_us, until_us, until_us, until_us)
+
+
+def _told_of(shown: Quarantine) -> Snapshot:
+    image = Image(Mode.ENFORCE, 0, {}, (shown,), {"*": {}})
+    return decode(encode(image, epoch=1, seq=0, durable=False, wall_us=0, boot_ns=0, boot_id=""))
+
+
+def _ends(taken: Transition, now_us: int) -> int:
+    manager = IsolationManager()
+    manager.restore((taken.quarantine,), now_us)
+    assert not manager.advance(now_us)
+    return manager.advance(100 * HOUR_US)[0].at_us
+
+
+def test_a_rebuild_is_told_a_sentence_a_line_for_a_message_cuts_long_lines() -> None:
+    rebuilt = {
+        "why": "the ledger is damaged",
+        "base": "ledger-000001.sqlite",
+        "base_seq": 3,
+        "seq": 5,
+        "aside": ["old"],
+        "passed_over": [],
+    }
+    lines = rebuilt_text(rebuilt, 9).split("\n")
+    assert lines[1] == "It was rebuilt from the backup ledger-000001.sqlite and 2 entries of its journal, up to entry 5."
+    assert lines[2].startswith("Entries 6 to 9 are lost")
+    assert max(map(len, lines)) < 200

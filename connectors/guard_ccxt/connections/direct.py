@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
 
+from guard_ccxt.connections.beat import Beat, Socket
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,7 +28,9 @@ class Direct:
     handle
         Takes a message; `is_fresh` for the first one of an arrival. Called for text and binary frames.
     after
-        Called when all of an arrival have been handled.
+        Called when all of an arrival have been handled; returns when that was, monotonic microseconds.
+    beat
+        Reads this socket along with others while frames are dense.
 
     Notes
     -----
@@ -34,7 +38,7 @@ class Direct:
     closes, errors, the end), ends the rest and is the task's. So there is one order and one reader at any time.
     """
 
-    def __init__(self, client: Any, handle: Callable[..., None], after: Callable[[], None]) -> None:
+    def __init__(self, client: Any, handle: Callable[..., None], after: Callable[[], int], beat: Beat | None = None) -> None:
         self._client = client
         self._handle = handle
         self._after = after
@@ -42,6 +46,8 @@ class Direct:
         protocol = client.connection._conn.protocol  # noqa: SLF001  # the way of ccxt's own `Client.buffer`
         self._queue = protocol._payload  # noqa: SLF001  # likewise
         self._waiting = self._queue._buffer  # noqa: SLF001  # likewise
+        self._beat = beat or Beat()
+        self._socket = Socket(protocol)
         self._resting: asyncio.Future[None] | None = None
         self._is_busy = False
         self._stock_data, self._stock_lost = protocol.data_received, protocol.connection_lost
@@ -58,6 +64,7 @@ class Direct:
             await self._resting
         finally:
             self._resting = None
+            self._beat.leave(self._socket)
 
     def _is_over(self) -> bool:
         return self._client.error is not None or self._client.closed() or self._queue.is_eof()
@@ -102,20 +109,22 @@ class Direct:
             is_fresh = False
             left -= 1
         if not is_fresh:
-            self._after()
+            self._beat.heard(self._socket, BURST - left, self._after())
 
     def _lost(self, error: Exception | None) -> None:
+        self._beat.leave(self._socket)
         self._stock_lost(error)
         self._wake()
 
     async def _close(self, *arguments: Any, **named: Any) -> Any:
+        self._beat.leave(self._socket)
         self._wake()
         return await self._stock_close(*arguments, **named)
 
 
-def direct(client: Any, handle: Callable[..., None], after: Callable[[], None]) -> Direct | None:
+def direct(client: Any, handle: Callable[..., None], after: Callable[[], int], beat: Beat | None = None) -> Direct | None:
     """Return one for a connected client; None where this aiohttp has another inside: its frames are awaited then."""
     try:
-        return Direct(client, handle, after)
+        return Direct(client, handle, after, beat)
     except AttributeError:
         return None

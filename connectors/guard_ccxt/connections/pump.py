@@ -15,6 +15,7 @@ from guard_ccxt.stream.sequence import PassedOver
 if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard_ccxt.connections.batches import Batches
+    from guard_ccxt.connections.beat import Beat
     from guard_ccxt.counters import Counters
     from guard_ccxt.fast import Decoder
 
@@ -43,6 +44,7 @@ class Connection:
         self.fallbacks = 0
         self.deferred = 0
         self.batches: Batches | None = None
+        self.beat: Beat | None = None
         self._unread_mark = (0, 0)
         self.longest_quiet_us = 0
         self.received_us = 0
@@ -98,10 +100,11 @@ async def pump(connection: Connection, counters: Counters, *, bad_frames_max: in
     def handle(message: Any, *, is_fresh: bool) -> None:
         _handle(connection, counters, message, is_fresh=is_fresh, bad_frames_max=bad_frames_max)
 
-    def after() -> None:
+    def after() -> int:
         connection.received_us = 0
+        return connection.heard_us
 
-    at_once = direct(client, handle, after)
+    at_once = direct(client, handle, after, connection.beat)
     left, is_fresh = BURST, True
     try:
         while not is_fresh or not client.closed():

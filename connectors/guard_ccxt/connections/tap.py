@@ -13,6 +13,7 @@ from ccxt.async_support.base.ws.order_book import OrderBook
 
 from guard.model import Channel, Status
 from guard_ccxt.connections.batches import Batches
+from guard_ccxt.connections.beat import Beat
 from guard_ccxt.connections.farewell import is_farewell
 from guard_ccxt.connections.pace import Pace
 from guard_ccxt.connections.pump import Connection, pump
@@ -128,6 +129,7 @@ class Tap:
         self._closing: set[asyncio.Task[Any]] = set()
         self._dialling: dict[Any, asyncio.Task[Any]] = {}
         self._dialled: set[Any] = set()
+        self._beat = Beat()
         self._make_decoder = None if tier == "generic" else _decoder(exchange.id, counters)
 
     @property
@@ -249,6 +251,7 @@ class Tap:
 
     def _hook(self, client: Any) -> Connection:
         connection = Connection(client, self._clock, name=self.exchange.id)
+        connection.beat = self._beat
         if self._make_decoder is not None:
             connection.decoder = self._make_decoder(Desk(self.exchange, client, self.subscriptions, levels_max=self._levels_max))
         stock_resolve, stock_future = client.resolve, client.future
