@@ -177,15 +177,21 @@ class RunningGuard:
             jump_us=self.clock.jump_us,
             keep_windows=lambda: maintenance.keep(self.pipeline),
         )
-        self.operators.recording = self.recording.record
-        self.operators.sections["lists"] = self.lists.records
-        self.operators.sections["ledger"] = lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper)
         self.http = Http(config, state, self.live, self.operators, is_ruled=lambda: self.rulebook.active > 0)
-        self.operators.sections["http"] = self.http.record
-        self.operators.sections["start"] = self._opening.record
-        self.operators.sections["report"] = self.report.record
+        self._show_parts(self.operators)
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
+
+    def _show_parts(self, operators: Operators) -> None:
+        """Let each part tell its section of the status document."""
+        operators.recording = self.recording.record
+        operators.sections |= {
+            "lists": self.lists.records,
+            "ledger": lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper),
+            "http": self.http.record,
+            "start": self._opening.record,
+            "report": self.report.record,
+        }
 
     def _decided(self, decision: Decision) -> None:
         self.report.take(decision)
