@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -19,6 +18,7 @@ from guard.runtime.publish import SnapshotPublisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 BOTS: Final = {"freqtrade": ".venv", "ccxt": ".venv", "nautilus": ".venv-nautilus", "hummingbot": ".venv-hummingbot"}
 ASKS: Final = """
