@@ -28,6 +28,7 @@ PYTHON: Final = HERE / ".venv" / "bin" / "python"
 WAIT_S: Final = 120.0
 """How long a test waits for what is to happen; long, for slow machines: a test that passes never waits it out."""
 LOOP_S: Final = 1
+FAKETIME: Final = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 WATCHED: Final = "BTC/USDT"
 PATHS: Final = os.pathsep.join([str(ROOT), str(ROOT / "connectors")])
 
@@ -63,10 +64,10 @@ class _Process:
     def start(self) -> None:
         raise NotImplementedError
 
-    def _run(self, command: list[str], log: Path, **options: Any) -> None:
+    def _run(self, command: list[str], log: Path, *, more: dict[str, str], **options: Any) -> None:
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, env=plain_environment(), **options
+                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, env=plain_environment(**more), **options
             )
 
     def tell(self, number: signal.Signals) -> None:
@@ -146,7 +147,8 @@ class Nursery:
 
     def end(self) -> None:
         if self.process is not None:
-            self.process.communicate(timeout=20)
+            self.process.kill()
+            self.process.communicate()
             self.process = None
 
 
@@ -222,13 +224,24 @@ class GuardRun(_Process):
         self.snapshot = self.state / "snapshot" / "guard.snapshot"
         self._own_client: Guard | None = None
         self.as_user: list[str] = []
+        self.set_wall("+0")
         (folder / "guard.yaml").write_text(
             GUARD_YAML.format(mode=mode, markets=json.dumps([WATCHED, *markets]), rest=exchange.rest, ws=exchange.ws)
         )
 
     def start(self) -> None:
-        self._run([*self.as_user, sys.executable, "-m", "guard", "--json", "run"], self.folder / "guard.log", cwd=self.folder)
+        more = {}
+        if FAKETIME is not None and not self.as_user:
+            more = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.folder / "wall"), "FAKETIME_NO_CACHE": "1"}
+            more["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+        self._run(
+            [*self.as_user, sys.executable, "-m", "guard", "--json", "run"], self.folder / "guard.log", cwd=self.folder, more=more
+        )
         wait_for("guard watches the exchange's markets", self._watches)
+
+    def set_wall(self, offset: str) -> None:
+        """Set how far guard's wall clock is from the machine's: ``+0``, ``-86400``; nothing without libfaketime."""
+        (self.folder / "wall").write_text(offset)
 
     def command(self, *words: str) -> str:
         """Give an order as a person would, and return what is answered."""

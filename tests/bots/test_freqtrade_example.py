@@ -17,10 +17,9 @@ EXAMPLE = ROOT / "docs" / "examples" / "freqtrade"
 
 def test_the_example_enters_free_markets_and_no_quarantined_one(exchange: Exchange, tmp_path: Path) -> None:
     address = exchange.rest.partition("//")[2]
-    with GuardRun(tmp_path, exchange) as guard:
-        guard.end()
-        (tmp_path / "guard.yaml").write_text((EXAMPLE / "guard.yaml").read_text().replace("127.0.0.1:8785", address))
-        guard.start()
+    guard = GuardRun(tmp_path, exchange)
+    (tmp_path / "guard.yaml").write_text((EXAMPLE / "guard.yaml").read_text().replace("127.0.0.1:8785", address))
+    with guard:
         guard.hold(["MOON/USDT"])
         bot = Bot(tmp_path, exchange, "GuardedEntry", [])
         bot.config = json.loads((EXAMPLE / "config.json").read_text().replace("127.0.0.1:8785", address))

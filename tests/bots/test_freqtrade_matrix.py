@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from freqtrade_support import Bot, GuardRun, wait_for
+from freqtrade_support import FAKETIME, Bot, GuardRun, wait_for
 
 from guard.client.layout import HEADER_BYTES
 
@@ -28,7 +28,7 @@ NEW: Final = ["MOON/USDT", "SUDS/USDT"]
 KEPT: Final = ["DOGE/USDT", "XRP/USDT"]
 REDUCED: Final = "LINK/USDT"
 RESTING: Final = "AVAX/USDT"
-ROWS: Final = 18
+ROWS: Final = 20
 FREE: Final = ["ETH/USDT", "SOL/USDT", "BNB/USDT"]
 
 
@@ -161,6 +161,14 @@ def test_forced_entries_and_additions_are_refused_and_a_forced_exit_passes(world
 def test_the_wall_clock_jumps(world: World) -> None:
     world.row("the bot's clock jumps a day ahead", jump_s=86_400)
     world.row("the bot's clock jumps a day back", jump_s=-86_400)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
+def test_the_wall_clock_of_guard_jumps(world: World) -> None:
+    for name, offset in (("ahead", "+86400"), ("back", "-86400")):
+        world.guard.set_wall(offset)
+        world.row(f"guard's clock jumps a day {name}")
+    world.guard.set_wall("+0")
 
 
 @contextmanager
