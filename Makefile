@@ -132,7 +132,7 @@ $(NAUTILUS)/ready: tests/bots/requirements-nautilus.txt
 # Hummingbot is not built: its published source is read, and its orchestrator is run alone.
 HUMMINGBOT := tests/bots/.venv-hummingbot
 test-bots-hummingbot: $(HUMMINGBOT)/ready
-	@$(HUMMINGBOT)/bin/python tests/bots/hummingbot_check.py $(HUMMINGBOT)/source/hummingbot-*
+	@$(HUMMINGBOT)/bin/python tests/bots/hummingbot_check.py $(HUMMINGBOT)/source/hummingbot-*/
 
 $(HUMMINGBOT)/ready: tests/bots/requirements-hummingbot.txt
 	@$(PYTHON) -m venv --clear $(HUMMINGBOT)

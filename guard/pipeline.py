@@ -331,21 +331,22 @@ class Pipeline:
         self._deliveries.clear()
         return decision
 
-    def image(self, *, is_running: bool = True, let_go: Collection[Market] = ()) -> Image:
-        """Return what bots may see now; nothing of markets that were let go."""
+    def image(self, *, is_running: bool = True, let_go: Collection[Market] = (), look: bool = True) -> Image:
+        """Return what bots may see now; nothing of markets that were let go. Without `look` scores are those looked at last."""
         return Image(
             mode=self.settings.mode,
             at_us=self.now_us,
-            markets={str(market): self.view(row) for market, row in self.engine.markets.items() if market not in let_go},
+            markets={str(market): self.view(row, look=look) for market, row in self.engine.markets.items() if market not in let_go},
             blocks=self.isolation.active(),
             on_unknown=self.settings.on_unknown,
             is_running=is_running,
             aliases=self.settings.aliases,
         )
 
-    def view(self, row: int) -> MarketView:
-        """Return what bots may see of one market."""
-        self.engine.look(row, self.now_us)
+    def view(self, row: int, *, look: bool = True) -> MarketView:
+        """Return what bots may see of one market; without `look` its score is the one looked at last."""
+        if look:
+            self.engine.look(row, self.now_us)
         watched = self.engine.watched[row]
         rules = [self.engine.program.rules[index] for index in watched.binding.rules]
         expected = [e for rule, e in zip(rules, watched.episodes, strict=True) if rule.mode != RuleMode.SHADOW]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.engine.residual import leans_on_price, stray_of
 from guard.model import IsolationState, Level, Market, RuleMode, Target, TargetKind
-from guard.quarantine import MARKET_WIDE_RULE, OPERATOR_RULE
+from guard.quarantine import MARKET_WIDE_RULE
 from guard.quarantine.deferred import Deferred
 from guard.quarantine.market_wide import BrakePolicy, MarketWide, Mass
 
@@ -108,12 +108,16 @@ class HoldDesk:
         return tuple(transitions), again
 
     def released(self, transitions: Iterable[Transition]) -> None:
-        """Look again, when grace is over, at what a person released: its rule may still have the level."""
+        """Look again, when grace is over, at what a person released: its rule may still have the level, on any of the markets."""
         for each in transitions:
             after = each.quarantine
-            is_over = after.state is IsolationState.NORMAL and after.grace_until_us > each.at_us
-            if is_over and after.hold.market in self._engine.markets and after.hold.rule != OPERATOR_RULE:
-                self.deferred.put(after.hold, after.grace_until_us)
+            rule = self._rule(after.hold.rule)
+            if rule is None or after.state is not IsolationState.NORMAL or after.grace_until_us <= each.at_us:
+                continue
+            for market, row in self._engine.markets.items():
+                hold = after.hold._replace(market=market)
+                if hold.target.covers(market, self._isolation.aliases) and self._still_orders(rule, row, hold):
+                    self.deferred.put(hold, after.grace_until_us)
 
     def attends(self, hold: Hold, market: str) -> bool:
         """Whether a hold's rule may hold and is asked about a market, "" for any; of one that is not open only the former is known.
@@ -135,7 +139,7 @@ class HoldDesk:
         return rule.number in self._engine.watched[self._engine.markets[market]].binding.rules
 
     def _hold(self, exchange: str, hold: Hold, now_us: int) -> tuple[Transition, ...]:
-        self.deferred.drop(hold.rule, hold.target)
+        self.deferred.drop(hold)
         is_wide = exchange in self.wide.states or self.mass.is_on(exchange)
         marks = (f"exchange {exchange}",) if is_wide else ()
         transitions = self._isolation.quarantine(hold, now_us, marks=marks)

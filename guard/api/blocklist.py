@@ -69,7 +69,8 @@ class Listed(NamedTuple):
 
     def snapshot(self) -> Snapshot:
         """Return the state as bots read it."""
-        return snapshot_of(self.said, {name: list(view) for name, view in self.said["markets"].items()})
+        # The moments of the newest publication; all else as it goes over the network.
+        return snapshot_of({**self.said, **self.content})
 
     def document(self, *, now_us: int, lease_until_us: int) -> bytes:
         """Return the whole list as JSON, at a moment (wall time) and with the end of guard's lease."""

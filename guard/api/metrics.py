@@ -36,6 +36,9 @@ class _Page:
         yield from _feeds(document.get("feeds", ()))
         yield from _alerts(document)
         yield from _bots(document.get("bots") or {})
+        yield from _proof(document.get("heartbeat") or {})
+        yield from _ledger(document.get("ledger") or {})
+        yield from _lists(document.get("lists") or ())
         for name, (text, labels) in _COUNTED.items():
             metric = CounterMetricFamily(name, text, labels=labels)
             for values, number in list(self._counters.get(name, {}).items())[:_LABELS_MAX]:
@@ -86,7 +89,11 @@ def _whole(document: Mapping[str, Any]) -> Iterator[Metric]:
     info = GaugeMetricFamily("guard_info", "Version and mode of guard; always 1.", labels=("version", "mode"))
     info.add_metric((str(document["version"]), str(document["mode"])), 1.0)
     yield info
-    yield _gauge("guard_ready", "1 while guard protects bots: heartbeat, ledger, feeds and rules.", not document["http"]["unready"])
+    yield _gauge(
+        "guard_ready",
+        "1 while guard protects bots: heartbeat, proof of work, ledger, feeds and rules.",
+        not document["http"]["unready"],
+    )
     yield _gauge("guard_heartbeat_age_seconds", "How long ago guard last proved to live.", document["http"]["heartbeat_age_s"])
     yield _gauge("guard_uptime_seconds", "How long guard runs.", document["uptime_s"])
     yield _gauge("guard_ledger_durable", "1 while the ledger is written; 0: new blocks hold in memory only.", document["durable"])
@@ -157,6 +164,44 @@ def _alerts(document: Mapping[str, Any]) -> Iterator[Metric]:
     yield _family(GaugeMetricFamily, "guard_alerts", "Messages in the ledger, by state.", "state", states.items())
 
 
+def _proof(section: Mapping[str, Any]) -> Iterator[Metric]:
+    if not section:
+        return
+    yield _gauge("guard_heartbeat_whole", "1 while each stage was seen to work within 30 s.", section["whole"])
+    stages: Mapping[str, Mapping[str, Any]] = section["stages"]
+    ages = [(name, each["age_s"]) for name, each in stages.items() if each["age_s"] is not None]
+    name, text = "guard_heartbeat_stage_age_seconds", "How long ago a stage was last seen to work."
+    yield _family(GaugeMetricFamily, name, text, "stage", ages)
+    failures = [(name, each["failures"]) for name, each in stages.items()]
+    name, text = "guard_heartbeat_stage_failures", "How often a stage was seen not to work."
+    yield _family(CounterMetricFamily, name, text, "stage", failures)
+
+
+def _ledger(section: Mapping[str, Any]) -> Iterator[Metric]:
+    if not section:
+        return
+    yield _gauge("guard_ledger_bytes", "Size of the ledger's file.", section["bytes"])
+    yield _gauge("guard_ledger_waiting", "Decisions that wait for a COMMIT.", section["waiting"])
+    yield _gauge("guard_ledger_backups", "Backups that are kept.", section["backups"])
+    yield _gauge("guard_ledger_problem", "1 where backups, the journal or the chain are not well.", bool(section["problem"]))
+    yield CounterMetricFamily("guard_ledger_failures", "Failed attempts to write the ledger.", value=_number(section["failures"]))
+
+
+def _lists(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    gauges: tuple[_Read, ...] = (
+        ("guard_list_entries", "Entries of an imported list, as last read.", lambda row: row["entries"]),
+        ("guard_list_held", "Targets that an imported list holds now.", lambda row: row["held"]),
+        (
+            "guard_list_failing",
+            "1 where a list cannot be read, or is not believed.",
+            lambda row: bool(row["problem"] or row["doubt"]),
+        ),
+    )
+    found = [(str(row["name"]), row) for row in rows]
+    for name, text, read in gauges:
+        yield _family(GaugeMetricFamily, name, text, "list", ((each, read(row)) for each, row in found))
+
+
 def _bots(section: Mapping[str, Any]) -> Iterator[Metric]:
     totals: dict[str, dict[str, float]] = {}
     for each in section.get("bots", ()):
@@ -168,6 +213,8 @@ def _bots(section: Mapping[str, Any]) -> Iterator[Metric]:
         ("seen", "Markets and orders that a bot asked about, as it reports."),
         ("blocked", "Entries that a bot was refused, as it reports."),
         ("bypassed", "Entries that passed by a bypass, as a bot reports."),
+        ("would_block", "Entries that passed only because nothing is refused, as a bot reports."),
+        ("exits", "Exits, which pass always, as a bot reports."),
     ):
         found = [(name, counts.get(key, 0.0)) for name, counts in totals.items()]
         yield _family(CounterMetricFamily, f"guard_bot_{key}", text, "bot", found)

@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from guard.client.answer import Question, answer, policy_of
+from guard.client.policies import bot_policy
+from guard.model.assets import RENAMED
 from guard.model.clearance import Intent
 from guard.model.market import Market
 from guard.model.quarantine import Block, TargetKind
@@ -23,8 +25,8 @@ _REFRESH_S: Final = 1
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
 _FOREVER_NS: Final = 1 << 62
-# How exchanges write many coins as one: 1000PEPE, 1000000MOG, 1MBABYDOGE.
-_MULTIPLES: Final = r"(?:1000|10000|1000000|1M)?"
+# How exchanges write many coins as one: 1000PEPE, 1000000MOG, 1MBABYDOGE, kPEPE. As in `guard.model.assets`, or wider.
+_MULTIPLES: Final = r"(?:10{3,7}|1M|k)?"
 
 
 def pairlist(
@@ -104,6 +106,9 @@ def _is_open(snapshot: Snapshot, exchange: str, symbol: str, bot: str | None, no
         compares_clocks=False,
         policy=policy_of(snapshot, bot),
         bypass_end_ns=_FOREVER_NS if is_bypassed else 0,
+        bot=bot_policy(snapshot, bot),
+        # A contract is sold to open, too.
+        side=None if ":" in symbol else "buy",
     )
     return answer(snapshot, question).clearance.permitted
 
@@ -115,9 +120,10 @@ def _beyond(snapshot: Snapshot, exchange: str, symbols: set[str], bot: str | Non
             continue
         kind, name = block.target.kind, block.target.name
         if kind is TargetKind.BASE:
-            sample, pattern = f"{name}/{_anything(snapshot)}", rf"{_MULTIPLES}{re.escape(name)}/.*"
+            sample, pattern = f"{name}/{_anything(snapshot)}", f"{_spellings(snapshot, exchange, name)}/.*"
         elif kind is TargetKind.SYMBOL:
-            sample, pattern = name, re.escape(name)
+            base, slash, rest = name.partition("/")
+            sample, pattern = name, f"{_spellings(snapshot, exchange, base)}{re.escape(slash + rest)}"
         elif kind is TargetKind.MARKET and name.startswith(f"{exchange}:"):
             sample = name.partition(":")[2]
             pattern = re.escape(sample)
@@ -127,6 +133,17 @@ def _beyond(snapshot: Snapshot, exchange: str, symbols: set[str], bot: str | Non
             continue
         if not _is_open(snapshot, exchange, sample, bot, now_us, is_bypassed=False):
             yield pattern
+
+
+def _spellings(snapshot: Snapshot, exchange: str, asset: str) -> str:
+    """Return a pattern of all bases that count one asset on an exchange, those of ``aliases`` in guard.yaml too."""
+    names = {name for name, known in RENAMED.items() if known == asset}
+    for alias, known in snapshot.aliases.items():
+        place, _, base = alias.rpartition(":")
+        if known == asset and place in {"", exchange}:
+            names.add(base)
+    other = "".join(f"|{re.escape(name)}" for name in sorted(names - {asset}))
+    return f"(?:{_MULTIPLES}{re.escape(asset)}{other})"
 
 
 def _anything(snapshot: Snapshot) -> str:

@@ -37,6 +37,14 @@ ROUTES: Final = (
     Route("GET", "/v1/status", Scope.READ, "status", "the status document; without channels for scope read"),
     Route("GET", "/v1/quarantines", Scope.READ, "operation", "what is held", "quarantine.ls"),
     Route("POST", "/v1/quarantines", Scope.OPERATE, "operation", "hold a target", "quarantine.add"),
+    Route(
+        "POST",
+        "/v1/quarantines/extend",
+        Scope.OPERATE,
+        "operation",
+        "hold what is held for longer, by id or target",
+        "quarantine.extend",
+    ),
     Route("POST", "/v1/quarantines/release", Scope.ADMIN, "operation", "release by id or target", "quarantine.release"),
     Route("GET", "/v1/allow", Scope.READ, "operation", "what is never held back", "allow.ls"),
     Route("POST", "/v1/allow", Scope.ADMIN, "operation", "never hold a target back, for a time", "allow.add"),
@@ -44,7 +52,7 @@ ROUTES: Final = (
     Route("POST", "/v1/reload", Scope.ADMIN, "operation", "read the rules anew", "reload"),
     Route("GET", "/metrics", Scope.READ, "metrics", "counters for Prometheus"),
     Route("GET", "/healthz", None, "healthz", "200 while the process answers"),
-    Route("GET", "/readyz", None, "readyz", "200 while guard protects: heartbeat, ledger, feeds and rules"),
+    Route("GET", "/readyz", None, "readyz", "200 while guard protects: heartbeat, proof, ledger, feeds and rules"),
 )
 """All of them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guard.client.policies import counts
+from guard.client.policies import SIDES, counts
 from guard.model.bot import NEW_US, BotPolicy, ListingAnswer
 from guard.model.clearance import Clearance, ClearanceStatus, Intent, Mode
 from guard.model.market import DataState, Market
@@ -236,7 +236,9 @@ def _lifted_by(question: Question, mode: Mode) -> str:
         return "bot_mode"
     if bot.exchanges and question.market.exchange not in bot.exchanges:
         return "bot_exchanges"
-    return "bot_sides" if question.side is not None and question.side.lower() not in bot.sides else ""
+    # A side that is neither word may be either.
+    side = "" if question.side is None else question.side.lower()
+    return "bot_sides" if side in SIDES and side not in bot.sides else ""
 
 
 def _end_ns(snapshot: Snapshot, block: PublishedBlock, question: Question) -> int:

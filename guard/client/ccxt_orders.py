@@ -57,13 +57,15 @@ class _Order(NamedTuple):
     shape: Shape
     cost: float | None = None
     edits: str | None = None
+    is_contract: bool = False
 
 
 class _Cut(NamedTuple):
-    """What may be sent of an order: at most so much, and that fraction of it."""
+    """What may be sent of an order: at most so much, that fraction of it, and only if it cannot open."""
 
     amount: float | None = None
     fraction: float = 1.0
+    must_reduce: bool = False
 
 
 _WHOLE: Final = _Cut()
@@ -164,7 +166,7 @@ class CcxtDesk:
             params = changes["params"] = {key: value for key, value in params.items() if key != "guardIntent"}
         if cut is not _WHOLE:
             self._count(order.symbol, "cut")
-            changes.update(_smaller(cut, {each: get(each) for each in ("amount", "cost")}, params))
+            changes.update(_cut_words(cut, {each: get(each) for each in ("amount", "cost")}, params))
         return _changed(method, args, kwargs, changes)
 
     def settled(self, judged: Judged, found: Any) -> Any:
@@ -208,7 +210,7 @@ class CcxtDesk:
         if cut is _WHOLE:
             return order
         self._count(order["symbol"], "cut")
-        return {**order, **_smaller(cut, {"amount": order.get("amount"), "cost": order.get("cost")}, params)}
+        return {**order, **_cut_words(cut, {"amount": order.get("amount"), "cost": order.get("cost")}, params)}
 
     def _order(self, method: Method, get: Callable[[str], Any], params: Mapping[str, Any]) -> _Order:
         market, symbol = self._market(get("symbol"))
@@ -223,7 +225,8 @@ class CcxtDesk:
             has_positions=self._has_positions(market, symbol, params),
         )
         edits = str(get("id") or get("clientOrderId") or params.get("clientOrderId") or "") if method.is_edit else None
-        return _Order(symbol, shape, _number(get("cost")), edits)
+        is_contract = ":" in symbol if market is None else not market.get("spot")
+        return _Order(symbol, shape, _number(get("cost")), edits, is_contract)
 
     def _market(self, symbol: str) -> tuple[Any, str]:
         """Return ccxt's market and its unified symbol; bots may write the exchange's own."""
@@ -252,9 +255,12 @@ class CcxtDesk:
         except Exception as error:  # noqa: BLE001 - what a bot hands over may be anything; market and side still tell
             self.problem = f"{order.symbol}: {type(error).__name__}: {error}"
             purpose, grows = Purpose("close" if order.shape.side == "sell" and not order.shape.has_positions else "open"), True
-        if not grows or (purpose.intent in _EXITS and purpose.leaves is None):
+        leaves_whole = purpose.intent in _EXITS and purpose.leaves is None
+        if not grows or (leaves_whole and purpose.is_bound):
             self._count(order.symbol, "exits")
             return _WHOLE
+        if leaves_whole:
+            return self._protection(order)
         intent = "open" if purpose.leaves is not None else purpose.intent
         clearance = self._guard.check(self._name, order.symbol, order.shape.side, intent)
         self._count(order.symbol, "seen")
@@ -268,6 +274,17 @@ class CcxtDesk:
         if clearance.max_fraction < 1 and self._on_shrink == "cut":
             return _Cut(fraction=clearance.max_fraction)
         return _WHOLE
+
+    def _protection(self, order: _Order) -> _Cut:
+        """Return how a stop loss or take profit may be sent that comes before its position: where guard refuses, as reduce-only."""
+        clearance = self._guard.check(self._name, order.symbol, order.shape.side, "open")
+        if clearance.permitted:
+            self._count(order.symbol, "exits")
+            return _WHOLE
+        if not order.is_contract:
+            # Spot exchanges drop the mark in silence: there it would be an entry.
+            raise self._refusal(order.symbol, clearance)
+        return _Cut(must_reduce=True)
 
     def _refusal(self, symbol: str, clearance: Clearance) -> OrderRefused:
         self._count(symbol, "blocked")
@@ -309,14 +326,20 @@ class CcxtDesk:
 def _reader(method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[[str], Any]:
     places, given = method.places, len(args)
 
-    def get(name: str) -> Any:
+    def word(name: str) -> Any:
         place = places.get(name)
-        if place is not None and place < given:
-            return args[place]
-        if name == "symbol" and place is None:
-            market = get("market")
-            return market.get("symbol") if isinstance(market, dict) else None
-        return kwargs.get(name)
+        return args[place] if place is not None and place < given else kwargs.get(name)
+
+    if "symbol" in places:
+        return word
+
+    # A function of its own: one that called itself would be garbage in a circle, and ten orders in a thousand would wait for its
+    # collection.
+    def get(name: str) -> Any:
+        if name != "symbol":
+            return word(name)
+        market = word("market")
+        return market.get("symbol") if isinstance(market, dict) else None
 
     return get
 
@@ -335,13 +358,15 @@ def _changed(
         place = method.places.get(name)
         if place is not None and place < len(by_place):
             by_place[place] = value
-        elif name in by_name:
+        elif name in by_name or name == "params":
             by_name[name] = value
     return Judged(tuple(by_place), by_name, refused or {})
 
 
-def _smaller(cut: _Cut, words: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+def _cut_words(cut: _Cut, words: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the words of an order that a cut changes."""
+    if cut.must_reduce:
+        return {"params": {**params, "reduceOnly": True}}
     changed: dict[str, Any] = {}
     for name, value in words.items():
         found = _number(value)

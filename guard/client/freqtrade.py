@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guard.client import Guard
+from guard.client.reports import count_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -140,8 +141,7 @@ class _Gate:
         self.guard: Guard | None = None
         self.exchange = ""
         self._fault: str | None = None
-        self._error = ""
-        self._problem = ""
+        self._error = self._problem = ""
         self._unwatched: frozenset[str] = frozenset()
         self._said: set[tuple[str, ...]] = set()
         self._reported: _Value = None
@@ -165,8 +165,11 @@ class _Gate:
         return clearance
 
     def refuses(self, pair: _Value, side: _Value, intent: str) -> bool:
-        """Whether an order must not go out."""
-        return self._is_refused(self.ask(pair, side, intent))
+        """Whether an order must not go out; an entry is counted."""
+        clearance = self.ask(pair, side, intent)
+        if intent == "open":
+            count_entry(self.guard, self.exchange, pair, clearance)
+        return self._is_refused(clearance)
 
     def refuses_any(self, pair: _Value) -> bool:
         """Whether no position of `pair` may grow, on whichever side."""
@@ -176,6 +179,9 @@ class _Gate:
     def fraction(self, pair: _Value, side: _Value, intent: str) -> float:
         """Return the part of a stake that may be spent, 0.0 where none may."""
         clearance = self.ask(pair, side, intent)
+        # An entry of which a part is left comes by once more, to be confirmed.
+        if intent != "open" or self._is_refused(clearance):
+            count_entry(self.guard, self.exchange, pair, clearance)
         if self._is_refused(clearance):
             return 0.0
         return 1.0 if clearance is None else min(1.0, max(0.0, clearance.max_fraction))
@@ -249,12 +255,8 @@ class _Gate:
         if gist == self._problem:
             return
         self._problem = gist
-        if problem is None:
-            text = "guard answers again"
-            _log.info(text)
-        else:
-            text = f"guard: {problem}"
-            _log.error(text)
+        text = "guard answers again" if problem is None else f"guard: {problem}"
+        (_log.info if problem is None else _log.error)(text)
         self._send(text)
 
     def _tell_unwatched(self) -> None:
@@ -274,9 +276,8 @@ class _Gate:
         if report is None or now is None or (self._reported is not None and (now - self._reported).total_seconds() < _REPORT_S):
             return
         self._reported = now
-        trades = import_module("freqtrade.persistence").Trade.get_open_trades()
         positions: dict[str, float] = {}
-        for trade in trades:
+        for trade in import_module("freqtrade.persistence").Trade.get_open_trades():
             market = f"{self.exchange}:{trade.pair}"
             positions[market] = positions.get(market, 0.0) + float(trade.amount) * (-1.0 if trade.is_short else 1.0)
         report(positions=positions, bot_kind="freqtrade")
@@ -325,8 +326,7 @@ def _confirm_trade_entry(gate: _Gate, call: Callable[[], Any], words: _Words) ->
 
 
 def _custom_stake_amount(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Value:
-    stake = call()
-    return _limited(stake, gate.fraction(words.get("pair"), words.get("side"), "open"), words.get("min_stake"))
+    return _limited(call(), gate.fraction(words.get("pair"), words.get("side"), "open"), words.get("min_stake"))
 
 
 def _adjust_trade_position(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Value:

@@ -21,6 +21,9 @@ ADDS: Final[Mapping[str, str]] = {
 }
 """The method of a running executor that places one more entry, by the executor's type. Each returns nothing and is asked again."""
 
+_ONE_WAY: Final = frozenset({"order_executor", "twap_executor"})
+"""Executors that trade in one direction and end. Every other kind that sells spot buys it back: as a whole it opens."""
+
 _PERPETUAL: Final = "_perpetual"
 _CREATE: Final = "CreateExecutorAction"
 _TOLD_MAX: Final = 1_000
@@ -50,7 +53,9 @@ def guarded(strategy: Any, guard: Guard, *, exchanges: Mapping[str, str] | None 
     -----
     A refused ``CreateExecutorAction`` is dropped and logged once a market and block; the controller asks again on its next round.
     Everything else passes: actions that stop or store, orders with ``PositionAction.CLOSE``, spot sales, and each order that
-    a running executor places to leave. An executor with two legs is refused where either leg's market is.
+    a running executor places to leave. Spot sales are those of order and TWAP executors and of ``sell``: a position, DCA or grid
+    executor that sells spot buys it back in the end, so that it counts as an entry. An executor with two legs is refused where
+    either leg's market is.
     """
     return HummingbotDesk(strategy, guard, exchanges or {})
 
@@ -143,7 +148,7 @@ class HummingbotDesk:
 
     def _may_enter(self, config: Any, side: str | None) -> bool:
         exchange, symbol = self._market(config)
-        intent = None if type(config).__name__ == "OrderExecutorConfig" else "open"
+        intent = None if getattr(config, "type", "") in _ONE_WAY else "open"
         if intent is None and side == "sell" and ":" not in symbol:
             self._count(exchange, symbol, "exits")
             return True

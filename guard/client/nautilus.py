@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from guard.client.order_intent import Held, Shape, purpose_of
+from guard.client.order_intent import Held, Purpose, Shape, purpose_of
 from guard.client.refusal import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from guard.client.check import Guard
-    from guard.model.clearance import Clearance
 
 __all__ = ["NautilusDesk", "guarded", "market_of"]
 
@@ -43,8 +42,8 @@ def guarded(
     market
         Tells exchange and symbol of an instrument itself, in place of `exchanges` and `market_of`.
     on_shrink
-        What becomes of an entry while a market is on probation: ``pass`` or ``refuse``. An order of NautilusTrader cannot be made
-        smaller on its way; a strategy reads ``guard.check(...).max_fraction`` for that.
+        What becomes of an entry while a market is on probation: ``pass`` or ``refuse``. An entry is not made smaller on its way; a
+        strategy reads ``guard.check(...).max_fraction`` for that.
     report_every_s
         How often the node tells guard what it holds. None: every 30 seconds, never in a backtest.
 
@@ -57,7 +56,8 @@ def guarded(
     -----
     A refused order is denied, as the risk engine itself denies orders: the strategy's ``on_order_denied`` is called with guard's
     reason. Reduce-only orders, orders against an open position of at most its size, sales from a cash account, cancellations and
-    changes that increase nothing pass. An order through zero is denied as a whole: close first, by at most what is held.
+    changes that increase nothing pass. Of an order through zero the part that closes goes out: the order's quantity becomes what is
+    held, which the strategy learns from ``on_order_updated``; what hangs on such an order is denied.
     """
     if on_shrink not in {"pass", "refuse"}:
         raise ValueError(f"on_shrink is 'pass' or 'refuse', found {on_shrink!r}")
@@ -82,13 +82,20 @@ def market_of(instrument: Any, exchanges: Mapping[str, str] | None = None) -> tu
     return exchange, symbol if expires is None else f"{symbol}-{expires:%y%m%d}"
 
 
+class _Refused(NamedTuple):
+    """Why an order is refused, and the quantity of it that leaves a position and may go out nevertheless."""
+
+    why: str
+    leaves: Any = None
+
+
 class NautilusDesk:
     """Stands before the risk engine of one node.
 
     Attributes
     ----------
     counts
-        Orders by what became of them: ``seen`` (entries), ``exits``, ``blocked``, ``bypassed``, ``would_block``.
+        Orders by what became of them: ``seen`` (entries), ``exits``, ``blocked``, ``cut``, ``bypassed``, ``would_block``.
     problem
         What went wrong when an order was judged, last. Such an order passes only if it is reduce-only.
     """
@@ -102,7 +109,7 @@ class NautilusDesk:
         market: Callable[[Any], tuple[str, str]] | None,
         on_shrink: str,
     ) -> None:
-        self.counts = dict.fromkeys(("seen", "exits", "blocked", "bypassed", "would_block"), 0)
+        self.counts = dict.fromkeys(("seen", "exits", "blocked", "cut", "bypassed", "would_block"), 0)
         self.problem: str | None = None
         self._kernel = kernel
         self._bus = kernel.msgbus
@@ -147,10 +154,11 @@ class NautilusDesk:
         def execute(command: Any) -> None:
             kind = type(command).__name__
             if kind == "SubmitOrder":
-                if (why := self._refusal(command.order, command.order.quantity)) is None:
+                refused = self._refusal(command.order, command.order.quantity)
+                if refused is None or self._reduced(command.order, refused):
                     forward(command)
                 else:
-                    self._deny(command.order, why, command)
+                    self._deny(command.order, refused.why, command)
             elif kind == "SubmitOrderList":
                 self._judge_list(command, forward)
             elif kind == "ModifyOrder":
@@ -162,23 +170,24 @@ class NautilusDesk:
 
     def _judge_list(self, command: Any, forward: Callable[[Any], None]) -> None:
         orders = command.order_list.orders
-        refused = {order.client_order_id: why for order in orders if (why := self._refusal(order, order.quantity))}
+        refused = {order.client_order_id: found for order in orders if (found := self._refusal(order, order.quantity))}
         if not refused:
             forward(command)
             return
         for order in orders:
             # What hangs on a refused entry has nothing to protect.
-            why = refused.get(order.client_order_id) or refused.get(order.parent_order_id)
-            if why is None:
+            own, of_parent = refused.get(order.client_order_id), refused.get(order.parent_order_id)
+            found = own or of_parent
+            if found is None or (of_parent is None and self._reduced(order, found)):
                 forward(self._single(command, order))
             else:
-                self._deny(order, why, command)
+                self._deny(order, found.why, command)
 
     def _judge_change(self, command: Any, forward: Callable[[Any], None]) -> None:
         order = self._cache.order(command.client_order_id)
         is_more = order is not None and command.quantity is not None and command.quantity > order.quantity
-        why = self._refusal(order, command.quantity) if is_more else None
-        if why is None:
+        refused = self._refusal(order, command.quantity) if is_more else None
+        if refused is None:
             forward(command)
             return
         from nautilus_trader.core.uuid import UUID4  # noqa: PLC0415 - the bot's own library
@@ -188,53 +197,79 @@ class NautilusDesk:
         event = OrderModifyRejected(
             trader_id=command.trader_id, strategy_id=command.strategy_id, instrument_id=command.instrument_id,
             client_order_id=command.client_order_id, venue_order_id=order.venue_order_id, account_id=order.account_id,
-            reason=why, event_id=UUID4(), ts_event=now_ns, ts_init=now_ns,
+            reason=refused.why, event_id=UUID4(), ts_event=now_ns, ts_init=now_ns,
         )  # fmt: skip
         self._bus.send(endpoint="ExecEngine.process", msg=event)
 
-    def _refusal(self, order: Any, quantity: Any) -> str | None:
+    def _refusal(self, order: Any, quantity: Any) -> _Refused | None:
         """Return why an order is refused, None where it may go out."""
         try:
             return self._judge(order, quantity)
         except Exception as error:  # noqa: BLE001 - nothing may reach a node's message bus; an order nobody understands enters
             self.problem = f"{order.instrument_id}: {type(error).__name__}: {error}"
-            return None if order.is_reduce_only else f"guard could not judge the order: {self.problem}"
+            return None if order.is_reduce_only else _Refused(f"guard could not judge the order: {self.problem}")
 
-    def _judge(self, order: Any, quantity: Any) -> str | None:
+    def _judge(self, order: Any, quantity: Any) -> _Refused | None:
         instrument = self._cache.instrument(order.instrument_id)
         if instrument is None:
             # The risk engine denies what it has no instrument for, in its own words.
             return None
         exchange, symbol = self._market(instrument)
-        if self._leaves(order, float(quantity)):
+        price = self._price(order)
+        purpose = self._purpose(order, float(quantity) / price)
+        if purpose.intent in _EXITS and purpose.leaves is None:
             self._count(exchange, symbol, "exits")
             return None
         clearance = self._guard.check(exchange, symbol, "buy" if order.is_buy else "sell", "open")
         self._count(exchange, symbol, "seen")
         if clearance.would_block and clearance.permitted:
             self._count(exchange, symbol, "bypassed" if clearance.bypassed else "would_block")
-        return None if self._may_go(clearance) else self._block(exchange, symbol, clearance)
+        if clearance.permitted and (clearance.max_fraction >= 1 or self._on_shrink == "pass"):
+            return None
+        leaves = purpose.leaves
+        self._count(exchange, symbol, "blocked" if leaves is None else "cut")
+        why = words_of(f"{exchange}:{symbol}", clearance)
+        return _Refused(why) if leaves is None else _Refused(why, instrument.make_qty(leaves * price))
 
-    def _may_go(self, clearance: Clearance) -> bool:
-        return clearance.permitted and (clearance.max_fraction >= 1 or self._on_shrink == "pass")
+    def _price(self, order: Any) -> float:
+        """Return what one of the instrument is in the units of the order's quantity: 1, or a price where that is in money."""
+        if not order.is_quote_quantity:
+            return 1.0
+        quote, trade = self._cache.quote_tick(order.instrument_id), self._cache.trade_tick(order.instrument_id)
+        if quote is not None:
+            return float(quote.ask_price if order.is_buy else quote.bid_price)
+        if trade is None:
+            raise ValueError("no price of a quantity in money")
+        return float(trade.price)
 
-    def _block(self, exchange: str, symbol: str, clearance: Clearance) -> str:
-        self._count(exchange, symbol, "blocked")
-        return words_of(f"{exchange}:{symbol}", clearance)
-
-    def _leaves(self, order: Any, quantity: float) -> bool:
+    def _purpose(self, order: Any, amount: float) -> Purpose:
         if order.is_reduce_only:
-            return True
+            return Purpose("reduce")
         account = self._cache.account_for_venue(order.instrument_id.venue)
         is_cash = account is not None and account.is_cash_account
         side = "buy" if order.is_buy else "sell"
-        held = self._held(order.instrument_id)
-        purpose = purpose_of(Shape(side, None, quantity, {}, has_positions=not is_cash), held)
-        return purpose.intent in _EXITS and purpose.leaves is None
+        return purpose_of(Shape(side, None, amount, {}, has_positions=not is_cash), self._held(order.instrument_id))
 
     def _held(self, instrument_id: Any) -> Held:
         sizes = [float(position.signed_qty) for position in self._cache.positions_open(instrument_id=instrument_id)]
         return Held(sum(size for size in sizes if size > 0), -sum(size for size in sizes if size < 0))
+
+    def _reduced(self, order: Any, refused: _Refused) -> bool:
+        """Make an order through zero one that closes; False where nothing of it does."""
+        if refused.leaves is None:
+            return False
+        from nautilus_trader.core.uuid import UUID4  # noqa: PLC0415 - the bot's own library
+        from nautilus_trader.model.events import OrderUpdated  # noqa: PLC0415 - likewise
+
+        now_ns = self._kernel.clock.timestamp_ns()
+        # So does the node's own emulator change an order that no exchange has seen.
+        event = OrderUpdated(
+            trader_id=order.trader_id, strategy_id=order.strategy_id, instrument_id=order.instrument_id,
+            client_order_id=order.client_order_id, venue_order_id=None, account_id=None, quantity=refused.leaves, price=None,
+            trigger_price=None, event_id=UUID4(), ts_event=now_ns, ts_init=now_ns,
+        )  # fmt: skip
+        self._bus.send(endpoint="ExecEngine.process", msg=event)
+        return bool(order.quantity == refused.leaves)
 
     def _deny(self, order: Any, why: str, command: Any) -> None:
         from nautilus_trader.core.uuid import UUID4  # noqa: PLC0415 - the bot's own library

@@ -49,10 +49,22 @@ class Shape(NamedTuple):
 
 
 class Purpose(NamedTuple):
-    """What an order is for: guard's intent, and the part of its amount that leaves where more than that was asked for."""
+    """What an order is for.
+
+    Attributes
+    ----------
+    intent
+        guard's word for it.
+    leaves
+        The part of its amount that leaves, where more than that was asked for.
+    is_bound
+        False where only its name says that it leaves: a stop loss or a take profit while nothing is held. If it triggers before
+        there is a position, it opens one, unless it is sent as reduce-only.
+    """
 
     intent: str
     leaves: float | None = None
+    is_bound: bool = True
 
 
 def held_of(found: Any) -> Held:  # noqa: ANN401 - a bot's number may be an int, a Decimal or a text
@@ -97,9 +109,9 @@ def purpose_of(shape: Shape, held: Held | None) -> Purpose:
     Examples
     --------
     >>> purpose_of(Shape("sell", "market", 3.0, {}, has_positions=True), Held(long=2.0))
-    Purpose(intent='close', leaves=2.0)
+    Purpose(intent='close', leaves=2.0, is_bound=True)
     >>> purpose_of(Shape("buy", "limit", 1.0, {}, has_positions=False), None)
-    Purpose(intent='open', leaves=None)
+    Purpose(intent='open', leaves=None, is_bound=True)
     """
     params = shape.params
     own = params.get(_OWN)
@@ -136,7 +148,9 @@ def _told_by_side(side: str, params: Mapping[str, Any]) -> str | None:
 def _by_position(side: str, shape: Shape, held: Held | None) -> Purpose:
     protects = _protects(shape.order_type, shape.params)
     if held is None or side not in {"buy", "sell"}:
-        return Purpose("close" if protects or _repays(shape.params) else "open")
+        if _repays(shape.params):
+            return Purpose("close")
+        return Purpose("close", is_bound=False) if protects else Purpose("open")
     opposite, same = (held.short, held.long) if side == "buy" else (held.long, held.short)
     if opposite > 0:
         is_more = shape.amount is not None and shape.amount > opposite * _SAME
@@ -144,7 +158,7 @@ def _by_position(side: str, shape: Shape, held: Held | None) -> Purpose:
     if same > 0:
         return Purpose("increase")
     # Flat: a bracket's stop goes out before the entry is filled.
-    return Purpose("close" if protects else "open")
+    return Purpose("close", is_bound=False) if protects else Purpose("open")
 
 
 def _protects(order_type: str | None, params: Mapping[str, Any]) -> bool:

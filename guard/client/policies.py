@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from guard.client.payload import PublishedBlock, Snapshot
 
-__all__ = ["bot_policy", "counts", "policy_record", "read_policy", "stray_name"]
+__all__ = ["SIDES", "bot_policy", "counts", "policy_record", "read_policy", "stray_name"]
 
 _LEVELS = ("normal", "warning", "danger", "critical")
-_SIDES = frozenset({"buy", "sell"})
+SIDES = frozenset({"buy", "sell"})
 _NAMED_MAX = 8
 
 
@@ -34,7 +34,7 @@ def read_policy(record: Mapping[str, Any]) -> BotPolicy:
     """Read a policy. Raises ValueError or KeyError for one that guard would not write: none may read as a milder one."""
     listings = record["new_listings"]
     level, sides = record["min_level"], _words(record["sides"])
-    if level not in _LEVELS or not _SIDES.issuperset(sides):
+    if level not in _LEVELS or not SIDES.issuperset(sides):
         raise ValueError(f"not a snapshot of guard: a bot's policy with level {level!r} and sides {sides!r}")
     return BotPolicy(
         mode=None if record["mode"] is None else Mode(record["mode"]),

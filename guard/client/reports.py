@@ -7,12 +7,15 @@ import json
 import os
 import socket
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["COUNTS", "DATAGRAM_BYTES_MAX", "SOCKET_NAME", "Reports"]
+    from guard.model.clearance import Clearance
+
+__all__ = ["COUNTS", "DATAGRAM_BYTES_MAX", "SOCKET_NAME", "Reports", "count_entry"]
 
 SOCKET_NAME: Final = "asked"
 """The name of guard's socket, in the folder of the snapshot."""
@@ -32,6 +35,23 @@ _POSITIONS_MAX: Final = 60
 _NAME_MAX: Final = 100
 
 
+class Counter(Protocol):
+    """Counts what became of orders: `guard.client.Guard`."""
+
+    def count(self, exchange: str, symbol: str, what: str) -> None: ...
+
+
+def count_entry(guard: Counter | None, exchange: str, symbol: object, clearance: Clearance | None) -> None:
+    """Count an entry that guard was asked about, by what it answered; nothing where it did not. Raises nothing."""
+    if guard is None or clearance is None:
+        return
+    became = "blocked" if not clearance.permitted else "bypassed" if clearance.bypassed else "would_block"
+    with suppress(Exception):
+        guard.count(exchange, str(symbol), "seen")
+        if clearance.would_block or not clearance.permitted:
+            guard.count(exchange, str(symbol), became)
+
+
 class Reports:
     """Tells guard ``{"market": "kucoin:PEPE/USDT", "bot": "mine"}``, at most every ten minutes for a market, and how the bot fares.
 
@@ -46,16 +66,17 @@ class Reports:
 
     Notes
     -----
-    How the bot fares is one datagram at most every ten seconds: ``{"bot", "kind", "pid", "version", "loops", "totals", "markets",
-    "positions"}``. Counts go on from the start of the process, so that a lost datagram loses nothing; `markets` are those whose
-    counts changed lately, `positions` what the bot holds. ``{"bye": true}`` is sent when the process ends by itself.
+    How the bot fares is one datagram at most every ten seconds: ``{"bot", "kind", "pid", "version", "began_us", "loops", "totals",
+    "markets", "positions"}``. Counts go on from `began_us` (the boot clock of the machine), so that a lost datagram loses nothing;
+    `markets` are those whose counts changed lately, `positions` what the bot holds. ``{"bye": true}`` is sent when the process
+    ends by itself.
 
     Nothing is sent where guard does not listen, and nothing is raised: a report is worth no order.
     """
 
     __slots__ = (
-        "__weakref__", "_bot", "_changed", "_counts", "_due_ns", "_kind", "_loops", "_path", "_pid", "_positions", "_report_ns",
-        "_totals", "_version",
+        "__weakref__", "_began_ns", "_bot", "_changed", "_counts", "_due_ns", "_kind", "_loops", "_path", "_pid", "_positions",
+        "_report_ns", "_totals", "_version",
     )  # fmt: skip
 
     def __init__(self, snapshot: str, bot: str | None, version: str = "") -> None:
@@ -66,7 +87,7 @@ class Reports:
         self._kind: str | None = None
         self._loops = False
         self._pid = 0
-        self._report_ns = 0
+        self._began_ns = self._report_ns = 0
         self._totals: dict[str, int] = {}
         self._counts: dict[str, dict[str, int]] = {}
         self._changed: dict[str, None] = {}
@@ -82,7 +103,7 @@ class Reports:
 
     def count(self, exchange: str, symbol: str, what: str, now_ns: int) -> None:
         """Count what became of an order: one of `COUNTS`. Sent with the next report."""
-        self._begin()
+        self._begin(now_ns)
         self._totals[what] = self._totals.get(what, 0) + 1
         market = f"{exchange}:{symbol}"[:_NAME_MAX]
         counts = self._counts.get(market)
@@ -99,7 +120,7 @@ class Reports:
 
         A bot that gives its positions from its loop is expected to go on: guard tells people when it does not.
         """
-        self._begin()
+        self._begin(now_ns)
         if kind is not None:
             self._kind = kind[:_NAME_MAX]
         if positions is not None:
@@ -119,12 +140,12 @@ class Reports:
             self._send({**self._document(), "bye": True})
             self._pid = 0
 
-    def _begin(self) -> None:
+    def _begin(self, now_ns: int) -> None:
         if self._pid != (pid := os.getpid()):
             if not self._pid:
                 atexit.register(_part, weakref.ref(self))
             # A fork is a bot of its own, which has sent no order yet.
-            self._pid = pid
+            self._pid, self._began_ns = pid, now_ns
             self._totals, self._counts, self._changed, self._report_ns = {}, {}, {}, 0
 
     def _document(self) -> dict[str, Any]:
@@ -134,6 +155,7 @@ class Reports:
             "kind": self._kind,
             "pid": self._pid,
             "version": self._version,
+            "began_us": self._began_ns // 1000,
             "loops": self._loops,
             "totals": self._totals,
             "markets": {market: self._counts[market] for market in sent},

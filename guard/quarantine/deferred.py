@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from guard.model.market import Market
     from guard.model.quarantine import Hold, Target
 
+    _Key = tuple[str, Target, Market | None]
+
 __all__ = ["Deferred", "Waiting"]
 
 _STALE_MIN: Final = 64
@@ -32,8 +34,8 @@ class Deferred:
     Notes
     -----
     A rule orders a hold when its level rises, once. Without this a market whose level stands when an allow entry, a grace or a
-    market-wide state ends would be free for as long as the episode lasted. One rule waits once for each target, so there are never
-    more than rules times targets.
+    market-wide state ends would be free for as long as the episode lasted. Of several markets that ask for one target each waits
+    for itself: what one of them takes back says nothing of the others. At most rules times targets of each market wait.
 
     Examples
     --------
@@ -46,16 +48,16 @@ class Deferred:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[str, Target], Waiting] = {}
+        self._waiting: dict[_Key, Waiting] = {}
         # What was put off or dropped leaves its entry behind, until it comes to the top.
-        self._heap: list[tuple[int, str, str, Target]] = []
+        self._heap: list[tuple[int, str, str, str, _Key]] = []
 
     @property
     def next_due_us(self) -> int | None:
         """When something has to be looked at again."""
         while self._heap:
-            due_us, rule, _, target = self._heap[0]
-            waiting = self._waiting.get((rule, target))
+            due_us, *_, key = self._heap[0]
+            waiting = self._waiting.get(key)
             if waiting is not None and waiting.due_us == due_us:
                 return due_us
             heappop(self._heap)
@@ -68,21 +70,20 @@ class Deferred:
     def put(self, hold: Hold, due_us: int, *, is_led: bool = False) -> None:
         """Let a hold wait; it must name its market."""
         assert hold.market is not None
-        self._waiting[hold.rule, hold.target] = Waiting(hold, due_us, is_led)
-        heappush(self._heap, (due_us, hold.rule, str(hold.target), hold.target))
+        self._waiting[_key(hold)] = waiting = Waiting(hold, due_us, is_led)
+        heappush(self._heap, _entry(waiting))
         if len(self._heap) > _STALE_MIN + 2 * len(self._waiting):
             self._arrange()
 
-    def drop(self, rule: str, target: Target) -> None:
-        """Wait no longer: it is held, or its rule says nothing more."""
-        self._waiting.pop((rule, target), None)
+    def drop(self, hold: Hold) -> None:
+        """Wait no longer with what this market asked for: it is held."""
+        self._waiting.pop(_key(hold), None)
 
     def take(self, now_us: int) -> list[Waiting]:
         """Return, and let go of, what is due, the first to be due first."""
         due = []
         while (due_us := self.next_due_us) is not None and due_us <= now_us:
-            _, rule, _, target = heappop(self._heap)
-            due.append(self._waiting.pop((rule, target)))
+            due.append(self._waiting.pop(heappop(self._heap)[-1]))
         return due
 
     def hasten(self, now_us: int) -> None:
@@ -102,9 +103,18 @@ class Deferred:
     def load(self, saved: Iterable[Mapping[str, Any]]) -> None:
         """Take over what `save` returned."""
         found = [Waiting(hold_from_json(each["hold"]), each["due_us"], each["is_led"]) for each in saved]
-        self._waiting = {(each.hold.rule, each.hold.target): each for each in found}
+        self._waiting = {_key(each.hold): each for each in found}
         self._arrange()
 
     def _arrange(self) -> None:
-        self._heap = [(each.due_us, each.hold.rule, str(each.hold.target), each.hold.target) for each in self._waiting.values()]
+        self._heap = [_entry(each) for each in self._waiting.values()]
         heapify(self._heap)
+
+
+def _key(hold: Hold) -> _Key:
+    return hold.rule, hold.target, hold.market
+
+
+def _entry(waiting: Waiting) -> tuple[int, str, str, str, _Key]:
+    hold = waiting.hold
+    return waiting.due_us, hold.rule, str(hold.target), str(hold.market), _key(hold)

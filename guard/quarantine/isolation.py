@@ -250,17 +250,16 @@ class IsolationManager:
         """
         self._reset(now_us)
         late = (saving.on_time(each, now_us) for each in quarantines)
-        for remembered in sorted(late, key=lambda each: (each.until_us, each.id)):
+        # What another guard, or other aliases, spelled otherwise comes last, and keeps its spelling where its place is taken.
+        for remembered in sorted(late, key=lambda each: (self._is_respelled(each), each.until_us, each.id)):
             quarantine = remembered
-            # An earlier guard held by the exchange's own spelling.
             hold = self.aimed(quarantine.hold)
             if self._cases.get(hold.rule, hold.target) is None:
                 quarantine = quarantine._replace(hold=hold)
             if quarantine.state is IsolationState.NORMAL:
                 self._history.remember(quarantine)
                 continue
-            case = Case(quarantine, _fresh_calm(quarantine.hold))
-            self._cases.enter(case)
+            self._cases.enter(case := Case(quarantine, _fresh_calm(quarantine.hold)))
             due_us = self._recovery.due_us(quarantine, case.calm)
             if due_us < quarantine.until_us:
                 due_us = min(max(due_us, now_us), quarantine.last_end_us)
@@ -284,6 +283,9 @@ class IsolationManager:
 
     def _take_over(self, parts: saving.Saved) -> None:
         self._cases, self._history, self._waiting, self._now_us, self._incidents = parts
+
+    def _is_respelled(self, each: Quarantine) -> bool:
+        return each.state is not IsolationState.NORMAL and self.aimed(each.hold) != each.hold
 
     def _move_on(self, at_us: int) -> None:
         self._now_us = max(self._now_us, at_us)
@@ -351,7 +353,7 @@ class IsolationManager:
         rule = lists.list_rule(command.name)
         for target in command.gone:
             case = self._cases.get(rule, target)
-            if case is not None:
+            if case is not None and not lists.is_extended(case.quarantine):
                 self._move(case, ended(case.quarantine, at_us=at_us), at_us, "list", actor=command.actor, reason=command.reason)
         for entry in command.entries:
             hold = self.aimed(lists.listed_hold(command, entry, at_us))

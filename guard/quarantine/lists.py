@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ListChanges",
+    "is_extended",
     "is_listed",
     "list_changes",
     "list_order_from_json",
@@ -46,6 +47,11 @@ def is_listed(quarantine: Quarantine) -> bool:
     return quarantine.hold.rule.startswith(_PREFIX)
 
 
+def is_extended(quarantine: Quarantine) -> bool:
+    """Whether a person moved its end beyond what the list asked for: that end stands, whatever the list names later."""
+    return quarantine.hold.max_us > quarantine.hold.for_us
+
+
 def list_changes(
     held: Iterable[Quarantine], entries: Sequence[ListedTarget], *, now_us: int, ttl_us: int, keeps_missing: bool = False
 ) -> ListChanges:
@@ -56,7 +62,8 @@ def list_changes(
     standing = {each.target: each for each in held}
     wanted = {entry.target: entry for entry in entries}
     hold = [entry for target, entry in wanted.items() if _is_due(standing.get(target), entry, now_us=now_us, ttl_us=ttl_us)]
-    gone = () if keeps_missing else tuple(target for target in standing if target not in wanted)
+    lost = (each for target, each in standing.items() if target not in wanted and not is_extended(each))
+    gone = () if keeps_missing else tuple(each.target for each in lost)
     return ListChanges(tuple(hold), gone, sum(entry.target not in standing for entry in hold))
 
 
@@ -83,10 +90,10 @@ def listed_hold(command: ApplyList, entry: ListedTarget, at_us: int) -> Hold:
 
 
 def renewed(quarantine: Quarantine, hold: Hold, at_us: int) -> Quarantine:
-    """Return a list's `quarantine` with the end and the block that the newest reading asks for."""
-    end_us = at_us + hold.for_us
-    length_us = end_us - quarantine.opened_us
-    hold = hold._replace(for_us=length_us, max_us=length_us)
+    """Return a list's `quarantine` with the end and the block that the newest reading asks for; no end before a person's."""
+    own_us = at_us + hold.for_us
+    end_us = max(own_us, quarantine.until_us) if is_extended(quarantine) else own_us
+    hold = hold._replace(for_us=own_us - quarantine.opened_us, max_us=end_us - quarantine.opened_us)
     return quarantine._replace(hold=hold, floor_us=end_us, until_us=end_us, last_end_us=end_us)
 
 

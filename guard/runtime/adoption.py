@@ -45,12 +45,14 @@ def _tightened(held: Quarantine, block: PublishedBlock) -> Quarantine:
     is_stronger = block.block is Block.ENTRIES and held.block is not Block.ENTRIES
     if not is_stronger and (block.block is not held.block or block.until_us <= held.until_us):
         return held
-    return held._replace(
-        state=block.state if is_stronger else held.state,
-        hold=held.hold._replace(block=block.block) if is_stronger else held.hold,
-        until_us=max(block.until_us, held.until_us),
-        last_end_us=max(block.until_us, held.last_end_us),
-    )
+    until_us, last_end_us = max(block.until_us, held.until_us), max(block.until_us, held.last_end_us)
+    # Lengths grow with the ends: the stay began when it did.
+    hold = held.hold._replace(max_us=held.hold.max_us + last_end_us - held.last_end_us)
+    if is_stronger:
+        hold = hold._replace(block=block.block)
+    elif held.state is IsolationState.PROBATION:
+        hold = hold._replace(probation_us=hold.probation_us + until_us - held.until_us)
+    return held._replace(state=block.state if is_stronger else held.state, hold=hold, until_us=until_us, last_end_us=last_end_us)
 
 
 def _transition(after: Quarantine, previous: IsolationState, now_us: int) -> Transition:
@@ -69,6 +71,7 @@ def _quarantine(block: PublishedBlock) -> Quarantine:
         max_us=length_us,
         block=block.block,
         max_fraction=block.max_fraction,
+        probation_us=length_us if block.state is IsolationState.PROBATION else 0,
     )
     return Quarantine(
         block.id, hold, block.state, block.opened_us, block.until_us, block.until_us, block.until_us, block.repetition, block.actor

@@ -11,12 +11,14 @@ from guard.model import DataState, IsolationState, Level, RuleMode
 from guard.model.moments import stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from guard.dsl import Outcome, Rule
     from guard.engine.watched import Watched
     from guard.model import Market
     from guard.pipeline import Pipeline
 
-__all__ = ["BoardRow", "board_rows", "row_record"]
+__all__ = ["BoardRow", "board_row", "board_rows", "in_order", "row_record"]
 
 
 class BoardRow(NamedTuple):
@@ -45,11 +47,16 @@ class BoardRow(NamedTuple):
 
 def board_rows(pipeline: Pipeline, now_us: int) -> list[BoardRow]:
     """Return a row for each watched market, the most dangerous first."""
-    rows = [_row(pipeline, market, row, now_us) for market, row in pipeline.engine.markets.items()]
+    return in_order(board_row(pipeline, market, row, now_us) for market, row in pipeline.engine.markets.items())
+
+
+def in_order(rows: Iterable[BoardRow]) -> list[BoardRow]:
+    """Return rows with the most dangerous first."""
     return sorted(rows, key=lambda r: (r.state is IsolationState.NORMAL, -r.level, -(r.score or 0.0), r.market))
 
 
-def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
+def board_row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
+    """Return the row of one market."""
     watched = pipeline.engine.watched[row]
     view = pipeline.view(row)
     _, arrived_us = pipeline.engine.kernel.last(row)
@@ -68,7 +75,7 @@ def _row(pipeline: Pipeline, market: Market, row: int, now_us: int) -> BoardRow:
         state=pipeline.isolation.state_of(market),
         data=view.data,
         age_ms=max(0, now_us - arrived_us) / 1000 if arrived_us else None,
-        until_us=max((q.until_us for q in pipeline.isolation.active() if q.target.covers(market)), default=None),
+        until_us=max((held.until_us for held in pipeline.isolation.covering(market)), default=None),
         rules_ready=view.rules_active,
         rules_expected=view.rules_expected,
         new_until_us=view.listed_until_us if view.data == DataState.NEW else None,

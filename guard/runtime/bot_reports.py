@@ -47,6 +47,11 @@ class Bot:
         self.positions: dict[str, float] | None = None
         self.positions_left_out = 0
         self.grew: dict[str, int] = {}
+        # Totals, and markets of the last report, as they were before it and as it told them.
+        self.before: tuple[dict[str, int], dict[str, dict[str, int]]] = ({}, {})
+        self.told: dict[str, dict[str, int]] = {}
+        # Since when the process counts, on the machine's boot clock, as it says.
+        self.began_us: int | None = None
 
     @property
     def name(self) -> str:
@@ -103,7 +108,8 @@ class BotReports:
                 str(Market.parse(_text(name))): {what: _count(counts[what]) for what in COUNTS if what in counts}
                 for name, counts in list(report.get("markets", {}).items())[:_MARKETS_MAX]
             }
-            held = report.get("positions")
+            held, began_us = report.get("positions"), report.get("began_us")
+            began_us = None if began_us is None else int(_amount(began_us))
             positions = None if held is None else {
                 str(Market.parse(_text(name))): _amount(amount) for name, amount in list(held.items())[:_POSITIONS_MAX]
             }  # fmt: skip
@@ -115,6 +121,8 @@ class BotReports:
             self.dropped += 1
             return None
         before = bot.positions or {}
+        bot.before = bot.totals, {name: bot.markets.get(name, {}) for name in markets}
+        bot.told, bot.began_us = markets, began_us
         bot.kind, bot.version, bot.seen_us, bot.heard_us = kind or bot.kind, version, now_us, monotonic_us
         bot.has_parted = report.get("bye") is True
         bot.loops = bot.loops or report.get("loops") is True

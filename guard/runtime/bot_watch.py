@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.model import Block, IsolationState, Level, Market
+from guard.runtime.bot_orders import grown
 from guard.runtime.bot_reports import BotReports
 
 if TYPE_CHECKING:
@@ -58,9 +59,11 @@ class BotWatch:
         self._announce = announce
         self._silent_after = dict(silent_after or {})
         self._expected = {name for name, after in self._silent_after.items() if name != "*" and after is not None}
-        self._since_us = self._looked_us = clock.monotonic_us()
+        self._began_us = self._since_us = self._looked_us = clock.monotonic_us()
         self._told_us = self._since_us - _TELL_EVERY_US
         self._told: set[str] = set()
+        # Adds to what `guard report` tells: what, bot and rule, how many.
+        self.count: Callable[[str, str, float], None] = lambda _what, _name, _amount: None
 
     def follow(self, silent_after: Mapping[str, int | None]) -> None:
         """Take what guard.yaml says after it was read again."""
@@ -69,14 +72,30 @@ class BotWatch:
 
     def hear(self, report: Mapping[str, Any]) -> None:
         """Take a bot's report."""
+        known = set(self.reports.bots)
         taken = self.reports.take(report, now_us=self._clock.now_us(), monotonic_us=self._clock.monotonic_us())
         if taken is None:
             return
         bot, before = taken
+        self._count_orders(bot, is_first=bot.key not in known)
         for market, amount in (bot.positions or {}).items():
             had = abs(before.get(market, 0.0))
             if before and abs(amount) > had * _GREW_BY and self._was_blocked(market, bot):
                 bot.grew[market] = bot.grew.get(market, 0) + 1
+
+    def _count_orders(self, bot: Bot, *, is_first: bool) -> None:
+        if is_first and (bot.began_us is None or bot.began_us < self._began_us):
+            # It counted before this guard listened; the guard before may have heard that.
+            return
+        name = (bot.key.name or bot.kind or "a bot").replace("|", "/")
+        for what, rule, amount in grown(bot.before, (bot.totals, bot.told), self._rule_over):
+            self.count(what, f"{name}|{rule}", amount)
+
+    def _rule_over(self, market: str) -> str:
+        """Return the rule that holds a market now, the one that refuses entries first; empty where none does."""
+        held = [each for each in self._covering(Market.parse(market)) if each.state is not IsolationState.NORMAL]
+        held.sort(key=lambda each: (each.block is not Block.ENTRIES, -each.until_us))
+        return held[0].hold.rule if held else ""
 
     def look(self) -> None:
         """Tell people of bots that fell silent and of those that are back, at most once a minute."""

@@ -5,8 +5,10 @@ Reading guard.yaml means importing what checks it, most of the time between a cr
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from guard import __version__
 from guard.client.payload import Snapshot, decode, encode
@@ -15,26 +17,49 @@ from guard.runtime.whole_file import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-__all__ = ["Early", "keep_head", "settings_key"]
+__all__ = ["OWN", "Early", "keep_head", "settings_key"]
 
 _NAME = "head"
-_OWN = frozenset({"at_us", "markets", "blocks", "is_running"})
+OWN: Final = frozenset({"at_us", "markets", "blocks", "is_running", "rule_tags", "bypass"})
+"""What of the published state does not come of guard.yaml; every other field of `Image` is one of `Snapshot`, too."""
+# As `guard.dsl.environment` reads them: what stands for a dollar sign in a quoted text counts, too.
+_REFERENCE = re.compile(rb"(?:\$|\\(?:x24|u0024|U00000024))\{(env|file):([^}\r\n]*)\}")
+_REFERENCES_MAX = 1_000
+_BYTES_MAX = 64 * 1024
 
 
 def settings_key(path: Path, env: Mapping[str, str]) -> str:
-    """Return what all that guard.yaml says depends on, as 64 hex digits: this version, the file, and GUARD_* of the environment.
+    """Return what all that guard.yaml says depends on, as 64 hex digits.
 
-    Empty where the file cannot be read.
+    That is this version, the file, GUARD_* of the environment, and the variables and files that it refers to. Empty where one of
+    the files cannot be read.
     """
     try:
         content = path.read_bytes()
-    except OSError:
+        own = {name for name in env if name.startswith("GUARD_")}
+        overlaid = "\n".join(env[name] for name in sorted(own)).encode("utf-8", "surrogateescape")
+        named, files = _referred(path, content + b"\n" + overlaid)
+    except (OSError, ValueError):
         return ""
-    names = sorted(name for name in env if name.startswith("GUARD_"))
+    names = sorted(own | (named & env.keys()))
     settings = "\n".join([__version__, str(path.absolute()), *(f"{name}={env[name]}" for name in names)])
-    return sha256(settings.encode("utf-8", "surrogateescape") + b"\0" + content).hexdigest()
+    return sha256(b"\0".join([settings.encode("utf-8", "surrogateescape"), content, *files])).hexdigest()
+
+
+def _referred(path: Path, content: bytes) -> tuple[set[str], list[bytes]]:
+    """Return the names of variables and a digest of each file that guard.yaml refers to. Raises OSError and ValueError."""
+    found = sorted(set(_REFERENCE.findall(content)))
+    if len(found) > _REFERENCES_MAX:
+        raise ValueError
+    files = [path.parent / name.decode() for kind, name in found if kind == b"file"]
+    if not all(map(Path.is_file, files)):
+        raise FileNotFoundError
+    digests = []
+    for file in files:
+        with file.open("rb") as stream:
+            digests.append(sha256(stream.read(_BYTES_MAX + 1)).digest())
+    return {name.decode() for kind, name in found if kind == b"env"}, digests
 
 
 class Early:
@@ -63,22 +88,40 @@ class Early:
             return None
 
 
-def keep_head(caches: Path, key: str, image: Image) -> None:
-    """Keep the settings of `image` for the next start under `key`, where that is possible and not done yet."""
+def keep_head(caches: Path, key: str, image: Image) -> str | None:
+    """Keep the settings of `image` for the next start under `key`, where that is possible and not done yet.
+
+    Returns why the next start cannot use them and has to wait for guard.yaml, None where it can.
+    """
     if not key:
-        return
+        return "guard.yaml could not be read twice"
     head = image._replace(markets={}, blocks=())
     payload = encode(head, epoch=0, seq=0, durable=True, wall_us=0, boot_ns=0, boot_id="")
     content = key.encode() + b"\n" + payload
     file = caches / _NAME
+    if (problem := _differs(head, payload)) is not None:
+        file.unlink(missing_ok=True)
+        return problem
     try:
         if not file.is_file() or file.read_bytes() != content:
             replace_file(file, [content])
-    except OSError:
+    except OSError as error:
         file.unlink(missing_ok=True)
+        return f"{file} cannot be written: {error.strerror}"
+    return None
+
+
+def _differs(head: Image, payload: bytes) -> str | None:
+    """Return what of the settings would not come back as it is, None where all does."""
+    try:
+        kept = _image(decode(payload))
+    except (ValueError, TypeError, AttributeError) as error:
+        return f"what is kept of guard.yaml cannot be read again: {error}"
+    lost = [name for name in Image._fields if name not in OWN and getattr(kept, name) != getattr(head, name)]
+    return f"what is kept of guard.yaml would lose {', '.join(lost)}" if lost else None
 
 
 def _image(told: Snapshot) -> Image:
-    taken: dict[str, Any] = {name: getattr(told, name) for name in Image._fields if name not in _OWN}
+    taken: dict[str, Any] = {name: getattr(told, name) for name in Image._fields if name not in OWN}
     taken["unreached"] = {name: MarketView(*view) for name, view in told.unreached.items()}
     return Image(at_us=0, markets={}, blocks=(), **taken)

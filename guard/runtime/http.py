@@ -68,6 +68,7 @@ class Http:
         clock = live.clock
         self._tokens = TokenWatch(TokenFile(state.tokens), monotonic_us=clock.monotonic_us, wall_us=clock.now_us)
         self._status = _Recent(operators.status, clock.monotonic_us)
+        self._figures = _Recent(operators.figures, clock.monotonic_us)
         self._page: tuple[object, bytes] = (None, b"")
         self._server: HttpServer | None = None
         self._gate: Gate | None = None
@@ -128,7 +129,9 @@ class Http:
             "feeds": not live.feeds or not all(feed.is_streaming for feed in live.feeds),
             "rules": not self._is_ruled(),
         }
-        return [name for name, is_wrong in found.items() if is_wrong]
+        # What `guard deadman` waits for in the heartbeat file, stage by stage.
+        unproved = [f"proof of {stage}" for stage in live.vigil.proof.missing]
+        return [*(name for name, is_wrong in found.items() if is_wrong), *unproved]
 
     def _make(self) -> HttpServer:
         from guard.api.checks import Checks  # noqa: PLC0415 - loads aiohttp, which takes long, and few need it
@@ -218,7 +221,7 @@ class Http:
     async def _metrics(self) -> bytes:
         from guard.api.metrics import page  # noqa: PLC0415 - loads prometheus_client
 
-        document = await self._status.get()
+        document = await self._figures.get()
         if self._page[0] is not document:
             assert self._server is not None
             assert self._gate is not None

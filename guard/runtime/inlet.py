@@ -306,17 +306,19 @@ class Inlet:
 
     def _next(self) -> None:
         """Begin another batch, and make room where too much waits."""
-        self._waiting.append((self._batch, self._since_us))
-        self._received += self._batch.length
-        self._batch = self._pool.pop() if self._pool else Batch(self._slice_rows)
+        self._shift()
         book = self._count_book()
         if book >= self._limits.book_max:
             self._drop_books()
         if self.waiting - book >= self._limits.others_max and not self._drop_trades():
             while not self._is_taking and self.waiting > self._limits.others_max // 2:
                 self._hand_over(self._monotonic_us())
-        if self._batch.is_full:
-            self._next()
+
+    def _shift(self) -> None:
+        """Let the batch wait and begin another."""
+        self._waiting.append((self._batch, self._since_us))
+        self._received += self._batch.length
+        self._batch = self._pool.pop() if self._pool else Batch(self._slice_rows)
 
     def _count_book(self) -> int:
         return sum(batch.count(_LEVEL) for batch, _ in self._all())
@@ -355,6 +357,9 @@ class Inlet:
         *full, (self._batch, self._since_us) = packer.batches
         self._received = received - self._batch.length
         self._waiting = deque(full)
+        if self._batch.is_full:
+            # Where nothing could be dropped; the next rows make room once more.
+            self._shift()
 
     def _ask(self) -> None:
         """Ask for one shut book, the one that waited longest for that."""

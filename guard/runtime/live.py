@@ -21,7 +21,7 @@ from guard.runtime.inlet import Inlet
 from guard.runtime.overload import Overload
 from guard.runtime.pager import Pager
 from guard.runtime.publish import CannotPublish
-from guard.runtime.shown import WatchedNames, shown_image
+from guard.runtime.shown import Scores, WatchedNames, shown_image
 from guard.runtime.vigil import Vigil
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class Live:
         self._feed_watch = FeedWatch(pipeline, clock, self.announce, self._show_book_anew)
         self.overload = Overload(self.inlet, monotonic_us=clock.monotonic_us, announce=self.announce)
         self.names = WatchedNames(self)
+        self.scores = Scores(self)
         self.engine_problem: str | None = None
         self._on_decision = on_decision
         self._pager = Pager(notify, clock, outbox.arrived)
@@ -210,6 +211,7 @@ class Live:
 
     def swap(self, program: Program) -> None:
         """Run new rules. An error ends guard: half of the old must not run beside half of the new."""
+        self.scores.forget()
         try:
             self.take(self.pipeline.load(program, self._moment_us()))
         except Exception as error:
@@ -255,7 +257,7 @@ class Live:
 
     def image(self) -> Image:
         """Return what bots may see."""
-        return shown_image(self)
+        return shown_image(self, look=not self.scores.are_fresh)
 
     def publish(self) -> None:
         """Write the snapshot; where that fails bots get no sign of life until it succeeds. Raises StateError."""
@@ -292,6 +294,7 @@ class Live:
             self.take(self.pipeline.advance(self._moment_us()))
             self._rates.append((self.clock.monotonic_us(), self.inlet.received))
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
+                await self.scores.look()
                 self._look_around()
             if self.bypass.has_changed():
                 self.publish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from guard.api.server import refuse_live
 from guard.model import DataState, Image, Level, MarketView
@@ -56,6 +56,8 @@ class Opening:
         self.state = StateFolder(state_path or self.config.state_folder)
         # How far the wall clock was set between the last run and this one.
         self.clock_moved_us = 0
+        # Why the next start has to wait for guard.yaml before it answers, None where it has not.
+        self.head_problem: str | None = None
         self._stack = AsyncExitStack()
 
     @property
@@ -67,7 +69,11 @@ class Opening:
     @config.setter
     def config(self, config: GuardConfig) -> None:
         self._config = config
-        keep_head(self.state.caches, self._key, self._settings())
+        self.head_problem = keep_head(self.state.caches, self._key, self._settings())
+
+    def record(self) -> dict[str, Any]:
+        """Return the section ``start`` of the status document: whether bots had their answer before guard.yaml was read."""
+        return {"fast": self._early is not None, "problem": self.head_problem}
 
     async def __aenter__(self) -> Self:
         try:
@@ -86,7 +92,7 @@ class Opening:
             self.publisher.publish(self._remembered(), epoch=self.ledger.epoch, seq=self.ledger.seq, durable=True)
             self.publisher.beat()
             if self._early is None:
-                keep_head(self.state.caches, self._key, self._settings())
+                self.head_problem = keep_head(self.state.caches, self._key, self._settings())
         except BaseException:
             await self._stack.aclose()
             raise

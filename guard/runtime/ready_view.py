@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from guard.engine import Ready, readiness
 
@@ -14,13 +13,12 @@ if TYPE_CHECKING:
     from guard.model import Market
     from guard.pipeline import Pipeline
     from guard.runtime.feed import Feed
+    from guard.runtime.slices import Slices
 
 __all__ = ["caveats_of", "rules_ready"]
 
 # Rules that look at single prints; what they find in sums of prints is weaker.
 _OF_PRINTS = ("prints_",)
-# A market costs a third of a millisecond: a thousand at once would hold up the heartbeat.
-_AT_ONCE: Final = 16
 
 
 def caveats_of(feeds: Sequence[Feed]) -> dict[str, dict[str, str]]:
@@ -38,14 +36,18 @@ def caveats_of(feeds: Sequence[Feed]) -> dict[str, dict[str, str]]:
 
 
 async def rules_ready(
-    pipeline: Pipeline, now_us: int, caveats: Mapping[str, Mapping[str, str]], *, let_go: Collection[Market] = ()
+    pipeline: Pipeline,
+    now_us: int,
+    caveats: Mapping[str, Mapping[str, str]],
+    slices: Slices,
+    *,
+    let_go: Collection[Market] = (),
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return by market how ready each rule is there, JSON-able; the loop turns every few markets. `let_go` are left out."""
+    """Return by market how ready each rule is there, JSON-able, made in `slices`. `let_go` are left out."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for number, (market, row) in enumerate([each for each in pipeline.engine.markets.items() if each[0] not in let_go], start=1):
+    for market, row in [each for each in pipeline.engine.markets.items() if each[0] not in let_go]:
         found[str(market)] = _ready_on(pipeline, row, now_us, caveats.get(market.exchange, {}))
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)
+        await slices.step()
     return found
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from guard.model import Market
 from guard.runtime.opening import NOT_OPEN, NOT_REACHED
+from guard.runtime.slices import Slices
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -13,16 +14,20 @@ if TYPE_CHECKING:
     from guard.model import Image
     from guard.runtime.live import Live
 
-__all__ = ["WatchedNames", "shown_image"]
+__all__ = ["Scores", "WatchedNames", "shown_image"]
+
+# How old a score may be that is published; it is looked at each second.
+_SCORES_US: Final = 1_500_000
 
 
-def shown_image(live: Live) -> Image:
+def shown_image(live: Live, *, look: bool = True) -> Image:
     """Return what bots may see: blocks as the ledger has them, and the markets of the last run that are not open yet.
 
-    Those are warming, or stale once their feed has failed.
+    Those are warming, or stale once their feed has failed. Without `look` scores are those looked at last; levels and how good the
+    data is are always of now.
     """
     let_go = {market for feed in live.feeds for market in feed.let_go}
-    image = live.pipeline.image(let_go=let_go)
+    image = live.pipeline.image(let_go=let_go, look=look)
     failing = {feed.plan.name for feed in live.feeds if feed.failures and not feed.is_streaming}
     earlier = live.watchlist.markets
     waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
@@ -37,6 +42,32 @@ def shown_image(live: Live) -> Image:
         rule_tags={rule.id: rule.tags for rule in live.pipeline.engine.program.rules},
         bypass=live.bypass.shown(),
     )
+
+
+class Scores:
+    """Looks at the markets in slices before they are published: all at once they would hold up bots that ask over HTTP."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._looked_us = -_SCORES_US
+
+    @property
+    def are_fresh(self) -> bool:
+        """Whether all markets were looked at a short while ago, and nothing was done since that changes how."""
+        return self._live.clock.monotonic_us() - self._looked_us < _SCORES_US
+
+    def forget(self) -> None:
+        """Let the next publication look at all markets itself."""
+        self._looked_us = -_SCORES_US
+
+    async def look(self) -> None:
+        """Bring the scores of all markets up to date."""
+        pipeline, slices = self._live.pipeline, Slices(self._live.clock.monotonic_us)
+        self._looked_us = self._live.clock.monotonic_us()
+        for row in range(len(pipeline.engine.watched)):
+            pipeline.engine.look(row, pipeline.now_us)
+            await slices.step()
+        await slices.turn()
 
 
 class WatchedNames:

@@ -8,28 +8,23 @@ from typing import TYPE_CHECKING, Any
 from guard import __version__
 from guard.client.bypass import read_bypass
 from guard.client.clock import MACHINE
-from guard.engine import missing_in_group, missing_to_fire
-from guard.model import DataState, IsolationState, Level
 from guard.model.moments import stamp
-from guard.runtime.board import board_rows, group_records, leading_rule, row_record
+from guard.runtime.board import group_records
 from guard.runtime.maintenance import maintenance_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.alerts.outbox import ChannelHealth
-    from guard.dsl import Outcome, Rule
-    from guard.engine.watched import Watched
     from guard.model import Quarantine
-    from guard.pipeline import Pipeline
     from guard.runtime.feed import Feed
     from guard.runtime.live import Live
+    from guard.runtime.market_records import MarketRecords
     from guard.runtime.rulebook import Rulebook
     from guard.runtime.selection import Chosen
 
 __all__ = ["inlet_record", "keeper_record", "markets_record", "quarantine_record", "rules_record", "status_document"]
 
-_NEAREST_MAX = 3
 _DROPS_MAX = 10
 _UNWATCHED_MAX = 200
 _ALIVE = (
@@ -52,17 +47,15 @@ def status_document(
     *,
     bypass_path: str,
     outbox: Mapping[str, Mapping[str, int]],
-    ready: Mapping[str, list[dict[str, Any]]],
+    markets: MarketRecords,
     clock_jump_us: int,
 ) -> dict[str, Any]:
     """Return all a person asks of a running guard, JSON-able.
 
-    `outbox` are deliveries by channel and state, `ready` what `rules_ready` returned, `clock_jump_us` how far the machine's clock
+    `outbox` are deliveries by channel and state, `markets` what was made in slices, `clock_jump_us` how far the machine's clock
     was set since guard started.
     """
     now_us = live.clock.now_us()
-    let_go = {str(market) for feed in live.feeds for market in feed.let_go}
-    rows = [row for row in board_rows(live.pipeline, now_us) if row.market not in let_go]
     feeds = [feed_record(feed, now_us) for feed in live.feeds]
     ages = [feed["age_ms"] for feed in feeds if feed["age_ms"] is not None]
     bypass, _ = read_bypass(bypass_path, MACHINE)
@@ -70,8 +63,8 @@ def status_document(
         "version": __version__,
         "mode": str(live.pipeline.settings.mode),
         "uptime_s": round((now_us - live.started_us) / 1e6, 1),
-        "watched": len(rows),
-        "ready": sum(row.data in {DataState.OK, DataState.NEW, DataState.DEGRADED} for row in rows),
+        "watched": len(markets.markets),
+        "ready": markets.ready,
         "events": live.inlet.received,
         "events_per_second": round(live.events_per_second, 1),
         "feed_age_ms": max(ages, default=None),
@@ -98,8 +91,8 @@ def status_document(
         "quarantines": [quarantine_record(held) for held in live.pipeline.isolation.active()],
         "groups": group_records(live.pipeline),
         "market_wide": live.pipeline.desk.records(),
-        "nearest": _nearest(live.pipeline),
-        "markets": [{**row_record(row), "rules": ready.get(row.market, [])} for row in rows],
+        "nearest": markets.nearest,
+        "markets": markets.markets,
     }
 
 
@@ -224,36 +217,3 @@ def markets_record(chosen: Chosen, bot_problem: str | None, asked: frozenset[str
         "unwatched": dict(list(unwatched.items())[:_UNWATCHED_MAX]),
         "bot_problem": bot_problem,
     }
-
-
-def _nearest(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Return the calm markets that are nearest to firing, with what is missing."""
-    near = []
-    for row, watched in enumerate(pipeline.engine.watched):
-        pipeline.engine.look(row, pipeline.now_us)
-        leading = leading_rule(pipeline, watched)
-        if (
-            leading is None
-            or leading[1].score is None
-            or leading[2] is not Level.NORMAL
-            or pipeline.isolation.state_of(watched.facts.market) is not IsolationState.NORMAL
-        ):
-            continue
-        near.append((leading[1].score, str(watched.facts.market), watched, leading[0], leading[1]))
-    near.sort(key=lambda entry: (-entry[0], entry[1]))
-    return [
-        {
-            "market": market,
-            "rule": rule.id,
-            "score": round(score, 4),
-            "missing": "; ".join(_missing(pipeline, watched, rule, outcome)) or "only time: it has to hold",
-        }
-        for score, market, watched, rule, outcome in near[:_NEAREST_MAX]
-    ]
-
-
-def _missing(pipeline: Pipeline, watched: Watched, rule: Rule, outcome: Outcome) -> list[str]:
-    missing = missing_to_fire(rule, outcome, pipeline.engine.program.explain(watched.binding, rule.number, watched.values))
-    if rule.quorum is not None:
-        missing += missing_in_group(rule, pipeline.engine.groups.of(rule, watched.facts.market), watched.facts.market)
-    return missing

@@ -147,6 +147,9 @@ class Vigil:
     def take(self, outcome: Validated | Failed) -> None:
         """Do what `RecoveryHandler` says about a failed step; a proof ends what was done about the steps before it."""
         if isinstance(outcome, Validated):
+            if self._publish_attempts:
+                # A late proof of the state before: the newest one is not in the file.
+                return
             if self._silence is not None:
                 _log.warning("bots can read again what is held", seq=outcome.seq)
             self._silence = None

@@ -149,6 +149,7 @@ class RunningGuard:
         self.ledger_keeper = self._keeper_of_ledger(config)
         self.live.bots = config.bot_policies()
         self.live.bot_watch.follow(config.silent_after())
+        self.live.bot_watch.count = self.report.count
         self.actions = ActionWatch(self.outbox, self.pipeline.orders, self.live.announce, self.clock)
         await self._remember_state()
         self.rulebook.connect(
@@ -172,6 +173,7 @@ class RunningGuard:
         self.operators.sections["ledger"] = lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper)
         self.http = Http(config, state, self.live, self.operators, is_ruled=lambda: self.rulebook.active > 0)
         self.operators.sections["http"] = self.http.record
+        self.operators.sections["start"] = self._opening.record
         self.operators.sections["report"] = self.report.record
         server = OperatorServer(state.socket, self.operators.handlers(), handle_s=_HANDLE_S)
         await self._stack.enter_async_context(server)
@@ -258,6 +260,8 @@ class RunningGuard:
         self.rulebook.upgrade.tell(self.live.announce)
         if self._opening.clock_moved_us:
             _log.warning("the wall clock was set between two runs; ends moved with it", by_s=self._opening.clock_moved_us / 1e6)
+        if self._opening.head_problem:
+            _log.warning("the next start cannot answer before guard.yaml is read", problem=self._opening.head_problem)
         self.live.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         told = asyncio.create_task(tell_of_start(self._opening.taken, self.live), name="start of the ledger")
         try:

@@ -11,9 +11,11 @@ from guard.api.door import Limits
 from guard.api.gate import Gate, local_hosts
 from guard.api.http import Desk, HttpServer
 from guard.api.metrics import page
+from guard.api.pairlist import pairlist
 from guard.api.tokens import Scope, TokenFile, TokenWatch
 from guard.client import Guard
 from guard.model import Image, MarketView, Mode, Quarantine
+from guard.model.bot import BotPolicy
 from guard.runtime.clock import SystemClock, secret_bytes
 from guard.runtime.publish import SnapshotPublisher
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
+POLICIES = {"*": BotPolicy(), "loose": BotPolicy(mode=Mode.OBSERVE, sides=("buy",))}
 A = MarketView("ok", "normal", 0.1, 3, 3)
 STATUS = {
     "version": "1",
@@ -47,7 +50,9 @@ STATUS = {
 def image(
     markets: Mapping[str, MarketView] | None = None, blocks: Sequence[Quarantine] = (), *, at_us: int = 0, mode: Mode = Mode.ENFORCE
 ) -> Image:
-    return Image(mode, at_us, markets or {"sim:A/USDT": A}, tuple(blocks), {"*": {}, "careful": {"not_watched": False}})
+    return Image(
+        mode, at_us, markets or {"sim:A/USDT": A}, tuple(blocks), {"*": {}, "careful": {"not_watched": False}}, bots=POLICIES
+    )
 
 
 class Answer(NamedTuple):
@@ -86,11 +91,18 @@ class Bench:
         self.port = 0
         operations = {
             name: self._operation(name)
-            for name in ("quarantine.ls", "quarantine.add", "quarantine.release", "allow.ls", "allow.add", "allow.rm", "reload")
+            for name in (
+                "quarantine.ls",
+                "quarantine.add",
+                "quarantine.extend",
+                "quarantine.release",
+                "allow.ls",
+                "allow.add",
+                "allow.rm",
+                "reload",
+            )
         }
-        desk = Desk(
-            self.publisher, self.checks, operations, self._status, self._metrics, lambda: self.unready, pairlist=self._pairlist
-        )
+        desk = Desk(self.publisher, self.checks, operations, self._status, self._metrics, lambda: self.unready, pairlist=pairlist)
         self.server = HttpServer(desk, self.gate, limits, self.clock, self.failed.append)
         self.publisher.on_published = self.server.stream.published
 
@@ -106,10 +118,6 @@ class Bench:
 
     async def _metrics(self) -> bytes:
         return page(STATUS, {})
-
-    @staticmethod
-    def _pairlist(snapshot: Any, exchange: str, **_: Any) -> tuple[int, str, bytes]:  # noqa: ANN401 - as in guard.api.pairlist
-        return 200, "application/json", b'{"pairs":["%b"]}' % f"{exchange}:{snapshot.seq}".encode()
 
     def publish(self, shown: Image | None = None, *, seq: int | None = None, durable: bool = True) -> None:
         self.seq = self.seq + 1 if seq is None else seq

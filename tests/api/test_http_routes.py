@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from api.http_bench import A, image, serving
+from client.images import quarantine
 
 from guard.api.routes import ROUTES
 from guard.api.tokens import Scope
@@ -69,7 +70,10 @@ async def test_every_method_and_scope_of_a_route_gets_what_its_row_says(bench: B
 async def test_no_route_is_open_to_everybody_but_health() -> None:
     assert {route.path for route in ROUTES if route.scope is None} == {"/healthz", "/readyz"}
     assert {route.scope for route in ROUTES if route.writes} == {Scope.OPERATE, Scope.ADMIN}
-    assert {route.path for route in ROUTES if route.writes and route.scope is Scope.OPERATE} == {"/v1/quarantines"}
+    assert {route.path for route in ROUTES if route.writes and route.scope is Scope.OPERATE} == {
+        "/v1/quarantines",
+        "/v1/quarantines/extend",
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,6 +184,19 @@ async def test_a_list_is_never_older_than_guards_lease_and_its_errors_are_never_
         found = await bench.ask("GET", path, scope=scope, **headers)
         assert found.status >= 400
         assert found.is_text
+
+
+async def test_freqtrades_list_is_what_the_client_answers_to_each_bot(bench: Bench) -> None:
+    bench.publish(image(blocks=[quarantine("sim:A/USDT", until_us=bench.clock.now_us() + 60_000_000)]))
+    found = {}
+    for bot in ("", "loose", "careful", "someone"):
+        answer = await bench.ask("GET", f"/v1/freqtrade/sim/pairlist?mode=blacklist&bot={bot}")
+        assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "application/json")
+        refused = not Guard(bench.publisher.path, bot or None).check("sim", "A/USDT", "buy").permitted
+        found[bot] = json.loads(answer.body)["pairs"]
+        assert found[bot] == (["A/USDT"] if refused else [])
+    assert found["loose"] == []
+    assert found[""] == ["A/USDT"]
 
 
 async def test_the_blocklist_is_given_again_only_when_it_changed(bench: Bench) -> None:

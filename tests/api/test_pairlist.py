@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from guard.api.pairlist import pairlist
 from guard.client.payload import decode, encode
 from guard.model import Block, Mode, TargetKind
+from guard.model.bot import BotPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,8 +83,32 @@ def test_a_blocked_asset_stops_its_markets_that_nobody_watches() -> None:
     assert stopped(entries, markets) == {"X/USDT", "X/USDT:USDT", "X/BTC", "1000X/USDT:USDT"}
 
 
+def test_a_blocked_asset_stops_its_other_names_as_far_as_they_are_known() -> None:
+    state = image(quarantine("BEAM", kind=TargetKind.BASE))._replace(
+        aliases={"sim:BEAMX": "BEAM", "other:BEAMY": "BEAM", "B": "BEAM"}
+    )
+    markets = ["BEAM/USDT", "BEAMX/USDT", "BEAMY/USDT", "B/USDT", "kBEAM/USDC", "1MBEAM/USDT", "BE/USDT"]
+    assert stopped(pairs(state), markets) == {"BEAM/USDT", "BEAMX/USDT", "B/USDT", "kBEAM/USDC", "1MBEAM/USDT"}
+    assert stopped(pairs(image(quarantine("PEPE", kind=TargetKind.BASE))), ["KPEPE/USDT", "DODOX/USDT"]) == {"KPEPE/USDT"}
+
+
+def test_a_bot_is_told_what_its_own_policy_refuses() -> None:
+    policies = {
+        "*": BotPolicy(),
+        "loose": BotPolicy(mode=Mode.OBSERVE),
+        "other_rules": BotPolicy(rules=("spoofing",)),
+        "critical_only": BotPolicy(min_level="critical"),
+        "seller": BotPolicy(sides=("sell",)),
+        "elsewhere": BotPolicy(exchanges=("kraken",)),
+    }
+    for held in (quarantine(), quarantine("X", kind=TargetKind.BASE)):
+        found = {bot: bool(stopped(pairs(image(held, bots=policies), bot=bot), ["X/USDT"])) for bot in policies}
+        assert found == {bot: bot == "*" for bot in policies}
+
+
 def test_a_blocked_symbol_of_all_exchanges_and_a_blocked_exchange() -> None:
-    assert pairs(image(quarantine("N/USDT", kind=TargetKind.SYMBOL))) == [re.escape("N/USDT")]
+    symbols = ["N/USDT", "1000N/USDT", "N/USDT:USDT", "N/USD", "NN/USDT"]
+    assert stopped(pairs(image(quarantine("N/USDT", kind=TargetKind.SYMBOL))), symbols) == {"N/USDT", "1000N/USDT"}
     assert ".*" in pairs(image(quarantine("sim", kind=TargetKind.EXCHANGE)))
     assert pairs(image(quarantine("other", kind=TargetKind.EXCHANGE))) == []
     assert pairs(image(quarantine("other:X/USDT"))) == []

@@ -78,6 +78,9 @@ class Empty:
     def create_dca_order(self, level: int) -> None:
         self.placed.append(f"level {level}")
 
+    def create_order(self, timestamp: float) -> None:
+        self.placed.append(f"slice at {timestamp}")
+
 
 def _missing(name: str) -> Any:
     raise AttributeError(name)
@@ -130,6 +133,17 @@ def check_names_that_guard_wraps_are_published(source: Path) -> None:
                       "order_executor", "lp_executor"}, mapped  # fmt: skip
 
 
+def check_one_way_executors_never_turn_and_position_executors_do(source: Path) -> None:
+    """Why a TWAP that sells spot is an exit and a position executor that sells spot is not."""
+    folder = source / "hummingbot/strategy_v2/executors"
+    twap = (folder / "twap_executor/twap_executor.py").read_text(encoding="utf-8")
+    assert twap.count("self.place_order(") == 1, "a TWAP executor has a second way to trade"
+    assert "side=self.config.side" in twap
+    position = (folder / "position_executor/position_executor.py").read_text(encoding="utf-8")
+    assert "side=self.close_order_side" in position
+    assert "return TradeType.BUY if self.config.side == TradeType.SELL else TradeType.SELL" in position
+
+
 def check_kill_switch_is_a_field_that_may_change(source: Path) -> None:
     text = (source / "hummingbot/strategy_v2/controllers/controller_base.py").read_text(encoding="utf-8")
     [line] = [line for line in text.splitlines() if "manual_kill_switch" in line]
@@ -179,10 +193,15 @@ def check_real_orchestrator_obeys(source: Path) -> None:
             return len(orchestrator.active_executors["main"]) > before
 
         assert not made(Config(timestamp=1))
-        assert not made(Config(timestamp=1, side=TradeType.SELL)), "a position executor that sells opens"
+        assert not made(Config(timestamp=1, side=TradeType.SELL)), "a position executor that sells buys back"
         assert not made(Config(timestamp=1, connector_name="kucoin_perpetual", side=TradeType.SELL))
         assert made(Config(timestamp=1, trading_pair="Y-USDT"))
         assert made(OrderExecutorConfig(timestamp=1, side=TradeType.SELL))
+        assert not made(Config(timestamp=1, type="twap_executor"))
+        assert not made(Config(timestamp=1, type="twap_executor", connector_name="kucoin_perpetual", side=TradeType.SELL))
+        assert made(Config(timestamp=1, type="twap_executor", side=TradeType.SELL)), "it sells what is held, and ends"
+        orchestrator.active_executors["main"][-1].create_order(timestamp=1)
+        assert orchestrator.active_executors["main"][-1].placed == ["slice at 1"]
         assert made(OrderExecutorConfig(timestamp=1, connector_name="kucoin_perpetual", position_action=PositionAction.CLOSE))
         assert not made(OrderExecutorConfig(timestamp=1, connector_name="kucoin_perpetual", side=TradeType.SELL))
         leg, other = (ConnectorPair(connector_name="kucoin", trading_pair=pair) for pair in ("X-USDT", "Y-USDT"))

@@ -41,7 +41,7 @@ class Story(Strategy):
 
     def __init__(self, steps: list[Any]) -> None:
         super().__init__()
-        self.steps, self.denied, self.modify_rejected = steps, [], []
+        self.steps, self.denied, self.modify_rejected, self.updated = steps, [], [], []
         self.at = 0
 
     def on_start(self) -> None:
@@ -56,6 +56,9 @@ class Story(Strategy):
 
     def on_order_denied(self, event: Any) -> None:
         self.denied.append(event)
+
+    def on_order_updated(self, event: Any) -> None:
+        self.updated.append(event)
 
     def on_order_modify_rejected(self, event: Any) -> None:
         self.modify_rejected.append(event)
@@ -152,7 +155,7 @@ def check_spot_entry_is_denied_and_the_rest_trades(machine: Machine) -> None:
     assert orders["sell"].status == orders["other"].status == OrderStatus.FILLED
     assert "guard refused an entry on binance:ETH/USDT: up 9 % (pump_dump)" in story.denied[0].reason, story.denied[0].reason
     assert stage.desk is not None
-    assert stage.desk.counts == {"seen": 4, "exits": 1, "blocked": 3, "bypassed": 0, "would_block": 0}, stage.desk.counts
+    assert stage.desk.counts == {"seen": 4, "exits": 1, "blocked": 3, "cut": 0, "bypassed": 0, "would_block": 0}, stage.desk.counts
 
 
 def check_perpetual_exits_pass_by_position(machine: Machine) -> None:
@@ -168,9 +171,53 @@ def check_perpetual_exits_pass_by_position(machine: Machine) -> None:
         lambda s: orders.update(short=s.market(PERP, OrderSide.SELL, 1)),
     )
     assert [is_denied(orders[name]) for name in ("open", "more", "part", "reduce", "flip", "short")] == [
-        False, True, False, False, True, True,
+        False, True, False, False, False, True,
     ]  # fmt: skip
+    assert (orders["flip"].status, float(orders["flip"].quantity)) == (OrderStatus.FILLED, 3.0)
     assert story.portfolio.is_flat(PERP.id)
+
+
+def check_order_through_zero_closes_and_opens_nothing(machine: Machine) -> None:
+    free(machine)
+    orders: dict[str, Any] = {}
+    stage = Stage(machine, account=AccountType.MARGIN)
+    story = stage.play(
+        lambda s: s.market(PERP, OrderSide.SELL, 4),
+        lambda s: (blocked(machine), orders.update(limit=s.limit(PERP, OrderSide.BUY, 10, 1_100))),
+        lambda s: orders.update(again=s.limit(PERP, OrderSide.BUY, 10, 1_100)),
+        lambda s: (free(machine), s.market(PERP, OrderSide.BUY, 5)),
+        lambda s: (blocked(machine), orders.update(money=s.market(PERP, OrderSide.SELL, 9_000, quote_quantity=True))),
+        lambda s: (free(machine), s.market(PERP, OrderSide.BUY, 2)),
+        lambda s: (blocked(machine), orders.update(part=s.market(PERP, OrderSide.SELL, 1_000, quote_quantity=True))),
+        lambda s: orders.update(emulated=s.limit(PERP, OrderSide.SELL, 7, 900, emulation_trigger=TriggerType.BID_ASK)),
+    )
+    last = [story.cache.order(order.client_order_id) for order in orders.values()]
+    filled, denied = OrderStatus.FILLED, OrderStatus.DENIED
+    assert [order.status for order in last] == [filled, denied, filled, filled, filled], last
+    assert [float(order.quantity) for order in last if order.status == filled] == [4.0, 5.0, 1.0, 1.0], last
+    assert [float(event.quantity) for event in story.updated] == [4.0, 5_000.0, 1.0], story.updated
+    assert story.portfolio.is_flat(PERP.id)
+    assert stage.desk is not None
+    assert (stage.desk.counts["cut"], stage.desk.counts["blocked"], stage.desk.problem) == (3, 1, None), stage.desk.counts
+
+
+def check_bracket_through_zero_closes_without_what_hangs_on_it(machine: Machine) -> None:
+    free(machine)
+    kept: list[Any] = []
+
+    def bracket(story: Story) -> None:
+        blocked(machine)
+        made = story.order_factory.bracket(
+            instrument_id=PERP.id, order_side=OrderSide.SELL, quantity=PERP.make_qty(5),
+            sl_trigger_price=PERP.make_price(1_200), tp_price=PERP.make_price(800),
+        )  # fmt: skip
+        kept.extend(made.orders)
+        story.submit_order_list(made)
+
+    story = Stage(machine, account=AccountType.MARGIN).play(lambda s: s.market(PERP, OrderSide.BUY, 2), bracket)
+    assert [order.status for order in kept] == [OrderStatus.FILLED, OrderStatus.DENIED, OrderStatus.DENIED], kept
+    assert story.portfolio.is_flat(PERP.id)
+    assert not story.cache.orders_open()
 
 
 def check_hedged_account_closes_both_sides(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from client.images import Machine, image, quarantine, view
 from client.order_server import ANSWERS, FREE, FREE_SWAP, SPOT, SWAP, OrderServer, market, trading_at
 
 from guard.client.ccxt_exchange import guarded, unguarded
+from guard.client.ccxt_orders import method_of
 from guard.client.refusal import OrderRefused
 from guard.model import Block, IsolationState, Mode, TargetKind
 
@@ -388,3 +390,59 @@ def test_call_that_ccxt_would_not_take_raises_what_ccxt_raises_or_a_refusal(mach
         plain.create_order(*words)
     with pytest.raises((type(expected.value), OrderRefused)):
         exchange.create_order(*words)
+
+
+def test_judging_an_order_leaves_nothing_for_the_garbage_collector(machine: Machine) -> None:
+    """A circle an order makes one order in a hundred wait for a collection."""
+    blocking(machine, "binance")
+    asked = []
+
+    class Quiet(ccxt.binance):
+        def create_order(self, *words: Any, **_: Any) -> Any:
+            asked.append(words)
+
+    exchange = guarded(trading_at(Quiet, "http://127.0.0.1:1"), machine.guard(), positions={}, name="binance")
+    orders = [(FREE, "limit", "buy", 1, 1), (SPOT, "limit", "sell", 1, 1), (FREE_SWAP, "limit", "buy", 1, 1)]
+    for order in orders:
+        exchange.create_order(*order)
+    gc.collect()
+    gc.disable()
+    try:
+        for order in orders * 50:
+            exchange.create_order(*order)
+        left = gc.collect()
+    finally:
+        gc.enable()
+    assert len(asked) == 153
+    assert left < 50
+
+
+def test_stop_before_its_position_goes_out_only_so_that_it_cannot_open(
+    machine: Machine, serve: Callable[[str], OrderServer]
+) -> None:
+    server = serve("binance")
+    blocking(machine, "binance")
+    held: dict[str, float] = {}
+    exchange = guarded(trading_at(ccxt.binance, server.url), machine.guard(), positions=held)
+
+    def marked() -> str:
+        return str(server.orders[-1][2].get("reduceOnly")).lower()
+
+    exchange.create_stop_loss_order(SWAP, "market", "sell", 1, None, 0.9)
+    assert marked() == "true"
+    exchange.create_order(SWAP, "market", "buy", 1, None, {"takeProfitPrice": 0.9, "hedged": False})
+    assert marked() == "true"
+    several = [{"symbol": SWAP, "type": "market", "side": "sell", "amount": 1, "params": {"stopLossPrice": 0.9}}]
+    judged = exchange.guard_desk.judge(method_of(ccxt.binance().create_orders), (several,), {})
+    assert judged.args[0][0]["params"] == {"stopLossPrice": 0.9, "reduceOnly": True}
+    exchange.create_stop_loss_order(FREE_SWAP, "market", "sell", 1, None, 0.9)
+    assert marked() == "none"
+    count = len(server.orders)
+    with pytest.raises(OrderRefused):
+        exchange.create_order(SPOT, "limit", "buy", 1, 1, {"stopLossPrice": 0.9, "marginMode": "cross"})
+    assert len(server.orders) == count
+    held[SWAP] = 1.0
+    exchange.create_stop_loss_order(SWAP, "market", "sell", 1, None, 0.9)
+    assert marked() == "none"
+    with pytest.raises(OrderRefused):
+        exchange.create_stop_loss_order(SWAP, "market", "buy", 1, None, 1.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     real = freqtrade.Guard
     monkeypatch.setattr(freqtrade, "Guard", lambda path, bot: real(path, bot, clocks=machine.clock.clocks()))
     machine.publish(image(quarantine()))
+    # Freqtrade is not installed where this runs; `make test-bots` has the real one.
+    trades = SimpleNamespace(get_open_trades=lambda: [SimpleNamespace(pair="Y/USDT", amount=2.0, is_short=True)])
+    monkeypatch.setitem(sys.modules, "freqtrade", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "freqtrade.persistence", SimpleNamespace(Trade=trades))
     return machine
 
 
@@ -164,6 +169,22 @@ def test_outside_live_and_dry_run_nothing_is_asked(machine: Machine, shape: Any,
 def test_a_runmode_that_is_not_known_acts(machine: Machine) -> None:
     strategy = made(machine)
     del strategy.config["runmode"]
+    assert not confirms(strategy)
+
+
+def test_each_entry_is_counted_once_with_what_became_of_it(machine: Machine) -> None:
+    strategy = made(machine, Overrides)
+    strategy.bot_loop_start(NOW)
+    gate, said = vars(strategy)["_guard_gate"], []
+    gate.guard.count = lambda _exchange, symbol, what: said.append((symbol, what))
+    # Freqtrade asks for the stake first, and confirms what is left of it.
+    assert staked(strategy) == 0
+    assert staked(strategy, "Y/USDT") == 40.0
+    assert confirms(strategy, "Y/USDT")
+    assert adjusted(strategy) is None
+    assert said == [("X/USDT", "seen"), ("X/USDT", "blocked"), ("Y/USDT", "seen"), ("X/USDT", "seen"), ("X/USDT", "blocked")]
+    # Counting fails: what guard answered stands.
+    gate.guard.count = None
     assert not confirms(strategy)
 
 

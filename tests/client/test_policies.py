@@ -253,3 +253,11 @@ def test_what_no_rule_holds_counts_for_every_bot(machine: Machine, rule: str, so
     guard = machine.guard("b")
     assert not guard.check("sim", "X/USDT").permitted
     assert [block.source for block in guard.blocks()] == [source]
+
+
+@pytest.mark.parametrize("side", ["long", "short", "LONG", "", " buy", "bid", "Side.BUY", "1"])
+def test_a_side_that_is_neither_buy_nor_sell_is_never_outside_of_a_policy(machine: Machine, side: str) -> None:
+    machine.publish(image(quarantine(), bots={"*": BotPolicy(), "long": BotPolicy(sides=("buy",))}))
+    for bot in (None, "long"):
+        found = machine.guard(bot).check("sim", "X/USDT", side=side)
+        assert (found.permitted, found.status, found.permitted_by) == (False, ClearanceStatus.BLOCKED, ""), bot

@@ -22,13 +22,13 @@ def test_what_waits_comes_once_at_its_time(orders: list[tuple[str, int, int]]) -
     deferred, expected, now = Deferred(), {}, 0
     for order, number, ahead in orders:
         market = Market("sim", f"C{number}/USDT")
-        target = Target(TargetKind.MARKET, str(market))
+        target = Target(TargetKind.MARKET, str(market)) if number < 3 else Target(TargetKind.EXCHANGE, "sim")
         if order == "put":
             deferred.put(hold(market=market, target=target), now + ahead, is_led=bool(number % 2))
-            expected[target] = now + ahead
+            expected[market, target] = now + ahead
         elif order == "drop":
-            deferred.drop("pump_dump", target)
-            expected.pop(target, None)
+            deferred.drop(hold(market=market, target=target))
+            expected.pop((market, target), None)
         elif order == "hasten":
             deferred.hasten(now)
             expected = {each: min(due, now) for each, due in expected.items()}
@@ -38,8 +38,8 @@ def test_what_waits_comes_once_at_its_time(orders: list[tuple[str, int, int]]) -
             deferred.load(saved)
         else:
             now += ahead
-            due = sorted((due, str(each)) for each, due in expected.items() if due <= now)
-            assert [(each.due_us, str(each.hold.target)) for each in deferred.take(now)] == due
+            due = sorted((due, str(of), str(by)) for (by, of), due in expected.items() if due <= now)
+            assert [(each.due_us, str(each.hold.target), str(each.hold.market)) for each in deferred.take(now)] == due
             expected = {each: due for each, due in expected.items() if due > now}
         assert (len(deferred), deferred.next_due_us) == (len(expected), min(expected.values(), default=None))
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from quarantine.holds import DAY, HOUR, MINUTE, ON_X, SECOND, X, Y, hold
 
-from guard.model import Block, IsolationState, Level, Market, Target, TargetKind, Transition
+from guard.model import AddQuarantine, Block, IsolationState, Level, Market, Target, TargetKind, Transition
 from guard.quarantine import IsolationManager
 
 BASE_X = Target(TargetKind.BASE, "X")
@@ -247,3 +247,24 @@ def test_order_of_what_ended_does_not_depend_on_when_it_was_forgotten() -> None:
         return manager.save(30 * MINUTE)
 
     assert json.dumps(saved(is_asked_between=True)) == json.dumps(saved(is_asked_between=False))
+
+
+@pytest.mark.parametrize("kind", [TargetKind.BASE, TargetKind.SYMBOL])
+@pytest.mark.parametrize("is_longer_first", [True, False])
+def test_what_two_spellings_of_an_asset_held_stays_held_after_a_restart_with_the_alias(
+    kind: TargetKind, *, is_longer_first: bool
+) -> None:
+    quote = "/USDT" if kind is TargetKind.SYMBOL else ""
+    before = IsolationManager()
+    lengths = (2 * HOUR, HOUR) if is_longer_first else (HOUR, 2 * HOUR)
+    for name, length_us in zip(("OLDCOIN", "COIN"), lengths, strict=True):
+        before.operate(AddQuarantine(Target(kind, f"{name}{quote}"), length_us, "rumours", "ann"), 0)
+    for remembered in (before.active(), before.active()[::-1]):
+        after = IsolationManager(aliases={"OLDCOIN": "COIN"})
+        after.restore(remembered, MINUTE)
+        for spelling, length_us in zip(("OLDCOIN", "COIN"), lengths, strict=True):
+            held = after.covering(Market("one", f"{spelling}/USDT"))
+            assert max(each.until_us for each in held) >= length_us
+        assert {each.id for each in after.active()} == {each.id for each in remembered}
+        assert [each.previous for each in after.advance(2 * HOUR)] == [IsolationState.QUARANTINED] * 2
+        assert after.active() == ()

@@ -6,8 +6,9 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from quarantine.holds import HOUR, MINUTE, ON_X
 
-from guard.model import AddQuarantine, ApplyList, Block, IsolationState, ListedTarget, Target, TargetKind
+from guard.model import AddQuarantine, ApplyList, Block, ExtendQuarantine, IsolationState, ListedTarget, Target, TargetKind
 from guard.quarantine import IsolationManager, is_listed, list_changes, list_order_from_json, list_order_to_json, list_rule
 
 TTL_US = 600_000_000
@@ -92,3 +93,34 @@ def test_held_is_what_was_named_and_no_end_is_later_than_the_time_to_live_after_
         now_us += pause_us
     manager.advance(now_us + 2 * TTL_US)
     assert not manager.active()
+
+
+def test_what_a_person_extended_outlives_the_list_that_named_it() -> None:
+    manager = IsolationManager()
+    manager.operate(reading(X_ENTRY, until_us=HOUR), 0)
+    manager.operate(ExtendQuarantine(ON_X, None, 10 * HOUR, "we checked", "ann"), MINUTE)
+    (held,) = manager.active()
+    assert held.until_us == 10 * HOUR + MINUTE
+    # It is named with another block, then no more.
+    manager.operate(reading(X_ENTRY._replace(block=Block.SHRINK), until_us=2 * HOUR), 30 * MINUTE)
+    assert manager.active()[0].until_us == held.until_us
+    assert list_changes(manager.active(), (), now_us=40 * MINUTE, ttl_us=HOUR).gone == ()
+    assert manager.operate(reading(until_us=2 * HOUR, gone=(ON_X,)), 40 * MINUTE) == ()
+    assert [(each.cause, each.at_us) for each in manager.advance(20 * HOUR)] == [("floor", held.until_us)]
+
+
+def test_a_list_that_asks_for_longer_than_a_person_did_has_its_own_again() -> None:
+    manager = IsolationManager()
+    manager.operate(reading(X_ENTRY, until_us=HOUR), 0)
+    manager.operate(ExtendQuarantine(ON_X, None, 2 * HOUR, "we checked", "ann"), MINUTE)
+    manager.operate(reading(X_ENTRY, until_us=5 * HOUR), HOUR)
+    assert manager.active()[0].until_us == 5 * HOUR
+    (gone,) = manager.operate(reading(until_us=5 * HOUR, gone=(ON_X,)), 2 * HOUR)
+    assert (gone.cause, gone.quarantine.state) == ("list", IsolationState.NORMAL)
+
+
+X_ENTRY = ListedTarget(ON_X, Block.ENTRIES)
+
+
+def reading(*entries: ListedTarget, until_us: int, gone: tuple[Target, ...] = ()) -> ApplyList:
+    return ApplyList("mine", entries, gone, until_us, "list mine", "list:mine")

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,6 +152,39 @@ async def test_named_bot_that_never_came_is_missed(tmp_path: Path) -> None:
     bench.report()
     await bench.pass_minutes(2)
     assert bench.said[1][0] == "the bot mine is back"
+
+
+def test_each_order_of_a_bot_is_counted_once_by_the_rule_that_holds_its_market(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    sums: Counter[tuple[str, str]] = Counter()
+    bench.watch.count = lambda what, name, amount: sums.update({(what, name): int(amount)})
+    began_us = bench.clock.monotonic_us() + 1
+    bench.blocks.append(held(bench.clock.now_us()))
+    bench.report(totals={"seen": 3, "blocked": 2}, markets={X: {"seen": 2, "blocked": 2}}, began_us=began_us)
+    # The same again, then one more on a market that no rule holds, and one that the report had no room for.
+    bench.report(totals={"seen": 3, "blocked": 2}, markets={X: {"seen": 2, "blocked": 2}}, began_us=began_us)
+    bench.report(totals={"seen": 6, "blocked": 4, "bypassed": 1, "exits": 9}, markets={"sim:Y/USDT": {"blocked": 1, "bypassed": 1}})
+    bench.report(bot=None, pid=8, totals={"seen": 1, "would_block": 1}, markets={X: {"would_block": 1}}, began_us=began_us)
+    assert sums == {
+        ("orders.seen", "mine|"): 6,
+        ("orders.refused", "mine|pump"): 2,
+        ("orders.refused", "mine|"): 2,
+        ("orders.bypassed", "mine|"): 1,
+        ("orders.seen", "ccxt|"): 1,
+        ("orders.would_refuse", "ccxt|pump"): 1,
+    }
+
+
+@pytest.mark.parametrize("began_us", [None, 1])
+def test_what_a_process_counted_before_guard_started_is_not_counted_again(tmp_path: Path, began_us: int | None) -> None:
+    bench = Bench(tmp_path)
+    sums: Counter[tuple[str, str]] = Counter()
+    bench.watch.count = lambda what, name, amount: sums.update({(what, name): int(amount)})
+    bench.report(totals={"seen": 500, "blocked": 90}, markets={X: {"blocked": 80}}, began_us=began_us)
+    bench.report(
+        totals={"seen": 501, "blocked": 91}, markets={X: {"blocked": 81}, "sim:Y/USDT": {"blocked": 10}}, began_us=began_us
+    )
+    assert sums == {("orders.seen", "mine|"): 1, ("orders.refused", "mine|"): 1}
 
 
 async def test_machine_that_slept_makes_no_bot_silent(bench: Bench) -> None:

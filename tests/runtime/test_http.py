@@ -33,6 +33,9 @@ class Asked:
         await asyncio.sleep(0.05)
         return {"n": self.made}
 
+    async def figures(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.status(_)
+
 
 async def test_a_taken_port_is_told_and_tried_again_and_guard_goes_on(tmp_path: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))

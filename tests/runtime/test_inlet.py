@@ -6,7 +6,7 @@ from collections import Counter, deque
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from guard.model import Batch, Channel, Flag, Kind, Status
@@ -314,6 +314,11 @@ def streams(draw: st.DrawFn) -> list[tuple[str, int, int]]:
 
 
 @settings(max_examples=150, deadline=None)
+@example(
+    [("history", 2, 5), ("status", 0, 3), ("history", 2, 5), ("diff", 0, 4), ("turn", 1, 3), ("diff", 0, 2)],
+    Limits(slice_rows=4, turn_us=1, book_max=2, others_max=4, book_wait_us=MS, others_wait_us=10**9),
+    10 * MS,
+)
 @given(
     streams(),
     st.builds(

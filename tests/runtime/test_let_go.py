@@ -15,6 +15,7 @@ from guard.runtime.bot_list import BotList
 from guard.runtime.bots import Bots
 from guard.runtime.ready_view import rules_ready
 from guard.runtime.selection import Chosen
+from guard.runtime.slices import Slices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,9 @@ async def test_the_loop_turns_while_a_thousand_markets_are_looked_at_and_none_th
         for number in range(64):
             desk.live.open_market(MarketFacts(Market("x", f"M{number}/USDT")))
         counting = asyncio.create_task(count())
-        found = await rules_ready(desk.live.pipeline, desk.live.clock.now_us(), {}, let_go={Market("x", "M3/USDT")})
+        found = await rules_ready(
+            desk.live.pipeline, desk.live.clock.now_us(), {}, Slices(desk.live.clock.monotonic_us), let_go={Market("x", "M3/USDT")}
+        )
         counting.cancel()
     assert len(found) == 63
     assert "x:M3/USDT" not in found

@@ -12,9 +12,10 @@ import pytest
 from store.decisions import transition
 
 from guard.client import Guard
+from guard.client.payload import decode, encode
 from guard.client.snapshot import read_snapshot
 from guard.errors import StateError
-from guard.model import AddQuarantine, Decision, IsolationState, Target, TargetKind
+from guard.model import AddQuarantine, Decision, Hold, IsolationState, Level, Quarantine, Target, TargetKind
 from guard.quarantine import IsolationManager
 from guard.runtime.adoption import adopted
 from guard.runtime.clock import SystemClock, seeded_random
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from guard.client.payload import Snapshot
     from guard.model.quarantine import Transition
     from guard.runtime.taking import Taken
 
@@ -335,3 +337,45 @@ def test_a_rebuild_is_told_a_sentence_a_line_for_a_message_cuts_long_lines() -> 
     assert lines[1] == "It was rebuilt from the backup ledger-000001.sqlite and 2 entries of its journal, up to entry 5."
     assert lines[2].startswith("Entries 6 to 9 are lost")
     assert max(map(len, lines)) < 200
+
+
+@pytest.mark.parametrize("state", list(IsolationState)[1:])
+def test_an_adopted_block_ends_at_its_announced_end_after_the_start_too(state: IsolationState) -> None:
+    now_us, until_us = 10 * HOUR_US, 12 * HOUR_US
+    shown = _shown("a", state=state, until_us=until_us)
+    (taken,) = adopted(_told_of(shown), (), (), seq=0, now_us=now_us)
+    assert _ends(taken, now_us) == until_us
+
+
+@pytest.mark.parametrize("state", list(IsolationState)[1:])
+@pytest.mark.parametrize("seen", list(IsolationState)[1:])
+def test_a_tightened_block_ends_at_its_announced_end_after_the_start_too(state: IsolationState, seen: IsolationState) -> None:
+    now_us = 10 * HOUR_US
+    held = _shown("a", state=state, until_us=10 * HOUR_US + 60_000_000)
+    shown = _shown("a", state=seen, until_us=13 * HOUR_US)
+    changed = adopted(_told_of(shown), (held,), (held,), seq=0, now_us=now_us)
+    is_weaker = (state, seen) == (IsolationState.QUARANTINED, IsolationState.PROBATION)
+    assert [_ends(each, now_us) for each in changed] == ([] if is_weaker else [13 * HOUR_US])
+
+
+HOUR_US = 3_600_000_000
+
+
+def _shown(name: str, *, state: IsolationState, until_us: int) -> Quarantine:
+    began_us = 9 * HOUR_US
+    length_us = until_us - began_us
+    target = Target(TargetKind.MARKET, "sim:A/USDT")
+    hold = Hold("operator", None, target, Level.DANGER, "news", length_us, length_us, probation_us=length_us)
+    return Quarantine(name, hold, state, began_us, until_us, until_us, until_us)
+
+
+def _told_of(shown: Quarantine) -> Snapshot:
+    image = Image(Mode.ENFORCE, 0, {}, (shown,), {"*": {}})
+    return decode(encode(image, epoch=1, seq=0, durable=False, wall_us=0, boot_ns=0, boot_id=""))
+
+
+def _ends(taken: Transition, now_us: int) -> int:
+    manager = IsolationManager()
+    manager.restore((taken.quarantine,), now_us)
+    assert not manager.advance(now_us)
+    return manager.advance(100 * HOUR_US)[0].at_us

@@ -16,6 +16,7 @@ from guard.client.clock import Clocks
 from guard.errors import Unavailable
 from guard.model import AddQuarantine, Target, TargetKind
 from guard.model.alert import CANARY
+from guard.model.validation import Failed, Validated
 from guard.quarantine import AllowEntry
 from guard.runtime.canary import Canary, NullSink
 from guard.runtime.proof import HeartbeatFile, HeartbeatUnreadable, Stage, read_heartbeat
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from runtime.test_live import Bench
 
+    from guard.client.payload import Snapshot
     from guard.model import Delivery
     from guard.model.ports import Outcome
 
@@ -228,6 +230,36 @@ async def test_a_state_that_cannot_be_published_silences_guard_until_a_reader_fi
         assert guard.live.vigil.silence is None
         clocks = Clocks(lambda: guard.clock.monotonic_us() * 1000, guard.clock.now_us, "")
         assert Guard(guard.folder, clocks=clocks).check("x", "A/USDT").status == "blocked"
+
+
+async def test_a_late_proof_of_the_state_before_ends_no_silence_about_one_that_is_not_published(tmp_path: Path) -> None:
+    async with watched(tmp_path) as guard:
+        live, slow, told = guard.live, asyncio.Event(), []
+        read, take = live.vigil.validation._read, live.vigil.validation._tell
+
+        async def reading() -> tuple[int, Snapshot | None]:
+            found = await read()
+            await slow.wait()
+            return found
+
+        def tell(outcome: Validated | Failed) -> None:
+            take(outcome)
+            live.vigil.turn()
+            told.append((type(outcome), live.vigil.silence, guard.beats_for_bots))
+
+        def fail(*_: object) -> None:
+            raise CannotPublish("no space left")
+
+        live.vigil.validation._read, live.vigil.validation._tell = reading, tell  # type: ignore[method-assign] # a slow disk
+        await asyncio.gather(live.operate(AddQuarantine(Target(TargetKind.BASE, "A"), 10**9, "news", "ann")), guard.pass_time(1))
+        live.publisher._fill = fail  # type: ignore[method-assign]
+        await asyncio.gather(live.operate(AddQuarantine(Target(TargetKind.BASE, "B"), 10**9, "news", "ann")), guard.pass_time(1))
+        slow.set()
+        await guard.pass_time(2)
+        assert set(told) == {(Validated, "publish: no space left", False)}
+        del live.publisher._fill
+        await guard.pass_time(3)
+        assert (live.vigil.silence, guard.beats_for_bots) == (None, True)
 
 
 async def test_a_file_that_lost_a_block_is_written_anew(tmp_path: Path) -> None:

@@ -83,11 +83,13 @@ def _prepare(markets: int, clock: SystemClock) -> None:
     clocks = {"wall_us": clock.now_us(), "boot_ns": clock.monotonic_us() * 1000, "boot_id": ""}
     ready = [encode(state_of(number, markets, 0), epoch=1, seq=number, durable=True, **clocks) for number in range(STATES)]  # type: ignore[arg-type] # names of one type each
 
-    def written(_: Image, *, seq: int, **others: object) -> bytes:
+    def said(_: Image, *, seq: int, **others: object) -> dict[str, int]:
         del others
-        return ready[seq % STATES]
+        return {"seq": seq}
 
-    publish.encode = written  # type: ignore[attr-defined] # in this process, which does nothing else
+    # In this process, which does nothing else.
+    publish.document = said  # type: ignore[attr-defined, assignment]
+    publish.pack = lambda document: ready[document["seq"] % STATES]  # type: ignore[attr-defined]
 
 
 def _pause() -> Callable[[float], object]:
