@@ -140,7 +140,8 @@ class Operators:
         aliases = self._live.pipeline.isolation.aliases
         held = [str(market) for market in self._live.pipeline.engine.markets if target.covers(market, aliases)]
         near = "" if held else near_target(target, self._live.pipeline.engine.markets)
-        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": max(0, len(held) - _MARKETS_SHOWN), "near": near}
+        more = max(0, len(held) - _MARKETS_SHOWN)
+        return {**answer, "markets": held[:_MARKETS_SHOWN], "markets_more": more, **({"near": near} if near else {})}
 
     def _check_exchange(self, target: Target) -> None:
         names = [feed.plan.name for feed in self._live.feeds]
