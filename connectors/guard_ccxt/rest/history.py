@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent, RateLimited, Unavailable
@@ -27,6 +28,9 @@ _TRADES_US = 300_000_000  # the last five minutes come as trades
 _CANDLE_PAGES_MAX = 60
 _GLANCE_US = 20 * MINUTE_US
 _SLICE = 512
+# About 2 ms of reading.
+_READ_AT_ONCE = 32
+_ROWS_AT_ONCE = 256
 _YIELD_MAX_S = 0.25
 _MINUTES_US = 24 * HOUR_US  # what is older comes by the hour: it costs a page instead of many
 _TRIES_MAX = 4
@@ -78,7 +82,7 @@ class History:
         since_us, until_us = (now_us - _GLANCE_US) // MINUTE_US * MINUTE_US, now_us // MINUTE_US * MINUTE_US
         gate = Gate(offset=self._gate.offset)
         found = await self._candles(symbol, "1m", MINUTE_US, since_us=since_us, until_us=until_us, priority=Priority.GLANCE)
-        rows = self._passed(found, lambda candle: candle_rows(candle, gate, now_us=now_us))
+        rows = await self._passed(found, lambda candle: candle_rows(candle, gate, now_us=now_us))
         self._glanced[symbol] = since_us
         await self._write(rows, row, sink, now_us)
 
@@ -142,7 +146,7 @@ class History:
         cursor_ms = since_us // 1000
         for _ in range(_TRADE_PAGES_MAX):
             doing = f"fetching recent trades of {symbol}"
-            page = self._passed(await self._page(doing, self._exchange.fetch_trades, symbol, cursor_ms), passed)
+            page = await self._passed(await self._page(doing, self._exchange.fetch_trades, symbol, cursor_ms), passed)
             before = len(rows)
             rows.update({one.key or one: one for one in page if since_us <= one.at_us})
             newest_ms = max((one.at_us // 1000 for one in page), default=cursor_ms)
@@ -156,7 +160,7 @@ class History:
         gate = Gate(offset=self._gate.offset)
         begin_us = max(since_us, (until_us - _MINUTES_US) // HOUR_US * HOUR_US)
         found = await self._candles(symbol, "1m", MINUTE_US, since_us=begin_us, until_us=until_us)
-        minutes = self._passed(found, lambda candle: candle_rows(candle, gate, now_us=now_us))
+        minutes = await self._passed(found, lambda candle: candle_rows(candle, gate, now_us=now_us))
         shapes = shapes_of(minutes, since_us=begin_us, until_us=until_us)
         if since_us >= begin_us or not shapes or not self._can("1h"):
             return minutes
@@ -165,7 +169,8 @@ class History:
         except Unavailable as error:
             self._counters.note(f"no hourly candles of {symbol}, its longest baselines begin a day ago: {error}")
             return minutes
-        return [*self._passed(found, lambda candle: hour_rows(candle, shapes, gate, now_us=now_us)), *minutes]
+        hourly = await self._passed(found, lambda candle: hour_rows(candle, shapes, gate, now_us=now_us))
+        return [*hourly, *minutes]
 
     async def _candles(
         self,
@@ -199,9 +204,14 @@ class History:
                     raise
         raise AssertionError
 
-    def _passed(self, found: Any, passed: Callable[[Any], list[TradeRow]]) -> list[TradeRow]:
+    async def _passed(self, found: Any, passed: Callable[[Any], list[TradeRow]]) -> list[TradeRow]:
         rows: list[TradeRow] = []
-        for one in found or ():
+        told = 0
+        for number, one in enumerate(found or (), start=1):
+            # A day of minutes takes 50 ms, which bots that ask over HTTP would wait for.
+            if number % _READ_AT_ONCE == 0 or len(rows) - told >= _ROWS_AT_ONCE:
+                told = len(rows)
+                await asyncio.sleep(0)
             try:
                 rows += passed(one)
             except MalformedEvent as error:

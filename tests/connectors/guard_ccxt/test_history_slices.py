@@ -1,0 +1,41 @@
+"""Reading a long past lets others run: bots ask over HTTP meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from guard_ccxt.rest.candles import candle_rows
+from guard_ccxt.rest.history import History
+from guard_ccxt.stream.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard_ccxt.stream.gate import TradeRow
+
+NOW_US = 1_700_000_000_000_000
+
+
+async def test_a_day_of_candles_is_read_in_slices_with_the_same_rows() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    nobody: Any = None
+    history = History(nobody, rest=nobody, gate=Gate(offset=nobody), counters=nobody, clock=nobody)
+    first_ms = NOW_US // 1000 - 1440 * 60_000
+    candles = [[first_ms + number * 60_000, 1.0, 1.2, 0.9, 1.1, 10.0] for number in range(1440)]
+
+    def passed(candle: Sequence[Any]) -> list[TradeRow]:
+        return candle_rows(candle, Gate(offset=nobody), now_us=NOW_US)
+
+    counting = asyncio.create_task(count())
+    rows = await history._passed(candles, passed)
+    counting.cancel()
+    assert rows == [row for candle in candles for row in passed(candle)]
+    assert turns >= 40
