@@ -235,8 +235,9 @@ def test_another_guards_list_and_allow_entries_outlive_a_damaged_ledger(home: Se
 
 
 def _standing(served: Served) -> tuple[set[tuple[str, ...]], list[Any]]:
-    held = {(row["id"], row["target"], row["rule"], row["state"]) for row in served.guard("quarantine", "ls")["quarantines"]}
-    return held, served.guard("allow", "ls")["allowed"]
+    door = locate(served.state).socket
+    held = {(row["id"], row["target"], row["rule"], row["state"]) for row in call(door, "quarantine.ls")["quarantines"]}
+    return held, call(door, "allow.ls")["allowed"]
 
 
 async def test_a_watcher_by_address_tells_of_a_stopped_and_a_killed_guard(home: Served, tmp_path: Path) -> None:
