@@ -104,10 +104,9 @@ class Beat:
             socket.release()
 
     def _arm(self) -> None:
-        # The beats of all shards fall together.
-        loop = self._loop or asyncio.get_running_loop()
-        self._loop = loop
-        self._timer = loop.call_at((loop.time() // PERIOD_S + 1) * PERIOD_S, self._read)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # a system call each time, up to Python 3.11
+        self._timer = self._loop.call_later(PERIOD_S, self._read)
 
     def _read(self) -> None:
         self._timer = None
