@@ -29,6 +29,10 @@ def lint_bots(config: GuardConfig, tree: Table, report: Report) -> None:
             if str(word.value) not in config.exchanges:
                 message = f"the bot {name} is held back on {str(word.value)!r}, which is no exchange of guard.yaml"
                 report.add("E097", word.place, message, did_you_mean(str(word.value), config.exchanges))
+        if bot.locks is not None and bot.locks.exchange not in config.exchanges:
+            entry, _ = find(tree, ("bots", name, "locks", "exchange"))
+            message = f"the bot {name} gets locks for {bot.locks.exchange!r}, which is no exchange of guard.yaml"
+            report.add("E097", entry.key, message, did_you_mean(bot.locks.exchange, config.exchanges))
         if bot.mode is not None and _STRICTNESS.index(bot.mode) > _STRICTNESS.index(config.mode):
             entry, _ = find(tree, ("bots", name, "mode"))
             message = f"the bot {name} has mode {bot.mode}, but the ceiling is mode {config.mode}: {config.mode} holds"
