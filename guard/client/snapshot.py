@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.client.layout import (
-    FILE_NAME,
     HEADER_BYTES,
     HOW_TO_UPDATE,
     MAGIC,
@@ -24,6 +23,7 @@ from guard.client.layout import (
 )
 from guard.client.packing import Overwritten, split
 from guard.client.payload import Snapshot, decode, unpacked
+from guard.client.places import how_to_let_in
 
 if TYPE_CHECKING:
     from guard.client.clock import Clocks
@@ -333,10 +333,20 @@ def _open(path: str) -> int:
         raise SnapshotUnusable(
             f"no guard has published at {path}; start `guard run` there, or set GUARD_STATE to the state folder of the guard"
         ) from error
-    except OSError as error:
+    except PermissionError as error:
         raise SnapshotUnusable(
-            f"{path} cannot be read ({error.strerror}); let this user read the folder of {FILE_NAME}, for example by its group"
+            f"{path} cannot be read by user {os.geteuid()} ({error.strerror}); let it, as its owner or root: `{_mending(path)}`"
         ) from error
+    except OSError as error:
+        raise SnapshotUnusable(f"{path} cannot be read ({error.strerror}); look at `guard status`") from error
+
+
+def _mending(path: str) -> str:
+    try:
+        return how_to_let_in(path)
+    except OSError:
+        # It changes at this very moment.
+        return "guard status"
 
 
 def _truncated(path: str, size: int, expected: int) -> str:
