@@ -1,7 +1,8 @@
-"""What all tests share: no time limit on an example, and no search for garbage in what was there before the first test."""
+"""What all tests share: no time limit on an example, no search for garbage in what was there before the first test, an end."""
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 
 from hypothesis import settings
@@ -14,3 +15,8 @@ settings.load_profile("guard")
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    # A thread that a failed test left behind would keep the process for ever: told with its stack, and a failure.
+    faulthandler.dump_traceback_later(30.0, exit=True)
