@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import signal
 
 from hypothesis import settings
 
 # How long an example takes hangs on what else the machine does.
 settings.register_profile("guard", deadline=None)
 settings.load_profile("guard")
+
+
+def pytest_configure() -> None:
+    # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that: they would run for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
