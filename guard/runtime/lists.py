@@ -68,11 +68,11 @@ class ImportedLists:
     Notes
     -----
     An entry is a quarantine of the rule ``list:NAME``: one transition when it comes, one when it goes, and one when its end is
-    moved on, which is written hours ahead (`latest_end_us`); one message a reading at most. It is released `ttl` after the last reading
-    that named it, after a restart `ttl` after that; a list that cannot be read changes nothing before. A reading releases what it
-    does not name, except where it is doubtful: rows that are not understood, nothing at all, or less than half of what stood. Then
-    what is missing stands until its end, and people are told. A blocklist of another guard says itself that it is whole and fresh,
-    and may be empty.
+    moved on, which is written hours ahead (`latest_end_us`); one message a reading at most. It is released `ttl` after the last
+    reading that named it, after a restart `ttl` after that; a list that cannot be read changes nothing before. A reading
+    releases what it does not name, except where it is doubtful: rows that are not understood, nothing at all, or less than half
+    of what stood. Then what is missing stands until its end, and people are told. A blocklist of another guard says itself that
+    it is whole and fresh, and may be empty.
     """
 
     def __init__(self, settings: Mapping[str, ListSettings], live: Live, folder: Path) -> None:
