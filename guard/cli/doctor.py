@@ -12,6 +12,7 @@ import click
 from guard.cli.guard_file import config_option, state_option
 from guard.cli.output import Exit, Output
 from guard.cli.self_watch import heartbeat_trouble, list_troubles
+from guard.client.clock import MACHINE
 from guard.errors import ConfigurationError, GuardError
 
 if TYPE_CHECKING:
@@ -79,12 +80,14 @@ def _findings(config_path: Path, state: Path | None, *, is_offline: bool) -> Ite
     try:
         from guard.dsl import load_guard
 
-        config = load_guard(config_path, os.environ)
+        config = load_guard(config_path, os.environ, now_us=MACHINE.wall_us())
         folder = folder or config.state_folder
         names = ", ".join(config.exchanges)
         yield _Finding("guard.yaml", is_well=True, found=f"{config_path}, mode {config.mode}, exchanges: {names}")
         for problem in config.warnings:
-            yield _Finding(f"{problem.file}:{problem.line}", is_well=False, found=problem.message, mend=problem.hint)
+            yield _Finding(
+                f"{problem.file}:{problem.line}:{problem.column}", is_well=False, found=problem.message, mend=problem.hint
+            )
         yield _rules(config)
         channels = ", ".join(config.alerts.channels) or "none"
         yield _Finding(
