@@ -55,8 +55,9 @@ def doctor(
 ) -> int:
     """Look for what is wrong, and say how to mend it.
 
-    Each exchange is tried once, with a few public requests: names, REST, clock, websocket. What is watched there, what is left out
-    and what a bot trades besides is told by the running guard, or found out. Nothing is changed.
+    The ledger and its backups are looked over: pages, room, permissions. Each exchange is tried once, with a few public requests:
+    names, REST, clock, websocket. What is watched there, what is left out and what a bot trades besides is told by the running
+    guard, or found out. Nothing is changed.
     """
     if bot is None and (bot_config or strategy_path or strategy):
         raise click.UsageError("--bot-config, --strategy-path and --strategy go with --bot freqtrade")
@@ -98,6 +99,13 @@ def _findings(config_path: Path, state: Path | None, *, is_offline: bool) -> Ite
     folder = folder or Path(".guard")
     status = _status(folder)
     yield from _state(folder, status)
+    if folder.is_dir():
+        from guard.cli.doctor_ledger import look_at_ledger
+        from guard.dsl.settings import BackupSettings
+
+        backups = BackupSettings() if config is None else config.storage.backups
+        said = look_at_ledger(folder, is_running=isinstance(status, dict), every_us=backups.every_us)
+        yield from (_Finding(*each) for each in said)
     if config is not None and not is_offline:
         from guard.cli.doctor_exchanges import look_at_exchanges
 
