@@ -10,6 +10,7 @@ import click
 
 from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
+from guard.client.clock import MACHINE
 
 if TYPE_CHECKING:
     from guard.cli.output import Output
@@ -41,7 +42,7 @@ def check(output: Output, file: Path | None, *, strict: bool) -> int:
     from guard.dsl.loading import check_guard
 
     path = _file(file)
-    problems = check_guard(path, os.environ)
+    problems = check_guard(path, os.environ, now_us=MACHINE.wall_us())
     show_problems(output, problems, [path])
     if errors_of(problems):
         return Exit.CONFIGURATION
