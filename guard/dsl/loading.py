@@ -210,7 +210,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report, *, now_us: i
     _warn_of_inert_keys(tree, report)
     lint_names(config, tree, report, now_us=now_us)
     warn_of_cleartext(tree, config.webhooks, report)
-    warn_of_cleartext_bots(tree, config.exchanges, report)
+    warn_of_cleartext_bots(tree, config.exchanges, config.bots, report)
     config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
     config._tree = tree  # noqa: SLF001 - likewise
     return config, tree
