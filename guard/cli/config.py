@@ -33,9 +33,9 @@ def _file(file: Path | None) -> Path:
 @click.option("--strict", is_flag=True, help="Warnings fail too, with exit code 1.")
 @click.pass_obj
 def check(output: Output, file: Path | None, *, strict: bool) -> int:
-    """Find every mistake in guard.yaml, its variables and secrets, and in what it says to connectors.
+    """Find every mistake in guard.yaml, its variables and secrets.
 
-    `guard rules check` looks at the rules too.
+    The connectors are asked whether they take their options. `guard rules check` looks at the rules too.
     """
     from guard.cli.problems import errors_of, show_problems
     from guard.dsl import load_guard
