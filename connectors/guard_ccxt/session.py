@@ -26,6 +26,7 @@ from guard_ccxt.markets.prints import prints_of
 from guard_ccxt.rest.budget import Priority
 from guard_ccxt.rest.exchange_time import ExchangeTime
 from guard_ccxt.rest.history import History
+from guard_ccxt.rest.loading import in_turn
 from guard_ccxt.rest.shared import shared_rest
 from guard_ccxt.stream.gate import ClockOffset, Gate
 from guard_ccxt.stream.subscription import Subscription
@@ -335,7 +336,8 @@ class Session:
         now_us = self._context.clock.now_us()
         try:
             self._rest.refuse_long(f"loading the markets of {self._context.name}", most_s=_QUIET_MAX_S)
-            await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
+            async with in_turn(self._context.clock):
+                await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
         except Unavailable as error:
             kept = await asyncio.to_thread(self._cache.read, now_us=now_us)
             if kept is None:
