@@ -279,7 +279,6 @@ class Live:
         if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
             self._is_settled = True
             self.announce("guard", "guard runs again", "Bots are answered again.", Level.NORMAL)
-        self.publish()
 
     async def heartbeat(self) -> None:
         """Let time pass in the pipeline and prove to bots that the loop turns, four times a second."""
@@ -297,7 +296,9 @@ class Live:
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
                 await self.scores.look()
                 self._look_around()
-            if self.bypass.has_changed():
+                await asyncio.sleep(0)
+                self.publish()
+            elif self.bypass.has_changed():
                 self.publish()
             self.vigil.turn()
             expected_us = self.clock.monotonic_us() + int(HEARTBEAT_S * 1e6)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
 
-__all__ = ["Reload", "ReloadCounts", "ReloadState", "changes", "headline", "problem_at", "problems_of"]
+__all__ = ["Reload", "ReloadCounts", "ReloadState", "changes", "headline", "problem_at", "problems_of", "where_of"]
 
 _HEADLINE_MAX = 70
 
@@ -78,6 +78,12 @@ def changes(before: Program, after: Program) -> dict[str, tuple[str, ...]]:
 def problem_at(path: Path | str, code: str, message: str, hint: str = "") -> Problem:
     """Return a problem of a file as a whole."""
     return Problem(str(path), 1, 1, code, NAMES[code], "error", message, hint)
+
+
+def where_of(problem: Problem) -> dict[str, Any]:
+    """Return where a problem stands, as the log tells it."""
+    found = {"file": problem.file, "line": problem.line, "column": problem.column, "id": problem.id}
+    return {**found, "hint": problem.hint} if problem.hint else found
 
 
 def headline(problem: str, problems: Sequence[Problem]) -> str:

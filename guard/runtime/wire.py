@@ -120,7 +120,7 @@ class RunningGuard:
 
     async def _open(self) -> None:
         state, ledger = self.state, self._opening.ledger
-        self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules)
+        self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules, now_us=self.clock.now_us)
         config = self.rulebook.config
         self.pipeline = self._pipeline(pipeline_settings(config))
         self.pipeline.recall(ledger, self.clock.now_us())
@@ -158,7 +158,6 @@ class RunningGuard:
         self.rulebook.connect(
             facts=lambda: [each.facts for each in self.pipeline.engine.watched],
             changed=self._rules_changed,
-            now_us=self.clock.now_us,
             is_jitted=lambda: self.pipeline.engine.kernel.is_jitted,
         )
         self.live.publish()

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from guard.errors import ConfigurationError
 from guard.model import Market, MarketFacts
@@ -51,6 +52,23 @@ def test_a_first_start_with_broken_rules_raises(bench: Bench) -> None:
     bench.rules.write_text(BROKEN)
     with pytest.raises(ConfigurationError, match="tradez"):
         bench.start()
+
+
+async def test_names_that_stand_for_nothing_are_logged_with_their_place_at_the_start_and_each_once(bench: Bench) -> None:
+    def allowing(entry: str) -> str:
+        return f"{CONFIG}allow:\n  - {{{entry}, why: ours}}\n"
+
+    bench.config.write_text(allowing('market: "sin:A/USDT", rules: [bussy], until: 2024-01-01'))
+    with capture_logs() as logs:
+        book = Rulebook(bench.config, {}, last_good=bench.last_good, now_us=lambda: 10**16)
+        # Of guard.yaml itself whoever starts guard tells.
+        assert {problem.id for problem in book.config.warnings} == {"W097", "W099"}
+        assert [(row["line"], row["column"], row["id"], row["hint"]) for row in logs] == [(6, 36, "W100", "did you mean busy?")]
+        await book.reload()
+        assert len(logs) == 1
+        bench.config.write_text(allowing('market: "simm:A/USDT", rules: [busy], until: 2300-01-01'))
+        await book.reload()
+    assert [(row["line"], row["column"], row["id"]) for row in logs[1:] if "id" in row] == [(6, 14, "W097")]
 
 
 def test_a_restart_with_broken_rules_runs_the_last_good_ones_and_says_so(bench: Bench) -> None:
