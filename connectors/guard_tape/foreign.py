@@ -18,7 +18,7 @@ from guard.model import Flag, Kind, event_key
 from guard_tape.blocks import cells_of, grid, mapped, whole_lines
 from guard_tape.cells import MARGIN, Text
 from guard_tape.columns import Rows, length
-from guard_tape.layouts import layout_of
+from guard_tape.layouts import counts_contracts, layout_of
 from guard_tape.messages import Messages
 from guard_tape.rows import EARLIEST_MS, EXAMPLES_MAX, LARGEST, LATEST_MS
 from guard_tape.symbols import Symbols
@@ -71,6 +71,9 @@ def readable(path: Path) -> Iterator[None]:
 
 def foreign_file(path: Path, names: Names) -> ForeignFile | None:
     """Return a file of others, known by its first line and its name; None where it is none of them. Raises ConfigurationError."""
+    if counts_contracts(path.name):
+        message = "a dump of Binance's COIN-M futures counts contracts, which are not read as amounts"
+        raise ConfigurationError(Problem(str(path), 1, 1, "T001", "unreadable-tape", "error", message, hint="take spot or USD-M"))
     with readable(path), opened(path) as file:
         lines = file.read(_FIRST_LINE_MAX).decode("utf-8", "replace").splitlines()
     if not lines:

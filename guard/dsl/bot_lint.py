@@ -32,6 +32,10 @@ def lint_bots(tree: Table, report: Report) -> None:
             if str(word.value) not in exchanges:
                 message = f"the bot {name} is held back on {str(word.value)!r}, which is no exchange of guard.yaml"
                 report.add("E097", word.place, message, did_you_mean(str(word.value), exchanges))
+        for word in _words(tree, name, "locks", "exchange") if exchanges else ():
+            if str(word.value) not in exchanges:
+                message = f"the bot {name} gets locks for {str(word.value)!r}, which is no exchange of guard.yaml"
+                report.add("E097", word.place, message, did_you_mean(str(word.value), exchanges))
         mode = _mode(tree, ("bots", name, "mode"))
         if mode is not None and ceiling is not None and _STRICTNESS.index(mode) > _STRICTNESS.index(ceiling):
             entry, _ = find(tree, ("bots", name, "mode"))
@@ -82,9 +86,9 @@ def _mode(tree: Table, path: tuple[str, ...]) -> Mode | None:
     return next((mode for mode in Mode if mode == word), None)
 
 
-def _words(tree: Table, bot: str, key: str) -> Iterator[Scalar]:
+def _words(tree: Table, bot: str, *keys: str) -> Iterator[Scalar]:
     node = tree
-    for part in ("bots", bot, key):
+    for part in ("bots", bot, *keys):
         entries = getattr(node, "entries", {})
         if part not in entries:
             return

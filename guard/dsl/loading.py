@@ -12,7 +12,7 @@ from guard.dsl.bot_lint import lint_bots, lint_bots_and_rules
 from guard.dsl.collector import paused_collector
 from guard.dsl.compilation import compiled
 from guard.dsl.config_lint import lint_config, lint_secrets
-from guard.dsl.document import Items, Node, Scalar, Table
+from guard.dsl.document import Items, Node, Scalar, Table, find
 from guard.dsl.environment import Secrets, overlay
 from guard.dsl.includes import CONFIG, SHIPPED, Include, PackFile, is_pack_name, shown_path
 from guard.dsl.market_where import check_wheres
@@ -81,6 +81,12 @@ def check_guard(path: Path | str, env: Mapping[str, str], *, now_us: int = 0) ->
         _rules_in(tree, Path(path), beside, config)
         found += tuple(problem for problem in beside.problems if problem.id in _NAMES_OF_RULES)
     return tuple(sorted(found, key=lambda problem: (problem.file, problem.line, problem.column, problem.id)))
+
+
+def place_of(config: GuardConfig, *path: str) -> Place:
+    """Return where the deepest key that `path` leads to stands in the file that `config` was read from."""
+    tree = config._tree  # noqa: SLF001 - the positions of the file it was read from
+    return find(tree, path)[0].key if isinstance(tree, Table) else Place(Source.of(shown_path(config.path), ""))
 
 
 def load_rules(rules: GuardConfig | Iterable[Path | str], *, seen: set[Include] | None = None) -> RuleSet:
@@ -210,7 +216,7 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report, *, now_us: i
     _warn_of_inert_keys(tree, report)
     lint_names(config, tree, report, now_us=now_us)
     warn_of_cleartext(tree, config.webhooks, report)
-    warn_of_cleartext_bots(tree, config.exchanges, report)
+    warn_of_cleartext_bots(tree, config.exchanges, config.bots, report)
     config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
     config._tree = tree  # noqa: SLF001 - likewise
     return config, tree

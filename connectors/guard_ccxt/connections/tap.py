@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ccxt import ChecksumError, NetworkError
-from ccxt.async_support.base.ws.cache import ArrayCache
+from ccxt.async_support.base.ws.cache import ArrayCache, ArrayCacheBySymbolById
 from ccxt.async_support.base.ws.client import Client
 from ccxt.async_support.base.ws.order_book import OrderBook
 
@@ -42,6 +42,7 @@ _CLIENT_NAMES = (
 )
 _EXCHANGE_NAMES = ("client", "fetch", "order_book", "indexed_order_book", "counted_order_book")
 _CACHE_NAMES = ("clear", "append")
+_CACHES = (ArrayCache, ArrayCacheBySymbolById)  # of public trades; the second is Coinbase's
 _CLOSE_S = 1.0
 _CONNECTIONS_MAX = 64
 
@@ -261,7 +262,7 @@ class Tap:
             received_us = connection.received_us or self._clock.now_us()
             if isinstance(outcome, OrderBook):
                 return outcome if self.take_book(outcome, received_us) else stock_resolve(outcome, message_hash)
-            if type(outcome) is ArrayCache:
+            if type(outcome) in _CACHES:
                 trades = list(outcome)
                 outcome.clear()
                 self.take_trades(trades, received_us)
