@@ -8,14 +8,14 @@ from guard.alerts.desk import Desk, Subject, episode_id
 from guard.alerts.display import display
 from guard.alerts.incident import Bounded, SystemNotice, Told, Zone
 from guard.alerts.templates import Messages, about_quarantine, about_risk, about_verdict
-from guard.model import IsolationState, Level, RuleMode, Target, TargetKind, Transition
+from guard.model import IsolationState, Level, Market, RuleMode, Target, TargetKind, Transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from guard.alerts.policy import AlertPolicy
     from guard.alerts.templates import Message
-    from guard.model import Delivery, Market, Quarantine, Verdict
+    from guard.model import Delivery, Quarantine, Verdict
 
 __all__ = ["AlertManager"]
 
@@ -176,7 +176,9 @@ class AlertManager:
             elif told.kind == "system":
                 self._restore_system(told)
         for quarantine in quarantines:
-            if quarantine.state is not IsolationState.NORMAL:
+            if quarantine.state is IsolationState.NORMAL:
+                self._forget_pushed(quarantine)
+            else:
                 blocked = about_quarantine(_as_found(quarantine), None, mode=self.policy.mode)["blocked"]
                 self._active[quarantine.id] = (quarantine.target, blocked)
                 if quarantine.hold.zone:
@@ -311,9 +313,19 @@ class AlertManager:
         quarantine = transition.quarantine
         if quarantine.state is IsolationState.NORMAL:
             self._active.pop(quarantine.id, None)
+            self._forget_pushed(quarantine)
         else:
             blocked = about_quarantine(transition, None, mode=self.policy.mode)["blocked"]
             self._active[quarantine.id] = (quarantine.target, blocked)
+
+    def _forget_pushed(self, quarantine: Quarantine) -> None:
+        """Let a rule alert again that only alerts in the grace of a release, whatever was told before that."""
+        if not quarantine.grace_until_us:
+            return
+        for key, (at_us, _) in tuple(self._pushed.items()):
+            rule, market, _ = key.split("|")
+            if rule == quarantine.hold.rule and at_us <= quarantine.until_us and _concerns(quarantine, market):
+                del self._pushed[key]
 
     def _judge(self, verdict: Verdict, at_us: int) -> list[Delivery]:
         """Tell of a verdict that opened no quarantine."""
@@ -363,6 +375,16 @@ class AlertManager:
 
 def _is_opening(transition: Transition) -> bool:
     return transition.quarantine.state is IsolationState.QUARANTINED and transition.previous is not IsolationState.QUARANTINED
+
+
+def _concerns(quarantine: Quarantine, market: str) -> bool:
+    if market in {str(quarantine.target), str(quarantine.hold.market)}:
+        return True
+    try:
+        return quarantine.target.covers(Market.parse(market))
+    except ValueError:
+        # What judges markets together names none of them.
+        return False
 
 
 def _key(rule: str, market: Market | None) -> str:

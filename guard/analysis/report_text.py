@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.features.lacking import lasting
@@ -34,10 +35,14 @@ def text_of(report: Report) -> Iterator[str]:
 def digest_of(report: Report) -> Iterator[str]:
     """Yield the report in a few lines, for a message."""
     blocks, would_be = (sum(getattr(line, name) for line in report.rules) for name in ("blocks", "would_be"))
-    yield f"guard, the last {long((report.until_us - report.since_us) / 1e6)}: {blocks} blocks, {would_be} would-be blocks"
+    held = long(fsum(line.blocked_s for line in report.rules))
+    span = long((report.until_us - report.since_us) / 1e6)
+    yield f"guard, the last {span}: {blocks} blocks, {would_be} would-be blocks, {held} in all"
+    fees = percent(2.0 * report.fee, signed=False)
     for line in report.rules[:3]:
         hour = line.worth[1]
-        yield f"{_name(line.rule)}: {line.blocks} + {line.would_be} would-be; an entry then, an hour later: {worth_text(hour)}"
+        counts = f"{line.blocks} + {line.would_be} would-be"
+        yield f"{_name(line.rule)}: {counts}; an entry then, an hour later, less {fees} of fees: {worth_text(hour)}"
     if report.noisiest is not None:
         yield f"noisiest rule: {_name(report.noisiest)}"
     if report.bots:
