@@ -54,6 +54,10 @@ class CcxtConnector:
         found: list[ExchangeOffer] = importlib.import_module("guard_ccxt.markets.catalogue").catalogue()
         return found
 
+    def check_options(self) -> None:
+        """Look at what only ccxt knows, its ids and addresses; imports ccxt, connects to nothing. Raises ConfigurationError."""
+        importlib.import_module("guard_ccxt.connections.instance").made(self._context.name, self._options)
+
     async def open(self) -> Sequence[MarketFacts]:
         """Load the markets; raises Disconnected, RateLimited or ConfigurationError. May be tried again."""
         if self._is_closed:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import ccxt
 
-from guard.errors import Disconnected, Unavailable
+from guard.errors import Disconnected, RateLimited, Unavailable
 from guard.model import Channel
 from guard_ccxt.alive.audit import Audit
+from guard_ccxt.alive.books import Books
 from guard_ccxt.alive.outage import Outage
 from guard_ccxt.alive.poll import TickerPoll, grace_of
 from guard_ccxt.alive.suspicion import Suspicion
@@ -25,6 +26,7 @@ from guard_ccxt.markets.prints import prints_of
 from guard_ccxt.rest.budget import Priority
 from guard_ccxt.rest.exchange_time import ExchangeTime
 from guard_ccxt.rest.history import History
+from guard_ccxt.rest.loading import in_turn
 from guard_ccxt.rest.shared import shared_rest
 from guard_ccxt.stream.gate import ClockOffset, Gate
 from guard_ccxt.stream.subscription import Subscription
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 _QUIET_MAX_S = 5.0  # what is kept on disk is better than to wait longer
+_TOP_LEVELS = 20  # KuCoin takes 20 or 100
 _STREAMS = {"trades": ("watchTrades", Channel.TRADES), "book": ("watchOrderBook", Channel.BOOK)}
 
 
@@ -156,6 +159,7 @@ class Session:
             grace_s=grace_of(self._options.ticker_poll_s),
             has_single_prints=prints_of(self.exchange.id).kind == "single" and self.gives()["prints"],
         )
+        books = self._books()
         self._poll = poll = TickerPoll(
             self._all_tickers,
             subscriptions=list(self._subscriptions.values()),
@@ -166,6 +170,7 @@ class Session:
             counters=self._counters,
             every_s=self._options.ticker_poll_s,
             on_open=audit.take,
+            books=books,
         )
         has_poll = self._options.ticker_poll_s > 0 and self.exchange.has.get("fetchTickers")
         outage = Outage(
@@ -186,6 +191,7 @@ class Session:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
             await suspicion.close()
+            await books.close()
             await self.fleet.stop()
         for end in ends:
             if isinstance(end, Exception):
@@ -270,6 +276,24 @@ class Session:
         can_fetch = shard is not None and self.exchange.has.get("fetchTrades")
         return shard.supervisor.fetch_of(subscription, priority) if shard is not None and can_fetch else None
 
+    def _books(self) -> Books:
+        return Books(
+            fetch=self._own_book,
+            restart=self._restart,
+            grace_s=grace_of(self._options.ticker_poll_s),
+            clock=self._context.clock,
+            counters=self._counters,
+        )
+
+    async def _own_book(self, symbol: str) -> Any:
+        request, doing = self.exchange.fetch_order_book, f"asking for the book of {symbol}"
+        try:
+            return await self._rest.call(doing, request, symbol, _TOP_LEVELS, priority=Priority.REPAIR)
+        except RateLimited:
+            raise
+        except Unavailable:  # a depth that it does not take
+            return await self._rest.call(doing, request, symbol, priority=Priority.REPAIR)
+
     def _restart(self, subscription: Subscription) -> None:
         shard = self.fleet.shard_of(subscription)
         if shard is not None:
@@ -312,7 +336,8 @@ class Session:
         now_us = self._context.clock.now_us()
         try:
             self._rest.refuse_long(f"loading the markets of {self._context.name}", most_s=_QUIET_MAX_S)
-            await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
+            async with in_turn(self._context.clock):
+                await self._rest.call(f"loading the markets of {self._context.name}", self.exchange.load_markets)
         except Unavailable as error:
             kept = await asyncio.to_thread(self._cache.read, now_us=now_us)
             if kept is None:

@@ -9,8 +9,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from guard.errors import Disconnected
 from guard.model.ports import ConnectorHealth
 from guard_sim.child import Child
@@ -227,6 +225,8 @@ class SimConnector:
         return str(self.urls[name])
 
     async def _ask(self, url: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        import aiohttp  # noqa: PLC0415 - its options are checked without
+
         timeout = aiohttp.ClientTimeout(total=_ASK_S)
         try:
             async with (

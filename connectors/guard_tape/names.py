@@ -86,4 +86,6 @@ class Names:
         if not is_known or len(parts) != 2:  # noqa: PLR2004 - base and quote
             raise ValueError(symbol)
         base, quote = parts
+        if linear and (quote == "USD" or quote not in _QUOTES):  # an inverse one, whose amounts are contracts, or a date
+            raise ValueError(symbol)
         return f"{base}/{quote}{f':{quote}' if linear else ''}{f'-{dated}' if is_dated else ''}"

@@ -10,6 +10,7 @@ import click
 
 from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
+from guard.client.clock import MACHINE
 
 if TYPE_CHECKING:
     from guard.cli.output import Output
@@ -35,13 +36,17 @@ def _file(file: Path | None) -> Path:
 def check(output: Output, file: Path | None, *, strict: bool) -> int:
     """Find every mistake in guard.yaml, its variables and secrets.
 
-    `guard rules check` looks at the rules too.
+    The connectors are asked whether they take their options. `guard rules check` looks at the rules too.
     """
     from guard.cli.problems import errors_of, show_problems
+    from guard.dsl import load_guard
     from guard.dsl.loading import check_guard
+    from guard.runtime.option_check import option_problems
 
     path = _file(file)
-    problems = check_guard(path, os.environ)
+    problems = check_guard(path, os.environ, now_us=MACHINE.wall_us())
+    if not errors_of(problems):
+        problems += tuple(option_problems(load_guard(path, os.environ)))
     show_problems(output, problems, [path])
     if errors_of(problems):
         return Exit.CONFIGURATION

@@ -65,7 +65,10 @@ def problem_texts(problems: Sequence[Problem]) -> Iterable[str]:
         if len(by_file) > 1:
             yield _styled(f"== {file}: {counted(rows)}", "bold")
         yield from (f"{problem_text(problem)}\n" for problem in rows)
-    ids = sorted({problem.id for problem in problems}, key=lambda name: (name[0] != "E", name))
+    from guard.dsl.problems import NAMES
+
+    # What connectors tell has no page.
+    ids = sorted({problem.id for problem in problems} & NAMES.keys(), key=lambda name: (name[0] != "E", name))
     if ids:
         more = f"; also {', '.join(ids[1:4])}{' ...' if len(ids) > 4 else ''}" if len(ids) > 1 else ""  # noqa: PLR2004 - the first and three more
         yield f"`guard rules error {ids[0]}` explains it with examples{more}"

@@ -88,7 +88,7 @@ def test_key_without_effect_is_told_by_check_and_doctor(guard_yaml: Path, capsys
     assert [row["id"] for row in json.loads(run(capsys, "--json", "config", "check")[1])["errors"]] == ["W004"]
     code, out = run(capsys, "doctor")
     assert code == 1
-    assert "LOOK  guard.yaml:4: alerts.digest is read" in out
+    assert "LOOK  guard.yaml:4:10: alerts.digest is read" in out
 
 
 def test_every_command_reads_the_file_that_the_environment_names(
@@ -103,3 +103,29 @@ def test_every_command_reads_the_file_that_the_environment_names(
         main(["run"])
     assert caught.value.code == 3
     assert "other.yaml:1:7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("exchange", "line", "told"),
+    [
+        ("sim:\n    connector: sim\n    options: {sede: 7}", 3, "sede"),
+        ("binance: {limits: {rest_share: 7}}", 3, "rest_share is 7"),
+        ("one: {connector: sim}\n  two: {connector: smi}", 4, "no connector 'smi'"),
+        ("binance: {urls: {api.publik: 'http://127.0.0.1:1'}}", 3, "allowed are api.public,"),
+        ("binanse: {}", 3, "did you mean binance,"),
+    ],
+)
+def test_what_a_connector_would_refuse_at_the_start_is_told_with_its_line(
+    guard_yaml: Path, capsys: pytest.CaptureFixture[str], exchange: str, line: int, told: str
+) -> None:
+    guard_yaml.write_text(f"version: 1\nexchanges:\n  {exchange}\n")
+    code, out = run(capsys, "config", "check")
+    assert code == 3
+    assert out.startswith(f"guard.yaml:{line}:3: error[")
+    assert told in out
+    assert "rules error" not in out
+
+
+def test_addresses_that_ccxt_has_pass(guard_yaml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    guard_yaml.write_text("exchanges: {binance: {urls: {api.ws.spot: 'ws://127.0.0.1:1/stream'}, limits: {rest_share: 0.1}}}\n")
+    assert run(capsys, "config", "check") == (0, "guard.yaml: no mistakes found\n")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from guard.model import Market
     from guard.model.ports import Clock, Sink
+    from guard_ccxt.alive.books import Books
     from guard_ccxt.counters import Counters
     from guard_ccxt.stream.subscription import Subscription
 
@@ -48,6 +49,8 @@ class TickerPoll:
         Seconds between polls, > 0.
     on_open
         Told after each look of the streams of which it says nothing for sure.
+    books
+        Judges the streams of books by the same answers.
 
     Attributes
     ----------
@@ -71,6 +74,7 @@ class TickerPoll:
         counters: Counters,
         every_s: float,
         on_open: Callable[[list[tuple[Subscription, Silence]]], None] = lambda _: None,
+        books: Books | None = None,
     ) -> None:
         self._fetch = fetch
         self._subscriptions = subscriptions
@@ -81,6 +85,7 @@ class TickerPoll:
         self._counters = counters
         self._every_s = every_s
         self._on_open = on_open
+        self._books = books
         self._told: dict[tuple[int, Status], float] = {}
         self.silences: dict[Subscription, Silence] = {}
         self.lag = TickerLag(int(every_s * 1e6))
@@ -105,12 +110,15 @@ class TickerPoll:
                 continue
             self.failed = False
             suspects = self.take(tickers)
+            doubted = self._books.look(self._subscriptions, tickers, self.lag) if self._books else []
             # A request may be faster than a stream: what is on its way still counts as here.
             grace_s = grace_of(self._every_s)
             await self._clock.sleep(grace_s)
             for subscription, arrivals in suspects:
                 if subscription.arrivals == arrivals:
                     self._on_deaf(subscription)
+            if self._books:
+                self._books.take(doubted)
             self._on_open([(one, silence) for one, silence in self.silences.items() if silence.is_open])
             wait_s = self._every_s - grace_s
 

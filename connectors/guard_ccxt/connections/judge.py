@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from guard.model import Channel, Status
 from guard_ccxt.stream.phase import Phase
+from guard_ccxt.stream.standing import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,11 +162,12 @@ class Judge:
         connection = subscription.connection
         if subscription.phase not in (Phase.LIVE, Phase.SUSPECT) or connection is None:
             return
-        is_whole = subscription.restarted_arrivals == subscription.arrivals
-        subscription.restarted_arrivals = subscription.arrivals
-        self._counters.note(f"stalled: {subscription.symbol} trades: the ticker moved and nothing came; subscribed again")
+        is_whole = subscription.restarted_at == progress(subscription)
+        subscription.restarted_at = progress(subscription)
+        what = f"{subscription.symbol} {subscription.channel.name.lower()}"
+        self._counters.note(f"stalled: {what}: the ticker moved and nothing came; subscribed again")
         subscription.lose(Status.STALLED, last_good_us=subscription.last_trade_us)
-        self._renew(subscription, connection, f"{subscription.symbol}: trades were missed", is_whole=is_whole)
+        self._renew(subscription, connection, f"{what}: something was missed", is_whole=is_whole)
 
 
 def _carries_many(connection: Connection, subscriptions: list[Subscription]) -> bool:

@@ -54,9 +54,23 @@ class ShownBook:
         self._counters = counters
         self._levels = LevelWriter(row, gate=gate, sink=sink, counters=counters)
         self._book: Any = None
+        self._compared = 0
+
+    @property
+    def token(self) -> tuple[object, ...]:
+        """What tells the last message from the one before."""
+        book = self._book
+        return (self._compared, None, None) if book is None else (self._compared, book.get("nonce"), book.get("timestamp"))
+
+    @property
+    def at_us(self) -> int | None:
+        """The exchange's time of the last message; None where it tells none."""
+        stamp = None if self._book is None else self._book.get("timestamp")
+        return stamp * 1000 if isinstance(stamp, int) else None
 
     def compare(self, book: Any, received_us: int, *, drain: Callable[[Any], dict[float, float] | None], is_cut: bool) -> Message:
         """Take ccxt's `book` after a message; `drain` tells what changed in a side, `is_cut` that levels were forgotten."""
+        self._compared += 1
         bids, asks = book["bids"], book["asks"]
         touched_bids, touched_asks = drain(bids), drain(asks)
         try:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from guard_ccxt.stream.gate import TradeRow
     from guard_ccxt.stream.subscription import Subscription
 
-__all__ = ["clear", "close", "missed", "reopen", "suspect"]
+__all__ = ["clear", "clear_book", "close", "doubt_book", "missed", "progress", "reopen", "suspect"]
 
 
 def suspect(subscription: Subscription) -> bool:
@@ -30,6 +30,28 @@ def clear(subscription: Subscription, now_us: int) -> None:
     if subscription.phase is Phase.SUSPECT:
         subscription.last_good_us, subscription.ids.is_torn = None, False
         subscription.resume(at_us=now_us, received_us=now_us)
+
+
+def doubt_book(subscription: Subscription) -> bool:
+    """Take a live book for dead since its last message, until one arrives or it is cleared. Returns whether that is new."""
+    if not suspect(subscription):
+        return False
+    subscription.last_good_us = subscription.shown.at_us or subscription.last_good_us
+    subscription.shown.needs_snapshot = True
+    return True
+
+
+def clear_book(subscription: Subscription, now_us: int) -> None:
+    """Note that a suspected book has missed nothing: it is shown again as it stands."""
+    if subscription.phase is Phase.SUSPECT:
+        subscription.shown.needs_snapshot = False
+        clear(subscription, now_us)
+        subscription.show_book()
+
+
+def progress(subscription: Subscription) -> object:
+    """Return what differs whenever something came."""
+    return subscription.arrivals if subscription.channel is Channel.TRADES else subscription.shown.token
 
 
 def missed(subscription: Subscription, rows: list[TradeRow], now_us: int) -> None:

@@ -80,7 +80,7 @@ class Subscription:
         self.delivered_s = 0.0
         self.misses = 0
         self.arrivals = 0
-        self.restarted_arrivals = -1
+        self.restarted_at: object = None
         self.last_price: float | None = None
         self.last_good_us: int | None = None
         self.amount = 0.0

@@ -34,6 +34,8 @@ class SmallBinance:
         self.past: dict[str, list[dict[str, Any]]] = {market_id: [] for market_id in SYMBOLS}
         self.candles: list[list[Any]] = []
         self.update_id = 1000
+        self.quotes: dict[str, str] = {}
+        self.levels = {"bids": [["0.99", "10"], ["0.98", "20"]], "asks": [["1.01", "11"], ["1.02", "21"]]}
         self.sockets: dict[str, web.WebSocketResponse] = {}
         self.subscribers: dict[str, list[web.WebSocketResponse]] = defaultdict(list)
         self.subscribes: list[str] = []
@@ -47,7 +49,7 @@ class SmallBinance:
             "/api/v3/trades": self._trades,
             "/api/v3/aggTrades": self._trades,
             "/api/v3/klines": self._klines,
-            "/api/v3/ticker/24hr": lambda _: (200, {}, json.dumps([_ticker("AAAUSDT", "2500000.0")])),
+            "/api/v3/ticker/24hr": lambda _: (200, {}, json.dumps([{**_ticker("AAAUSDT", "2500000.0"), **self.quotes}])),
         }
 
     def options(self, **more: Any) -> dict[str, Any]:
@@ -111,8 +113,7 @@ class SmallBinance:
     def _depth(self, _: Mapping[str, str]) -> tuple[int, dict[str, str], str]:
         if self.depth_answers:
             return self.depth_answers.pop(0)
-        book = {"lastUpdateId": self.update_id, "bids": [["0.99", "10"], ["0.98", "20"]], "asks": [["1.01", "11"], ["1.02", "21"]]}
-        return 200, {}, json.dumps(book)
+        return 200, {}, json.dumps({"lastUpdateId": self.update_id, **self.levels})
 
     def _trades(self, query: Mapping[str, str]) -> tuple[int, dict[str, str], str]:
         return 200, {}, json.dumps(self.past[query["symbol"]][-int(query.get("limit", "500")) :])

@@ -84,7 +84,8 @@ def test_importing_the_connector_does_not_import_ccxt() -> None:
 
 def test_connector_has_no_way_to_place_an_order() -> None:
     public = {name for name in dir(CcxtConnector) if not name.startswith("_")}
-    assert public == {"catalogue", "open", "markets", "glance", "history", "stream", "follow", "resync", "close", "health", "probe"}
+    reading = {"open", "markets", "glance", "history", "stream", "follow", "resync", "close", "health"}
+    assert public == {"catalogue", "check_options", "probe", *reading}
 
 
 def a_market(symbol: str, **changes: Any) -> dict[str, Any]:

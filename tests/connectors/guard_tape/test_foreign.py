@@ -175,6 +175,28 @@ def test_what_is_refused_is_counted_and_the_first_are_shown_with_their_line(tmp_
     assert len(tape.examples) == 20
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("BTCUSD_PERP-trades-2021-05.zip", "77,42000.5,3,0.007,1735689600000,true\n"),
+        ("BTCUSD_210625-trades-2021-05.csv", "id,price,qty,base_qty,time,is_buyer_maker\n77,42000.5,3,0.007,1735689600000,true\n"),
+        ("ETHUSD_PERP-aggTrades-2023-09.csv", "5,4200.5,3,76,77,1735689600000,true\n"),
+    ],
+)
+def test_a_dump_that_counts_contracts_is_refused_and_says_so(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="COIN-M futures counts contracts"):
+        events(packed(tmp_path / name, text))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol"), [("bybit", "BTCUSD"), ("bybit", "BTC-26SEP25"), ("binance-futures", "BTCUSD_PERP")]
+)
+def test_an_inverse_or_dated_symbol_is_not_taken_for_a_linear_one(tmp_path: Path, exchange: str, symbol: str) -> None:
+    row = f"{exchange},{symbol},{T0},{T0},1,buy,42000.5,3"
+    with pytest.raises(ConfigurationError, match="is not known"):
+        events(packed(tmp_path / "any.csv", f"{TRADES}\n{row}\n"))
+
+
 def test_a_symbol_that_nobody_knows_is_asked_for(tmp_path: Path) -> None:
     path = packed(tmp_path / "bitmex_trades_XBTUSD.csv", f"{TRADES}\nbitmex,XBTUSD,{T0},{T0},1,buy,1,1\n")
     with pytest.raises(ConfigurationError, match="--symbol XBTUSD=BASE/QUOTE"):
