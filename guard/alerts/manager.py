@@ -11,7 +11,7 @@ from guard.alerts.templates import Messages, about_quarantine, about_risk, about
 from guard.model import IsolationState, Level, RuleMode, Target, TargetKind, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from guard.alerts.policy import AlertPolicy
     from guard.alerts.templates import Message
@@ -146,6 +146,15 @@ class AlertManager:
         sent += self._news(key, title, body, level, at_us)
         self._find_due()
         return tuple(sent)
+
+    def report(
+        self, names: Collection[str], facts: Mapping[str, Any], *, due_us: int, at_us: int, ttl_us: int
+    ) -> tuple[Delivery, ...]:
+        """Return the digest of a report for each channel of `names`, the same ones whenever it is made for `due_us`.
+
+        It changes nothing of what decides who is told of markets. `facts` are what its template needs.
+        """
+        return tuple(self._desk.reports(names, facts, due_us=due_us, at_us=at_us, ttl_us=ttl_us))
 
     def _news(self, key: str, title: str, body: str, level: Level, at_us: int) -> list[Delivery]:
         last, is_over = self._system.get(key), level is Level.NORMAL
