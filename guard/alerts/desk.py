@@ -143,6 +143,13 @@ class Desk:
         self.turn(due_us)
         return sent
 
+    def reports(self, names: Collection[str], facts: Mapping[str, Any], *, due_us: int, at_us: int, ttl_us: int) -> list[Delivery]:
+        """Return the digest of a report for each of `names`: no alert, so neither levels nor limits hold it back."""
+        subject = Subject(f"report:{facts['hours']}h:{due_us}", "summary", "", Level.NORMAL)
+        message = self.messages.render("report", **facts)
+        made = [delivery(book.policy, subject, message, at_us) for name, book in self.books.items() if name in names]
+        return [each._replace(expires_us=at_us + ttl_us) for each in made]
+
     def restore(self, told: Delivery) -> None:
         """Count a delivery of the last day against its channel's limit; call in order of creation."""
         book = self.books[told.channel]

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from guard.alerts.desk import Desk, Subject, episode_id
 from guard.alerts.display import display
-from guard.alerts.incident import Bounded, SystemNotice, Told, Zone
+from guard.alerts.incident import Bounded, SystemNotice, Told, Zone, concerns
 from guard.alerts.templates import Messages, about_quarantine, about_risk, about_verdict
-from guard.model import IsolationState, Level, Market, RuleMode, Target, TargetKind, Transition
+from guard.model import IsolationState, Level, RuleMode, Target, TargetKind, Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from guard.alerts.policy import AlertPolicy
     from guard.alerts.templates import Message
-    from guard.model import Delivery, Quarantine, Verdict
+    from guard.model import Delivery, Market, Quarantine, Verdict
 
 __all__ = ["AlertManager"]
 
@@ -146,6 +146,15 @@ class AlertManager:
         sent += self._news(key, title, body, level, at_us)
         self._find_due()
         return tuple(sent)
+
+    def report(
+        self, names: Collection[str], facts: Mapping[str, Any], *, due_us: int, at_us: int, ttl_us: int
+    ) -> tuple[Delivery, ...]:
+        """Return the digest of a report for each channel of `names`, the same ones whenever it is made for `due_us`.
+
+        It changes nothing of what decides who is told of markets. `facts` are what its template needs.
+        """
+        return tuple(self._desk.reports(names, facts, due_us=due_us, at_us=at_us, ttl_us=ttl_us))
 
     def _news(self, key: str, title: str, body: str, level: Level, at_us: int) -> list[Delivery]:
         last, is_over = self._system.get(key), level is Level.NORMAL
@@ -324,7 +333,7 @@ class AlertManager:
             return
         for key, (at_us, _) in tuple(self._pushed.items()):
             rule, market, _ = key.split("|")
-            if rule == quarantine.hold.rule and at_us <= quarantine.until_us and _concerns(quarantine, market):
+            if rule == quarantine.hold.rule and at_us <= quarantine.until_us and concerns(quarantine, market):
                 del self._pushed[key]
 
     def _judge(self, verdict: Verdict, at_us: int) -> list[Delivery]:
@@ -375,16 +384,6 @@ class AlertManager:
 
 def _is_opening(transition: Transition) -> bool:
     return transition.quarantine.state is IsolationState.QUARANTINED and transition.previous is not IsolationState.QUARANTINED
-
-
-def _concerns(quarantine: Quarantine, market: str) -> bool:
-    if market in {str(quarantine.target), str(quarantine.hold.market)}:
-        return True
-    try:
-        return quarantine.target.covers(Market.parse(market))
-    except ValueError:
-        # What judges markets together names none of them.
-        return False
 
 
 def _key(rule: str, market: Market | None) -> str:

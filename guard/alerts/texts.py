@@ -125,6 +125,14 @@ on other markets: {{ others }}
 guard status
 """
 
+_REPORT = """\
+guard digest, {{ since }} to {{ until }}: {{ count }}
+{% for line in lines %}
+{{ line }}
+{% endfor %}
+guard report --last {{ hours }}h
+"""
+
 _SYSTEM = """\
 [{{ level | upper }}] guard: {{ title }}
 {% for line in lines %}
@@ -147,6 +155,7 @@ TEXTS = {
     "verdict": _VERDICT,
     "summary": _SUMMARY,
     "digest": _DIGEST,
+    "report": _REPORT,
     "system": _SYSTEM,
     "test": _TEST,
 }

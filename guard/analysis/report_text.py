@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from guard.analysis.report import BotLine, Report, RuleLine, Worth
     from guard.model.aftermath import Aftermath
 
-__all__ = ["NOT_KNOWN", "after_of", "by_rule_text", "digest_of", "document_of", "long", "percent", "text_of", "worth_text"]
+__all__ = [
+    "NOT_KNOWN",
+    "after_of",
+    "by_rule_text",
+    "count_of",
+    "details_of",
+    "digest_of",
+    "document_of",
+    "long",
+    "percent",
+    "text_of",
+    "worth_text",
+]
 
 NOT_KNOWN: Final = "-"
 _HORIZONS: Final = ("15m", "1h", "24h")
@@ -34,10 +46,19 @@ def text_of(report: Report) -> Iterator[str]:
 
 def digest_of(report: Report) -> Iterator[str]:
     """Yield the report in a few lines, for a message."""
+    yield f"guard, the last {long((report.until_us - report.since_us) / 1e6)}: {count_of(report)}"
+    yield from details_of(report)
+
+
+def count_of(report: Report) -> str:
+    """Return the report in a few words, for a title."""
     blocks, would_be = (sum(getattr(line, name) for line in report.rules) for name in ("blocks", "would_be"))
     held = long(fsum(line.blocked_s for line in report.rules))
-    span = long((report.until_us - report.since_us) / 1e6)
-    yield f"guard, the last {span}: {blocks} blocks, {would_be} would-be blocks, {held} in all"
+    return f"{blocks} blocks, {would_be} would-be blocks, {held} in all"
+
+
+def details_of(report: Report) -> Iterator[str]:
+    """Yield what a message tells besides its title."""
     fees = percent(2.0 * report.fee, signed=False)
     for line in report.rules[:3]:
         hour = line.worth[1]

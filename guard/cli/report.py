@@ -10,6 +10,7 @@ import click
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit
 from guard.errors import GuardError
+from guard.model.aftermath import ORDER_FEE
 
 if TYPE_CHECKING:
     from guard.cli.output import Output
@@ -32,7 +33,7 @@ _FEE_MAX = 5.0
 @click.option(
     "--fee",
     type=click.FloatRange(0.0, _FEE_MAX),
-    default=0.1,
+    default=100 * ORDER_FEE,
     show_default=True,
     help="Percent of the stake that one order costs; an entry pays it twice.",
 )

@@ -107,6 +107,7 @@ EXAMPLES: Final[dict[str, tuple[Any, ...]]] = {
     "AllowEntry.rules": (["pump_dump"],),
     "AllowEntry.why": ("core pair, watched by hand",),
     "AlertSettings.channels": ({"phone": {"url": "${env:GUARD_TELEGRAM_URL}", "levels": ["danger", "critical"]}},),
+    "AlertSettings.digest": ("1d",),
     "AlertSettings.quiet_hours": ({"range": "22:00-07:00", "tz": "Europe/Rome"},),
     "ChannelSettings.url": ("${env:GUARD_TELEGRAM_URL}", "${file:/run/secrets/slack}"),
     "QuietHours.range": ("22:00-07:00",),

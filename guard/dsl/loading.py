@@ -52,7 +52,6 @@ _EXCHANGES = re.compile(rb"exchanges[\"']?\s*:")
 INERT_KEYS = (
     ("alerts", "group"),
     ("alerts", "quiet_hours"),
-    ("alerts", "digest"),
 )
 
 

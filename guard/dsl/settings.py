@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from guard.dsl.action_models import WebhookSettings  # noqa: TC001 - pydantic reads the annotation
 from guard.dsl.bot_models import BotList  # noqa: TC001 - likewise
@@ -116,6 +125,8 @@ class ChannelSettings(Model):
     """The rules that are sent here, `*` allowed."""
     daily_max: Annotated[int, Field(ge=1, le=10_000)] = 10
     """At most so many messages in 24 hours."""
+    digest: bool = True
+    """Whether the digest of the report is sent here, whatever the levels and rules; alerts.digest says how often."""
 
 
 class QuietHours(Model):
@@ -138,6 +149,15 @@ class GroupSettings(Model):
     """How long to wait for more of the same."""
 
 
+def _whole_hours(every_us: int) -> int:
+    if every_us % 3_600_000_000:
+        raise ValueError("must be a whole number of hours, for reports count by the hour: 1h, 6h, 1d, 7d")
+    return every_us
+
+
+_DigestEvery = Annotated[Duration, Field(ge=3_600_000_000, le=604_800_000_000), AfterValidator(_whole_hours)]
+
+
 class AlertSettings(Model):
     """Who is told what, and how often."""
 
@@ -149,8 +169,8 @@ class AlertSettings(Model):
     """How long until an episode that goes on is told again."""
     quiet_hours: QuietHours | None = None
     """When only urgent messages are sent."""
-    digest_us: Annotated[Duration | None, Field(alias="digest")] = None
-    """How often a summary of what was not sent one by one is sent; this version sends it daily, whatever stands here."""
+    digest_us: Annotated[_DigestEvery | None, Field(alias="digest")] = None
+    """How often a digest of the report is sent, at whole intervals of UTC, 1h to 7d; never without this key."""
 
 
 def _market_wide(value: Any) -> Any:  # noqa: ANN401 - what stands in the file may be anything

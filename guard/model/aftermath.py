@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["HORIZONS_US", "Aftermath"]
+__all__ = ["HORIZONS_US", "ORDER_FEE", "Aftermath"]
+
+ORDER_FEE: Final = 0.001
+"""What one order costs where nobody says otherwise, as a fraction of the stake; an entry pays it twice."""
 
 HORIZONS_US: Final = (900_000_000, 3_600_000_000, 86_400_000_000)
 """How long after a block prices are looked at: 15 minutes, an hour, a day."""

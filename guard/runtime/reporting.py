@@ -24,7 +24,8 @@ def make_report(state: StateFolder, *, since_us: int, until_us: int, fee: float)
     aftermaths, hours = read_past(state.past, since_us=since_us)
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)
     for hour in hours:
-        sums[hour.what, hour.name] += hour.amount
+        if hour.hour_us < until_us:
+            sums[hour.what, hour.name] += hour.amount
     inputs = Inputs(
         since_us=since_us,
         until_us=until_us,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -33,6 +33,13 @@ __all__ = ["Rulebook"]
 _log = structlog.get_logger(__name__)
 _PROBLEM_MAX = 500
 _READS_MAX = 3
+# Whoever needs these asks the configuration anew.
+_TAKEN_OVER: Final[Any] = {
+    "rules": True,
+    "override": True,
+    "reload": True,
+    "alerts": {"digest_us": True, "channels": {"__all__": {"digest"}}},
+}
 
 
 class Rulebook:
@@ -50,8 +57,8 @@ class Rulebook:
     Notes
     -----
     A first start with broken rules raises; a later one takes the copy, and `problem` says why. A reload with broken rules leaves
-    the running ones alone. Rules are reloaded, and after what time a bot is missed (`silent_after`): other changes of guard.yaml
-    need a restart, and `problem` says so. With
+    the running ones alone. Rules are reloaded, after what time a bot is missed (`silent_after`), how often a digest is sent, and
+    where to: other changes of guard.yaml need a restart, and `problem` says so. With
     ``reload: {require_tests: true}`` a reload also plays the packs' tests; a start does not, for bots wait for it.
 
     All is read off the loop, and read again where a file changed meanwhile: what runs stood on the disk at one moment.
@@ -102,7 +109,7 @@ class Rulebook:
 
     @staticmethod
     def _without_rules(config: GuardConfig) -> dict[str, object]:
-        found = config.model_dump(exclude={"rules", "override", "reload"})
+        found = config.model_dump(exclude=_TAKEN_OVER)
         for bot in found["bots"].values():
             del bot["silent_after_us"]
         return found

@@ -24,6 +24,7 @@ from guard.runtime.asked import AskedMarkets
 from guard.runtime.bot_locks import LockPusher, LockPushers
 from guard.runtime.canary import NullSink
 from guard.runtime.clock import seeded_random
+from guard.runtime.digest_watch import DigestWatch, report_maker
 from guard.runtime.feeds import make_feeds
 from guard.runtime.http import Http
 from guard.runtime.keeper import Keeper, Rows
@@ -147,6 +148,7 @@ class RunningGuard:
             on_decision=self._decided,
         )
         self._stack.callback(watch_itself(self.live, carriers, self.state, anchor=lambda: self.store.anchor))
+        self.digest = DigestWatch(self.live, self.store, lambda: self.rulebook.config.alerts, report_maker(state))
         self.lists = ImportedLists(config.lists, self.live, self._path.parent)
         self.locks = LockPushers({name: bot.locks for name, bot in config.bots.items() if bot.locks is not None}, self._pusher)
         self.ledger_keeper = self._keeper_of_ledger(config)
@@ -195,6 +197,7 @@ class RunningGuard:
             "http": self.http.record,
             "start": self._opening.record,
             "report": self.report.record,
+            "digest": self.digest.record,
         }
 
     def _decided(self, decision: Decision) -> None:
@@ -273,6 +276,7 @@ class RunningGuard:
             asyncio.create_task(Supervisor(self._env).run(self.clock), name="supervisor"),
             asyncio.create_task(self.recording.run(self.clock, self.live.announce), name="recording"),
             asyncio.create_task(self.report.run(), name="report"),
+            asyncio.create_task(self.digest.run(), name="digest"),
         ]
         timer = asyncio.create_task(self._stop_after(stop, for_s), name="timer")
         # What was told before a restart ends here: both say nothing where nothing was told.

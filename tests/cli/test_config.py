@@ -80,15 +80,15 @@ def test_guard_yaml_of_the_repository_is_sound_and_needs_no_network() -> None:
 
 
 def test_key_without_effect_is_told_by_check_and_doctor(guard_yaml: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    guard_yaml.write_text("version: 1\nexchanges: {sim: {connector: sim}}\n\nalerts: {digest: 1d}\n")
+    guard_yaml.write_text("version: 1\nexchanges: {sim: {connector: sim}}\n\nalerts: {group: {}}\n")
     code, out = run(capsys, "config", "check")
     assert code == 0
-    assert "warning[W004 no-effect-yet]: alerts.digest" in out
+    assert "warning[W004 no-effect-yet]: alerts.group" in out
     assert out.endswith("guard.yaml: 1 warning\n")
     assert [row["id"] for row in json.loads(run(capsys, "--json", "config", "check")[1])["errors"]] == ["W004"]
     code, out = run(capsys, "doctor")
     assert code == 1
-    assert "LOOK  guard.yaml:4:10: alerts.digest is read" in out
+    assert "LOOK  guard.yaml:4:10: alerts.group is read" in out
 
 
 def test_every_command_reads_the_file_that_the_environment_names(

@@ -19,7 +19,7 @@ RULES: Final = {
 }
 FEED: Final = {
     "exchange": "sim", "streaming": True, "markets": {"watched": 3}, "age_ms": 400, "received": 9, "rejected": {}, "reconnects": 0,
-    "gaps": 0, "failures": 0,
+    "gaps": 0, "gap_seconds": 0.0, "bad_frames": 0, "failures": 0, "rest": None, "alive": {},
 }  # fmt: skip
 TOTALS: Final = dict.fromkeys(("seen", "exits", "blocked", "cut", "bypassed", "would_block", "ignored"), 0)
 BOT: Final = {"name": "mine", "kind": "x", "silent": False, "parted": False, "totals": TOTALS}

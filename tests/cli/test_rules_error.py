@@ -72,7 +72,7 @@ def test_warnings_fail_only_where_they_shall(tmp_path: Path, capsys: pytest.Capt
     assert code == 1
     assert out.splitlines()[-1].endswith("pack.yaml: 1 warning")
     config = tmp_path / "guard.yaml"
-    config.write_text("exchanges: {sim: {connector: sim}}\nalerts: {digest: 1d}\n")
+    config.write_text("exchanges: {sim: {connector: sim}}\nalerts: {group: {}}\n")
     assert run(capsys, "config", "check", str(config))[0] == 0
     assert run(capsys, "config", "check", "--strict", str(config))[0] == 1
 

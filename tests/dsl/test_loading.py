@@ -319,7 +319,7 @@ def test_any_tree_and_environment_give_a_configuration_or_problems(
 def test_a_key_without_effect_is_told_and_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "guard.yaml"
     path.write_text(
-        "exchanges: {x: {}}\nalerts:\n  quiet_hours: {range: 22:00-07:00}\n  digest: 1d\n"
+        "exchanges: {x: {}}\nalerts:\n  quiet_hours: {range: 22:00-07:00}\n  group: {wait: 2s}\n  digest: 1d\n"
         "on_market_wide: alert\nstorage: {keep: 30d}\n"
     )
     told = check([path])
