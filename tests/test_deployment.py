@@ -165,7 +165,7 @@ def deployed(tmp_path: Path) -> Iterator[Path]:
         yield state
     finally:
         guard.terminate()
-        guard.wait(20)
+        guard.wait(60)
 
 
 def test_bots_of_the_group_read_the_snapshot_and_nothing_else_and_strangers_not_even_that(deployed: Path) -> None:
