@@ -1,8 +1,10 @@
-"""What all tests share: no time limit on an example, and no search for garbage in what was there before the first test."""
+"""What all tests share: no time limit on an example, no search for garbage in what was there before the first test, an end."""
 
 from __future__ import annotations
 
+import faulthandler
 import gc
+import signal
 
 from hypothesis import settings
 
@@ -11,6 +13,17 @@ settings.register_profile("guard", deadline=None)
 settings.load_profile("guard")
 
 
+def pytest_configure() -> None:
+    # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that: they would run for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    # A thread that a failed test left behind would keep the process for ever: told with its stack, and a failure.
+    faulthandler.dump_traceback_later(30.0, exit=True)

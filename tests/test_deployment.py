@@ -10,6 +10,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,17 @@ def interpreter() -> str:
     return other
 
 
+@contextmanager
+def handed(*folders: Path) -> Iterator[tuple[list[str], list[int]]]:
+    """Open folders, so that other users find them by descriptor although a checkout may lie where they cannot pass."""
+    descriptors = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in folders]
+    try:
+        yield [f"/proc/self/fd/{each}" for each in descriptors], descriptors
+    finally:
+        for each in descriptors:
+            os.close(each)
+
+
 def started(folder: Path) -> subprocess.Popen[bytes]:
     """Start guard as its own user, with the bots' group, as the unit and the compose file do."""
     (folder / "etc").mkdir()
@@ -94,31 +107,34 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
         if path == Path("/tmp").resolve():  # noqa: S108 - where pytest's folders are
             break
         path.chmod(path.stat().st_mode | 0o011)
-    return subprocess.Popen(
-        [sys.executable, "-m", "guard", "run", "--config", str(folder / "etc" / "guard.yaml")],
-        env={**environment(), "GUARD_STATE": str(state), "PYTHONPATH": f"{ROOT}:{ROOT / 'connectors'}", "HOME": "/nonexistent"},
-        cwd=folder / "etc",
-        executable=interpreter(),
-        user=GUARD_USER,
-        group=BOTS,
-        extra_groups=[],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    folders = (ROOT, ROOT / "connectors", Path(sysconfig.get_path("purelib")))
+    with handed(*folders) as (paths, descriptors), (folder / "said").open("wb") as said:
+        return subprocess.Popen(
+            [interpreter(), "-m", "guard", "run", "--config", str(folder / "etc" / "guard.yaml")],
+            env={**environment(), "GUARD_STATE": str(state), "PYTHONPATH": ":".join(paths), "HOME": "/nonexistent"},
+            cwd=folder / "etc",
+            user=GUARD_USER,
+            group=BOTS,
+            extra_groups=[],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            pass_fds=descriptors,
+        )
 
 
 def probe(state: Path, user: int, groups: list[int]) -> dict[str, Any]:
-    found = subprocess.run(
-        [sys.executable, "-c", PROBE, str(ROOT), str(state)],
-        executable=interpreter(),
-        user=user,
-        group=user,
-        extra_groups=groups,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": "/usr/bin"},
-    )
+    with handed(ROOT) as (paths, descriptors):
+        found = subprocess.run(
+            [interpreter(), "-c", PROBE, *paths, str(state)],
+            user=user,
+            group=user,
+            extra_groups=groups,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PATH": "/usr/bin"},
+            pass_fds=descriptors,
+        )
     document: dict[str, Any] = json.loads(found.stdout)
     return document
 
@@ -137,8 +153,12 @@ def deployed(tmp_path: Path) -> Iterator[Path]:
             return False
         return snapshot is not None and (state / "operator.sock").exists()
 
+    def answers_or_ended() -> bool:
+        assert guard.poll() is None, (tmp_path / "said").read_text()
+        return answers()
+
     try:
-        until(answers, within_s=30)
+        until(answers_or_ended, within_s=60)
         (state / "tokens.json").write_text('{"version": 1, "tokens": []}')
         (state / "tokens.json").chmod(0o600)
         os.chown(state / "tokens.json", GUARD_USER, BOTS)

@@ -49,7 +49,10 @@ guard quarantine release {{ about.id }} --reason "..."
 """
 
 _ZONE = """\
-[{{ level | upper }}] {{ abouts | length }}{% if is_more %} more{% endif %} markets of one incident quarantined
+{% set markets = abouts | map(attribute="market") | unique(case_sensitive=true) | list %}
+[{{ level | upper }}] {{ markets[0] }}{% if markets | length > 1 %} and {{ markets | length - 1 }} more{% endif %} quarantined
+{%- if is_more %} too, in the same incident{% else %} in one incident{% endif %}
+
 Zone {{ zone }}, worst level {{ level }}
 {% for each in abouts[:shown] %}
 {{ each.market }}: {{ each.rule }}, {{ each.level }}{% if each.score %} {{ each.score }}{% endif %}, until {{ each.until }}

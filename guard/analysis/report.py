@@ -69,7 +69,10 @@ class RuleLine(NamedTuple):
 
 
 class BotLine(NamedTuple):
-    """What one bot asked and was told: counts of checks or orders, as its adapter reports them, and refusals by rule."""
+    """What one bot asked and was told: counts of checks or orders, as its adapter reports them.
+
+    `by_rule` are its refusals by rule, `would_by_rule` those that would have been.
+    """
 
     bot: str
     seen: int
@@ -77,6 +80,7 @@ class BotLine(NamedTuple):
     would_refuse: int
     bypassed: int
     by_rule: Mapping[str, int]
+    would_by_rule: Mapping[str, int]
 
 
 class FeedLine(NamedTuple):
@@ -191,17 +195,25 @@ def _held_seconds(inputs: Inputs) -> dict[tuple[str, str], float]:
 
 def _bot_lines(sums: Mapping[tuple[str, str], float]) -> tuple[BotLine, ...]:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    by_rule: dict[str, Counter[str]] = defaultdict(Counter)
+    by_rule: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for (what, name), amount in sums.items():
         kind, _, told = what.partition(".")
         if kind != "orders":
             continue
         bot, _, rule = name.partition("|")
         counts[bot][told] += int(amount)
-        if told == "refused" and rule:
-            by_rule[bot][rule] += int(amount)
+        if rule:
+            by_rule[bot, told][rule] += int(amount)
     return tuple(
-        BotLine(bot, of["seen"], of["refused"], of["would_refuse"], of["bypassed"], dict(by_rule[bot].most_common()))
+        BotLine(
+            bot,
+            of["seen"],
+            of["refused"],
+            of["would_refuse"],
+            of["bypassed"],
+            dict(by_rule[bot, "refused"].most_common()),
+            dict(by_rule[bot, "would_refuse"].most_common()),
+        )
         for bot, of in sorted(counts.items())
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import DictLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from guard.analysis.report_text import after_of, long, percent, worth_text
+from guard.analysis.report_text import after_of, by_rule_text, long, percent, worth_text
 from guard.model.moments import utc
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ hour, in percent of one stake.</p>
 {% endfor %}</table></div>{% endif %}
 <h2>Bots</h2>
 {% if report.bots %}<div class="scroll"><table>
-<tr><th>bot</th><th>asked</th><th>refused</th><th>would be refused</th><th>past guard</th></tr>
+<tr><th>bot</th><th>asked</th><th>refused</th><th>would be refused</th><th>past guard</th><th>by rule</th></tr>
 {% for bot in report.bots %}<tr><td>{{ bot.bot }}</td><td>{{ bot.seen }}</td><td>{{ bot.refused }}</td>
-<td>{{ bot.would_refuse }}</td><td>{{ bot.bypassed }}</td></tr>
+<td>{{ bot.would_refuse }}</td><td>{{ bot.bypassed }}</td><td class="text">{{ by_rule(bot) }}</td></tr>
 {% endfor %}</table></div>{% else %}<p>None reported what it asked.</p>{% endif %}
 <h2>Data</h2>
 {% if report.feeds %}<div class="scroll"><table>
@@ -87,5 +87,5 @@ def page_of(report: Report) -> str:
     """Return the page; every name in it is escaped."""
     room = ImmutableSandboxedEnvironment(loader=DictLoader({"page": _PAGE}), undefined=StrictUndefined, autoescape=True)
     return room.get_template("page").render(
-        report=report, utc=utc, long=long, percent=percent, worth_text=worth_text, after_of=after_of
+        report=report, utc=utc, long=long, percent=percent, worth_text=worth_text, after_of=after_of, by_rule=by_rule_text
     )

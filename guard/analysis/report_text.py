@@ -10,15 +10,16 @@ from guard.model.moments import stamp, utc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from guard.analysis.report import Report, RuleLine, Worth
+    from guard.analysis.report import BotLine, Report, RuleLine, Worth
     from guard.model.aftermath import Aftermath
 
-__all__ = ["NOT_KNOWN", "after_of", "digest_of", "document_of", "long", "percent", "text_of", "worth_text"]
+__all__ = ["NOT_KNOWN", "after_of", "by_rule_text", "digest_of", "document_of", "long", "percent", "text_of", "worth_text"]
 
 NOT_KNOWN: Final = "-"
 _HORIZONS: Final = ("15m", "1h", "24h")
 _LATEST_SHOWN: Final = 10
 _NAME_MAX: Final = 60
+_RULES_SHOWN: Final = 3
 
 
 def text_of(report: Report) -> Iterator[str]:
@@ -40,8 +41,9 @@ def digest_of(report: Report) -> Iterator[str]:
     if report.noisiest is not None:
         yield f"noisiest rule: {_name(report.noisiest)}"
     if report.bots:
-        refused, bypassed = sum(bot.refused for bot in report.bots), sum(bot.bypassed for bot in report.bots)
-        yield f"bots: {len(report.bots)}, {refused} orders refused, {bypassed} sent past guard"
+        refused, would = sum(bot.refused for bot in report.bots), sum(bot.would_refuse for bot in report.bots)
+        bypassed = sum(bot.bypassed for bot in report.bots)
+        yield f"bots: {len(report.bots)}, {refused} orders refused, {would} would be refused, {bypassed} sent past guard"
     if report.feeds:
         worst = min(report.feeds, key=lambda feed: feed.seen)
         share = percent(worst.seen, signed=False)
@@ -92,6 +94,22 @@ def long(seconds: float) -> str:
     ('7 d', '1 h 30 m')
     """
     return lasting(seconds * 1e6)
+
+
+def by_rule_text(bot: BotLine) -> str:
+    """Return which rules refused a bot's orders, and which would have; the three foremost of each.
+
+    Examples
+    --------
+    >>> from guard.analysis.report import BotLine
+    >>> by_rule_text(BotLine("mine", 9, 4, 2, 0, {"pump": 3, "wash": 1}, {"pump": 2}))
+    'pump 3, wash 1, would be: pump 2'
+    """
+    did, would = (
+        ", ".join(f"{_name(rule)} {count}" for rule, count in list(counts.items())[:_RULES_SHOWN])
+        for counts in (bot.by_rule, bot.would_by_rule)
+    )
+    return ", ".join(filter(None, (did, would and f"would be: {would}"))) or NOT_KNOWN
 
 
 def worth_text(worth: Worth) -> str:
@@ -162,12 +180,12 @@ def _bots(report: Report) -> Iterator[str]:
     if not report.bots:
         yield "Bots: none reported what it asked."
         return
-    head = ("bot", "asked", "refused", "would be refused", "past guard", "refused by")
+    head = ("bot", "asked", "refused", "would be refused", "past guard", "by rule")
     rows = [
         (
             _name(bot.bot),
             *map(str, (bot.seen, bot.refused, bot.would_refuse, bot.bypassed)),
-            ", ".join(f"{_name(rule)} {count}" for rule, count in list(bot.by_rule.items())[:3]) or NOT_KNOWN,
+            by_rule_text(bot),
         )
         for bot in report.bots
     ]

@@ -9,6 +9,7 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit
+from guard.cli.reasons import reason_option
 from guard.cli.targets import target_argument, target_or_id
 from guard.cli.wording import moment, safe
 from guard.client.clock import MACHINE
@@ -62,7 +63,7 @@ def ls(output: Output, *, state: str | None) -> int:
 @click.option(
     "--rule", "rules", metavar="RULE", multiple=True, help="A rule that it overrides, more than one allowed. Default: all."
 )
-@click.option("--reason", required=True, help="Why; guard writes down who ordered it.")
+@click.option("--reason", callback=reason_option, required=True, help="Why; guard writes down who ordered it.")
 @_state
 @click.pass_obj
 def add(output: Output, *, target: str, for_us: int, rules: Sequence[str], reason: str, state: str | None) -> int:
@@ -91,7 +92,7 @@ def add(output: Output, *, target: str, for_us: int, rules: Sequence[str], reaso
 
 @allow.command("rm")
 @click.argument("what", metavar="ID|MARKET|TARGET", callback=target_or_id)
-@click.option("--reason", required=True, help="Why; guard writes down who ordered it.")
+@click.option("--reason", callback=reason_option, required=True, help="Why; guard writes down who ordered it.")
 @_state
 @click.pass_obj
 def remove(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:

@@ -9,6 +9,7 @@ import click
 
 from guard.cli.durations import duration_option, say_duration
 from guard.cli.output import Exit
+from guard.cli.reasons import reason_option
 from guard.cli.wording import moment, safe
 from guard.client import Clearance, ClearanceStatus, Guard, Intent
 from guard.client.answer import NEW_LISTING, intent_of
@@ -156,7 +157,7 @@ def _hold(clearance: Clearance) -> str:
     callback=duration_option,
     help=f"Permit everything this long, at most {say_duration(FOR_MAX_US)}.",
 )
-@click.option("--reason", help="Why; shown to everyone while it lasts.")
+@click.option("--reason", callback=reason_option, help="Why; shown to everyone while it lasts.")
 @click.option("--end", is_flag=True, help="End it now.")
 @click.option("--state", type=click.Path(), envvar="GUARD_STATE", help="State folder of the guard.")
 @click.pass_obj

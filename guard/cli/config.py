@@ -10,6 +10,7 @@ import click
 
 from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
+from guard.client.clock import MACHINE
 
 if TYPE_CHECKING:
     from guard.cli.output import Output
@@ -43,7 +44,7 @@ def check(output: Output, file: Path | None, *, strict: bool) -> int:
     from guard.runtime.option_check import option_problems
 
     path = _file(file)
-    problems = check_guard(path, os.environ)
+    problems = check_guard(path, os.environ, now_us=MACHINE.wall_us())
     if not errors_of(problems):
         problems += tuple(option_problems(load_guard(path, os.environ)))
     show_problems(output, problems, [path])

@@ -12,6 +12,7 @@ import click
 from guard.cli.guard_file import config_option, state_option
 from guard.cli.output import Exit, Output
 from guard.cli.self_watch import heartbeat_trouble, list_troubles
+from guard.client.clock import MACHINE
 from guard.errors import ConfigurationError, GuardError
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def doctor(
 ) -> int:
     """Look for what is wrong, and say how to mend it.
 
-    Each exchange is tried once, with a few public requests: names, REST, clock, websocket. What is watched there, what is left out
-    and what a bot trades besides is told by the running guard, or found out. Nothing is changed.
+    The ledger and its backups are looked over: pages, room, permissions. Each exchange is tried once, with a few public requests:
+    names, REST, clock, websocket. What is watched there, what is left out and what a bot trades besides is told by the running
+    guard, or found out. Nothing is changed.
     """
     if bot is None and (bot_config or strategy_path or strategy):
         raise click.UsageError("--bot-config, --strategy-path and --strategy go with --bot freqtrade")
@@ -79,12 +81,14 @@ def _findings(config_path: Path, state: Path | None, *, is_offline: bool) -> Ite
     try:
         from guard.dsl import load_guard
 
-        config = load_guard(config_path, os.environ)
+        config = load_guard(config_path, os.environ, now_us=MACHINE.wall_us())
         folder = folder or config.state_folder
         names = ", ".join(config.exchanges)
         yield _Finding("guard.yaml", is_well=True, found=f"{config_path}, mode {config.mode}, exchanges: {names}")
         for problem in config.warnings:
-            yield _Finding(f"{problem.file}:{problem.line}", is_well=False, found=problem.message, mend=problem.hint)
+            yield _Finding(
+                f"{problem.file}:{problem.line}:{problem.column}", is_well=False, found=problem.message, mend=problem.hint
+            )
         yield _rules(config)
         channels = ", ".join(config.alerts.channels) or "none"
         yield _Finding(
@@ -95,6 +99,13 @@ def _findings(config_path: Path, state: Path | None, *, is_offline: bool) -> Ite
     folder = folder or Path(".guard")
     status = _status(folder)
     yield from _state(folder, status)
+    if folder.is_dir():
+        from guard.cli.doctor_ledger import look_at_ledger
+        from guard.dsl.settings import BackupSettings
+
+        backups = BackupSettings() if config is None else config.storage.backups
+        said = look_at_ledger(folder, is_running=isinstance(status, dict), every_us=backups.every_us)
+        yield from (_Finding(*each) for each in said)
     if config is not None and not is_offline:
         from guard.cli.doctor_exchanges import look_at_exchanges
 

@@ -11,6 +11,7 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit
+from guard.cli.reasons import reason_option
 from guard.cli.wording import moment, safe
 from guard.client.clock import MACHINE
 from guard.client.places import locate
@@ -97,7 +98,7 @@ def ls(output: Output, *, state: str | None) -> int:
 )
 @click.option("--until", "until_us", metavar="MOMENT", callback=_moment, help="When it ends, in UTC.")
 @click.option("--for", "for_us", metavar="DURATION", callback=duration_option, help="How long, instead of --until: 30m, 2h.")
-@click.option("--reason", required=True, help="Why; guard writes down who said so.")
+@click.option("--reason", callback=reason_option, required=True, help="Why; guard writes down who said so.")
 @_state
 @click.pass_obj
 def add(
@@ -125,7 +126,7 @@ def add(
 
 @maintenance.command("rm")
 @click.argument("what", metavar="ID|EXCHANGE|MARKET", callback=_what)
-@click.option("--reason", required=True, help="Why; guard writes down who said so.")
+@click.option("--reason", callback=reason_option, required=True, help="Why; guard writes down who said so.")
 @_state
 @click.pass_obj
 def remove(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:

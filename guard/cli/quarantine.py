@@ -10,6 +10,7 @@ import click
 
 from guard.cli.durations import duration_option
 from guard.cli.output import Exit
+from guard.cli.reasons import reason_option
 from guard.cli.targets import target_argument, target_or_id
 from guard.cli.wording import market_wide, moment, safe
 from guard.client.clock import MACHINE
@@ -93,7 +94,7 @@ def show(output: Output, *, identity: str, state: str | None) -> int:
 @quarantine.command
 @click.argument("target", metavar="MARKET|TARGET", callback=target_argument)
 @click.option("--for", "for_us", metavar="DURATION", callback=duration_option, required=True, help="How long: 30m, 2h, 1h30m.")
-@click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
+@click.option("--reason", callback=reason_option, required=True, help=f"Why; {_ACTOR_NOTE}")
 @_state
 @click.pass_obj
 def add(output: Output, *, target: str, for_us: int, reason: str, state: str | None) -> int:
@@ -109,7 +110,7 @@ def add(output: Output, *, target: str, for_us: int, reason: str, state: str | N
 
 @quarantine.command
 @click.argument("what", metavar="ID|MARKET|TARGET", callback=target_or_id)
-@click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
+@click.option("--reason", callback=reason_option, required=True, help=f"Why; {_ACTOR_NOTE}")
 @_state
 @click.pass_obj
 def release(output: Output, *, what: Mapping[str, str], reason: str, state: str | None) -> int:
@@ -124,7 +125,7 @@ def release(output: Output, *, what: Mapping[str, str], reason: str, state: str 
 @quarantine.command
 @click.argument("what", metavar="ID|MARKET|TARGET", callback=target_or_id)
 @click.option("--for", "for_us", metavar="DURATION", callback=duration_option, required=True, help="How long from now: 2h, 3d.")
-@click.option("--reason", required=True, help=f"Why; {_ACTOR_NOTE}")
+@click.option("--reason", callback=reason_option, required=True, help=f"Why; {_ACTOR_NOTE}")
 @_state
 @click.pass_obj
 def extend(output: Output, *, what: Mapping[str, str], for_us: int, reason: str, state: str | None) -> int:

@@ -12,6 +12,7 @@ from guard.cli.guard_file import guard_file
 from guard.cli.output import Exit
 from guard.cli.pack_names import files_of
 from guard.cli.problems import errors_of, show_problems
+from guard.client.clock import MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ def find_problems(paths: Sequence[Path], env: Mapping[str, str], **tables: Any) 
                 "E028", Place(Source.of(str(path), "")), "there is no pack beside this test file", "a pack is named NAME.yaml"
             )
         wanted.update(dict.fromkeys(packs))
-    for rules in examine(wanted, report, env=env, **tables):
+    for rules in examine(wanted, report, env=env, now_us=MACHINE.wall_us(), **tables):
         check_tests(rules, report)
     return report.problems
 

@@ -12,6 +12,7 @@ import click
 from guard.cli.durations import duration_option
 from guard.cli.guard_file import config_option, state_option
 from guard.cli.output import Exit, Output, leave_quietly
+from guard.client.clock import MACHINE
 
 if TYPE_CHECKING:
     from guard.dsl import GuardConfig
@@ -71,7 +72,7 @@ class Start(NamedTuple):
 def _read(path: Path) -> GuardConfig:
     from guard.dsl import load_guard
 
-    return load_guard(path, os.environ)
+    return load_guard(path, os.environ, now_us=MACHINE.wall_us())
 
 
 def _leave(printer: Printer, log_printer: Printer) -> None:
@@ -125,8 +126,10 @@ async def _run(
 def _tell_warnings(config: GuardConfig) -> None:
     import structlog
 
+    from guard.runtime.reloading import where_of
+
     for problem in config.warnings:
-        structlog.get_logger(__name__).warning(problem.message, file=problem.file, line=problem.line, id=problem.id)
+        structlog.get_logger(__name__).warning(problem.message, **where_of(problem))
 
 
 async def _finish(guard: RunningGuard, console: Any) -> None:  # noqa: ANN401 - either console

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guard.client import Guard
+from guard.client.freqtrade_trades import grows, limited, open_sides, side_of
 from guard.client.reports import count_entry
 
 if TYPE_CHECKING:
@@ -171,10 +172,16 @@ class _Gate:
             count_entry(self.guard, self.exchange, pair, clearance)
         return self._is_refused(clearance)
 
-    def refuses_any(self, pair: _Value) -> bool:
-        """Whether no position of `pair` may grow, on whichever side."""
-        sides = ("long", "short") if ":" in str(pair) else ("long",)
-        return all(self.refuses(pair, side, "increase") for side in sides)
+    def refuses_growth(self, pair: _Value) -> bool:
+        """Whether what is open of `pair` may not grow; where nothing is open, whether it may be entered on neither side."""
+        try:
+            held = open_sides(pair)
+        except Exception as error:  # noqa: BLE001 - an exception here would end the bot's loop
+            self._fail("trades", error)
+            held = ("long", "short")
+        sides = held or (("long", "short") if ":" in str(pair) else ("long",))
+        found = [self.refuses(pair, side, "increase") for side in sides]
+        return any(found) if held else all(found)
 
     def fraction(self, pair: _Value, side: _Value, intent: str) -> float:
         """Return the part of a stake that may be spent, 0.0 where none may."""
@@ -291,7 +298,7 @@ class _Gate:
 
         @wraps(size)
         def guarded(*values: _Value, **words: _Value) -> _Value:
-            return 0 if self.refuses_any(words.get("pair", values[0] if values else "")) else size(*values, **words)
+            return 0 if self.refuses_growth(words.get("pair", values[0] if values else "")) else size(*values, **words)
 
         guarded.guard_gate = self  # type: ignore[attr-defined] # told apart from another strategy's
         wallets.validate_stake_amount = guarded  # type: ignore[union-attr] # looked at above
@@ -326,20 +333,19 @@ def _confirm_trade_entry(gate: _Gate, call: Callable[[], Any], words: _Words) ->
 
 
 def _custom_stake_amount(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Value:
-    return _limited(call(), gate.fraction(words.get("pair"), words.get("side"), "open"), words.get("min_stake"))
+    return limited(call(), gate.fraction(words.get("pair"), words.get("side"), "open"), words.get("min_stake"))
 
 
 def _adjust_trade_position(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Value:
     answer = call()
     stake, rest = (answer[0], answer[1:]) if isinstance(answer, tuple) and answer else (answer, None)
-    if stake is None or not _grows(stake):
+    if stake is None or not grows(stake):
         return answer
     trade = words.get("trade")
-    side = "short" if getattr(trade, "is_short", False) else "long"
-    limited = _limited(stake, gate.fraction(getattr(trade, "pair", None), side, "increase"), words.get("min_stake"))
-    if not limited:
+    kept = limited(stake, gate.fraction(getattr(trade, "pair", None), side_of(trade), "increase"), words.get("min_stake"))
+    if not kept:
         return None
-    return limited if rest is None else (limited, *rest)
+    return kept if rest is None else (kept, *rest)
 
 
 def _bot_loop_start(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Value:
@@ -348,7 +354,7 @@ def _bot_loop_start(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Val
 
 
 def _check_entry_timeout(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Value:
-    if gate.strategy.guard_cancels and gate.blocks(words.get("pair"), _side_of(words.get("trade"))):
+    if gate.strategy.guard_cancels and gate.blocks(words.get("pair"), side_of(words.get("trade"))):
         return True
     return call()
 
@@ -358,28 +364,6 @@ def _adjust_price(gate: _Gate, call: Callable[[], Any], words: _Words) -> _Value
         return call()
     cancels = gate.strategy.guard_cancels and gate.blocks(words.get("pair"), words.get("side"))
     return None if cancels else words.get("current_order_rate")
-
-
-def _side_of(trade: _Value) -> str:
-    return "short" if getattr(trade, "is_short", False) else "long"
-
-
-def _grows(stake: _Value) -> bool:
-    try:
-        return not stake <= 0
-    except TypeError:
-        return True
-
-
-def _limited(stake: _Value, fraction: float, least: _Value) -> _Value:
-    """Return what of a stake may be spent; 0.0 where that is less than the exchange takes, for Freqtrade would raise it."""
-    if fraction >= 1.0 or not stake:
-        return stake
-    try:
-        limited = float(stake) * fraction
-        return limited if limited > 0.0 and (least is None or limited >= float(least)) else 0.0
-    except (TypeError, ValueError):
-        return 0.0
 
 
 _ENTRY = ("pair", "order_type", "amount", "rate", "time_in_force", "current_time", "entry_tag", "side")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from guard.dsl.bot_models import BotLocks  # noqa: TC001 - pydantic reads it
 from guard.dsl.values import Duration, Model, OrText, Ratio, Words
 from guard.model import NEW_US, BotPolicy, ListingAnswer, Mode, NewListings
 
@@ -83,6 +84,9 @@ class BotSettings(Model):
     silent_after_us: Annotated[Duration | None, Field(alias="silent_after", ge=0, le=_SILENT_MAX_US)] = None
     """People are told when it was not heard for so long, even if it never was since the start; 0s for never. Left out: 10m, once it
     has told what it holds."""
+
+    locks: BotLocks | None = None
+    """Set what this bot may not enter as locks of Freqtrade, too; nothing is pushed without it."""
 
     def policy(self) -> BotPolicy:
         """Return it as bots get it."""

@@ -16,6 +16,7 @@ from guard.dsl.document import Items, Node, Scalar, Table, find
 from guard.dsl.environment import Secrets, overlay
 from guard.dsl.includes import CONFIG, SHIPPED, Include, PackFile, is_pack_name, shown_path
 from guard.dsl.market_where import check_wheres
+from guard.dsl.name_lint import lint_allowed_rules, lint_names
 from guard.dsl.problems import Place, Report, Source, did_you_mean
 from guard.dsl.reading import BYTES_MAX, read_file
 from guard.dsl.rules import RuleSet, read_rules
@@ -46,7 +47,7 @@ __all__ = [
 
 _SUFFIXES = (".yaml", ".yml")
 _FILES_MAX = 500
-_OF_BOTS = frozenset({"E095", "E096"})
+_NAMES_OF_RULES = frozenset({"E095", "E096", "W100"})
 _EXCHANGES = re.compile(rb"exchanges[\"']?\s*:")
 INERT_KEYS = (
     ("alerts", "group"),
@@ -55,28 +56,30 @@ INERT_KEYS = (
 )
 
 
-def load_guard(path: Path | str, env: Mapping[str, str]) -> GuardConfig:
+def load_guard(path: Path | str, env: Mapping[str, str], *, now_us: int = 0) -> GuardConfig:
     """Read guard.yaml with its secrets and the GUARD_ variables of `env`. Raises ConfigurationError with every problem.
 
-    What forbids nothing is in the configuration's `warnings`.
+    What forbids nothing is in the configuration's `warnings`; what is over at `now_us`, too.
     """
     report = Report()
-    config = _read_guard(Path(path), env, report)
+    config = _read_guard(Path(path), env, report, now_us=now_us)[0]
     if config is None or report.errors:
         raise ConfigurationError(*report.errors)
     config._warnings = report.problems  # noqa: SLF001 - the loader is the only writer of this private attribute
     return config
 
 
-def check_guard(path: Path | str, env: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Return every problem of a guard.yaml, warnings too, but not of its rules; bots that name rules which there are not count."""
-    report = Report()
-    config = _read_guard(Path(path), env, report)
+def check_guard(path: Path | str, env: Mapping[str, str], *, now_us: int = 0) -> tuple[Problem, ...]:
+    """Return every problem of a guard.yaml, warnings too, but not of its rules; what names rules which there are not counts.
+
+    All is found in one look: a mistake in one place hides none in another.
+    """
+    report, beside = Report(), Report()
+    config, tree = _read_guard(Path(path), env, report, now_us=now_us)
     found = report.problems
-    if config is not None and any(bot.rules or bot.tags for bot in config.bots.values()):
-        beside = Report()
-        _rules_of(config, beside)
-        found += tuple(problem for problem in beside.problems if problem.id in _OF_BOTS)
+    if tree is not None and not {"bots", "allow"}.isdisjoint(tree.entries):
+        _rules_in(tree, Path(path), beside, config)
+        found += tuple(problem for problem in beside.problems if problem.id in _NAMES_OF_RULES)
     return tuple(sorted(found, key=lambda problem: (problem.file, problem.line, problem.column, problem.id)))
 
 
@@ -113,7 +116,7 @@ def includes_of(paths: Iterable[Path | str], *, env: Mapping[str, str] | None = 
     report, seen = Report(), set[Include]()
     for path in map(Path, paths):
         if _is_config(path):
-            config = _read_guard(path, env or {}, report)
+            config, _ = _read_guard(path, env or {}, report)
             if config is not None:
                 _rules_of(config, report, seen)
         else:
@@ -143,18 +146,23 @@ def examine(
     fields: Iterable[Field] | None = None,
     catalogue: Iterable[Feature] | None = None,
     detectors: Mapping[str, type[Detector]] | None = None,
+    now_us: int = 0,
 ) -> tuple[RuleSet, ...]:
-    """Like `check`, with the problems in `report`; returns the rules of each guard.yaml, and those of all packs together."""
+    """Like `check`, with the problems in `report`; returns the rules of each guard.yaml, and those of all packs together.
+
+    `now_us` tells which allow entries are over.
+    """
     packs: list[Path] = []
     sets: list[RuleSet] = []
     configs: dict[int, GuardConfig] = {}
     with paused_collector():
         for path in map(Path, paths):
             if _is_config(path):
-                config = _read_guard(path, env or {}, report)
+                config, tree = _read_guard(path, env or {}, report, now_us=now_us)
                 if config is not None:
                     configs[len(sets)] = config
-                    sets.append(_rules_of(config, report))
+                if tree is not None:
+                    sets.append(_rules_in(tree, path, report, config))
             else:
                 packs.append(path)
         if packs:
@@ -188,12 +196,13 @@ def _may_name_exchanges(path: Path) -> bool:
         return False
 
 
-def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConfig | None:
+def _read_guard(path: Path, env: Mapping[str, str], report: Report, *, now_us: int = 0) -> tuple[GuardConfig | None, Table | None]:
+    """Return guard.yaml, and what is written in it: None where it has mistakes, and where it cannot be read at all."""
     root = read_file(path, report, shown=shown_path(path))
     if root is None or not isinstance(root, Table):
         if not report.errors:
             report.add("E011", Place(Source.of(shown_path(path), "")), "guard.yaml starts with keys", "version: 1")
-        return None
+        return None, None
     lint_secrets(root, report)
     secrets = Secrets(env, path.parent, report)
     tree = secrets.replace(root)
@@ -201,15 +210,16 @@ def _read_guard(path: Path, env: Mapping[str, str], report: Report) -> GuardConf
     tree = overlay(tree, env, secrets.used, report, keys_allowed(GuardConfig, ()))
     check_wheres(tree, report)
     config = validate(GuardConfig, tree, report, is_hidden=_is_secret)
+    lint_bots(tree, report)
     if config is None:
-        return None
+        return None, tree
     _warn_of_inert_keys(tree, report)
-    lint_bots(config, tree, report)
+    lint_names(config, tree, report, now_us=now_us)
     warn_of_cleartext(tree, config.webhooks, report)
-    warn_of_cleartext_bots(tree, config.exchanges, report)
+    warn_of_cleartext_bots(tree, config.exchanges, config.bots, report)
     config._path = path  # noqa: SLF001 - the loader is the only writer of this private attribute
     config._tree = tree  # noqa: SLF001 - likewise
-    return config
+    return config, tree
 
 
 def _warn_of_inert_keys(tree: Table, report: Report) -> None:
@@ -231,18 +241,29 @@ def _is_secret(path: Sequence[str | int]) -> bool:
 
 def _rules_of(config: GuardConfig, report: Report, seen: set[Include] | None = None) -> RuleSet:
     tree = config._tree  # noqa: SLF001 - the positions of the file it was read from
-    entries = tree.entries if isinstance(tree, Table) else {}
-    node = entries["rules"].node if "rules" in entries else Items((), Place(Source.of(shown_path(config.path), "")))
+    if not isinstance(tree, Table):
+        tree = Table({}, Place(Source.of(shown_path(config.path), "")))
+    return _rules_in(tree, config.path, report, config, seen)
+
+
+def _rules_in(tree: Table, path: Path, report: Report, config: GuardConfig | None, seen: set[Include] | None = None) -> RuleSet:
+    """Read the rules that the tree of a guard.yaml names, also where it has mistakes elsewhere and is no configuration."""
+    entries, folder = tree.entries, path.parent
+    node = entries["rules"].node if "rules" in entries else Items((), tree.place)
     files: dict[Path, str] = {}
+    before = set(report.errors)
     for item in node.items if isinstance(node, Items) else (node,):
         if isinstance(item, Scalar):
-            files.update(_referenced(item, config.folder, report))
+            files.update(_referenced(item, folder, report))
     override = entries["override"].node if "override" in entries else None
-    packs = [PackFile(path, shown, _root(path, config.folder)) for path, shown in files.items()]
-    count = report.error_count
-    found = read_rules(packs, report, override=override, webhooks=config.webhooks, seen=seen)
-    if report.error_count == count and isinstance(tree, Table):
-        lint_bots_and_rules(config, tree, found.rules, report)
+    packs = [PackFile(pack, shown, _root(pack, folder)) for pack, shown in files.items()]
+    webhooks = None if config is None else config.webhooks
+    found = read_rules(packs, report, override=override, webhooks=webhooks, seen=seen)
+    # A file that told nothing of its rules may hold any name.
+    if {problem.file for problem in set(report.errors) - before} <= {rule.file for rule in found.rules}:
+        lint_bots_and_rules(tree, found.rules, report)
+        if config is not None:
+            lint_allowed_rules(config, tree, (rule.id for rule in found.rules), report)
     return found
 
 

@@ -103,6 +103,10 @@ NAMES = {
     "W071": "cleartext-webhook",
     "W095": "mode-above-ceiling",
     "W096": "name-is-no-pattern",
+    "W097": "exchange-not-there",
+    "W098": "market-not-watched",
+    "W099": "allow-is-over",
+    "W100": "allow-without-rule",
     "W066": "quorum-out-of-reach",
 }
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.dsl.action_models import WebhookSettings
+    from guard.dsl.bot_models import BotLocks, FreqtradeBot
+    from guard.dsl.bot_policies import BotSettings
     from guard.dsl.problems import Report
     from guard.dsl.settings import ExchangeSettings
 
@@ -31,17 +33,25 @@ def warn_of_cleartext(tree: Table, webhooks: Mapping[str, WebhookSettings], repo
             report.add("W071", places[name].key, message, "write https://, or keep it inside your own network")
 
 
-def warn_of_cleartext_bots(tree: Table, exchanges: Mapping[str, ExchangeSettings], report: Report) -> None:
+def warn_of_cleartext_bots(
+    tree: Table, exchanges: Mapping[str, ExchangeSettings], bots: Mapping[str, BotSettings], report: Report
+) -> None:
     """Warn of each bot whose password goes beyond the own network without TLS; `tree` is that of guard.yaml."""
     for name, exchange in exchanges.items():
         bot = None if exchange.from_bot is None else exchange.from_bot.freqtrade
-        if bot is None or bot.url is None or (bot.password is None and bot.token is None):
-            continue
-        url = urlsplit(bot.url)
-        if url.scheme == "http" and not _is_near(url.hostname or ""):
-            entry, _ = find(tree, ("exchanges", name, "from_bot", "freqtrade", "url"))
-            message = f"the password of the bot on {name} is sent without TLS: whoever is on the way can command the bot with it"
-            report.add("W017", entry.key, message, "write https://, or reach the bot through a tunnel")
+        _warn_of_bot(tree, f"the bot on {name}", bot, ("exchanges", name, "from_bot", "freqtrade", "url"), report)
+    for name, settings in bots.items():
+        _warn_of_bot(tree, f"the bot {name}", settings.locks, ("bots", name, "locks", "url"), report)
+
+
+def _warn_of_bot(tree: Table, which: str, bot: FreqtradeBot | BotLocks | None, path: tuple[str, ...], report: Report) -> None:
+    if bot is None or bot.url is None or (bot.password is None and bot.token is None):
+        return
+    url = urlsplit(bot.url)
+    if url.scheme == "http" and not _is_near(url.hostname or ""):
+        entry, _ = find(tree, path)
+        message = f"the password of {which} is sent without TLS: whoever is on the way can command the bot with it"
+        report.add("W017", entry.key, message, "write https://, or reach the bot through a tunnel")
 
 
 def _is_near(host: str) -> bool:

@@ -11,7 +11,15 @@ from guard.quarantine.codec import (
 )
 from guard.quarantine.commands import OPERATOR_RULE
 from guard.quarantine.isolation import FOREVER_US, IsolationManager
-from guard.quarantine.lists import is_listed, list_changes, list_order_from_json, list_order_to_json, list_rule
+from guard.quarantine.lists import (
+    is_extended,
+    is_listed,
+    latest_end_us,
+    list_changes,
+    list_order_from_json,
+    list_order_to_json,
+    list_rule,
+)
 from guard.quarantine.market_wide import MARKET_WIDE_RULE, BrakePolicy
 from guard.quarantine.recovery import RecoveryHandler
 from guard.quarantine.visible import VisibleBlocks
@@ -28,7 +36,9 @@ __all__ = [
     "VisibleBlocks",
     "allow_from_json",
     "allow_to_json",
+    "is_extended",
     "is_listed",
+    "latest_end_us",
     "list_changes",
     "list_order_from_json",
     "list_order_to_json",

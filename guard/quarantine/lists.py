@@ -16,6 +16,7 @@ __all__ = [
     "ListChanges",
     "is_extended",
     "is_listed",
+    "latest_end_us",
     "list_changes",
     "list_order_from_json",
     "list_order_to_json",
@@ -25,8 +26,9 @@ __all__ = [
 ]
 
 _PREFIX: Final = "list:"
-# An end that is nearer than this part of the time to live is moved on: renewed at each reading, each would be a line of the trail.
-_RENEWED_AT: Final = 0.75
+# How much later than its time to live an entry's end is written: each time it is moved on is a line of the trail.
+_MARGIN_US: Final = 21_600_000_000
+_MARGIN_PART: Final = 4
 
 
 class ListChanges(NamedTuple):
@@ -52,12 +54,22 @@ def is_extended(quarantine: Quarantine) -> bool:
     return quarantine.hold.max_us > quarantine.hold.for_us
 
 
+def latest_end_us(now_us: int, ttl_us: int) -> int:
+    """Return the end that an entry named at `now_us` is written with.
+
+    It is six hours (of a long time to live a quarter) later than the list asks for, so that the same entries named again and again
+    are moved on four times a day at most. Whoever reads the list lets go of them in time; this end is for when nobody does.
+    """
+    return now_us + ttl_us + max(_MARGIN_US, ttl_us // _MARGIN_PART)
+
+
 def list_changes(
     held: Iterable[Quarantine], entries: Sequence[ListedTarget], *, now_us: int, ttl_us: int, keeps_missing: bool = False
 ) -> ListChanges:
     """Return what a reading that was understood changes about what the list holds now.
 
-    `keeps_missing` releases nothing: what is not in the reading stands until its end.
+    `keeps_missing` releases nothing: what is not in the reading stands until its end. An end that would come before the time to
+    live is over is moved on.
     """
     standing = {each.target: each for each in held}
     # Two spellings may name one target: of several entries the strongest counts.
@@ -73,7 +85,7 @@ def list_changes(
 def _is_due(held: Quarantine | None, entry: ListedTarget, *, now_us: int, ttl_us: int) -> bool:
     if held is None or (held.hold.block, held.hold.max_fraction) != (entry.block, entry.max_fraction):
         return True
-    return held.until_us - now_us < ttl_us * _RENEWED_AT
+    return held.until_us - now_us < ttl_us
 
 
 def listed_hold(command: ApplyList, entry: ListedTarget, at_us: int) -> Hold:

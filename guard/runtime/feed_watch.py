@@ -88,7 +88,8 @@ class FeedWatch:
     def _silence(self, feed: Feed) -> str | None:
         """Return how many markets of a feed have no data now, where that is more than half."""
         now_us = self._clock.now_us()
-        states = [self._pipeline.engine.data_state(row, now_us) for row in feed.rows.values()]
+        watched = self._pipeline.engine.watched
+        states = [watched[row].health.state(now_us, is_covered=True, is_degraded=False) for row in feed.rows.values()]
         silent = [state for state in states if state in _SILENT]
         if 2 * len(silent) <= len(states):
             return None

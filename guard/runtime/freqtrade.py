@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["BotConfig", "PairPatterns", "fetch_whitelist", "read_config", "read_json", "without_comments"]
+__all__ = ["BotConfig", "PairPatterns", "call_bot", "fetch_whitelist", "read_config", "read_json", "without_comments"]
 
 _BYTES_MAX: Final = 4 << 20
 _DEPTH_MAX: Final = 5
@@ -178,7 +178,25 @@ async def fetch_whitelist(
     No message holds a credential. Whatever is no list of pairs is an error, so that an answer of something else is never taken for
     a bot that trades nothing.
     """
-    where = f"{url.rstrip('/')}/api/v1/whitelist"
+    document = await call_bot("GET", url, "whitelist", user=user, password=password, token=token)
+    pairs = document.get("whitelist") if isinstance(document, dict) else None
+    if not isinstance(pairs, list) or not all(isinstance(pair, str) for pair in pairs):
+        raise GuardError(f"{_where(url, 'whitelist')} answers no whitelist; is it Freqtrade's interface?")
+    return _pairs(pairs)
+
+
+async def call_bot(
+    method: str,
+    url: str,
+    path: str,
+    *,
+    user: str | None = None,
+    password: str | None = None,
+    token: str | None = None,
+    body: Any = None,  # noqa: ANN401 - whatever the interface takes
+) -> Any:  # noqa: ANN401 - whatever it answers
+    """Return what the bot's REST interface answers, as JSON. Raises GuardError; no message holds a credential."""
+    where = _where(url, path)
     headers = {"Accept": "application/json"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
@@ -188,23 +206,23 @@ async def fetch_whitelist(
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(where, headers=headers, allow_redirects=False) as answer,
+            session.request(method, where, headers=headers, json=body, allow_redirects=False) as answer,
         ):
             if answer.status in {401, 403}:
                 raise GuardError(f"{where} refuses the credentials (HTTP {answer.status})")
-            if answer.status != 200:  # noqa: PLR2004 - the one status with a list
+            if answer.status != 200:  # noqa: PLR2004 - the one status with an answer
                 raise GuardError(f"{where} answers HTTP {answer.status}")
-            document = json.loads(await _body(answer, where))
+            return json.loads(await _body(answer, where))
     except TimeoutError as error:
         raise GuardError(f"{where} does not answer within {_TIMEOUT_S:g} s") from error
     except (aiohttp.ClientError, OSError) as error:
         raise GuardError(f"{where} cannot be reached: {type(error).__name__}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise GuardError(f"{where} answers no JSON") from error
-    pairs = document.get("whitelist") if isinstance(document, dict) else None
-    if not isinstance(pairs, list) or not all(isinstance(pair, str) for pair in pairs):
-        raise GuardError(f"{where} answers no whitelist; is it Freqtrade's interface?")
-    return _pairs(pairs)
+
+
+def _where(url: str, path: str) -> str:
+    return f"{url.rstrip('/')}/api/v1/{path}"
 
 
 async def _body(answer: aiohttp.ClientResponse, where: str) -> bytes:

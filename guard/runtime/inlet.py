@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     """
 
     slice_rows: int = 512
-    turn_us: int = 20_000
+    turn_us: int = 5_000
     book_max: int = 32_768
     others_max: int = 262_144
     book_wait_us: int = 500_000

@@ -10,7 +10,7 @@ import structlog
 from guard.errors import OperationRefused, Unavailable
 from guard.model import ApplyList, Level, Market
 from guard.model.moments import stamp
-from guard.quarantine import is_listed, list_changes, list_rule
+from guard.quarantine import is_extended, is_listed, latest_end_us, list_changes, list_rule
 from guard.runtime.list_formats import ListUnreadable, read_list
 from guard.runtime.list_sources import fetch_list
 
@@ -30,6 +30,7 @@ _log = structlog.get_logger(__name__)
 _STEP: Final = 50
 _FIRST_S: Final = 1.0
 _RETRY_S: Final = 60.0
+_SECOND_US: Final = 1_000_000
 _NAMED_MAX: Final = 3
 _ERROR_MAX: Final = 300
 # A list that loses more than half of at least so many entries in one reading is not believed.
@@ -49,6 +50,7 @@ class _State:
         self.entries = 0
         self.bad: tuple[str, ...] = ()
         self.passed_over: tuple[str, ...] = ()
+        self.named_us: dict[Target, int] = {}
 
 
 class ImportedLists:
@@ -65,11 +67,12 @@ class ImportedLists:
 
     Notes
     -----
-    An entry is a quarantine of the rule ``list:NAME``: one transition when it comes, one when it goes or its end is moved on; one
-    message a reading at most. It ends `ttl` after the reading that last moved it on, at the latest; a list that cannot be read
-    changes nothing before. A reading releases what it does not name, except where it is doubtful: rows that are not understood,
-    nothing at all, or less than half of what stood. Then what is missing stands until its end, and people are told. A blocklist of
-    another guard says itself that it is whole and fresh, and may be empty.
+    An entry is a quarantine of the rule ``list:NAME``: one transition when it comes, one when it goes, and one when its end is
+    moved on, which is written hours ahead (`latest_end_us`); one message a reading at most. It is released `ttl` after the last
+    reading that named it, after a restart `ttl` after that; a list that cannot be read changes nothing before. A reading
+    releases what it does not name, except where it is doubtful: rows that are not understood, nothing at all, or less than half
+    of what stood. Then what is missing stands until its end, and people are told. A blocklist of another guard says itself that
+    it is whole and fresh, and may be empty.
     """
 
     def __init__(self, settings: Mapping[str, ListSettings], live: Live, folder: Path) -> None:
@@ -77,6 +80,7 @@ class ImportedLists:
         self._live = live
         self._folder = folder
         self._states = {name: _State() for name in settings}
+        self._since_us = live.clock.now_us()
 
     async def run(self) -> None:
         """Read each list on time until cancelled."""
@@ -97,7 +101,33 @@ class ImportedLists:
         while True:
             is_read = await self.refresh(name)
             every_s = settings.every_us / 1e6
-            await self._live.clock.sleep(every_s if is_read else min(every_s, _RETRY_S))
+            await self._wait_for_next(name, every_s if is_read else min(every_s, _RETRY_S))
+
+    async def _wait_for_next(self, name: str, wait_s: float) -> None:
+        """Sleep until the list is to be read again; what runs out meanwhile is let go of in time."""
+        clock = self._live.clock
+        until_us = clock.now_us() + int(wait_s * 1e6)
+        while (now_us := clock.now_us()) < until_us:
+            due_us = await self.let_run_out(name)
+            await clock.sleep((min(until_us, max(now_us + _SECOND_US, due_us or until_us)) - now_us) / 1e6)
+        await self.let_run_out(name)
+
+    async def let_run_out(self, name: str) -> int | None:
+        """Release what was not named for the list's time to live; returns when the next is due, None where nothing is held."""
+        ttl_us, now_us = self._settings[name].ttl_us, self._live.clock.now_us()
+        ends = {each.target: self._end_us(name, each) for each in self._held(name) if not is_extended(each)}
+        over = [target for target, end_us in ends.items() if end_us <= now_us]
+        if over:
+            try:
+                await self._operate(name, (), over, now_us, f"list {name}: not named for {ttl_us / 1e6:g} s")
+            except (OperationRefused, Unavailable) as error:
+                _log.warning("entries of a list that are over are not released yet", list=name, error=str(error))
+        return min((end_us for end_us in ends.values() if end_us > now_us), default=None)
+
+    def _end_us(self, name: str, held: Quarantine) -> int:
+        """Return when an entry ends that is not named again; what an earlier run was told counts from the start of this one."""
+        own_us = self._states[name].named_us.get(held.target, self._since_us) + self._settings[name].ttl_us
+        return held.until_us if is_extended(held) else min(held.until_us, own_us)
 
     async def refresh(self, name: str) -> bool:
         """Read one list and apply it; returns whether it was read well."""
@@ -139,13 +169,18 @@ class ImportedLists:
         doubt = _doubt(held, reading, is_whole=settings.format == "guard")
         keeps_missing = doubt is not None
         changes = list_changes(held, reading.entries, now_us=now_us, ttl_us=settings.ttl_us, keeps_missing=keeps_missing)
-        await self._operate(name, changes.hold, changes.gone, now_us + settings.ttl_us)
+        # Named before it is held: it must never be over while it is on its way.
+        earlier = {each.target: state.named_us.get(each.target, self._since_us) for each in held}
+        state.named_us = earlier | dict.fromkeys((each.target for each in entries), now_us)
+        await self._operate(name, changes.hold, changes.gone, latest_end_us(now_us, settings.ttl_us))
         state.entries, state.bad, state.passed_over = len(reading.entries), reading.bad, reading.passed_over
         self._tell(name, doubt, changes.new, len(changes.gone))
 
-    async def _operate(self, name: str, hold: Sequence[ListedTarget], gone: Sequence[Target], until_us: int) -> None:
+    async def _operate(
+        self, name: str, hold: Sequence[ListedTarget], gone: Sequence[Target], until_us: int, why: str | None = None
+    ) -> None:
         source = self._settings[name].path or self._settings[name].url if name in self._settings else "not in guard.yaml any more"
-        reason, actor = f"list {name}: {source}"[:_ERROR_MAX], list_rule(name)
+        reason, actor = (why or f"list {name}: {source}")[:_ERROR_MAX], list_rule(name)
         # What is to be held comes first.
         for start in range(0, len(hold), _STEP):
             await self._live.operate(ApplyList(name, tuple(hold[start : start + _STEP]), (), until_us, reason, actor))
@@ -197,7 +232,7 @@ class ImportedLists:
             # Once is nothing: the next reading comes before any entry ends.
             return
         body = f"{state.problem}\n" + (
-            f"Its {len(held)} entries stand until {stamp(max(each.until_us for each in held))} at the latest."
+            f"Its {len(held)} entries stand until {stamp(max(self._end_us(name, each) for each in held))} at the latest."
             if held
             else "Nothing is held by it."
         )
@@ -224,7 +259,7 @@ class ImportedLists:
             "doubt": state.doubt,
             "entries": state.entries,
             "held": len(held),
-            "until": stamp(max(each.until_us for each in held)) if held else None,
+            "until": stamp(max(self._end_us(name, each) for each in held)) if held else None,
             "bad_rows": len(state.bad),
             "passed_over": len(state.passed_over),
             "rows": [*state.bad[:_NAMED_MAX], *state.passed_over[:_NAMED_MAX]],

@@ -11,7 +11,7 @@ import structlog
 from guard.client.clock import MACHINE
 from guard.errors import GuardError, OperationRefused
 from guard.model import Decision, Level
-from guard.model.validation import Failed, IsolationStep
+from guard.model.validation import Failed, Fallback, IsolationStep
 from guard.runtime.bot_watch import BotWatch
 from guard.runtime.bypass_watch import BypassWatch
 from guard.runtime.commit import Committer
@@ -243,10 +243,11 @@ class Live:
             self.announce("ledger", "the ledger is written again", "Blocks are durable again.", Level.NORMAL)
         else:
             body = f"{problem}. New blocks hold in memory and are shown to bots as not durable; releases wait.\nguard status"
-            self.vigil.take(Failed(IsolationStep.COMMIT, problem))
+            fallbacks = self.vigil.take(Failed(IsolationStep.COMMIT, problem))
             sent = self._announced("ledger", "the ledger cannot be written", body, Level.CRITICAL)
-            # Past the outbox: that one waits for the very ledger that cannot be written.
-            self._pager.page(sent)
+            if Fallback.PAGE in fallbacks:
+                # Past the outbox: that one waits for the very ledger that cannot be written.
+                self._pager.page(sent)
 
     def committed(self, seq: int, *, durable: bool, decisions: int) -> None:
         """Publish what the ledger now holds, or, where it cannot be written, the blocks that only memory has."""
@@ -278,7 +279,6 @@ class Live:
         if not self._is_settled and self.clock.now_us() - self.started_us >= _SETTLED_US:
             self._is_settled = True
             self.announce("guard", "guard runs again", "Bots are answered again.", Level.NORMAL)
-        self.publish()
 
     async def heartbeat(self) -> None:
         """Let time pass in the pipeline and prove to bots that the loop turns, four times a second."""
@@ -296,7 +296,9 @@ class Live:
             if self.clock.monotonic_us() - self._published_us >= _PUBLISH_US:
                 await self.scores.look()
                 self._look_around()
-            if self.bypass.has_changed():
+                await asyncio.sleep(0)
+                self.publish()
+            elif self.bypass.has_changed():
                 self.publish()
             self.vigil.turn()
             expected_us = self.clock.monotonic_us() + int(HEARTBEAT_S * 1e6)

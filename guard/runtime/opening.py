@@ -104,7 +104,7 @@ class Opening:
     def _remembered(self) -> Image:
         return self._settings()._replace(
             at_us=self.clock.now_us(),
-            markets=dict.fromkeys(self.watchlist.markets, NOT_REACHED),
+            markets={name: self.watchlist.view(name, NOT_REACHED) for name in self.watchlist.markets},
             blocks=VisibleBlocks(self.ledger.quarantines).show(),
         )
 

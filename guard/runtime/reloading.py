@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Program
 
-__all__ = ["Reload", "ReloadCounts", "ReloadState", "changes", "headline", "problem_at", "problems_of"]
+__all__ = ["Reload", "ReloadCounts", "ReloadState", "changes", "headline", "problem_at", "problems_of", "where_of"]
 
 _HEADLINE_MAX = 70
 
@@ -32,7 +32,8 @@ class Reload(NamedTuple):
     """What came of one reload.
 
     `program` are the new rules where they were taken over. `problem` is what is wrong as one text, `problems` each by itself with
-    its place; new rules may run though something is wrong beside them. `added`, `removed` and `changed` are ids of rules.
+    its place; new rules may run though something is wrong beside them. `added`, `removed` and `changed` are ids of rules,
+    `settings` other keys of guard.yaml that were taken over.
     """
 
     state: ReloadState
@@ -42,6 +43,7 @@ class Reload(NamedTuple):
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 class ReloadCounts:
@@ -78,6 +80,12 @@ def changes(before: Program, after: Program) -> dict[str, tuple[str, ...]]:
 def problem_at(path: Path | str, code: str, message: str, hint: str = "") -> Problem:
     """Return a problem of a file as a whole."""
     return Problem(str(path), 1, 1, code, NAMES[code], "error", message, hint)
+
+
+def where_of(problem: Problem) -> dict[str, Any]:
+    """Return where a problem stands, as the log tells it."""
+    found = {"file": problem.file, "line": problem.line, "column": problem.column, "id": problem.id}
+    return {**found, "hint": problem.hint} if problem.hint else found
 
 
 def headline(problem: str, problems: Sequence[Problem]) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from guard.dsl import compile_rules, load_guard, load_rules
+from guard.dsl.includes import shown_path
 from guard.errors import ConfigurationError, Problem, RuleError
 from guard.features.kernel import Kernel
 from guard.model import ActionKind
-from guard.runtime.reloading import Reload, ReloadCounts, ReloadState, changes, problem_at, problems_of
+from guard.runtime.reloading import Reload, ReloadCounts, ReloadState, changes, problem_at, problems_of, where_of
 from guard.runtime.rule_files import stamp_of, stamps_of
 from guard.runtime.rule_texts import rule_texts
 from guard.runtime.trial import failing_tests
@@ -43,17 +44,20 @@ class Rulebook:
         guard.yaml and the environment that fills its references.
     last_good
         Folder of the copy of the rules that last loaded without a mistake, overrides included.
+    now_us
+        Tells the time.
 
     Notes
     -----
     A first start with broken rules raises; a later one takes the copy, and `problem` says why. A reload with broken rules leaves
-    the running ones alone. Only rules are reloaded: other changes of guard.yaml need a restart, and `problem` says so. With
+    the running ones alone. Rules are reloaded, and after what time a bot is missed (`silent_after`): other changes of guard.yaml
+    need a restart, and `problem` says so. With
     ``reload: {require_tests: true}`` a reload also plays the packs' tests; a start does not, for bots wait for it.
 
     All is read off the loop, and read again where a file changed meanwhile: what runs stood on the disk at one moment.
     """
 
-    def __init__(self, path: Path, env: Mapping[str, str], *, last_good: Path) -> None:
+    def __init__(self, path: Path, env: Mapping[str, str], *, last_good: Path, now_us: Callable[[], int] = int) -> None:
         self.path = path
         self.problem: str | None = None
         self.problems: tuple[Problem, ...] = ()
@@ -66,9 +70,10 @@ class Rulebook:
         self._reading = asyncio.Lock()
         self._facts: Callable[[], Sequence[MarketFacts]] = tuple
         self._changed: Callable[[Program | None, str | None], None] | None = None
-        self._now_us: Callable[[], int] = int
         self._is_jitted: Callable[[], bool] = bool
-        self.config: GuardConfig = load_guard(path, env)
+        self._follow: Callable[[Mapping[str, int | None]], None] = lambda _silent_after: None
+        self._now_us: Callable[[], int] = now_us
+        self.config: GuardConfig = load_guard(path, env, now_us=now_us())
         self._started_with = self._without_rules(self.config)
         self._webhooks = frozenset(self.config.webhooks)
         self.upgrade = Upgrade(last_good.with_name("shipped-rules.json"))
@@ -76,26 +81,31 @@ class Rulebook:
         self.includes: frozenset[Include] = frozenset()
         # How the files stood when they were read last.
         self.seen = self.look()
+        self._warned = frozenset(self.config.warnings)
         self.rules, self.program = self._first_rules()
+        self._warn(self.config, self.rules)
 
     def connect(
         self,
         *,
         facts: Callable[[], Sequence[MarketFacts]],
         changed: Callable[[Program | None, str | None], None],
-        now_us: Callable[[], int] = int,
         is_jitted: Callable[[], bool] = bool,
+        follow: Callable[[Mapping[str, int | None]], None] = lambda _silent_after: None,
     ) -> None:
-        """Say which markets are open, who takes over new rules, what time it is, and whether the kernel runs compiled.
+        """Say which markets are open, who takes over new rules, whether the kernel runs compiled, and who misses silent bots.
 
         `facts` returns the open markets: new rules are bound to all of them in a thread, so that the swap only looks them up.
         `changed` gets the new program, or None, and what is wrong.
         """
-        self._facts, self._changed, self._now_us, self._is_jitted = facts, changed, now_us, is_jitted
+        self._facts, self._changed, self._is_jitted, self._follow = facts, changed, is_jitted, follow
 
     @staticmethod
     def _without_rules(config: GuardConfig) -> dict[str, object]:
-        return config.model_dump(exclude={"rules", "override", "reload"})
+        found = config.model_dump(exclude={"rules", "override", "reload"})
+        for bot in found["bots"].values():
+            del bot["silent_after_us"]
+        return found
 
     def _load(self, config: GuardConfig, ran: Callable[[], Mapping[str, RuleMode]]) -> RuleSet:
         """Read the packs; what they include is watched from then on, also where it is what is broken."""
@@ -200,10 +210,11 @@ class Rulebook:
         assert reading.config is not None
         assert reading.rules is not None
         assert reading.program is not None
-        self.config = reading.config
+        taken = self._take_over(reading.config)
         self._praise()
+        self._warn(reading.config, reading.rules)
         if reading.program.hash == self.program.hash:
-            return Reload(ReloadState.UNCHANGED, problem=self.problem, problems=self.problems)
+            return Reload(ReloadState.UNCHANGED, problem=self.problem, problems=self.problems, settings=taken)
         try:
             await asyncio.to_thread(self._keep, reading.rules)
         except OSError as error:
@@ -212,13 +223,33 @@ class Rulebook:
         what = changes(self.program, reading.program)
         self.rules, self.program = reading.rules, reading.program
         _log.info("new rules run", active=self.active, **{name: ids for name, ids in what.items() if ids})
-        return Reload(ReloadState.TAKEN_OVER, self.program, self.problem, self.problems, **what)
+        return Reload(ReloadState.TAKEN_OVER, self.program, self.problem, self.problems, settings=taken, **what)
+
+    def _take_over(self, config: GuardConfig) -> tuple[str, ...]:
+        """Let what need not wait for a restart hold from now on, and return the keys that changed."""
+        before, after = self.config.silent_after(), config.silent_after()
+        self.config = config
+        names = [name for name in sorted(before.keys() | after.keys()) if before.get(name, 0) != after.get(name, 0)]
+        if names:
+            self._follow(after)
+            _log.info("silent_after is taken over", bots=names)
+        return tuple(f"bots.{name}.silent_after" for name in names)
+
+    def _warn(self, config: GuardConfig, rules: RuleSet) -> None:
+        """Log what forbids nothing but was not told yet: of guard.yaml itself, and names in it that no rule has."""
+        found = (*config.warnings, *(problem for problem in rules.report.problems if problem.file == shown_path(config.path)))
+        for problem in found:
+            if problem.severity == "warning" and problem not in self._warned:
+                _log.warning(problem.message, **where_of(problem))
+        self._warned = frozenset(found)
 
     def _praise(self) -> None:
         """Forget what was wrong; what stays is a change that this guard cannot take over."""
         self.problem, self.problems = None, ()
-        if self._without_rules(self.config) != self._started_with:
-            self.problem = "guard.yaml changed beyond its rules: restart guard to apply that"
+        now = self._without_rules(self.config)
+        changed = [name for name in now if now[name] != self._started_with[name]]
+        if changed:
+            self.problem = f"guard.yaml changed beyond its rules ({', '.join(changed)}): restart guard to apply that"
 
     def _blame(self, error: Exception) -> None:
         self.problem, self.problems = _short(error), problems_of(error)
@@ -247,7 +278,7 @@ class Rulebook:
     def _read_once(self) -> _Reading:
         config, seen = None, stamps_of(self.config, self.includes)
         try:
-            config = load_guard(self.path, self._env)
+            config = load_guard(self.path, self._env, now_us=self._now_us())
             # Where other files turn out to be included, this is read once more.
             seen = stamps_of(config, self.includes)
             rules = self._load(config, lambda: _modes(self.program))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.model import Market
+from guard.model.bot import listed_until
 from guard.runtime.opening import NOT_OPEN, NOT_REACHED
 from guard.runtime.slices import Slices
 
@@ -30,7 +31,9 @@ def shown_image(live: Live, *, look: bool = True) -> Image:
     image = live.pipeline.image(let_go=let_go, look=look)
     failing = {feed.plan.name for feed in live.feeds if feed.failures and not feed.is_streaming}
     earlier = live.watchlist.markets
-    waiting = {name: NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN for name in earlier}
+    waiting = {
+        name: live.watchlist.view(name, NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN) for name in earlier
+    }
     gone = set(map(str, let_go))
     shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in gone}
     unreached = {feed.plan.name: NOT_REACHED if feed.is_unreached else NOT_OPEN for feed in live.feeds if not feed.is_chosen}
@@ -71,20 +74,26 @@ class Scores:
 
 
 class WatchedNames:
-    """Keeps the names of watched markets for a restart: those of an exchange that was not reached yet stay in the list."""
+    """Keeps watched markets for a restart, and which are new listings: those of an exchange not reached yet stay in the list."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._kept: tuple[Collection[Market], int] = ((), -1)
+        self._kept: tuple[Collection[Market], int, dict[str, int]] = ((), -1, {})
 
     def keep(self) -> None:
-        """Write the names where they changed."""
+        """Write what changed."""
         feeds, watchlist = self._live.feeds, self._live.watchlist
         let_go = {market for feed in feeds for market in feed.let_go}
         markets = self._live.pipeline.engine.markets.keys() - let_go
-        state = (markets, sum(feed.has_streamed for feed in feeds))
+        state = (markets, sum(feed.has_streamed for feed in feeds), self._listed())
         if state != self._kept:
             self._kept = state
             unreached = {feed.plan.name for feed in feeds if not feed.has_streamed}
             kept = {name for name in watchlist.markets if Market.parse(name).exchange in unreached}
-            watchlist.remember(kept | set(map(str, markets)))
+            earlier = {name: until_us for name, until_us in watchlist.listed_until_us.items() if name in kept}
+            watchlist.remember(kept | set(map(str, markets)), earlier | state[2])
+
+    def _listed(self) -> dict[str, int]:
+        engine, now_us = self._live.pipeline.engine, self._live.clock.now_us()
+        found = ((watched.facts, listed_until(watched.facts.listed_us, now_us)) for watched in engine.watched)
+        return {str(facts.market): until_us for facts, until_us in found if until_us is not None}

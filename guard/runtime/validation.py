@@ -67,7 +67,7 @@ class Validation:
     together, for the newest holds them all. `published` costs one comparison where nothing changed.
     """
 
-    def __init__(self, publisher: SnapshotPublisher, clock: Clock, tell: Callable[[Validated | Failed], None]) -> None:
+    def __init__(self, publisher: SnapshotPublisher, clock: Clock, tell: Callable[[Validated | Failed], object]) -> None:
         self._publisher = publisher
         self._clock = clock
         self._tell = tell

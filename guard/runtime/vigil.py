@@ -144,18 +144,21 @@ class Vigil:
         self.validation.count(IsolationStep.PUBLISH)
         self.take(Failed(IsolationStep.PUBLISH, str(error), self._publish_attempts))
 
-    def take(self, outcome: Validated | Failed) -> None:
-        """Do what `RecoveryHandler` says about a failed step; a proof ends what was done about the steps before it."""
+    def take(self, outcome: Validated | Failed) -> tuple[Fallback, ...]:
+        """Do what `RecoveryHandler` says about a failed step; a proof ends what was done about the steps before it.
+
+        Returns what is done. Of a ledger that cannot be written the committer holds, and whoever tells of it pages.
+        """
         if isinstance(outcome, Validated):
             if self._publish_attempts:
                 # A late proof of the state before: the newest one is not in the file.
-                return
+                return ()
             if self._silence is not None:
                 _log.warning("bots can read again what is held", seq=outcome.seq)
             self._silence = None
             for step in (IsolationStep.PUBLISH, IsolationStep.READ_BACK, IsolationStep.MISMATCH):
                 self._tell_over(f"isolation:{step}", "bots can read again what is held")
-            return
+            return ()
         fallbacks = self._recovery.fallbacks(outcome)
         if outcome.step is IsolationStep.COMMIT:
             self.validation.count(outcome.step)
@@ -168,6 +171,7 @@ class Vigil:
         if Fallback.PAGE in fallbacks and outcome.step in _TITLES:
             silent = "Markets without a block look unknown to bots meanwhile. " if self._silence is not None else ""
             self._tell_once(f"isolation:{outcome.step}", _TITLES[outcome.step], f"{outcome.error}. {silent}Guard tries again.")
+        return fallbacks
 
     def _hush(self) -> None:
         try:

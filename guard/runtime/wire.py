@@ -21,6 +21,7 @@ from guard.pipeline import Pipeline
 from guard.runtime.acceleration import Acceleration
 from guard.runtime.action_watch import ActionWatch, lanes_of
 from guard.runtime.asked import AskedMarkets
+from guard.runtime.bot_locks import LockPusher, LockPushers
 from guard.runtime.canary import NullSink
 from guard.runtime.clock import seeded_random
 from guard.runtime.feeds import make_feeds
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guard.dsl import GuardConfig, Program
+    from guard.dsl.bot_models import BotLocks
     from guard.model import Decision
     from guard.pipeline import Settings
     from guard.runtime.checkpoint import Entry
@@ -118,7 +120,7 @@ class RunningGuard:
 
     async def _open(self) -> None:
         state, ledger = self.state, self._opening.ledger
-        self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules)
+        self.rulebook = Rulebook(self._path, self._env, last_good=state.last_good_rules, now_us=self.clock.now_us)
         config = self.rulebook.config
         self.pipeline = self._pipeline(pipeline_settings(config))
         self.pipeline.recall(ledger, self.clock.now_us())
@@ -146,6 +148,7 @@ class RunningGuard:
         )
         self._stack.callback(watch_itself(self.live, carriers, self.state, anchor=lambda: self.store.anchor))
         self.lists = ImportedLists(config.lists, self.live, self._path.parent)
+        self.locks = LockPushers({name: bot.locks for name, bot in config.bots.items() if bot.locks is not None}, self._pusher)
         self.ledger_keeper = self._keeper_of_ledger(config)
         self.live.bots = config.bot_policies()
         self.live.bot_watch.follow(config.silent_after())
@@ -155,8 +158,8 @@ class RunningGuard:
         self.rulebook.connect(
             facts=lambda: [each.facts for each in self.pipeline.engine.watched],
             changed=self._rules_changed,
-            now_us=self.clock.now_us,
             is_jitted=lambda: self.pipeline.engine.kernel.is_jitted,
+            follow=self.live.bot_watch.follow,
         )
         self.live.publish()
         self.live.publisher.beat()
@@ -187,6 +190,7 @@ class RunningGuard:
         operators.recording = self.recording.record
         operators.sections |= {
             "lists": self.lists.records,
+            "locks": self.locks.records,
             "ledger": lambda: ledger_record(self.live, self._opening.taken, self.ledger_keeper),
             "http": self.http.record,
             "start": self._opening.record,
@@ -217,6 +221,10 @@ class RunningGuard:
         )
         self.store.on_written = keeper.written
         return keeper
+
+    def _pusher(self, bot: str, settings: BotLocks) -> LockPusher:
+        live, clock = self.live, self.clock
+        return LockPusher(bot, settings, publisher=live.publisher, clock=clock, jump_us=clock.jump_us, announce=live.announce)
 
     def _finish_recording(self) -> None:
         if isinstance(self.pipeline, RecordedPipeline):
@@ -259,6 +267,7 @@ class RunningGuard:
             asyncio.create_task(self._accelerate(), name="acceleration"),
             asyncio.create_task(self.actions.run(), name="actions"),
             asyncio.create_task(self.lists.run(), name="lists"),
+            asyncio.create_task(self.locks.run(), name="locks"),
             asyncio.create_task(self.ledger_keeper.run(), name="ledger keeper"),
             asyncio.create_task(self.http.run(), name="http"),
             asyncio.create_task(Supervisor(self._env).run(self.clock), name="supervisor"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["Replay", "Standing", "has_row", "is_ledger", "look_at", "reading", "verify_ledger"]
+__all__ = ["Replay", "Standing", "has_row", "is_ledger", "look_at", "quick_check", "reading", "verify_ledger"]
 
 _TIMEOUT_S = 2.0
 _PAGE = 1_000
@@ -100,6 +100,19 @@ def look_at(path: Path) -> Standing:
     """Return where the ledger at `path` stands, without checking it. Raises StateError and Unavailable."""
     with reading(path) as connection:
         return _standing(connection, path)
+
+
+def quick_check(path: Path) -> str | None:
+    """Return what is wrong with the pages of a ledger or a backup, None where they are whole.
+
+    Blocks, and keeps nobody from writing. Raises Unavailable where it cannot be read now.
+    """
+    try:
+        with reading(path) as connection:
+            findings = [text for (text,) in connection.execute("PRAGMA quick_check(5)")]
+    except Damaged as error:
+        return str(error)
+    return None if findings == ["ok"] else "; ".join(line for text in findings for line in text.splitlines())
 
 
 def verify_ledger(path: Path, *, now_us: int, anchor: tuple[int, str] | None = None) -> Standing:

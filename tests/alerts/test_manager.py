@@ -162,9 +162,17 @@ def test_extension_stays_silent_and_reoffence_is_pushed() -> None:
 def test_twelve_quarantines_of_one_zone_in_one_step_are_one_message() -> None:
     manager = AlertManager(policy())
     (sent,) = step(manager, transitions=[transition(f"A{n}/USDT", zone="z1") for n in range(12)])
-    assert "12 markets of one incident" in sent.title
+    assert sent.title == "[DANGER] sim:A0/USDT and 11 more quarantined in one incident"
     assert "and 2 more" in sent.body
     assert manager.counts["slack"] == {"events": 12, "sent": 12}
+
+
+def test_one_market_that_two_rules_hold_in_one_incident_counts_once_in_the_title() -> None:
+    manager = AlertManager(policy())
+    both = [transition("A/USDT", zone="z", rule=rule) for rule in ("pump_dump", "spoofing")]
+    (sent,) = step(manager, transitions=both)
+    assert sent.title == "[DANGER] sim:A/USDT quarantined in one incident"
+    assert all(rule in sent.body for rule in ("pump_dump", "spoofing"))
 
 
 def test_quarantines_without_a_zone_are_told_one_by_one() -> None:
@@ -179,7 +187,7 @@ def test_later_quarantines_of_a_zone_come_together_after_a_minute() -> None:
     assert manager.counts["slack"]["waiting"] == 3
     assert manager.next_deadline_us == START_US + MINUTE_US
     (sent,) = manager.advance(START_US + 2 * MINUTE_US)
-    assert "3 more markets of one incident" in sent.title
+    assert sent.title == "[DANGER] sim:B0/USDT and 2 more quarantined too, in the same incident"
     assert sent.created_us == START_US + MINUTE_US
 
 

@@ -94,6 +94,8 @@ def test_bots_and_feeds_are_summed() -> None:
         ("orders.seen", "mine|"): 10.0,
         ("orders.refused", "mine|pump"): 3.0,
         ("orders.refused", "mine|wash"): 1.0,
+        ("orders.would_refuse", "other|pump"): 5.0,
+        ("orders.would_refuse", "other|"): 1.0,
         ("orders.bypassed", "other|"): 2.0,
         ("market_seconds", "sim"): 7_200.0,
         ("lost_seconds", "sim"): 720.0,
@@ -102,7 +104,9 @@ def test_bots_and_feeds_are_summed() -> None:
     report = report_of(inputs(sums=sums), fee=0.0)
     mine, other = report.bots
     assert (mine.bot, mine.seen, mine.refused, mine.by_rule) == ("mine", 10, 4, {"pump": 3, "wash": 1})
-    assert (other.bot, other.bypassed) == ("other", 2)
+    assert (mine.would_refuse, mine.would_by_rule) == (0, {})
+    # In mode observe nothing is refused: what would have been has its rule all the same.
+    assert (other.bot, other.bypassed, other.would_refuse, other.would_by_rule, other.by_rule) == ("other", 2, 6, {"pump": 5}, {})
     assert [tuple(feed) for feed in report.feeds] == [("sim", 2.0, pytest.approx(0.9), 0.5)]
 
 

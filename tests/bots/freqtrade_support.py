@@ -49,7 +49,7 @@ def free_port() -> int:
         return int(door.getsockname()[1])
 
 
-class _Process:
+class Process:
     """A process with a log; it ends with the test."""
 
     process: subprocess.Popen[bytes] | Forked | None = None
@@ -161,7 +161,15 @@ def plain_environment(**more: str) -> dict[str, str]:
     return {**mine, "PYTHONPATH": PATHS, "PYTHONUNBUFFERED": "1", "GUARD_JIT": "0", **more}
 
 
-class Exchange(_Process):
+def wall_of(folder: Path) -> dict[str, str]:
+    """Return the environment of a process whose wall clock stands in a file, ``wall``; none without libfaketime."""
+    if FAKETIME is None:
+        return {}
+    always = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return {**always, "FAKETIME_TIMESTAMP_FILE": str(folder / "wall")}
+
+
+class Exchange(Process):
     """The embedded exchange, speaking Binance's protocol."""
 
     def __init__(self, *, count: int) -> None:
@@ -188,9 +196,10 @@ class Exchange(_Process):
         with urllib.request.urlopen(f"{self.rest}/api/v3/exchangeInfo", timeout=10) as answer:
             return [f"{each['baseAsset']}/{each['quoteAsset']}" for each in json.load(answer)["symbols"]]
 
-    def ccxt(self) -> dict[str, Any]:
+    def ccxt(self, kind: str = "spot") -> dict[str, Any]:
         api = {"public": f"{self.rest}/api/v3", "private": f"{self.rest}/api/v3", "sapi": f"{self.rest}/sapi/v1"}
-        options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "fetchMargins": False}
+        api |= dict.fromkeys(("fapiPublic", "fapiPrivate"), f"{self.rest}/fapi/v1")
+        options = {"fetchMarkets": {"types": [kind]}, "fetchCurrencies": False, "fetchMargins": False}
         return {"urls": {"api": api}, "options": options, "enableRateLimit": False}
 
 
@@ -205,9 +214,16 @@ exchanges:
     urls: {{api.public: "{rest}/api/v3", api.private: "{rest}/api/v3", api.ws.spot: "{ws}"}}
     options: {{options: {{fetchMarkets: {{types: [spot]}}, fetchCurrencies: false, fetchMargins: false}}}}
 """
+CONTRACTS: Final = """\
+  binanceusdm:
+    markets: {markets}
+    streams: [trades]
+    urls: {{api.fapiPublic: "{rest}/fapi/v1", api.fapiPrivate: "{rest}/fapi/v1", api.ws.linear: "{ws}"}}
+    options: {{options: {{fetchCurrencies: false}}}}
+"""
 
 
-class GuardRun(_Process):
+class GuardRun(Process):
     """``guard run`` over the embedded exchange."""
 
     def __init__(
@@ -217,6 +233,8 @@ class GuardRun(_Process):
         *,
         mode: str = "enforce",
         markets: Iterable[str] = ("MOON/USDT", "ETH/USDT", "SOL/USDT"),
+        contracts: Iterable[str] = (),
+        more: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -225,15 +243,15 @@ class GuardRun(_Process):
         self._own_client: Guard | None = None
         self.as_user: list[str] = []
         self.set_wall("+0")
-        (folder / "guard.yaml").write_text(
-            GUARD_YAML.format(mode=mode, markets=json.dumps([WATCHED, *markets]), rest=exchange.rest, ws=exchange.ws)
-        )
+        urls = {"rest": exchange.rest, "ws": exchange.ws}
+        text = GUARD_YAML.format(mode=mode, markets=json.dumps([WATCHED, *markets]), **urls)
+        if contracts:
+            text += CONTRACTS.format(markets=json.dumps([f"{WATCHED}:USDT", *contracts]), **urls)
+        self.yaml = folder / "guard.yaml"
+        self.yaml.write_text(text + more)
 
     def start(self) -> None:
-        more = {}
-        if FAKETIME is not None and not self.as_user:
-            more = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.folder / "wall"), "FAKETIME_NO_CACHE": "1"}
-            more["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+        more = {} if self.as_user else wall_of(self.folder)
         self._run(
             [*self.as_user, sys.executable, "-m", "guard", "--json", "run"], self.folder / "guard.log", cwd=self.folder, more=more
         )
@@ -252,13 +270,14 @@ class GuardRun(_Process):
         assert found.returncode == 0, found.stdout + found.stderr
         return found.stdout
 
-    def hold(self, pairs: Iterable[str]) -> None:
+    def hold(self, pairs: Iterable[str], exchange: str = "binance") -> None:
+        self.hold_targets(f"{exchange}:{pair}" for pair in pairs)
+
+    def hold_targets(self, targets: Iterable[str]) -> None:
         from guard.api.call import call
 
-        for pair in pairs:
-            call(
-                str(self.state / "operator.sock"), "quarantine.add", target=f"binance:{pair}", for_us=7_200_000_000, reason="a test"
-            )
+        for target in targets:
+            call(str(self.state / "operator.sock"), "quarantine.add", target=target, for_us=7_200_000_000, reason="a test")
 
     def _watches(self) -> bool:
         from guard.client.snapshot import read_snapshot
@@ -288,9 +307,15 @@ class Order(NamedTuple):
     tag: str
     price: float
     cost: float
+    is_short: bool
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether it opens or adds: a purchase, or the sale that a short begins with."""
+        return (self.side == "buy") != self.is_short
 
 
-class Bot(_Process):
+class Bot(Process):
     """Freqtrade in dry-run, obeying a strategy file's wishes."""
 
     def __init__(self, folder: Path, exchange: Exchange, strategy: str, pairs: Iterable[str], **config: Any) -> None:
@@ -306,7 +331,8 @@ class Bot(_Process):
             "entry_pricing": {"price_side": "other", "use_order_book": True, "order_book_top": 1},
             "exit_pricing": {"price_side": "other", "use_order_book": True, "order_book_top": 1},
             "exchange": {
-                "name": "binance", "key": "", "secret": "", "enable_ws": False, "ccxt_config": exchange.ccxt(),
+                "name": "binance", "key": "", "secret": "", "enable_ws": False,
+                "ccxt_config": exchange.ccxt("linear" if config.get("trading_mode") == "futures" else "spot"),
                 "pair_whitelist": list(pairs), "pair_blacklist": [],
             },
             "pairlists": [{"method": "StaticPairList"}],
@@ -341,7 +367,7 @@ class Bot(_Process):
     def wish(self, **wishes: Any) -> None:
         """Tell the strategy what to do; what is not named is not done."""
         self.number += 1
-        nothing = {"enter": [], "exit": [], "add": [], "reduce": [], "rest": [], "jump_s": 0}
+        nothing = {"enter": [], "short": [], "exit": [], "add": [], "reduce": [], "rest": [], "jump_s": 0}
         path = self.folder / "wishes.json"
         path.with_suffix(".new").write_text(json.dumps({**nothing, **wishes, "number": self.number}))
         path.with_suffix(".new").replace(path)
@@ -364,23 +390,29 @@ class Bot(_Process):
 
     def orders(self, *, after: int = 0) -> list[Order]:
         query = (
-            "SELECT id, ft_pair, ft_order_side, status, coalesce(ft_order_tag, ''), coalesce(price, 0), coalesce(cost, 0) "
-            "FROM orders WHERE id > ? ORDER BY id"
+            "SELECT o.id, ft_pair, ft_order_side, status, coalesce(ft_order_tag, ''), coalesce(price, 0), coalesce(cost, 0), "
+            "is_short FROM orders o JOIN trades t ON t.id = o.ft_trade_id WHERE o.id > ? ORDER BY o.id"
         )
         self._fell()
         if "Changing state to: RUNNING" not in self.log:
             return []  # the database is being made
         with sqlite3.connect(f"file:{self.folder}/trades.sqlite?mode=ro", uri=True, timeout=20) as database:
-            return [Order(*row) for row in database.execute(query, (after,))]
+            return [Order(*row[:-1], is_short=bool(row[-1])) for row in database.execute(query, (after,))]
 
     def last_order(self) -> int:
         return max((order.id for order in self.orders()), default=0)
 
     def bought(self, *, after: int = 0) -> set[str]:
-        return {order.pair for order in self.orders(after=after) if order.side == "buy"}
+        """Return the pairs that it ordered to enter or to add to, long or short."""
+        return {order.pair for order in self.orders(after=after) if order.is_entry}
+
+    def holds(self) -> set[str]:
+        """Return the pairs of which an entry was filled."""
+        return {order.pair for order in self.orders() if order.is_entry and order.status == "closed"}
 
     def sold(self, *, after: int = 0) -> set[str]:
-        return {order.pair for order in self.orders(after=after) if order.side == "sell" and order.status == "closed"}
+        """Return the pairs that it left, wholly or in part, long or short."""
+        return {order.pair for order in self.orders(after=after) if not order.is_entry and order.status == "closed"}
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Ask the bot's REST interface."""

@@ -7,20 +7,16 @@ the row would have traded.
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from freqtrade_support import FAKETIME, Bot, GuardRun, wait_for
-
-from guard.client.layout import HEADER_BYTES
+from freqtrade_world import SPOILS, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from freqtrade_support import Exchange
 
@@ -30,52 +26,6 @@ REDUCED: Final = "LINK/USDT"
 RESTING: Final = "AVAX/USDT"
 ROWS: Final = 20
 FREE: Final = ["ETH/USDT", "SOL/USDT", "BNB/USDT"]
-
-
-class World:
-    """The bots, the guard, and the markets that are left to be left."""
-
-    def __init__(self, guard: GuardRun, guarded: list[Bot], control: Bot, leaving: list[str]) -> None:
-        self.guard, self.guarded, self.control = guard, guarded, control
-        self.leaving = leaving
-        self.rows: list[tuple[str, int, int, int, int]] = []
-
-    @property
-    def bots(self) -> list[Bot]:
-        return [*self.guarded, self.control]
-
-    def live(self) -> None:
-        """Have a guard that lives, whatever the row before did to it."""
-        if self.guard.process is None:
-            self.guard.start()
-
-    def freeze(self) -> None:
-        self.guard.tell(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self.guard.tell(signal.SIGCONT)
-
-    def row(self, name: str, **more: Any) -> None:
-        """Wish for everything on quarantined markets at once, and look at what came of it."""
-        leaving = self.leaving.pop()
-        before = {bot: bot.last_order() for bot in self.bots}
-        for bot in self.bots:
-            bot.wish(enter=NEW, add=KEPT, exit=[leaving], **more)
-        for bot in self.bots:
-            bot.turn(2)
-            wait_for(f"{bot.strategy} leaves {leaving} ({name})", lambda bot=bot: leaving in bot.sold(after=before[bot]))
-        entered = additions = tried = 0
-        for bot in self.guarded:
-            bought = bot.bought(after=before[bot])
-            tried += len(bot.tried("entry")) + len(bot.tried("add"))
-            entered += len(bought & set(NEW))
-            additions += len(bought - set(NEW))
-            assert not bought, f"{name}: {bot.strategy} bought {sorted(bought)}"
-            assert set(NEW) <= bot.tried("entry"), f"{name}: no entry was tried"
-            assert set(KEPT) <= bot.tried("add"), f"{name}: no addition was tried"
-        control = self.control.bought(after=before[self.control])
-        assert set(KEPT) <= control, f"{name}: without guard nothing is added, so that the row shows nothing"
-        self.rows.append((name, tried, entered, additions, len(self.guarded)))
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +45,12 @@ def world(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Itera
         stack.enter_context(guard)
         held = {*KEPT, REDUCED, *leaving}
         for bot in bots:
-            wait_for(f"{bot.strategy} holds what it is to hold", lambda bot=bot: held <= bot.bought(), seconds=90)
+            wait_for(f"{bot.strategy} holds what it is to hold", lambda bot=bot: held <= bot.holds())
             wait_for("an order rests", lambda bot=bot: any(each.pair == RESTING and each.status == "open" for each in bot.orders()))
             bot.wish()
-        world = World(guard, bots[:2], bots[2], leaving)
+        world = World(guard, bots[:2], bots[2], leaving, new=NEW, kept=KEPT)
         yield world
-        for row in world.rows:
-            print("{:<46} tried {:>2}  entered {}  added {}  left {}".format(*row))
+        world.show()
 
 
 def test_a_market_that_is_free_is_entered(world: World) -> None:
@@ -171,62 +120,10 @@ def test_the_wall_clock_of_guard_jumps(world: World) -> None:
     world.guard.set_wall("+0")
 
 
-@contextmanager
-def spoiled(world: World) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Let the snapshot of a guard that hangs be spoiled, and mended again; such a guard ends here."""
-    world.live()
-    path, copy = world.guard.snapshot, world.guard.folder / "copy"
-    world.freeze()
-    shutil.copy2(path, copy)
-
-    def mend() -> None:
-        if path.is_dir():
-            path.rmdir()
-        path.unlink(missing_ok=True)
-        shutil.copy2(copy, path)
-
-    try:
-        yield path, mend
-    finally:
-        mend()
-        world.thaw()
-        world.guard.end(signal.SIGKILL)
-
-
-def half_written(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(HEADER_BYTES)
-        rest = file.read()
-        file.seek(HEADER_BYTES)
-        file.write(b"{" * (len(rest) - 100))
-
-
-def other_version(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(8)
-        file.write((99).to_bytes(8, "little"))
-
-
-def as_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-SPOILS: Final[dict[str, Callable[[Path], object]]] = {
-    "snapshot half-written": half_written,
-    "snapshot cut to half its header": lambda path: os.truncate(path, HEADER_BYTES // 2),
-    "snapshot empty": lambda path: path.write_bytes(b""),
-    "snapshot deleted": lambda path: path.unlink(),
-    "snapshot of another version": other_version,
-    "snapshot of something else": lambda path: path.write_bytes(b"\0" * 100_000),
-    "snapshot that cannot be read": as_folder,
-}
-
-
 def test_guard_hangs_dies_and_comes_back(world: World) -> None:
-    world.freeze()
+    world.guard.tell(signal.SIGSTOP)
     world.row("guard hangs (SIGSTOP)")
-    world.thaw()
+    world.guard.tell(signal.SIGCONT)
     world.row("guard goes on (SIGCONT)")
     world.guard.end(signal.SIGKILL)
     world.row("guard killed (SIGKILL)")
@@ -247,7 +144,7 @@ def test_guard_hangs_dies_and_comes_back(world: World) -> None:
 
 
 def test_the_snapshot_is_spoiled(world: World) -> None:
-    with spoiled(world) as (path, mend):
+    with world.spoiled() as ((path,), mend):
         for what, spoil in SPOILS.items():
             spoil(path)
             world.row(what)
@@ -256,15 +153,9 @@ def test_the_snapshot_is_spoiled(world: World) -> None:
 
 def test_the_bot_restarts_beside_a_spoiled_snapshot(world: World) -> None:
     """A bot that never saw the blocks knows nothing: in enforce it enters nothing at all, and leaves what it holds."""
-    with spoiled(world) as (path, _):
+    with world.spoiled() as ((path,), _):
         SPOILS["snapshot half-written"](path)
-        for bot in world.bots:
-            bot.end()
-            bot.wish()
-        for bot in world.bots:
-            bot.launch()
-        for bot in world.bots:
-            bot.turn(1)
+        world.restart_bots()
         world.row("bot restarted, snapshot half-written")
         path.unlink(missing_ok=True)
         world.row("bot restarted, snapshot deleted")

@@ -88,7 +88,7 @@ def test_key_without_effect_is_told_by_check_and_doctor(guard_yaml: Path, capsys
     assert [row["id"] for row in json.loads(run(capsys, "--json", "config", "check")[1])["errors"]] == ["W004"]
     code, out = run(capsys, "doctor")
     assert code == 1
-    assert "LOOK  guard.yaml:4: alerts.digest is read" in out
+    assert "LOOK  guard.yaml:4:10: alerts.digest is read" in out
 
 
 def test_every_command_reads_the_file_that_the_environment_names(

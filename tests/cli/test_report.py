@@ -51,7 +51,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         opened_us=opened, for_us=10 * MINUTE, price=100.0, prices=(90.0, None, None), closed=(True, True, False),
     )  # fmt: skip
     hour = NOW // HOUR_US * HOUR_US
-    past.write([one], {(hour, "orders.refused", "mine|pump_dump"): 4.0, (hour, "market_seconds", "sim"): 3_600.0}, NOW)
+    sums = {(hour, "orders.refused", "mine|pump_dump"): 4.0, (hour, "orders.would_refuse", "tried|wash_trading"): 7.0}
+    past.write([one], {**sums, (hour, "market_seconds", "sim"): 3_600.0}, NOW)
     return folder
 
 
@@ -68,6 +69,7 @@ def test_a_report_needs_no_running_guard(state: Path, capsys: pytest.CaptureFixt
     assert "-10.2 % (1)" in text
     assert "mine" in text
     assert "pump_dump 4" in text
+    assert "would be: wash_trading 7" in text
 
 
 def test_the_document_has_fractions(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,13 +90,16 @@ def test_the_document_has_fractions(state: Path, capsys: pytest.CaptureFixture[s
         "would_refuse": 0,
         "bypassed": 0,
         "by_rule": {"pump_dump": 4},
+        "would_by_rule": {},
     }
+    assert found["bots"][1]["would_by_rule"] == {"wash_trading": 7}
 
 
 def test_a_digest_is_a_few_lines(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = run(capsys, "--state", str(state), "--digest")
     assert code == 0
     assert text.startswith("guard, the last 7 d: 1 blocks, 0 would-be blocks\n")
+    assert "bots: 2, 4 orders refused, 7 would be refused, 0 sent past guard" in text
     assert len(text.splitlines()) <= 8
 
 
@@ -102,7 +107,9 @@ def test_a_page_is_written(state: Path, tmp_path: Path, capsys: pytest.CaptureFi
     code, text = run(capsys, "--state", str(state), "--html", str(tmp_path / "report.html"))
     assert code == 0
     assert "report.html" in text
-    assert "pump_dump" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "pump_dump 4</td>" in page
+    assert "would be: wash_trading 7</td>" in page
 
 
 def test_without_a_ledger_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from runtime.test_live import bench
 
 from guard.dsl.bot_models import FreqtradeBot
 from guard.model import Market, MarketFacts
+from guard.model.bot import NEW_US
 from guard.runtime.bot_list import BotList
 from guard.runtime.bots import Bots
 from guard.runtime.ready_view import rules_ready
@@ -85,6 +86,23 @@ async def test_a_market_that_was_let_go_is_not_remembered_for_a_restart(tmp_path
         feed.let_go = set()
         desk.live.names.keep()
         assert desk.live.watchlist.markets == {str(A), str(B)}
+
+
+async def test_a_new_listing_is_shown_as_such_before_its_market_is_open_again(tmp_path: Path) -> None:
+    clock = MovedClock()
+    listed_us = clock.now_us() - 3_600_000_000
+    async with bench(tmp_path, clock=clock) as desk:
+        desk.feed(Script()).has_streamed = True
+        desk.live.open_market(MarketFacts(A))
+        desk.live.open_market(MarketFacts(B, listed_us=listed_us))
+        desk.live.names.keep()
+        assert desk.live.watchlist.listed_until_us == {str(B): listed_us + NEW_US}
+    async with bench(tmp_path, clock=clock) as desk:
+        desk.feed(Script())
+        desk.live.names.keep()
+        views = desk.live.image().markets
+        assert (views[str(A)].listed_until_us, views[str(B)].listed_until_us) == (None, listed_us + NEW_US)
+        assert views[str(B)].data == "warming"
 
 
 async def test_the_loop_turns_while_a_thousand_markets_are_looked_at_and_none_that_was_let_go(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from runtime.test_live import bench
 
 from guard.dsl.list_models import ListSettings
 from guard.model import ReleaseQuarantine, Target, TargetKind
+from guard.model.moments import stamp
 from guard.quarantine import AllowEntry
 from guard.runtime.list_formats import ListUnreadable
 from guard.runtime.list_sources import fetch_list
@@ -45,6 +46,12 @@ class Desk:
         while not task.done():
             await self.pass_time(0.25)
         return task.result()
+
+    async def let_run_out(self) -> None:
+        task = asyncio.ensure_future(self.lists.let_run_out("mine"))
+        while not task.done():
+            await self.pass_time(0.25)
+        task.result()
 
     async def pass_time(self, seconds: float) -> None:
         steps = max(1, int(seconds / 10))
@@ -123,7 +130,9 @@ async def test_a_list_that_cannot_be_read_keeps_its_entries_until_their_time_and
         assert here.record["failed"] == 8
         assert "cannot be read" in here.record["problem"]
         await here.pass_time(3 * MINUTE_S)
+        await here.let_run_out()
         assert here.held == []
+        assert (await here.store.audit(limit=1))[0]["reason"] == "list mine: not named for 600 s"
         await here.lists.refresh("mine")
         await here.until_told("entries have ended")
         assert await here.refresh("base:B")
@@ -131,16 +140,46 @@ async def test_a_list_that_cannot_be_read_keeps_its_entries_until_their_time_and
         await here.until_told("is read again")
 
 
-async def test_no_entry_outlives_the_last_good_reading_by_more_than_its_time(tmp_path: Path) -> None:
-    async with desk(tmp_path) as here:
+async def test_a_short_list_read_again_and_again_writes_no_row_an_entry_a_reading(tmp_path: Path) -> None:
+    async with desk(tmp_path, every="15s", ttl="1m") as here:
         for _ in range(20):
-            await here.refresh("base:B")
-            (held,) = here.live.pipeline.isolation.active()
-            left_us = held.until_us - here.clock.now_us()
-            assert 0 < left_us <= 600_000_000
-            await here.pass_time(MINUTE_S)
-        renewals = len(await here.store.audit(limit=100))
-        assert renewals <= 12
+            await here.refresh("base:B", "base:C")
+            await here.let_run_out()
+            for held in here.live.pipeline.isolation.active():
+                assert held.until_us - here.clock.now_us() >= 60_000_000 - 1_000_000
+            await here.pass_time(15)
+        assert len(await here.store.audit(limit=100)) == 2
+        assert here.held == ["base:B", "base:C"]
+
+
+async def test_a_list_followed_by_guard_lets_go_in_time_though_the_written_end_is_hours_later(tmp_path: Path) -> None:
+    async with desk(tmp_path, every="15s", ttl="1m") as here:
+        here.file.write_text("base:B")
+        following = asyncio.create_task(here.lists.run())
+        await here.pass_time(20)
+        assert here.held == ["base:B"]
+        here.file.unlink()
+        await here.pass_time(40)
+        assert here.held == ["base:B"]
+        assert here.record["until"] < stamp(here.live.pipeline.isolation.active()[0].until_us)
+        for _ in range(60):
+            await here.pass_time(1)
+        assert here.held == []
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_after_a_restart_an_unreadable_list_holds_for_its_time_again_and_no_longer(tmp_path: Path) -> None:
+    async with desk(tmp_path, every="15s", ttl="2m") as here:
+        await here.refresh("base:B")
+    async with desk(tmp_path, every="15s", ttl="2m") as here:
+        here.file.unlink()
+        await here.pass_time(110)
+        await here.let_run_out()
+        assert here.held == ["base:B"]
+        await here.pass_time(15)
+        await here.let_run_out()
+        assert here.held == []
 
 
 @pytest.mark.parametrize("lines", [(), ("# nothing",), ("base:B",)])
@@ -153,6 +192,7 @@ async def test_a_list_that_shrinks_to_nothing_or_by_much_frees_nobody_in_silence
         assert here.titles() == ["[DANGER] guard: list mine is read with doubt"]
         assert here.record["doubt"]
         await here.pass_time(11 * MINUTE_S)
+        await here.let_run_out()
         assert set(here.held) <= {"base:B"}
 
 

@@ -9,6 +9,7 @@ from guard.client import Guard
 from guard.dsl import load_guard
 from guard.errors import StateError
 from guard.model import AddQuarantine, Decision, Target, TargetKind
+from guard.model.bot import NEW_US
 from guard.quarantine import IsolationManager
 from guard.runtime.opening import Opening
 from guard.runtime.watchlist import Watchlist
@@ -45,6 +46,24 @@ async def test_a_start_shows_blocks_and_does_not_call_unwatched_markets_warm(tmp
     bot = Guard(state)
     assert bot.check("sim", "A/USDT", "buy").status == "blocked"
     assert bot.check("sim", "B/USDT", "buy").reason == "guard_silent"
+
+
+async def test_a_refused_new_listing_is_refused_from_the_first_publication_after_a_restart_on(tmp_path: Path) -> None:
+    (tmp_path / "guard.yaml").write_text(
+        "version: 1\nmode: enforce\nrules: [guard:pump_dump]\nexchanges: {sim: {markets: ['*/USDT']}}\n"
+        "bots: {grid: {new_listings: refuse, on_unknown: {feed_stale: permit}}, slow: {new_listings: refuse 1h}}\n"
+    )
+    config, state = load_guard(tmp_path / "guard.yaml", {}), tmp_path / "state"
+    async with Opening(config, state) as opening:
+        listed_us = opening.clock.now_us() - 7_200_000_000
+        opening.watchlist.remember(["sim:NEW/USDT", "sim:OLD/USDT"], {"sim:NEW/USDT": listed_us + NEW_US})
+    async with Opening(config, state) as opening:
+        new = Guard(state, bot="grid").check("sim", "NEW/USDT", "buy")
+        assert (new.status, new.reason, new.permitted, new.until_us) == ("blocked", "new_listing", False, listed_us + NEW_US)
+        assert Guard(state, bot="grid").check("sim", "NEW/USDT", "sell").permitted
+        assert Guard(state, bot="grid").check("sim", "OLD/USDT", "buy").permitted
+        # An hour is over for the other bot: for it nothing but the data counts.
+        assert Guard(state, bot="slow").check("sim", "NEW/USDT", "buy").reason == "feed_stale"
 
 
 async def test_a_guard_whose_lock_was_deleted_is_not_ended_by_a_second_one(tmp_path: Path, config: GuardConfig) -> None:

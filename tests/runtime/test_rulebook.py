@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from guard.errors import ConfigurationError
 from guard.model import Market, MarketFacts
@@ -51,6 +52,23 @@ def test_a_first_start_with_broken_rules_raises(bench: Bench) -> None:
     bench.rules.write_text(BROKEN)
     with pytest.raises(ConfigurationError, match="tradez"):
         bench.start()
+
+
+async def test_names_that_stand_for_nothing_are_logged_with_their_place_at_the_start_and_each_once(bench: Bench) -> None:
+    def allowing(entry: str) -> str:
+        return f"{CONFIG}allow:\n  - {{{entry}, why: ours}}\n"
+
+    bench.config.write_text(allowing('market: "sin:A/USDT", rules: [bussy], until: 2024-01-01'))
+    with capture_logs() as logs:
+        book = Rulebook(bench.config, {}, last_good=bench.last_good, now_us=lambda: 10**16)
+        # Of guard.yaml itself whoever starts guard tells.
+        assert {problem.id for problem in book.config.warnings} == {"W097", "W099"}
+        assert [(row["line"], row["column"], row["id"], row["hint"]) for row in logs] == [(6, 36, "W100", "did you mean busy?")]
+        await book.reload()
+        assert len(logs) == 1
+        bench.config.write_text(allowing('market: "simm:A/USDT", rules: [busy], until: 2300-01-01'))
+        await book.reload()
+    assert [(row["line"], row["column"], row["id"]) for row in logs[1:] if "id" in row] == [(6, 14, "W097")]
 
 
 def test_a_restart_with_broken_rules_runs_the_last_good_ones_and_says_so(bench: Bench) -> None:
@@ -130,6 +148,27 @@ async def test_a_change_beyond_the_rules_asks_for_a_restart(bench: Bench) -> Non
     await book.reload()
     assert "restart guard" in str(book.problem)
     assert bench.changes == [(None, book.problem)]
+
+
+async def test_silent_after_is_taken_over_and_other_keys_are_named_that_need_a_restart(bench: Bench) -> None:
+    bots = CONFIG + "bots: {grid: {silent_after: %s, min_level: %s}}\n"
+    bench.config.write_text(bots % ("15m", "warning"))
+    book, followed = bench.start(), list[object]()
+    book.connect(facts=lambda: FACTS, changed=lambda *_: None, follow=followed.append)
+    assert (await book.reload()).settings == ()
+    bench.config.write_text(bots % ("5m", "warning"))
+    outcome = await book.reload()
+    assert (outcome.state, outcome.settings, outcome.problem) == (ReloadState.UNCHANGED, ("bots.grid.silent_after",), None)
+    bench.config.write_text(bots % ("0s", "danger"))
+    outcome = await book.reload()
+    assert "(bots): restart guard" in str(outcome.problem)
+    # Rules that are broken keep all as it is, until they are mended.
+    bench.config.write_text(bots % ("1h", "danger"))
+    bench.rules.write_text(BROKEN)
+    assert (await book.reload()).settings == ()
+    bench.rules.write_text(OTHER)
+    assert (await book.reload()).settings == ("bots.grid.silent_after",)
+    assert followed == [{"grid": 300_000_000}, {"grid": None}, {"grid": 3_600_000_000}]
 
 
 async def test_reloads_at_the_same_moment_hand_over_once(bench: Bench) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runtime.test_live import Bench
 
     from guard.client.payload import Snapshot
-    from guard.model import Delivery
+    from guard.model import Clearance, Delivery
     from guard.model.ports import Outcome
 
 HEARTBEAT = "heartbeat"
@@ -55,9 +55,15 @@ class Watched:
 
     @property
     def beats_for_bots(self) -> bool:
-        clocks = Clocks(lambda: self.clock.monotonic_us() * 1000, self.clock.now_us, "")
-        guard = Guard(self.folder, clocks=clocks)
-        return guard.check("x", "NOBODY/KNOWS").reason != "guard_silent"
+        return self._bot().check("x", "NOBODY/KNOWS").reason != "guard_silent"
+
+    @property
+    def clearance(self) -> Clearance:
+        """What a bot is told of the one market."""
+        return self._bot().check("x", "A/USDT")
+
+    def _bot(self) -> Guard:
+        return Guard(self.folder, clocks=Clocks(lambda: self.clock.monotonic_us() * 1000, self.clock.now_us, ""))
 
 
 @asynccontextmanager

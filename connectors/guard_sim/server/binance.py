@@ -26,7 +26,15 @@ _TOPICS_MAX = 1024
 class BinanceSpeech:
     """Topics: ``<symbol>@trade``, ``@aggTrade``, ``@depth@100ms`` and ``@depth`` (once a second)."""
 
-    paths: tuple[str, ...] = ("/stream", "/stream/{streams:.*}", "/ws", "/ws/{streams:.*}")
+    # The last two are where ccxt looks for the streams of contracts.
+    paths: tuple[str, ...] = (
+        "/stream",
+        "/stream/{streams:.*}",
+        "/ws",
+        "/ws/{streams:.*}",
+        "/public/ws/{streams:.*}",
+        "/market/ws/{streams:.*}",
+    )
 
     def __init__(self, hub: Hub, coins: Sequence[Coin]) -> None:
         self._hub = hub

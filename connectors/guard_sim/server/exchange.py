@@ -15,6 +15,7 @@ from guard_sim.server import meter as tariffs
 from guard_sim.server.binance import BinanceSpeech
 from guard_sim.server.control import Control, loopback_only
 from guard_sim.server.faults import Fault, Faults
+from guard_sim.server.futures import Futures
 from guard_sim.server.gate import GateSpeech
 from guard_sim.server.gate_rest import GateRest
 from guard_sim.server.hub import Hub
@@ -68,7 +69,8 @@ class Exchange:
                 self._routes = GateRest(self).routes
             case _:
                 self.hub.speech, self.meter = BinanceSpeech(self.hub, coins), Meter(self, tariffs.BINANCE)
-                self._routes = Rest(self).routes
+                spot, futures = Rest(self), Futures(self)
+                self._routes = lambda: [*spot.routes(), *futures.routes()]
 
     def app(self) -> web.Application:
         """Return the application that serves REST, websockets and control."""

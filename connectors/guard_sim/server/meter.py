@@ -145,10 +145,12 @@ class Meter:
         weight = tariff.weights.get(end, 1)
         self.requests[end] = self.requests.get(end, 0) + 1
         self.total += weight
-        window, used = self._windows.get(end if tariff.is_for_each_path else "", (0, 0))
+        # Spot and contracts, /api and /fapi, have a budget each.
+        account = end if tariff.is_for_each_path else path[1:].partition("/")[0]
+        window, used = self._windows.get(account, (0, 0))
         this = now_us // (tariff.window_s * 1_000_000)
         used = weight + (used if window == this else 0)
-        self._windows[end if tariff.is_for_each_path else ""] = (this, used)
+        self._windows[account] = (this, used)
         self.peak = max(self.peak, used)
         return used
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from guard_sim.past import Minute, Print
     from guard_sim.server.exchange import Exchange
 
-__all__ = ["Rest", "json_response"]
+__all__ = ["Rest", "json_response", "number", "symbol_document"]
 
 _LIMIT_MAX = 1000
 _KLINES_MAX = 1000
@@ -38,21 +38,27 @@ class Rest:
         api = "/api/v3"
         return [
             web.get("/sapi/v1/system/status", self._status),
-            web.get(f"{api}/ping", self._ping),
-            web.get(f"{api}/time", self._time),
-            web.get(f"{api}/exchangeInfo", self._exchange_info),
-            web.get(f"{api}/depth", self._depth),
-            web.get(f"{api}/trades", self._trades),
-            web.get(f"{api}/historicalTrades", self._historical_trades),
-            web.get(f"{api}/aggTrades", self._agg_trades),
-            web.get(f"{api}/klines", self._klines),
-            web.get(f"{api}/ticker/24hr", self._tickers),
-            web.get(f"{api}/ticker/bookTicker", self._book_tickers),
+            *self._readings(api),
             web.post(f"{api}/order", self._order),
             web.get(f"{api}/order", self._find_order),
             web.get(f"{api}/openOrders", self._open_orders),
             web.delete(f"{api}/order", self._cancel),
         ]
+
+    def _readings(self, api: str) -> list[web.RouteDef]:
+        calls = {
+            "ping": self._ping,
+            "time": self._time,
+            "exchangeInfo": self._exchange_info,
+            "depth": self._depth,
+            "trades": self._trades,
+            "historicalTrades": self._historical_trades,
+            "aggTrades": self._agg_trades,
+            "klines": self._klines,
+            "ticker/24hr": self._tickers,
+            "ticker/bookTicker": self._book_tickers,
+        }
+        return [web.get(f"{api}/{name}", call) for name, call in calls.items()]
 
     async def _ping(self, request: web.Request) -> web.Response:
         del request
@@ -69,20 +75,26 @@ class Rest:
 
     async def _exchange_info(self, request: web.Request) -> web.Response:
         del request
-        listed_ms = (self._exchange.market.start_us - _LISTED_DAYS * DAY_US) // 1000
         return json_response(
             {
                 "timezone": "UTC",
                 "serverTime": self._exchange.stamp_us() // 1000,
                 "rateLimits": [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}],
                 "exchangeFilters": [],
-                "symbols": [_symbol(market, listed_ms) for market in self._exchange.market.coins],
+                "symbols": [self._symbol(market) for market in self._exchange.market.coins],
             }
         )
 
+    @property
+    def _listed_ms(self) -> int:
+        return (self._exchange.market.start_us - _LISTED_DAYS * DAY_US) // 1000
+
+    def _symbol(self, market: CoinMarket) -> dict[str, Any]:
+        return symbol_document(market, self._listed_ms)
+
     async def _depth(self, request: web.Request) -> web.Response:
         market = self._named(request)
-        limit = _number(request, "limit", 100, 5000)
+        limit = number(request, "limit", 100, 5000)
         coin, book = market.coin, market.book
         sides = {
             name: [[coin.price_text(tick), coin.amount_text(lots)] for tick, lots in book.levels(side, limit)]
@@ -92,7 +104,7 @@ class Rest:
 
     async def _trades(self, request: web.Request) -> web.Response:
         market = self._named(request)
-        prints = self._exchange.prints[market.row].newest(_number(request, "limit", 500, _LIMIT_MAX))
+        prints = self._exchange.prints[market.row].newest(number(request, "limit", 500, _LIMIT_MAX))
         return json_response([_trade(market, entry) for entry in prints])
 
     async def _historical_trades(self, request: web.Request) -> web.Response:
@@ -104,12 +116,12 @@ class Rest:
         return json_response([_agg_trade(market, entry) for entry in self._window(request, market)])
 
     def _window(self, request: web.Request, market: CoinMarket) -> list[Print]:
-        prints, limit = self._exchange.prints[market.row], _number(request, "limit", 500, _LIMIT_MAX)
+        prints, limit = self._exchange.prints[market.row], number(request, "limit", 500, _LIMIT_MAX)
         if "fromId" in request.query:
-            return prints.from_id(_number(request, "fromId", 0), limit)
+            return prints.from_id(number(request, "fromId", 0), limit)
         if "startTime" in request.query:
-            start_us = _number(request, "startTime", 0) * 1000
-            end_us = _number(request, "endTime", self._exchange.now_us() // 1000) * 1000 + 999
+            start_us = number(request, "startTime", 0) * 1000
+            end_us = number(request, "endTime", self._exchange.now_us() // 1000) * 1000 + 999
             return prints.since(start_us=start_us, end_us=end_us, limit=limit)
         return prints.newest(limit)
 
@@ -123,11 +135,11 @@ class Rest:
         found = candles(
             self._exchange.prints[market.row],
             length_us=length_us,
-            start_us=_number(request, "startTime", 0) * 1000,
-            end_us=_number(request, "endTime", now_us // 1000) * 1000,
+            start_us=number(request, "startTime", 0) * 1000,
+            end_us=number(request, "endTime", now_us // 1000) * 1000,
             now_us=now_us,
         )
-        limit = _number(request, "limit", 500, _KLINES_MAX)
+        limit = number(request, "limit", 500, _KLINES_MAX)
         kept = found[:limit] if "startTime" in request.query else found[-limit:]
         return json_response([_kline(market, candle, length_us) for candle in kept])
 
@@ -209,7 +221,8 @@ def _refused(code: int, message: str) -> web.HTTPBadRequest:
     return web.HTTPBadRequest(text=orjson.dumps({"code": code, "msg": message}).decode(), content_type="application/json")
 
 
-def _number(request: web.Request, name: str, default: int, largest: int | None = None) -> int:
+def number(request: web.Request, name: str, default: int, largest: int | None = None) -> int:
+    """Return a whole number of the query, at most `largest`; raises what the exchange answers to anything else."""
     text = request.query.get(name)
     if text is None:
         return default
@@ -275,7 +288,8 @@ def _quotes(market: CoinMarket) -> dict[str, Any]:
     return quotes
 
 
-def _symbol(market: CoinMarket, listed_ms: int) -> dict[str, Any]:
+def symbol_document(market: CoinMarket, listed_ms: int) -> dict[str, Any]:
+    """Return what the exchange tells of a spot market."""
     coin = market.coin
     tick, lot = coin.price_text(1), coin.amount_text(1)
     return {

@@ -46,11 +46,14 @@ def test_a_served_exchange_answers_until_interrupted() -> None:
     words = [sys.executable, "-m", "guard", "simulate", "--serve", "--inbox", "0", "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None
-        urls = json.loads(process.stdout.readline())
-        with urllib.request.urlopen(f"{urls['rest']}/control/truth", timeout=5) as response:  # noqa: S310 - loopback
-            assert json.loads(response.read())["symbols"][0] == "BTC/USDT"
-        os.kill(process.pid, signal.SIGINT)
-        assert process.wait(10) == 0
+        try:
+            urls = json.loads(process.stdout.readline())
+            with urllib.request.urlopen(f"{urls['rest']}/control/truth", timeout=5) as response:  # noqa: S310 - loopback
+                assert json.loads(response.read())["symbols"][0] == "BTC/USDT"
+            os.kill(process.pid, signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
 
 
 def test_a_tape_is_named_as_what_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
