@@ -37,13 +37,18 @@ async def begin_still(exchange: Any, subscription: Subscription, *, rest: Rest, 
         return
     if subscription.connection is not connection or not _waits(exchange, subscription, book) or found.get("nonce") is None:
         return
-    came = list(book.cache)
-    place = exchange.get_cache_index(found, came) if came else 0
-    if place < 0:
-        return  # it is older than the first change: the next one makes ccxt ask
-    book.reset(found)
-    exchange.handle_deltas(book, came[place:])
-    book.cache.clear()
+    try:
+        came = list(book.cache)
+        place = exchange.get_cache_index(found, came) if came else 0
+        if place < 0:
+            return  # it is older than the first change: the next one makes ccxt ask
+        book.reset(found)
+        exchange.handle_book_deltas(book, came[place:])
+        book.cache.clear()
+    except Exception as error:  # noqa: BLE001 - ccxt's parsers raise anything over a message that is not as they know it
+        counters.note(f"the book of {symbol} cannot be begun by hand: {type(error).__name__}: {error}")
+        exchange.orderbooks[symbol] = exchange.order_book()
+        return
     for message_hash in list(subscription.hashes):
         connection.client.resolve(book, message_hash)
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ccxt_support import Rows, until
+import pytest
+from ccxt_support import MovedClock, Rows, until
 
 from guard.model import Channel, Flag, Kind, Market, Status
 from guard.model.ports import ConnectorContext
 from guard.runtime.clock import SystemClock, seeded_random
 from guard_ccxt.connections import supervisor
+from guard_ccxt.connections.instance import made
+from guard_ccxt.connections.still_start import begin_still
+from guard_ccxt.connections.tap import Tap
+from guard_ccxt.counters import Counters
+from guard_ccxt.options import read_options
+from guard_ccxt.rest.client import Rest
+from guard_ccxt.stream.gate import ClockOffset, Gate
+from guard_ccxt.stream.subscription import Subscription
 from guard_sim import SimConnector
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 QUIET = "DOGE/USDT"
 
@@ -80,3 +87,42 @@ async def test_a_book_that_cannot_be_had_costs_its_neighbours_one_new_connection
         assert len(run.live()) == 5
     finally:
         await run.end(task)
+
+
+@pytest.mark.parametrize(
+    ("nonce", "bids"),
+    [
+        pytest.param("x", None, id="one whose number is none is told, and harms nobody"),
+        pytest.param(10, {1.4: 3.0, 1.3: 5.0}, id="the change that came is laid over an older book"),
+        pytest.param(11, {1.4: 1.0}, id="and not over one that has it"),
+        pytest.param(8, None, id="a book that is too old is left to ccxt"),
+        pytest.param(None, None, id="as is one without a number"),
+    ],
+)
+async def test_what_came_before_the_answer_is_laid_over_it(nonce: Any, bids: dict[float, float] | None) -> None:
+    clock, rows, counters = MovedClock(), Rows(), Counters(lambda _: None)
+    exchange = made("kucoin", read_options("kucoin", {}))
+    tap = Tap(exchange, clock=clock, counters=counters, levels_max=100, bad_frames_max=3, tier="generic")
+    tap.install()
+    one = Subscription("A/USDT", 0, Channel.BOOK, gate=Gate(offset=ClockOffset()), sink=rows, counters=counters, clock=clock)
+    one.begin()
+    one.hashes.add("orderbook:A/USDT")
+    tap.subscriptions[one.key] = one
+    exchange.client("ws://127.0.0.1:1/any")
+    (one.connection,) = tap.connections.values()
+    book = exchange.order_book()
+    exchange.orderbooks = {"A/USDT": book}
+    changes = {"asks": [], "bids": [["1.4", "3", "11"], ["1.3", "5", "11"]]}
+    book.cache.append({"sequenceStart": 11, "sequenceEnd": 11, "symbol": "A-USDT", "changes": changes})
+
+    async def fetch_order_book(symbol: str, _: int | None) -> dict[str, Any]:
+        now_ms = clock.now_us() // 1000
+        return {"symbol": symbol, "bids": [[1.4, 1.0]], "asks": [[1.6, 2.0]], "timestamp": now_ms, "datetime": None, "nonce": nonce}
+
+    exchange.fetch_order_book = fetch_order_book
+    await begin_still(exchange, one, rest=Rest(exchange, clock), counters=counters, limit=100)
+    shown = {row.price: row.amount for row in rows.of(Kind.LEVEL) if row.side == 1}
+    assert shown == (bids or {})
+    assert one.is_live is (bids is not None)
+    await tap.close()
+    await exchange.close()
