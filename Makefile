@@ -17,7 +17,7 @@ test: lint types floors pytest packs
 # Real bots, each in an environment of its own, against the embedded exchange; ARGS="-k pairlist" takes some of it. They mostly wait
 # for their own loops, so that they go side by side; what each said comes when it is through.
 FUTURES := tests/bots/test_freqtrade_futures.py
-test-bots: .venv/ready tests/bots/.venv/ready
+test-bots: .venv/ready tests/bots/.venv/ready tests/bots/.venv-nautilus/ready tests/bots/.venv-hummingbot/ready
 	@$(MAKE) --no-print-directory -j4 --output-sync=target test-bots-futures test-bots-spot test-bots-nautilus test-bots-hummingbot
 
 # Exit code 5: nothing there is meant by ARGS.

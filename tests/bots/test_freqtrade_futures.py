@@ -6,6 +6,7 @@ beside the snapshot of an agent, and no guard at all. What is quarantined is spe
 
 from __future__ import annotations
 
+import json
 import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
@@ -138,6 +139,15 @@ def test_without_guard_entries_and_additions_happen(world: World) -> None:
 
 def test_guard_and_the_agent_live(world: World) -> None:
     world.row("guard and agent live")
+
+
+def test_guard_knows_what_a_bot_holds_long_and_short(world: World) -> None:
+    def told() -> bool:
+        bots = json.loads(world.guard.command("--json", "status"))["bots"]["bots"]
+        held: dict[str, float] = next((each["positions"] or {} for each in bots if each["bot"] == "first"), {})
+        return held.get(f"binanceusdm:{KEPT_LONG}", 0.0) > 0.0 > held.get(f"binanceusdm:{KEPT_SHORT}", 0.0)
+
+    wait_for("the positions are in guard's status", told)
 
 
 def test_partial_exits_pass(world: World) -> None:
