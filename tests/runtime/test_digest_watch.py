@@ -13,6 +13,7 @@ from alerts.support import Half, MovedClock, settle
 
 from guard.alerts.notification import NotificationHandler
 from guard.alerts.outbox import Outbox
+from guard.analysis.report import RAN
 from guard.dsl import load_guard
 from guard.errors import Unavailable
 from guard.model.aftermath import Aftermath
@@ -83,7 +84,9 @@ class Bench:
             id=f"{opened_us:x}", market="sim:X/USDT", target="sim:X/USDT", rule="busy", level="danger", bound=False,
             opened_us=opened_us, for_us=HOUR_US, price=100.0, prices=(90.0, 80.0, None), closed=(True, True, False),
         )  # fmt: skip
-        past.write([one], {(opened_us // HOUR_US * HOUR_US, "orders.would_refuse", "mine"): 4.0}, opened_us)
+        hour_us = opened_us // HOUR_US * HOUR_US
+        sums = {(hour_us, "orders.would_refuse", "mine"): 4.0, (hour_us, *RAN): 3_600.0}
+        past.write([one], sums, opened_us)
 
     @asynccontextmanager
     async def guard(self, make: Callable[[int, int], Report] | None = None) -> AsyncIterator[Running]:
@@ -177,7 +180,7 @@ async def test_each_channel_gets_one_digest_a_day_whatever_its_levels(tmp_path: 
     first = bench.told("loud")[0]
     assert first["message"].splitlines()[0] == "busy: 0 + 1 would-be; an entry then, an hour later: -20.2 % (1)"
     assert "bots: 1, 0 orders refused, 4 would be refused, 0 sent past guard" in first["message"]
-    assert first["message"].splitlines()[-1] == "guard report --last 24h"
+    assert first["message"].splitlines()[-3:] == ["data: nothing was watched", "guard ran 1 h of 1 d", "guard report --last 24h"]
     assert first["type"] == "info"
     assert [each.kind for decision in bench.decided for each in decision.deliveries] == ["summary"] * 6
 
