@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from guard.model.aftermath import Aftermath
 
-__all__ = ["BotLine", "FeedLine", "Inputs", "Report", "RuleLine", "Worth", "report_of"]
+__all__ = ["RAN", "BotLine", "FeedLine", "Inputs", "Report", "RuleLine", "Worth", "report_of"]
 
+RAN: Final = ("guard_seconds", "guard")
+"""The sum of the time that guard ran."""
 _LATEST_MAX: Final = 20
 _DAY_S: Final = 86_400.0
 
@@ -100,7 +102,7 @@ class Report(NamedTuple):
 
     `noisiest` is the rule with the most level changes, None where there is none. `followed_since_us` is when prices began to be
     kept, None where they never were. `anchor` is number and hash of the ledger's last row: kept elsewhere, it proves later that
-    nothing before was changed or cut.
+    nothing before was changed or cut. `ran_s` is how long guard ran in that time, None where nothing tells.
     """
 
     since_us: int
@@ -112,6 +114,7 @@ class Report(NamedTuple):
     latest: tuple[Aftermath, ...]
     noisiest: str | None
     anchor: str | None = None
+    ran_s: float | None = None
 
 
 def report_of(inputs: Inputs, *, fee: float) -> Report:
@@ -134,6 +137,7 @@ def report_of(inputs: Inputs, *, fee: float) -> Report:
         feeds=_feed_lines(inputs.sums),
         latest=tuple(sorted(inputs.aftermaths, key=lambda one: -one.opened_us)[:_LATEST_MAX]),
         noisiest=min(raised, key=lambda name: (-raised[name], name), default=None),
+        ran_s=inputs.sums.get(RAN),
     )
 
 

@@ -32,6 +32,7 @@ NOT_KNOWN: Final = "-"
 _HORIZONS: Final = ("15m", "1h", "24h")
 _LATEST_SHOWN: Final = 10
 _NAME_MAX: Final = 60
+_RAN_ALWAYS: Final = 0.99
 _RULES_SHOWN: Final = 3
 
 
@@ -74,6 +75,11 @@ def details_of(report: Report) -> Iterator[str]:
         worst = min(report.feeds, key=lambda feed: feed.seen)
         share = percent(worst.seen, signed=False)
         yield f"data: there {share} of the time on {_name(worst.exchange)}, the worst of {len(report.feeds)}"
+    else:
+        yield "data: nothing was watched"
+    seconds = (report.until_us - report.since_us) / 1e6
+    if report.ran_s is not None and report.ran_s < _RAN_ALWAYS * seconds:
+        yield f"guard ran {long(report.ran_s)} of {long(seconds)}"
     if report.anchor is not None:
         yield f"ledger: {report.anchor}"
 

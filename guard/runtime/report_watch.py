@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
+from guard.analysis.report import RAN
 from guard.errors import Unavailable
 from guard.model import DataState
 from guard.runtime.aftermaths import Aftermaths
@@ -103,6 +104,7 @@ class ReportWatch:
         if since_us is None:
             return
         passed_s = (moment_us - since_us) / 1e6
+        self.count(*RAN, passed_s)
         engine = self._pipeline.engine
         markets = Counter[tuple[str, str]]()
         for market, row in engine.markets.items():

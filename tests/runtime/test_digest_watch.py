@@ -13,6 +13,7 @@ from alerts.support import Half, MovedClock, settle
 
 from guard.alerts.notification import NotificationHandler
 from guard.alerts.outbox import Outbox
+from guard.analysis.report import RAN
 from guard.dsl import load_guard
 from guard.errors import Unavailable
 from guard.model.aftermath import Aftermath
@@ -28,7 +29,7 @@ from guard.store import LedgerStore
 from guard.store.past import HOUR_US, PastStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from alerts.endpoint import Receiver
@@ -83,7 +84,9 @@ class Bench:
             id=f"{opened_us:x}", market="sim:X/USDT", target="sim:X/USDT", rule="busy", level="danger", bound=False,
             opened_us=opened_us, for_us=HOUR_US, price=100.0, prices=(90.0, 80.0, None), closed=(True, True, False),
         )  # fmt: skip
-        past.write([one], {(opened_us // HOUR_US * HOUR_US, "orders.would_refuse", "mine"): 4.0}, opened_us)
+        hour_us = opened_us // HOUR_US * HOUR_US
+        sums = {(hour_us, "orders.would_refuse", "mine"): 4.0, (hour_us, *RAN): 3_600.0}
+        past.write([one], sums, opened_us)
 
     @asynccontextmanager
     async def guard(self, make: Callable[[int, int], Report] | None = None) -> AsyncIterator[Running]:
@@ -177,7 +180,7 @@ async def test_each_channel_gets_one_digest_a_day_whatever_its_levels(tmp_path: 
     first = bench.told("loud")[0]
     assert first["message"].splitlines()[0] == "busy: 0 + 1 would-be; an entry then, an hour later: -20.2 % (1)"
     assert "bots: 1, 0 orders refused, 4 would be refused, 0 sent past guard" in first["message"]
-    assert first["message"].splitlines()[-1] == "guard report --last 24h"
+    assert first["message"].splitlines()[-3:] == ["data: nothing was watched", "guard ran 1 h of 1 d", "guard report --last 24h"]
     assert first["type"] == "info"
     assert [each.kind for decision in bench.decided for each in decision.deliveries] == ["summary"] * 6
 
@@ -295,15 +298,44 @@ async def test_a_channel_that_is_down_gets_the_digest_when_it_is_back(tmp_path: 
     assert delivered == {"loud": 1, "grave": 1, "none": 0}
 
 
-async def test_a_wall_clock_that_was_set_back_repeats_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("back_us", "days"), [(120_000_000, ["13", "14"]), (2 * DAY_US + HOUR_US, ["13", "11", "12", "14"])])
+async def test_a_wall_clock_that_was_set_back_repeats_nothing(tmp_path: Path, back_us: int, days: list[str]) -> None:
     async with bench_of(tmp_path, "  digest: 1d\n") as bench:
         async with bench.guard() as running:
             await running.until(MIDNIGHT_US + 30_000_000)
-        bench.clock = LeapClock(MIDNIGHT_US - 120_000_000)
+        bench.clock = LeapClock(MIDNIGHT_US - back_us)
         async with bench.guard() as running:
-            await running.until(MIDNIGHT_US + 60_000_000)
-            await running.until(MIDNIGHT_US + DAY_US + 60_000_000)
-        assert [title[14:24] for title in bench.titles("loud")] == ["2027-01-13", "2027-01-14"]
+            for day in range(-2, 2):
+                if (moment_us := MIDNIGHT_US + day * DAY_US + 60_000_000) > bench.clock.now_us():
+                    await running.until(moment_us)
+        assert [title[22:24] for title in bench.titles("loud")] == days
+
+
+async def test_while_the_ledger_cannot_be_written_a_digest_waits_and_comes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = ["disk full"] * 6
+    commit = LedgerStore.commit
+
+    async def fails(store: LedgerStore, decisions: Sequence[Decision], *, epoch: int) -> int:
+        if refusals:
+            raise Unavailable(refusals.pop())
+        return await commit(store, decisions, epoch=epoch)
+
+    async with bench_of(tmp_path, "  digest: 1d\n") as bench, bench.guard() as running:
+        monkeypatch.setattr(LedgerStore, "commit", fails)
+        await running.until(MIDNIGHT_US + 30_000_000)
+        noted = await running.store.note("digest")
+        assert noted is not None
+        assert noted["is_sent"] is False
+        await running.until(MIDNIGHT_US + 120_000_000)
+        await running.until(MIDNIGHT_US + 240_000_000)
+        assert running.watch.failures == 0
+        noted = await running.store.note("digest")
+        assert noted is not None
+        assert noted["is_sent"] is True
+        for name in ("loud", "grave"):
+            assert len([title for title in bench.titles(name) if "digest" in title]) == 1
 
 
 @pytest.mark.parametrize(
