@@ -79,7 +79,7 @@ def details_of(report: Report) -> Iterator[str]:
         yield "data: nothing was watched"
     seconds = (report.until_us - report.since_us) / 1e6
     if report.ran_s is not None and report.ran_s < _RAN_ALWAYS * seconds:
-        yield f"guard ran {long(report.ran_s)} of {long(seconds)}"
+        yield f"ran {long(report.ran_s)} of {long(seconds)}"
     if report.anchor is not None:
         yield f"ledger: {report.anchor}"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from client.images import image, quarantine
-from test_deployment import interpreter
+from other_users import handed, interpreter
 
 from guard.client.places import how_to_let_in
 from guard.runtime.clock import SystemClock
@@ -33,11 +32,12 @@ print(json.dumps([guard.check("sim", "X/USDT", "buy").status, guard.problem]))
 
 
 def asked(state: Path, *groups: int) -> tuple[str, str | None]:
-    found = subprocess.run(
-        [sys.executable, "-c", ASK, str(ROOT), str(state)],
-        executable=interpreter(), user=BOT, group=BOT, extra_groups=groups, capture_output=True, text=True, check=True, cwd="/",
-        env={"PATH": "/usr/bin"},
-    )  # fmt: skip
+    with handed(ROOT) as (paths, descriptors):
+        found = subprocess.run(
+            [interpreter(), "-c", ASK, *paths, str(state)],
+            user=BOT, group=BOT, extra_groups=groups, capture_output=True, text=True, check=True, cwd="/",
+            env={"PATH": "/usr/bin"}, pass_fds=descriptors,
+        )  # fmt: skip
     status, problem = json.loads(found.stdout)
     return status, problem
 
