@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -113,6 +114,9 @@ class Forked:
     def wait(self, seconds: float) -> int:
         if not select.select([self._handle], [], [], seconds)[0]:
             raise subprocess.TimeoutExpired("freqtrade", seconds)
+        # Hyperopt leaves its workers behind; they are of the session that began with it.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
