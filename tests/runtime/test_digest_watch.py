@@ -270,6 +270,9 @@ async def test_without_the_key_nothing_is_sent_and_a_key_set_later_begins_with_t
         await running.book.reload()
         await running.until(MIDNIGHT_US + 3 * HOUR_US + 30_000_000)
         assert running.watch.record()["next"] == "2027-01-18T00:00:00.000Z"  # type: ignore[index] - the Monday
+        bench.write("  digest: 6h\n")
+        await running.book.reload()
+        await running.until(MIDNIGHT_US + 4 * HOUR_US)
         assert len(bench.told("loud")) == 1
 
 
