@@ -7,16 +7,25 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test test-bots lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-nautilus test-bots-hummingbot
+.PHONY: run test test-bots lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-futures test-bots-spot test-bots-nautilus test-bots-hummingbot
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
 
 test: lint types floors pytest packs
 
-# Real bots, each in an environment of its own, against the embedded exchange; ARGS="-k pairlist" takes some of it.
-test-bots: .venv/ready tests/bots/.venv/ready test-bots-nautilus test-bots-hummingbot
-	$(BIN)/pytest -s tests/bots $(ARGS)
+# Real bots, each in an environment of its own, against the embedded exchange; ARGS="-k pairlist" takes some of it. They mostly wait
+# for their own loops, so that they go side by side; what each said comes when it is through.
+FUTURES := tests/bots/test_freqtrade_futures.py
+test-bots: .venv/ready tests/bots/.venv/ready tests/bots/.venv-nautilus/ready tests/bots/.venv-hummingbot/ready
+	@$(MAKE) --no-print-directory -j4 --output-sync=target test-bots-futures test-bots-spot test-bots-nautilus test-bots-hummingbot
+
+# Exit code 5: nothing there is meant by ARGS.
+test-bots-futures: .venv/ready tests/bots/.venv/ready
+	$(BIN)/pytest -s $(FUTURES) $(ARGS) || [ $$? -eq 5 ]
+
+test-bots-spot: .venv/ready tests/bots/.venv/ready
+	$(BIN)/pytest -s tests/bots --ignore $(FUTURES) $(ARGS) || [ $$? -eq 5 ]
 
 tests/bots/.venv/ready: tests/bots/requirements.txt | .venv/ready
 	@$(PYTHON) -m venv --clear tests/bots/.venv

@@ -9,15 +9,14 @@ import pwd
 import shutil
 import socket
 import subprocess
-import sys
 import sysconfig
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from cli.test_run import CONFIG, environment, until
+from other_users import handed, interpreter
 
 from guard.client.snapshot import SnapshotUnusable, read_snapshot
 from guard.runtime.notify import Supervisor
@@ -67,28 +66,6 @@ except OSError:
     pass
 print(json.dumps(found))
 """
-
-
-def interpreter() -> str:
-    """Return a Python of this version that other users can run, in place of one in somebody's home."""
-    own = Path(sys.executable).resolve()
-    if all(path.stat().st_mode & 0o001 for path in (own, *own.parents)):
-        return str(own)
-    other = shutil.which(f"python{sys.version_info.major}.{sys.version_info.minor}", path="/usr/bin:/usr/local/bin")
-    if other is None:
-        pytest.skip("no Python of this version that other users can run")
-    return other
-
-
-@contextmanager
-def handed(*folders: Path) -> Iterator[tuple[list[str], list[int]]]:
-    """Open folders, so that other users find them by descriptor although a checkout may lie where they cannot pass."""
-    descriptors = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in folders]
-    try:
-        yield [f"/proc/self/fd/{each}" for each in descriptors], descriptors
-    finally:
-        for each in descriptors:
-            os.close(each)
 
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
@@ -165,7 +142,7 @@ def deployed(tmp_path: Path) -> Iterator[Path]:
         yield state
     finally:
         guard.terminate()
-        guard.wait(20)
+        guard.wait(60)
 
 
 def test_bots_of_the_group_read_the_snapshot_and_nothing_else_and_strangers_not_even_that(deployed: Path) -> None:

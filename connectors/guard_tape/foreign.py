@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from contextlib import contextmanager
 from io import StringIO
+from itertools import combinations
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -18,13 +19,13 @@ from guard.model import Flag, Kind, event_key
 from guard_tape.blocks import cells_of, grid, mapped, whole_lines
 from guard_tape.cells import MARGIN, Text
 from guard_tape.columns import Rows, length
-from guard_tape.layouts import counts_contracts, layout_of
+from guard_tape.layouts import counts_contracts, layout_of, span_of
 from guard_tape.messages import Messages
 from guard_tape.rows import EARLIEST_MS, EXAMPLES_MAX, LARGEST, LATEST_MS
 from guard_tape.symbols import Symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from guard_tape.markets import Markets
     from guard_tape.names import Names
 
-__all__ = ["ForeignFile", "ForeignTables", "foreign_file", "opened"]
+__all__ = ["ForeignFile", "ForeignTables", "foreign_file", "opened", "refuse_twice"]
 
 _BLOCK_BYTES: Final = 1 << 20
 _FIRST_LINE_MAX: Final = 1 << 12
@@ -84,6 +85,16 @@ def foreign_file(path: Path, names: Names) -> ForeignFile | None:
         return None
     data = lines[1:2] if layout.has_header else lines[:1]
     return ForeignFile(path, layout, names, first=next(csv.reader(data), []))
+
+
+def refuse_twice(files: Sequence[ForeignFile]) -> None:
+    """Raise ConfigurationError where two dumps hold the same trades: of one symbol, one within the time of the other."""
+    spans = [(file, span) for file in files if file.layout.source != "tardis" and (span := span_of(file.path.name)) is not None]
+    for (one, (symbol, when)), (other, (again, then)) in combinations(spans, 2):
+        if (one.layout.source, symbol) == (other.layout.source, again) and (when.startswith(then) or then.startswith(when)):
+            message = f"its trades of {symbol} in {max(when, then, key=len)} are in {one.path} too: each would count twice"
+            hint = "give one of trades and aggTrades, and one of a month and its days"
+            raise ConfigurationError(Problem(str(other.path), 1, 1, "T001", "unreadable-tape", "error", message, hint=hint))
 
 
 class ForeignFile:

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from guard.model import ASK, BID, BUY, SELL
 
-__all__ = ["Layout", "counts_contracts", "layout_of"]
+__all__ = ["Layout", "counts_contracts", "layout_of", "span_of"]
 
 _TARDIS: Final = ("exchange", "symbol", "timestamp", "local_timestamp")
-_BINANCE_NAME: Final = re.compile(r"^([A-Za-z0-9_]+)-(trades|aggTrades)-\d{4}-\d{2}(-\d{2})?\.")
+_BINANCE_NAME: Final = re.compile(r"^([A-Za-z0-9_]+)-(trades|aggTrades)-(\d{4}-\d{2}(?:-\d{2})?)\.")
 _TRADE_SIDES: Final = {"buy": BUY, "sell": SELL, "unknown": 0, "": 0}
 _COIN_MARGINED: Final = re.compile(r"USD_(PERP|\d{6})$")
 # The maker bought, so the taker sold.
@@ -52,6 +52,18 @@ def counts_contracts(name: str) -> bool:
     """
     match = _BINANCE_NAME.match(name)
     return match is not None and _COIN_MARGINED.search(match[1].upper()) is not None
+
+
+def span_of(name: str) -> tuple[str, str] | None:
+    """Return symbol and month or day of a public dump of Binance, by its name; None for any other file.
+
+    Examples
+    --------
+    >>> span_of("BTCUSDT-aggTrades-2024-03-07.zip")
+    ('BTCUSDT', '2024-03-07')
+    """
+    match = _BINANCE_NAME.match(name)
+    return None if match is None else (match[1].upper(), match[3])
 
 
 def layout_of(header: list[str], name: str) -> Layout | None:

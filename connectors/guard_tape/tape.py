@@ -14,7 +14,7 @@ from guard_tape.columns import cut, length
 from guard_tape.cutting import cut_tape
 from guard_tape.export import export
 from guard_tape.folder import LIVE, WHOLE, Keep, parts_of
-from guard_tape.foreign import ForeignFile, ForeignTables, foreign_file
+from guard_tape.foreign import ForeignFile, ForeignTables, foreign_file, refuse_twice
 from guard_tape.markets import Markets
 from guard_tape.merge import merged
 from guard_tape.names import Names
@@ -60,6 +60,7 @@ class Tape:
         self.files = [tape for tape in self._tapes if isinstance(tape, TradeFile)]
         self._foreign = [tape for tape in self._tapes if isinstance(tape, ForeignFile)]
         self._readers: list[TradeFile | ForeignFile] = [*self.files, *self._foreign]
+        refuse_twice(self._foreign)
         _tell_streams(self._foreign)
 
     def __iter__(self) -> Iterator[TapeTrade]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from guard.model import Level
+from guard.model import Level, Market
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Bounded", "SystemNotice", "Told", "Zone"]
+    from guard.model import Quarantine
+
+__all__ = ["Bounded", "SystemNotice", "Told", "Zone", "concerns"]
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -124,3 +126,14 @@ class Zone:
         zone.due_us = state["due_us"]
         zone.is_shared = state.get("shared", True)
         return zone
+
+
+def concerns(quarantine: Quarantine, market: str) -> bool:
+    """Whether a quarantine holds a market, or came from it."""
+    if market in {str(quarantine.target), str(quarantine.hold.market)}:
+        return True
+    try:
+        return quarantine.target.covers(Market.parse(market))
+    except ValueError:
+        # What judges markets together names none of them.
+        return False

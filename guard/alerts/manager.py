@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from guard.alerts.desk import Desk, Subject, episode_id
 from guard.alerts.display import display
-from guard.alerts.incident import Bounded, SystemNotice, Told, Zone
+from guard.alerts.incident import Bounded, SystemNotice, Told, Zone, concerns
 from guard.alerts.templates import Messages, about_quarantine, about_risk, about_verdict
 from guard.model import IsolationState, Level, RuleMode, Target, TargetKind, Transition
 
@@ -185,7 +185,9 @@ class AlertManager:
             elif told.kind == "system":
                 self._restore_system(told)
         for quarantine in quarantines:
-            if quarantine.state is not IsolationState.NORMAL:
+            if quarantine.state is IsolationState.NORMAL:
+                self._forget_pushed(quarantine)
+            else:
                 blocked = about_quarantine(_as_found(quarantine), None, mode=self.policy.mode)["blocked"]
                 self._active[quarantine.id] = (quarantine.target, blocked)
                 if quarantine.hold.zone:
@@ -320,9 +322,19 @@ class AlertManager:
         quarantine = transition.quarantine
         if quarantine.state is IsolationState.NORMAL:
             self._active.pop(quarantine.id, None)
+            self._forget_pushed(quarantine)
         else:
             blocked = about_quarantine(transition, None, mode=self.policy.mode)["blocked"]
             self._active[quarantine.id] = (quarantine.target, blocked)
+
+    def _forget_pushed(self, quarantine: Quarantine) -> None:
+        """Let a rule alert again that only alerts in the grace of a release, whatever was told before that."""
+        if not quarantine.grace_until_us:
+            return
+        for key, (at_us, _) in tuple(self._pushed.items()):
+            rule, market, _ = key.split("|")
+            if rule == quarantine.hold.rule and at_us <= quarantine.until_us and concerns(quarantine, market):
+                del self._pushed[key]
 
     def _judge(self, verdict: Verdict, at_us: int) -> list[Delivery]:
         """Tell of a verdict that opened no quarantine."""

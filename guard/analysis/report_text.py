@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.features.lacking import lasting
@@ -53,14 +54,17 @@ def digest_of(report: Report) -> Iterator[str]:
 def count_of(report: Report) -> str:
     """Return the report in a few words, for a title."""
     blocks, would_be = (sum(getattr(line, name) for line in report.rules) for name in ("blocks", "would_be"))
-    return f"{blocks} blocks, {would_be} would-be blocks"
+    held = long(fsum(line.blocked_s for line in report.rules))
+    return f"{blocks} blocks, {would_be} would-be blocks, {held} in all"
 
 
 def details_of(report: Report) -> Iterator[str]:
     """Yield what a message tells besides its title."""
+    fees = percent(2.0 * report.fee, signed=False)
     for line in report.rules[:3]:
         hour = line.worth[1]
-        yield f"{_name(line.rule)}: {line.blocks} + {line.would_be} would-be; an entry then, an hour later: {worth_text(hour)}"
+        counts = f"{line.blocks} + {line.would_be} would-be"
+        yield f"{_name(line.rule)}: {counts}; an entry then, an hour later, less {fees} of fees: {worth_text(hour)}"
     if report.noisiest is not None:
         yield f"noisiest rule: {_name(report.noisiest)}"
     if report.bots:
@@ -75,7 +79,7 @@ def details_of(report: Report) -> Iterator[str]:
         yield "data: nothing was watched"
     seconds = (report.until_us - report.since_us) / 1e6
     if report.ran_s is not None and report.ran_s < _RAN_ALWAYS * seconds:
-        yield f"guard ran {long(report.ran_s)} of {long(seconds)}"
+        yield f"ran {long(report.ran_s)} of {long(seconds)}"
     if report.anchor is not None:
         yield f"ledger: {report.anchor}"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.client.answer import Question, answer, policy_of
 from guard.client.policies import bot_policy
+from guard.model.bot import ListingAnswer
 from guard.model.clearance import ClearanceStatus, Intent
 from guard.model.market import Market
 
@@ -95,7 +96,10 @@ def locks_of(
         bot=bot_policy(snapshot, bot),
     )
     whole = _lock(snapshot, question, "", EVERY_PAIR, ahead_us)
-    found = (_lock(snapshot, question, pair, pair, ahead_us) for pair in sorted({pair for pair in pairs if len(pair) <= _PAIR_MAX}))
+    # A whitelist is long and little of it is blocked; only a policy on new listings blocks what no block covers.
+    is_any = question.bot.new_listings.answer is ListingAnswer.REFUSE
+    asked = sorted({pair for pair in pairs if len(pair) <= _PAIR_MAX and (is_any or snapshot.covering(Market(exchange, pair)))})
+    found = (_lock(snapshot, question, pair, pair, ahead_us) for pair in asked)
     single = [lock for lock in found if lock is not None and (whole is None or lock[1:] != whole[1:])]
     return (*([] if whole is None else [whole]), *single)
 

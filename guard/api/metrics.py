@@ -132,11 +132,17 @@ def _markets(document: Mapping[str, Any]) -> Iterator[Metric]:
     yield _family(GaugeMetricFamily, "guard_quarantines", "What is held now, by what is refused.", "block", held.items())
 
 
+def _rest_used(feed: Mapping[str, Any]) -> float:
+    rest = feed["rest"] or {}
+    return float(rest["used"]) / rest["share"] if rest.get("share") else 0.0
+
+
 def _feeds(feeds: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
     rows = [(str(feed["exchange"]), feed) for feed in feeds]
     gauges: tuple[_Read, ...] = (
         ("guard_feed_streaming", "1 while an exchange streams.", lambda feed: feed["streaming"]),
         ("guard_feed_markets", "Watched markets of an exchange.", lambda feed: feed["markets"]["watched"]),
+        ("guard_feed_rest_share_used", "The part used of guard's share of an exchange's REST budget.", _rest_used),
     )
     for name, text, read in gauges:
         yield _family(GaugeMetricFamily, name, text, "exchange", ((each, read(feed)) for each, feed in rows))
@@ -147,6 +153,11 @@ def _feeds(feeds: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
         ("guard_feed_rejected", "Values that the gate refused.", lambda feed: sum(feed["rejected"].values())),
         ("guard_feed_reconnects", "Reconnects to an exchange.", lambda feed: feed["reconnects"]),
         ("guard_feed_gaps", "Holes in the data of an exchange.", lambda feed: feed["gaps"]),
+        ("guard_feed_gap_seconds", "How long those holes were, in all.", lambda feed: feed["gap_seconds"]),
+        ("guard_feed_bad_frames", "Frames that nobody could read.", lambda feed: feed["bad_frames"]),
+        ("guard_feed_frames", "Frames of an exchange.", lambda feed: feed.get("frames") or 0),
+        ("guard_feed_fallbacks", "Frames that a fast decoder left to ccxt.", lambda feed: feed.get("fallbacks") or 0),
+        ("guard_feed_stalls", "Streams taken for dead on a connection that lives.", lambda feed: feed["alive"].get("stalls") or 0),
         ("guard_feed_failures", "Failed attempts to reach an exchange.", lambda feed: feed["failures"]),
     )
     for name, text, read in counters:

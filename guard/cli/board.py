@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from guard.cli.bot_lines import bot_lines
+from guard.cli.bot_lines import bot_lines, lock_lines
 from guard.cli.ready_lines import ready_lines, rest_line
 from guard.cli.self_watch import heartbeat_trouble, list_troubles
 from guard.cli.wording import market_wide
@@ -202,6 +202,7 @@ def _notes(status: Mapping[str, Any]) -> list[str]:
             f"dropped, {inlet['books_unknown']} books unknown now"
         )
     lines += bot_lines(status.get("bots") or {})
+    lines += lock_lines(status.get("locks") or ())
     for window in status.get("maintenance", ()):
         when = "until" if window["state"] == "running" else f"from {window['from'][:16]}Z until"
         lines.append(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["bot_lines"]
+__all__ = ["bot_lines", "lock_lines"]
 
 _SHOWN_MAX = 8
 _COUNTS = {"blocked": "refused", "would_block": "would be refused", "bypassed": "bypassed", "cut": "cut"}
@@ -23,6 +23,22 @@ def bot_lines(bots: Mapping[str, Any]) -> list[str]:
     if len(present) > _SHOWN_MAX:
         lines.append(f"[dim]{len(present) - _SHOWN_MAX} more bots: guard --json status[/]")
     return lines
+
+
+def lock_lines(pushers: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return lines of markup for the section ``locks`` of the status document.
+
+    Examples
+    --------
+    >>> lock_lines([{"bot": "mine", "locks": 2, "problem": None}, {"bot": "other", "locks": 0, "problem": "refused"}])
+    ['[dim]bot mine: 2 locks pushed[/]', '[bold red]bot other gets no locks:[/] refused']
+    """
+    return [
+        f"[dim]bot {escape(each['bot'])}: {each['locks']} locks pushed[/]"
+        if each["problem"] is None
+        else f"[bold red]bot {escape(each['bot'])} gets no locks:[/] {escape(each['problem'])}"
+        for each in pushers
+    ]
 
 
 def _line(bot: Mapping[str, Any]) -> str:

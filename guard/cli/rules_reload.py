@@ -51,12 +51,16 @@ def _tell(output: Output, answer: Mapping[str, Any]) -> None:
     if answer["problem"] and not problems:
         output.text(f"{safe(answer['problem'])}\n")
     active = many(answer["active"], "rule")
+    # A guard of before an upgrade may still run.
+    settings = answer.get("settings", ())
+    for key in settings:
+        output.text(f"  ~ {safe(key)}")
     if answer["outcome"] == "broken":
         count = many(len(problems), "mistake") if problems else "the rules cannot be read"
         output.text(f"not taken over: {count}; the last good rules run on, {active} of them")
     elif answer["outcome"] == "unchanged":
         since = "guard started" if answer["since"] is None else f"{answer['since'][11:19]}Z"
-        output.text(f"nothing new: {active} run as since {since}")
+        output.text(f"{'taken over' if settings else 'nothing new'}: {active} run as since {since}")
     else:
         for sign, name in (("+", "added"), ("~", "changed"), ("-", "removed")):
             for rule in answer[name]:

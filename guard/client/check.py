@@ -10,7 +10,7 @@ from guard import __version__
 from guard.client.answer import Answer, Question, answer, intent_of, policy_of, standing_blocks
 from guard.client.bypass import Bypass, published_bypass, read_bypass
 from guard.client.clock import MACHINE, Clocks
-from guard.client.layout import HEADER_BYTES, Word
+from guard.client.layout import HEADER_BYTES, HOW_TO_REWRITE, Word
 from guard.client.places import locate
 from guard.client.policies import bot_policy, stray_name
 from guard.client.ready import Key, Ready
@@ -310,7 +310,7 @@ class Guard:
                 break
             except ValueError as error:
                 # Publications overtook this: the next look sees a newer generation, or the file is damaged.
-                problem = f"{self.places.snapshot} is damaged: {error}; restart guard, which writes it anew"
+                problem = f"{self.places.snapshot} is damaged: {error}; {HOW_TO_REWRITE}"
         else:
             self._fault = problem
             # Blocks are known and stand; of all else guard says nothing that can be read.

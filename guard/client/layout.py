@@ -24,6 +24,7 @@ from zlib import crc32
 __all__ = [
     "FILE_NAME",
     "HEADER_BYTES",
+    "HOW_TO_REWRITE",
     "HOW_TO_UPDATE",
     "LEASE_NS",
     "MAGIC",
@@ -49,8 +50,10 @@ VERSION = 2
 READABLE_VERSIONS = frozenset({VERSION, VERSION - 1} - {0})
 HEADER_BYTES = 4096
 SLOT_BYTES_MAX = 64 * 1024 * 1024
-HOW_TO_UPDATE = "update trading-guard in the environment of the bot"
+HOW_TO_UPDATE = "run `pip install --upgrade trading-guard` in the environment of the bot"
 """What mends a client that is older than its guard."""
+HOW_TO_REWRITE = "restart `guard run`, which writes it anew"
+"""What mends a file that is damaged."""
 
 LEASE_NS = 2_000_000_000
 _SLOT_WORDS = 3

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import NamedTuple
 
 from guard.client.layout import FILE_NAME
 
-__all__ = ["Places", "locate"]
+__all__ = ["Places", "how_to_let_in", "locate"]
 
 SNAPSHOT_FOLDER = "snapshot"
 _SUFFIX = ".snapshot"
@@ -44,6 +45,38 @@ def locate(path: str | os.PathLike[str] | None = None) -> Places:
     if os.path.basename(text) == SNAPSHOT_FOLDER or os.path.isfile(mounted):
         return _of_snapshot(mounted)
     return _of_state(text, os.path.join(text, SNAPSHOT_FOLDER, FILE_NAME))
+
+
+def how_to_let_in(path: str) -> str:
+    """Return the command by which the owner of a snapshot file that this process may not read lets it in, to be run by a shell.
+
+    A group that the files are for already gets this user; otherwise they are given to this process's own group. What lies above
+    them is opened for passing alone.
+    """
+    folder = os.path.dirname(path)
+    state = os.path.dirname(folder) if os.path.basename(folder) == SNAPSHOT_FOLDER else ""
+    for each in _way_to(path):
+        is_file = each == path
+        if os.access(each, os.R_OK if is_file else os.X_OK):
+            continue
+        status = os.stat(each)
+        if status.st_gid and status.st_mode & (0o040 if is_file else 0o010):
+            return f'usermod --append --groups {status.st_gid} "$(id -nu {os.geteuid()})"'
+        if each not in {state, folder, path}:
+            return f"chmod o+x {shlex.quote(each)}"
+        parts = [part for part in (state, folder, path) if part and (part != state or each == state)]
+        command = f"chgrp {os.getegid()} {' '.join(map(shlex.quote, parts))} && chmod 750 {shlex.quote(folder)}"
+        command += f" && chmod 640 {shlex.quote(path)}"
+        return command if each != state else f"{command} && chmod 710 {shlex.quote(state)}"
+    return "guard status"
+
+
+def _way_to(path: str) -> list[str]:
+    """Return a file and the folders above it, the topmost first."""
+    way = [path]
+    while (above := os.path.dirname(way[-1])) != way[-1]:
+        way.append(above)
+    return way[::-1]
 
 
 def _of_snapshot(snapshot: str) -> Places:

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guard.client.layout import (
-    FILE_NAME,
     HEADER_BYTES,
+    HOW_TO_REWRITE,
     HOW_TO_UPDATE,
     MAGIC,
     READABLE_VERSIONS,
@@ -24,6 +24,7 @@ from guard.client.layout import (
 )
 from guard.client.packing import Overwritten, split
 from guard.client.payload import Snapshot, decode, unpacked
+from guard.client.places import how_to_let_in
 
 if TYPE_CHECKING:
     from guard.client.clock import Clocks
@@ -61,7 +62,9 @@ class Mapping:
         try:
             view = mmap.mmap(self._file, HEADER_BYTES, prot=mmap.PROT_READ)
         except (OSError, ValueError) as error:
-            raise SnapshotUnusable(f"{path} cannot be mapped ({error}); put the state folder on a local disk") from error
+            raise SnapshotUnusable(
+                f"{path} cannot be mapped ({error}); put the state folder on a local disk (GUARD_STATE) and restart `guard run`"
+            ) from error
         self.words = memoryview(view).cast("Q")
         self._verify(view[: len(MAGIC)], status.st_size)
 
@@ -72,12 +75,12 @@ class Mapping:
 
     def _verify(self, magic: bytes, size: int) -> None:
         if magic != MAGIC:
-            raise SnapshotUnusable(f"{self.path} is not a snapshot of guard; move it away and restart guard")
+            raise SnapshotUnusable(f"{self.path} is not a snapshot of guard; move it away (`mv`) and {HOW_TO_REWRITE}")
         version = self.words[Word.VERSION]
         if version not in READABLE_VERSIONS:
             raise SnapshotUnusable(
                 f"{self.path} has layout {version}, this client reads {sorted(READABLE_VERSIONS)}; "
-                + (HOW_TO_UPDATE if version > VERSION else "update trading-guard where guard runs")
+                + (HOW_TO_UPDATE if version > VERSION else "run `pip install --upgrade trading-guard` where guard runs")
             )
         self.slot_bytes = self.words[Word.SLOT_BYTES]
         expected = HEADER_BYTES + 2 * self.slot_bytes
@@ -124,7 +127,7 @@ class Mapping:
             except ValueError as error:
                 problem = str(error)
                 break
-        raise SnapshotUnusable(f"{self.path} is damaged: {problem}; restart guard, which writes it anew")
+        raise SnapshotUnusable(f"{self.path} is damaged: {problem}; {HOW_TO_REWRITE}")
 
     def whole(self) -> tuple[int, Snapshot | None]:
         """Return the same with all markets read, so that no later publication can take them away. Raises SnapshotUnusable."""
@@ -137,9 +140,7 @@ class Mapping:
             except Overwritten:
                 # Publications overtook this read.
                 continue
-        raise SnapshotUnusable(
-            f"{self.path} is damaged: the checksum of its markets does not fit; restart guard, which writes it anew"
-        )
+        raise SnapshotUnusable(f"{self.path} is damaged: the checksum of its markets does not fit; {HOW_TO_REWRITE}")
 
     def _top(self, at: int, length: int) -> bytes | None:
         # Layout 1 had no parts: its checksum covers all.
@@ -251,7 +252,7 @@ class SnapshotFollower:
                 raise SnapshotUnusable(self._problem)
         elif not mapping.is_whole:
             self._reopen_ns = now_ns + _REOPEN_NS
-            raise SnapshotUnusable(f"{self._path} was cut short; restart guard, which writes it anew")
+            raise SnapshotUnusable(f"{self._path} was cut short; {HOW_TO_REWRITE}")
         elif mapping.words[Word.STATE] != State.RETIRED and not (is_due and not mapping.is_in_place):
             return mapping
         self._reopen_ns = now_ns + _REOPEN_NS
@@ -322,7 +323,7 @@ def _lateness(age_ns: int | None, lease_ns: int, *, is_foreign: bool) -> str | N
         return "guard has not begun to answer yet; wait, or look at `guard status`"
     return (
         f"no heartbeat of guard for {age_ns / 1e9:.1f} s (allowed {lease_ns / 1e9:g} s): it hangs or was killed; "
-        "look at `guard status`, then restart it"
+        "look at `guard status`, then restart `guard run`"
     )
 
 
@@ -333,11 +334,21 @@ def _open(path: str) -> int:
         raise SnapshotUnusable(
             f"no guard has published at {path}; start `guard run` there, or set GUARD_STATE to the state folder of the guard"
         ) from error
-    except OSError as error:
+    except PermissionError as error:
         raise SnapshotUnusable(
-            f"{path} cannot be read ({error.strerror}); let this user read the folder of {FILE_NAME}, for example by its group"
+            f"{path} cannot be read by user {os.geteuid()} ({error.strerror}); let it, as its owner or root: `{_mending(path)}`"
         ) from error
+    except OSError as error:
+        raise SnapshotUnusable(f"{path} cannot be read ({error.strerror}); look at `guard status`") from error
+
+
+def _mending(path: str) -> str:
+    try:
+        return how_to_let_in(path)
+    except OSError:
+        # It changes at this very moment.
+        return "guard status"
 
 
 def _truncated(path: str, size: int, expected: int) -> str:
-    return f"{path} has {size} bytes, at least {expected} are expected; restart guard, which writes it anew"
+    return f"{path} has {size} bytes, at least {expected} are expected; {HOW_TO_REWRITE}"

@@ -134,7 +134,9 @@ def lint_secrets(root: Table, report: Report) -> None:
         elif path[:1] == ("exchanges",) and "options" in path and _KEY_WORDS.search(path[-1]):
             message = f"{path[-1]} is written in plain text, and guard needs no keys: it reads public data only"
             report.add("W016", node.place._replace(is_hidden=True), message, "remove it")
-        elif path[:1] == ("exchanges",) and "from_bot" in path and path[-1] in {"password", "token"}:
+        elif path[-1] in {"password", "token"} and (
+            (path[:1] == ("exchanges",) and "from_bot" in path) or (path[:1] == ("bots",) and path[2:3] == ("locks",))
+        ):
             message = f"the {path[-1]} of the bot's interface is written in plain text"
             report.add("W016", node.place._replace(is_hidden=True), message, f'put it into a variable: {path[-1]}: "${{env:NAME}}"')
 

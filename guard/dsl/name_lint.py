@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["lint_allowed_rules", "lint_names"]
 
 _PATTERN: Final = frozenset("*?")
+# An exchange may count thousands: 1000PEPE is PEPE.
+_COUNTS: Final = ("", "1000", "10000", "1000000", "1M", "k")
 
 
 def lint_names(config: GuardConfig, tree: Table, report: Report, *, now_us: int) -> None:
@@ -98,8 +100,13 @@ class _Names:
         quote = symbol.partition("/")[2].partition(":")[0]
         if settings.quotes and quote not in ("*", *settings.quotes):
             return False
-        # An exchange may count thousands: 1000PEPE is PEPE.
-        return any(meet(pattern, f"*{symbol}") or self._is_same(exchange, pattern, symbol) for pattern in settings.markets)
+        # The market leader is watched whatever stands there.
+        watched = (*settings.markets, settings.reference or "BTC/*")
+        spellings = [f"{count}{symbol}" for count in _COUNTS]
+        return any(
+            self._is_same(exchange, pattern, symbol) or any(meet(pattern, spelling) for spelling in spellings)
+            for pattern in watched
+        )
 
     def _is_same(self, exchange: str, written: str, symbol: str) -> bool:
         if not _PATTERN.isdisjoint(written):

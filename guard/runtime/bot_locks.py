@@ -115,6 +115,10 @@ class LockPusher:
                 f"{self._settings.url} answers no list of locks; is it Freqtrade's interface? {type(error).__name__}: {error}"
             )
             return False
+        except Exception as error:  # noqa: BLE001 - the supervisor of a worker: locks must not end guard, nor pass for pushed
+            _log.exception("locks could not be pushed for a mistake of guard", bot=self._bot)
+            self._tell(f"{type(error).__name__}: {error}")
+            return False
         self._standing = len(wanted)
         self._tell(None)
         return True

@@ -62,13 +62,27 @@ class BotWatch:
         self._began_us = self._since_us = self._looked_us = clock.monotonic_us()
         self._told_us = self._since_us - _TELL_EVERY_US
         self._told: set[str] = set()
+        # When guard.yaml began to name a bot while guard ran.
+        self._named_us: dict[str, int] = {}
         # Adds to what `guard report` tells: what, bot and rule, how many.
         self.count: Callable[[str, str, float], None] = lambda _what, _name, _amount: None
 
     def follow(self, silent_after: Mapping[str, int | None]) -> None:
-        """Take what guard.yaml says after it was read again."""
+        """Take what guard.yaml says after it was read again.
+
+        A bot that it names now for the first time is missed from now on. One that was told to be silent and has more time now, or
+        is never missed, is not back: people are told that it is not missed any more.
+        """
+        silent, expected = self.silent(), self._expected
         self._silent_after = dict(silent_after)
         self._expected = {name for name, after in silent_after.items() if name != "*" and after is not None}
+        self._named_us = {name: self._named_us.get(name, 0) for name in self._expected & expected}
+        self._named_us |= dict.fromkeys(self._expected - expected, self._clock.monotonic_us())
+        gone = sorted(self._told & silent - self.silent())
+        if gone:
+            body = "guard.yaml gives more time now, or names no time; nothing was heard."
+            self._announce("bots", f"{_names(gone)} {_does(gone, 'is')} not missed any more", body, Level.NORMAL)
+            self._told -= set(gone)
 
     def hear(self, report: Mapping[str, Any]) -> None:
         """Take a bot's report."""
@@ -102,6 +116,7 @@ class BotWatch:
         now_us = self._clock.monotonic_us()
         if (deaf_us := now_us - self._looked_us) > _DEAF_US:
             self._since_us += deaf_us
+            self._named_us = {name: named_us + deaf_us for name, named_us in self._named_us.items()}
             for bot in self.reports.bots.values():
                 bot.heard_us += deaf_us
         self._looked_us = now_us
@@ -131,7 +146,8 @@ class BotWatch:
         known = {bot.key.name for bot in self.reports.bots.values()}
         for name in self._expected - known:
             after_us = self._silent_after[name]
-            if after_us is not None and now_us - self._since_us >= after_us:
+            since_us = max(self._since_us, self._named_us.get(name, 0))
+            if after_us is not None and now_us - since_us >= after_us:
                 found.add(name)
         return found
 

@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 _STEP: Final = 50
 _FIRST_S: Final = 1.0
 _RETRY_S: Final = 60.0
-_SECOND_US: Final = 1_000_000
+_SOONEST_S: Final = 5.0
 _NAMED_MAX: Final = 3
 _ERROR_MAX: Final = 300
 # A list that loses more than half of at least so many entries in one reading is not believed.
@@ -100,17 +100,13 @@ class ImportedLists:
         await self._live.clock.sleep(_FIRST_S)
         while True:
             is_read = await self.refresh(name)
-            every_s = settings.every_us / 1e6
-            await self._wait_for_next(name, every_s if is_read else min(every_s, _RETRY_S))
-
-    async def _wait_for_next(self, name: str, wait_s: float) -> None:
-        """Sleep until the list is to be read again; what runs out meanwhile is let go of in time."""
-        clock = self._live.clock
-        until_us = clock.now_us() + int(wait_s * 1e6)
-        while (now_us := clock.now_us()) < until_us:
+            # What is about to run out is asked for once more before it is let go.
             due_us = await self.let_run_out(name)
-            await clock.sleep((min(until_us, max(now_us + _SECOND_US, due_us or until_us)) - now_us) / 1e6)
-        await self.let_run_out(name)
+            every_s = settings.every_us / 1e6
+            wait_s = every_s if is_read else min(every_s, _RETRY_S)
+            if due_us is not None:
+                wait_s = min(wait_s, max(_SOONEST_S, (due_us - self._live.clock.now_us()) / 1e6))
+            await self._live.clock.sleep(wait_s)
 
     async def let_run_out(self, name: str) -> int | None:
         """Release what was not named for the list's time to live; returns when the next is due, None where nothing is held."""

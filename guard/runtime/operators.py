@@ -210,6 +210,7 @@ class Operators:
             "added": outcome.added,
             "removed": outcome.removed,
             "changed": outcome.changed,
+            "settings": outcome.settings,
             "problem": outcome.problem,
             "errors": [problem._asdict() for problem in outcome.problems],
             "unattended": [quarantine_record(held) for held in self._live.pipeline.unattended()],

@@ -288,6 +288,10 @@ class SnapshotPublisher:
         try:
             if self._group is not None:
                 shutil.chown(file, group=self._group)
+            else:
+                # Whoever gave the folder to a group meant the file. A group that is not guard's cannot be given: its bots say so.
+                with suppress(PermissionError):
+                    os.fchown(file, -1, self._path.parent.stat().st_gid)
             os.fchmod(file, _FILE_MODE)
         except (LookupError, OSError) as error:
             raise StateError(f"{self._path} cannot be given to group {self._group!r}: {error}") from error

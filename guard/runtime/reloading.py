@@ -32,7 +32,8 @@ class Reload(NamedTuple):
     """What came of one reload.
 
     `program` are the new rules where they were taken over. `problem` is what is wrong as one text, `problems` each by itself with
-    its place; new rules may run though something is wrong beside them. `added`, `removed` and `changed` are ids of rules.
+    its place; new rules may run though something is wrong beside them. `added`, `removed` and `changed` are ids of rules,
+    `settings` other keys of guard.yaml that were taken over.
     """
 
     state: ReloadState
@@ -42,6 +43,7 @@ class Reload(NamedTuple):
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 class ReloadCounts:

@@ -57,8 +57,8 @@ class Rulebook:
     Notes
     -----
     A first start with broken rules raises; a later one takes the copy, and `problem` says why. A reload with broken rules leaves
-    the running ones alone. Rules are reloaded, and how often a digest is sent, and where to: other changes of guard.yaml need a
-    restart, and `problem` says so. With
+    the running ones alone. Rules are reloaded, after what time a bot is missed (`silent_after`), how often a digest is sent, and
+    where to: other changes of guard.yaml need a restart, and `problem` says so. With
     ``reload: {require_tests: true}`` a reload also plays the packs' tests; a start does not, for bots wait for it.
 
     All is read off the loop, and read again where a file changed meanwhile: what runs stood on the disk at one moment.
@@ -78,6 +78,7 @@ class Rulebook:
         self._facts: Callable[[], Sequence[MarketFacts]] = tuple
         self._changed: Callable[[Program | None, str | None], None] | None = None
         self._is_jitted: Callable[[], bool] = bool
+        self._follow: Callable[[Mapping[str, int | None]], None] = lambda _silent_after: None
         self._now_us: Callable[[], int] = now_us
         self.config: GuardConfig = load_guard(path, env, now_us=now_us())
         self._started_with = self._without_rules(self.config)
@@ -97,17 +98,21 @@ class Rulebook:
         facts: Callable[[], Sequence[MarketFacts]],
         changed: Callable[[Program | None, str | None], None],
         is_jitted: Callable[[], bool] = bool,
+        follow: Callable[[Mapping[str, int | None]], None] = lambda _silent_after: None,
     ) -> None:
-        """Say which markets are open, who takes over new rules, and whether the kernel runs compiled.
+        """Say which markets are open, who takes over new rules, whether the kernel runs compiled, and who misses silent bots.
 
         `facts` returns the open markets: new rules are bound to all of them in a thread, so that the swap only looks them up.
         `changed` gets the new program, or None, and what is wrong.
         """
-        self._facts, self._changed, self._is_jitted = facts, changed, is_jitted
+        self._facts, self._changed, self._is_jitted, self._follow = facts, changed, is_jitted, follow
 
     @staticmethod
     def _without_rules(config: GuardConfig) -> dict[str, object]:
-        return config.model_dump(exclude=_TAKEN_OVER)
+        found = config.model_dump(exclude=_TAKEN_OVER)
+        for bot in found["bots"].values():
+            del bot["silent_after_us"]
+        return found
 
     def _load(self, config: GuardConfig, ran: Callable[[], Mapping[str, RuleMode]]) -> RuleSet:
         """Read the packs; what they include is watched from then on, also where it is what is broken."""
@@ -212,11 +217,11 @@ class Rulebook:
         assert reading.config is not None
         assert reading.rules is not None
         assert reading.program is not None
-        self.config = reading.config
+        taken = self._take_over(reading.config)
         self._praise()
         self._warn(reading.config, reading.rules)
         if reading.program.hash == self.program.hash:
-            return Reload(ReloadState.UNCHANGED, problem=self.problem, problems=self.problems)
+            return Reload(ReloadState.UNCHANGED, problem=self.problem, problems=self.problems, settings=taken)
         try:
             await asyncio.to_thread(self._keep, reading.rules)
         except OSError as error:
@@ -225,7 +230,17 @@ class Rulebook:
         what = changes(self.program, reading.program)
         self.rules, self.program = reading.rules, reading.program
         _log.info("new rules run", active=self.active, **{name: ids for name, ids in what.items() if ids})
-        return Reload(ReloadState.TAKEN_OVER, self.program, self.problem, self.problems, **what)
+        return Reload(ReloadState.TAKEN_OVER, self.program, self.problem, self.problems, settings=taken, **what)
+
+    def _take_over(self, config: GuardConfig) -> tuple[str, ...]:
+        """Let what need not wait for a restart hold from now on, and return the keys that changed."""
+        before, after = self.config.silent_after(), config.silent_after()
+        self.config = config
+        names = [name for name in sorted(before.keys() | after.keys()) if before.get(name, 0) != after.get(name, 0)]
+        if names:
+            self._follow(after)
+            _log.info("silent_after is taken over", bots=names)
+        return tuple(f"bots.{name}.silent_after" for name in names)
 
     def _warn(self, config: GuardConfig, rules: RuleSet) -> None:
         """Log what forbids nothing but was not told yet: of guard.yaml itself, and names in it that no rule has."""
@@ -238,8 +253,10 @@ class Rulebook:
     def _praise(self) -> None:
         """Forget what was wrong; what stays is a change that this guard cannot take over."""
         self.problem, self.problems = None, ()
-        if self._without_rules(self.config) != self._started_with:
-            self.problem = "guard.yaml changed beyond its rules: restart guard to apply that"
+        now = self._without_rules(self.config)
+        changed = [name for name in now if now[name] != self._started_with[name]]
+        if changed:
+            self.problem = f"guard.yaml changed beyond its rules ({', '.join(changed)}): restart guard to apply that"
 
     def _blame(self, error: Exception) -> None:
         self.problem, self.problems = _short(error), problems_of(error)

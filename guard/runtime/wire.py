@@ -161,6 +161,7 @@ class RunningGuard:
             facts=lambda: [each.facts for each in self.pipeline.engine.watched],
             changed=self._rules_changed,
             is_jitted=lambda: self.pipeline.engine.kernel.is_jitted,
+            follow=self.live.bot_watch.follow,
         )
         self.live.publish()
         self.live.publisher.beat()

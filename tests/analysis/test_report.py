@@ -136,7 +136,7 @@ def test_the_page_escapes_every_name_and_runs_nothing() -> None:
 def test_an_empty_report_says_so_in_every_form() -> None:
     report = report_of(inputs(), fee=0.001)
     assert "Rules: none said anything." in list(text_of(report))
-    assert next(iter(digest_of(report))).endswith("0 blocks, 0 would-be blocks")
+    assert next(iter(digest_of(report))).endswith("0 blocks, 0 would-be blocks, 0 s in all")
     assert "No rule said anything." in page_of(report)
     assert document_of(report)["rules"] == []
 

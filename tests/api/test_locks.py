@@ -9,7 +9,7 @@ from client.images import MINUTE, START_US, image, quarantine, view
 
 from guard.api.locks import Lock, locks_of, plan_of
 from guard.client.payload import decode, encode
-from guard.model import Block, BotPolicy, Mode, TargetKind
+from guard.model import Block, BotPolicy, ListingAnswer, Mode, NewListings, TargetKind
 
 if TYPE_CHECKING:
     from guard.model import Image
@@ -65,6 +65,14 @@ def test_what_a_lock_cannot_say_is_none() -> None:
 )
 def test_where_the_bot_would_be_permitted_there_is_no_lock(state: Image) -> None:
     assert locks(state, bot="mine") == ()
+
+
+def test_a_new_listing_that_the_bots_policy_refuses_is_locked_until_it_is_old_enough() -> None:
+    listings = NewListings(ListingAnswer.REFUSE, for_us=24 * 60 * MINUTE)
+    listed = view()._replace(listed_until_us=START_US + 71 * 60 * MINUTE)
+    state = image(markets={"sim:X/USDT": listed, "sim:Y/USDT": view()}, bots={"mine": BotPolicy(new_listings=listings)})
+    assert locks(state, bot="mine") == (Lock("X/USDT", "*", START_US + 23 * 60 * MINUTE, "guard:-:new_listing"),)
+    assert locks(state) == ()
 
 
 def test_a_bypass_leaves_no_lock() -> None:

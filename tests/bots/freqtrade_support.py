@@ -333,6 +333,7 @@ class Bot(Process):
             "exchange": {
                 "name": "binance", "key": "", "secret": "", "enable_ws": False,
                 "ccxt_config": exchange.ccxt("linear" if config.get("trading_mode") == "futures" else "spot"),
+                "_ft_has_params": {"ohlcv_candle_limit": 30},  # no strategy here looks further back
                 "pair_whitelist": list(pairs), "pair_blacklist": [],
             },
             "pairlists": [{"method": "StaticPairList"}],

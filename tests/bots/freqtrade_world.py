@@ -80,6 +80,19 @@ class World:
         assert set(self.kept) <= control, f"{name}: without guard nothing is added, so that the row shows nothing"
         self.rows.append((name, tried, entered, additions, len(self.guarded)))
 
+    def nothing_opens(self, bot: Bot, enter: Sequence[str], add: Sequence[str] = ()) -> None:
+        """Look that free markets are not entered either: guard is dead or out of reach, and that permits nothing in enforce."""
+        before = bot.last_order()
+        bot.wish(enter=enter, add=add)
+        bot.turn(2)
+        bought = bot.bought(after=before)
+        assert not bought, f"{bot.strategy} bought {sorted(bought)}"
+        assert set(enter) <= bot.tried("entry")
+        assert set(add) <= bot.tried("add")
+        # What is still wished for when guard is back would be entered between two rows.
+        bot.wish()
+        bot.turn(1)
+
     def show(self) -> None:
         """Print the rows."""
         for row in self.rows:

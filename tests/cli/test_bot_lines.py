@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from guard.cli.bot_lines import bot_lines
+from guard.cli.bot_lines import bot_lines, lock_lines
 from guard.client.reports import COUNTS
 
 
@@ -31,3 +31,11 @@ def test_bots_are_shown_with_what_they_hold() -> None:
 def test_no_section_shows_nothing_and_many_bots_are_counted() -> None:
     assert shown({}) == []
     assert shown({"bots": [bot(f"b{number}") for number in range(20)]})[-1] == "12 more bots: guard --json status"
+
+
+def test_locks_that_cannot_be_pushed_are_shown_with_the_reason() -> None:
+    rows = [{"bot": "[b]x", "locks": 2, "problem": None}, {"bot": "other", "locks": 0, "problem": "[i]refused"}]
+    assert [Text.from_markup(line).plain for line in lock_lines(rows)] == [
+        "bot [b]x: 2 locks pushed",
+        "bot other gets no locks: [i]refused",
+    ]

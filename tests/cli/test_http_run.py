@@ -209,6 +209,14 @@ def test_dashboard_and_alerts_name_only_what_a_running_guard_tells(served: Serve
     assert "careful" in served.ask("GET", "/metrics")[1]
 
 
+def test_what_a_feed_costs_and_misses_is_scraped(served: Served) -> None:
+    text = served.ask("GET", "/metrics")[1]
+    found = dict(re.findall(r'^guard_feed_(\w+)\{exchange="sim"\} (\S+)$', text, re.MULTILINE))
+    assert {"gap_seconds_total", "bad_frames_total", "stalls_total", "fallbacks_total"} <= set(found)
+    assert float(found["frames_total"]) > float(found["fallbacks_total"]) > 0  # ccxt reads the answers to requests at least
+    assert 0 < float(found["rest_share_used"]) <= 1
+
+
 def test_the_owner_needs_no_token_on_the_unix_socket(served: Served) -> None:
     link = http.client.HTTPConnection("guard")
     link.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -98,7 +98,8 @@ def test_the_document_has_fractions(state: Path, capsys: pytest.CaptureFixture[s
 def test_a_digest_is_a_few_lines(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = run(capsys, "--state", str(state), "--digest")
     assert code == 0
-    assert text.startswith("guard, the last 7 d: 1 blocks, 0 would-be blocks\n")
+    assert text.startswith("guard, the last 7 d: 1 blocks, 0 would-be blocks, 20 m in all\n")
+    assert "pump_dump: 1 + 0 would-be; an entry then, an hour later, less 0.2 % of fees: -\n" in text
     assert "bots: 2, 4 orders refused, 7 would be refused, 0 sent past guard" in text
     assert len(text.splitlines()) <= 8
 

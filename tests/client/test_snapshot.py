@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def test_bot_that_starts_on_a_damaged_file_is_told_how_to_mend_it(machine: Machi
     assert guard.check("sim", "Y/USDT")[:4] == (ClearanceStatus.UNKNOWN, False, True, "guard_silent")
     assert damaged in str(guard.problem)
     assert str(machine.folder) in str(guard.problem)
+    assert re.search(r"`(guard (run|status|client vendor)|pip install --upgrade trading-guard)`", str(guard.problem)), guard.problem
 
 
 @pytest.mark.usefixtures("damaged")

@@ -157,6 +157,18 @@ async def test_a_new_block_is_pushed_at_once_and_else_only_now_and_then(tmp_path
         task.cancel()
 
 
+async def test_a_mistake_of_guards_own_ends_no_task_and_is_told(tmp_path: Path) -> None:
+    async with SmallFreqtrade("X/USDT") as bot:
+        world = World(tmp_path, bot)
+        # No calendar has this year.
+        world.publish(quarantine(until_us=2**60))
+        assert not await world.pusher.push()
+        assert "Error" in (world.pusher.problem or "")
+        world.publish(world.held())
+        assert await world.pusher.push()
+        assert world.pusher.problem is None
+
+
 async def test_nothing_is_pushed_before_anything_was_published(tmp_path: Path) -> None:
     async with SmallFreqtrade("X/USDT") as bot:
         world = World(tmp_path, bot)

@@ -154,6 +154,34 @@ async def test_named_bot_that_never_came_is_missed(tmp_path: Path) -> None:
     assert bench.said[1][0] == "the bot mine is back"
 
 
+async def test_a_bot_that_guard_yaml_names_while_guard_runs_is_missed_from_then_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.pass_minutes(60)
+    bench.watch.follow({"mine": 300_000_000})
+    await bench.pass_minutes(4)
+    assert bench.said == []
+    await bench.pass_minutes(2)
+    assert [title for title, _ in bench.said] == ["the bot mine fell silent"]
+
+
+async def test_a_silent_bot_that_is_given_more_time_is_not_missed_any_more_but_not_called_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"mine": 300_000_000})
+    bench.report()
+    await bench.pass_minutes(7)
+    bench.watch.follow({"mine": 1_200_000_000})
+    await bench.pass_minutes(5)
+    assert [title for title, _ in bench.said] == ["the bot mine fell silent", "the bot mine is not missed any more"]
+    await bench.pass_minutes(10)
+    assert [title for title, _ in bench.said][2:] == ["the bot mine fell silent"]
+    bench.watch.follow({"mine": None})
+    assert bench.said[3][0] == "the bot mine is not missed any more"
+    bench.watch.follow({"mine": 60_000_000})
+    await bench.pass_minutes(1)
+    bench.report()
+    await bench.pass_minutes(1)
+    assert [title for title, _ in bench.said][4:] == ["the bot mine fell silent", "the bot mine is back"]
+
+
 def test_each_order_of_a_bot_is_counted_once_by_the_rule_that_holds_its_market(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     sums: Counter[tuple[str, str]] = Counter()

@@ -199,7 +199,7 @@ async def test_each_channel_gets_one_digest_a_day_whatever_its_levels(tmp_path: 
     first = bench.told("loud")[0]
     assert first["message"].splitlines()[0] == "busy: 0 + 1 would-be; an entry then, an hour later: -20.2 % (1)"
     assert "bots: 1, 0 orders refused, 4 would be refused, 0 sent past guard" in first["message"]
-    assert first["message"].splitlines()[-3:] == ["data: nothing was watched", "guard ran 1 h of 1 d", "guard report --last 24h"]
+    assert first["message"].splitlines()[-3:] == ["data: nothing was watched", "ran 1 h of 1 d", "guard report --last 24h"]
     assert first["type"] == "info"
     assert [each.kind for decision in bench.decided for each in decision.deliveries] == ["summary"] * 6
 

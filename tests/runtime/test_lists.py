@@ -169,6 +169,23 @@ async def test_a_list_followed_by_guard_lets_go_in_time_though_the_written_end_i
         await asyncio.gather(following, return_exceptions=True)
 
 
+async def test_an_entry_that_is_named_again_at_the_last_moment_is_free_for_none(tmp_path: Path) -> None:
+    async with desk(tmp_path, every="20s", ttl="1m") as here:
+        here.file.write_text("base:B")
+        following = asyncio.create_task(here.lists.run())
+        await here.pass_time(2)
+        here.file.unlink()
+        while here.record["failed"] < 2:
+            await here.pass_time(0.5)
+        here.file.write_text("base:B")
+        for _ in range(60):
+            await here.pass_time(0.5)
+        assert here.record["readings"] == 2
+        assert len(await here.store.audit(limit=10)) == 1
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
 async def test_after_a_restart_an_unreadable_list_holds_for_its_time_again_and_no_longer(tmp_path: Path) -> None:
     async with desk(tmp_path, every="15s", ttl="2m") as here:
         await here.refresh("base:B")

@@ -150,6 +150,27 @@ async def test_a_change_beyond_the_rules_asks_for_a_restart(bench: Bench) -> Non
     assert bench.changes == [(None, book.problem)]
 
 
+async def test_silent_after_is_taken_over_and_other_keys_are_named_that_need_a_restart(bench: Bench) -> None:
+    bots = CONFIG + "bots: {grid: {silent_after: %s, min_level: %s}}\n"
+    bench.config.write_text(bots % ("15m", "warning"))
+    book, followed = bench.start(), list[object]()
+    book.connect(facts=lambda: FACTS, changed=lambda *_: None, follow=followed.append)
+    assert (await book.reload()).settings == ()
+    bench.config.write_text(bots % ("5m", "warning"))
+    outcome = await book.reload()
+    assert (outcome.state, outcome.settings, outcome.problem) == (ReloadState.UNCHANGED, ("bots.grid.silent_after",), None)
+    bench.config.write_text(bots % ("0s", "danger"))
+    outcome = await book.reload()
+    assert "(bots): restart guard" in str(outcome.problem)
+    # Rules that are broken keep all as it is, until they are mended.
+    bench.config.write_text(bots % ("1h", "danger"))
+    bench.rules.write_text(BROKEN)
+    assert (await book.reload()).settings == ()
+    bench.rules.write_text(OTHER)
+    assert (await book.reload()).settings == ("bots.grid.silent_after",)
+    assert followed == [{"grid": 300_000_000}, {"grid": None}, {"grid": 3_600_000_000}]
+
+
 async def test_reloads_at_the_same_moment_hand_over_once(bench: Bench) -> None:
     book = bench.start()
     bench.rules.write_text(OTHER)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from guard.model.ports import Clock
     from guard_ccxt.connections.pump import Connection
     from guard_ccxt.connections.snapshots import Snapshots
-    from guard_ccxt.connections.tap import Tap
+    from guard_ccxt.connections.tap import Key, Tap
     from guard_ccxt.counters import Counters
     from guard_ccxt.options import Options
     from guard_ccxt.stream.subscription import Subscription
@@ -25,6 +25,8 @@ _UNASKED_FACTOR = 4
 _TICK_MAX_S = 1.0
 _SETTLE_US = 1_000_000
 _QUIET_FACTOR = 3
+_ALONE_MAX = 4
+_STILL_SHARE = 0.15
 _REPAIR_MAX_S = 5.0  # live trades are held back that long at most
 _QUIET_FRAMES_MIN = 1000
 _QUIET_STREAMS_MIN = 10  # fewer streams may all be quiet by nature
@@ -42,6 +44,8 @@ class Judge:
         What it looks after.
     ping
         Asks a connection whether it is alive.
+    begin_still
+        Shows a book that waits for messages which may not come for long; called once for each start.
     snapshots
         Tells of which books no snapshot can come.
     clock, counters, options
@@ -60,6 +64,7 @@ class Judge:
         tap: Tap,
         ping: Callable[[Connection], object],
         *,
+        begin_still: Callable[[Subscription], None],
         snapshots: Snapshots,
         clock: Clock,
         counters: Counters,
@@ -68,6 +73,8 @@ class Judge:
         self._exchange_id = exchange_id
         self._tap = tap
         self._ping = ping
+        self._begin_still = begin_still
+        self._begun: dict[Key, int] = {}
         self._snapshots = snapshots
         self._clock = clock
         self._counters = counters
@@ -130,7 +137,10 @@ class Judge:
         ):
             subscription.started_us = self._clock.monotonic_us()  # nothing can come now
         elif waited_us <= deadline_s * 1e6:
-            return
+            is_slow = waited_us > _STILL_SHARE * deadline_s * 1e6 and is_asked and connection.state == "live"
+            if subscription.channel is Channel.BOOK and is_slow and self._begun.get(subscription.key) != subscription.started_us:
+                self._begun[subscription.key] = subscription.started_us
+                self._begin_still(subscription)
         elif subscription.channel is Channel.TRADES and subscription.misses and connection.heard_us > subscription.started_us:
             # Asked twice on a connection that pongs: the exchange acknowledges nothing. The ticker poll would find it deaf.
             self._counters.note(f"{self._exchange_id} does not answer requests for trades: taken for live")
@@ -142,10 +152,13 @@ class Judge:
 
     def _start_again(self, subscription: Subscription, connection: Connection) -> None:
         subscription.misses += 1
+        # Where others deliver, a book that says nothing may have nothing to say: they are not made to pay for it, but once.
+        is_alone = connection.data_us > subscription.started_us and connection.frames > 0
+        is_whole = subscription.misses == _ALONE_MAX if is_alone else subscription.misses > 1
         subscription.started_us = self._clock.monotonic_us()
         what = f"{subscription.symbol} {subscription.channel.name.lower()}"
         self._counters.note(f"{what}: nothing came within {self._options.first_event_s:g} s; subscribed again")
-        self._renew(subscription, connection, f"{what}: no first event", is_whole=subscription.misses > 1)
+        self._renew(subscription, connection, f"{what}: no first event", is_whole=is_whole)
 
     def _renew(self, subscription: Subscription, connection: Connection, why: str, *, is_whole: bool) -> None:
         # First this stream alone; where that did not help, its whole connection.

@@ -12,6 +12,7 @@ from guard_ccxt.connections.faults import Fault, classify, is_expected
 from guard_ccxt.connections.judge import Judge
 from guard_ccxt.connections.leaving import leave
 from guard_ccxt.connections.snapshots import Snapshots, nothing
+from guard_ccxt.connections.still_start import begin_still, begins_by_messages
 from guard_ccxt.connections.tap import ASKING
 from guard_ccxt.rest.budget import Priority
 from guard_ccxt.stream.repair import repair
@@ -65,10 +66,20 @@ class Supervisor:
         self._book_limit: int | None = options.book_limit
         self._snapshots = Snapshots(exchange, rest)
         self._repairs: set[asyncio.Task[None]] = set()
+        self._beginning: set[Subscription] = set()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._leaving: dict[Key, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[None] | None = None
-        self._judge = Judge(exchange.id, tap, self.ping, snapshots=self._snapshots, clock=clock, counters=counters, options=options)
+        self._judge = Judge(
+            exchange.id,
+            tap,
+            self.ping,
+            begin_still=self._begin_still,
+            snapshots=self._snapshots,
+            clock=clock,
+            counters=counters,
+            options=options,
+        )
         self.on_loss: Callable[[Subscription], bool] | None = None
         self.is_closed = False
 
@@ -173,6 +184,16 @@ class Supervisor:
         task = asyncio.create_task(work)
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
+
+    def _begin_still(self, subscription: Subscription) -> None:
+        if begins_by_messages(self._exchange.id) and subscription not in self._beginning:
+            self._beginning.add(subscription)
+            work = begin_still(self._exchange, subscription, rest=self._rest, counters=self._counters, limit=self._book_limit)
+            task = asyncio.create_task(work)
+            self._repairs.add(task)
+            task.add_done_callback(self._repairs.discard)
+            task.add_done_callback(self._ended)
+            task.add_done_callback(lambda _: self._beginning.discard(subscription))
 
     async def repaired(self) -> None:
         """Wait until no missed trades are being fetched."""

@@ -18,6 +18,7 @@ from guard_ccxt.connections.farewell import is_farewell
 from guard_ccxt.connections.pace import Pace
 from guard_ccxt.connections.pump import Connection, pump
 from guard_ccxt.connections.spawned import watch_spawned
+from guard_ccxt.connections.twins import twins_of, whole
 from guard_ccxt.fast import Desk, decoder_of
 from guard_ccxt.stream import recording
 from guard_ccxt.stream.sequence import begin_anew, watch_book_numbers
@@ -112,6 +113,7 @@ class Tap:
     ) -> None:
         self.exchange = exchange
         self.subscriptions: dict[tuple[Channel, str], Subscription] = {}
+        self._twins = twins_of(exchange, self.subscriptions)
         self.callers: dict[asyncio.Task[Any], Subscription] = {}
         self.connections: dict[str, Connection] = {}
         self.asked_us: dict[Key, int] = {}
@@ -202,24 +204,31 @@ class Tap:
 
     def take_book(self, book: Any, received_us: int) -> bool:
         """Hand a book to its subscription; False where nobody asked for it."""
-        subscription = self.subscriptions.get((Channel.BOOK, book.get("symbol") or ""))
-        if subscription is None:
+        symbol = book.get("symbol") or ""
+        subscription = self.subscriptions.get((Channel.BOOK, symbol))
+        twin = None if self._twins is None else self._twins.of(Channel.BOOK, symbol)
+        if subscription is None and twin is None:
             return False
         recording.take_back(book)
         is_cut = recording.trim(book["bids"], self._levels_max) | recording.trim(book["asks"], self._levels_max)
-        subscription.on_book(book, received_us, drain=recording.drain, is_cut=is_cut)
+        if subscription is not None:
+            subscription.on_book(book, received_us, drain=recording.drain, is_cut=is_cut)
+        if twin is not None:
+            twin.on_book(book, received_us, drain=whole, is_cut=is_cut)
         return True
 
     def take_trades(self, trades: Any, received_us: int) -> None:
         """Hand trades to their subscriptions."""
         for trade in trades:
-            subscription = self.subscriptions.get((Channel.TRADES, trade.get("symbol") or ""))
-            if subscription is None and self.is_retiring:
-                continue
-            if subscription is None:
-                self._counters.reject("symbol_not_watched")
-            else:
+            symbol = trade.get("symbol") or ""
+            subscription = self.subscriptions.get((Channel.TRADES, symbol))
+            twin = None if self._twins is None else self._twins.of(Channel.TRADES, symbol)
+            if subscription is not None:
                 subscription.on_trades((trade,), received_us)
+            if twin is not None:
+                twin.on_trades((trade,), received_us)
+            elif subscription is None and not self.is_retiring:
+                self._counters.reject("symbol_not_watched")
 
     def _book_hole(self, symbol: str) -> None:
         subscription = self.subscriptions.get((Channel.BOOK, symbol))

@@ -57,7 +57,8 @@ _KNOWN: Final = {
 _IN_MILLISECONDS: Final = (
     *("apex", "backpack", "bithumb", "bitrue", "bittrade", "blockchaincom", "cex", "coinone", "dydx", "gemini", "hashkey"),
     *("hitbtc", "bequant", "hollaex", "independentreserve", "lbank", "lighter", "modetrade", "ndax", "p2b", "pacifica", "poloniex"),
-    *("upbit", "weex", "whitebit", "woo", "woofipro"),
+    *("upbit", "weex", "whitebit", "woo", "woofipro", "bingx", "bitvavo", "bullish", "derive", "extended", "grvt", "mexc", "nado"),
+    *("paradex", "phemex", "polymarket", "toobit", "xt"),
 )
 _IN_SECONDS: Final = ("bitopro", "coincheck", "deepcoin")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from itertools import product
 from typing import Any
 
 import ccxt.pro
@@ -31,16 +32,16 @@ def test_there_are_as_many_as_are_listed() -> None:
 class Tapped:
     """An exchange with its hooks in place and both streams of A/USDT subscribed, on a connection that is never dialled."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *symbols: str) -> None:
         clock, self.counters = MovedClock(), Counters(lambda _: None)
         self.rows = Rows()
         self.exchange = made(name, read_options(name, {}))
         self.tap = Tap(self.exchange, clock=clock, counters=self.counters, levels_max=100, bad_frames_max=3, tier="generic")
         self.tap.install()
         self.now_ms = clock.now_us() // 1000
-        for channel in (Channel.TRADES, Channel.BOOK):
-            gate = Gate(offset=ClockOffset())
-            one = Subscription("A/USDT", 0, channel, gate=gate, sink=self.rows, counters=self.counters, clock=clock)
+        for row, channel in product(range(len(symbols) or 1), (Channel.TRADES, Channel.BOOK)):
+            gate, symbol = Gate(offset=ClockOffset()), (symbols or ("A/USDT",))[row]
+            one = Subscription(symbol, row, channel, gate=gate, sink=self.rows, counters=self.counters, clock=clock)
             one.begin()
             self.tap.subscriptions[one.key] = one
         self.client = self.exchange.client("ws://127.0.0.1:1/any")
@@ -101,4 +102,53 @@ async def test_a_burst_on_coinbase_is_delivered_whole() -> None:
         run.exchange.handle_trade(run.client, message)
     assert [row.key for row in run.rows.of(Kind.TRADE)] == list(range(1, 5001))
     assert run.counters.rejected == {}
+    await run.close()
+
+
+def coinbase(*symbols: str) -> Tapped:
+    """Return Coinbase with these symbols watched, and with A/USD and A/USDC on offer."""
+    run = Tapped("coinbase", *symbols)
+    markets = [
+        {"id": f"A-{quote}", "symbol": f"A/{quote}", "base": "A", "quote": quote, "type": "spot", "spot": True} for quote in USD
+    ]
+    run.exchange.set_markets([run.exchange.safe_market_structure(market) for market in markets])
+    return run
+
+
+USD = ("USD", "USDC")
+
+
+def show(run: Tapped, market_id: str, key: int, bid: str) -> None:
+    """Let a trade and a message of the book come under a name."""
+    now = run.exchange.iso8601(run.now_ms)
+    trade = {"trade_id": str(key), "product_id": market_id, "price": "1.5", "size": "2", "side": "BUY", "time": now}
+    run.exchange.handle_trade(run.client, {"channel": "market_trades", "events": [{"type": "update", "trades": [trade]}]})
+    levels = [
+        {"side": "bid", "price_level": bid, "new_quantity": "3"},
+        {"side": "offer", "price_level": "1.6", "new_quantity": "3"},
+    ]
+    kind = "snapshot" if key == 1 else "update"
+    event = {"type": kind, "product_id": market_id, "updates": levels}
+    run.exchange.handle_order_book(run.client, {"channel": "l2_data", "timestamp": now, "events": [event]})
+
+
+@pytest.mark.parametrize("symbols", [("A/USDC",), ("A/USD", "A/USDC")])
+async def test_a_market_that_coinbase_streams_under_its_twins_name_is_delivered_once(symbols: tuple[str, ...]) -> None:
+    run = coinbase(*symbols)
+    show(run, "A-USD", 1, "1.4")
+    show(run, "A-USD", 2, "1.45")
+    for row in range(len(symbols)):
+        assert [each.key for each in run.rows.of(Kind.TRADE, row)] == [1, 2]
+        assert [each.price for each in run.rows.of(Kind.LEVEL, row)] == [1.4, 1.6, 1.45]
+    assert run.counters.rejected == {}
+    await run.close()
+
+
+async def test_a_market_that_comes_under_its_own_name_takes_nothing_of_its_twin() -> None:
+    run = coinbase("A/USD", "A/USDC")
+    show(run, "A-USDC", 1, "1.4")
+    show(run, "A-USD", 1, "1.3")
+    assert [each.price for each in run.rows.of(Kind.LEVEL, 1)] == [1.4, 1.6]
+    assert [each.price for each in run.rows.of(Kind.LEVEL, 0)] == [1.3, 1.6]
+    assert len(run.rows.of(Kind.TRADE, 0)) == len(run.rows.of(Kind.TRADE, 1)) == 1
     await run.close()
