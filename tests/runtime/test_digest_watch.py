@@ -191,13 +191,13 @@ async def test_each_channel_gets_one_digest_a_day_whatever_its_levels(tmp_path: 
             await running.until(MIDNIGHT_US + days * DAY_US + 30_000_000)
         await running.until(MIDNIGHT_US + 3 * DAY_US - 60_000_000)
     assert bench.titles("loud") == bench.titles("grave") == [
-        "guard digest, 2027-01-13 00:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 1 would-be blocks",
-        "guard digest, 2027-01-14 00:00 UTC to 2027-01-15 00:00 UTC: 0 blocks, 1 would-be blocks",
-        "guard digest, 2027-01-15 00:00 UTC to 2027-01-16 00:00 UTC: 0 blocks, 0 would-be blocks",
+        "guard digest, 2027-01-13 00:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 1 would-be blocks, 0 s in all",
+        "guard digest, 2027-01-14 00:00 UTC to 2027-01-15 00:00 UTC: 0 blocks, 1 would-be blocks, 0 s in all",
+        "guard digest, 2027-01-15 00:00 UTC to 2027-01-16 00:00 UTC: 0 blocks, 0 would-be blocks, 0 s in all",
     ]  # fmt: skip
     assert bench.told("none") == []
     first = bench.told("loud")[0]
-    assert first["message"].splitlines()[0] == "busy: 0 + 1 would-be; an entry then, an hour later: -20.2 % (1)"
+    assert first["message"].splitlines()[0] == "busy: 0 + 1 would-be; an entry then, an hour later, less 0.2 % of fees: -20.2 % (1)"
     assert "bots: 1, 0 orders refused, 4 would be refused, 0 sent past guard" in first["message"]
     assert first["message"].splitlines()[-3:] == ["data: nothing was watched", "ran 1 h of 1 d", "guard report --last 24h"]
     assert first["type"] == "info"
@@ -219,7 +219,7 @@ async def test_restarts_neither_repeat_a_digest_nor_skip_one(tmp_path: Path) -> 
             await running.until(bench.clock.now_us() + 1_000_000)
             assert running.watch.passed_over == 0
         assert bench.titles("loud")[1:] == [
-            "guard digest, 2027-01-13 18:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 0 would-be blocks"
+            "guard digest, 2027-01-13 18:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 0 would-be blocks, 0 s in all"
         ]
 
 
@@ -235,7 +235,9 @@ async def test_after_days_without_guard_only_the_newest_digest_is_sent(tmp_path:
             assert running.watch.passed_over == 3
             assert running.watch.record()["last"] == "2027-01-17T00:00:00.000Z"  # type: ignore[index]
         # Of the hours after its end it tells nothing, late as it is.
-        assert bench.titles("loud") == ["guard digest, 2027-01-16 00:00 UTC to 2027-01-17 00:00 UTC: 0 blocks, 0 would-be blocks"]
+        assert bench.titles("loud") == [
+            "guard digest, 2027-01-16 00:00 UTC to 2027-01-17 00:00 UTC: 0 blocks, 0 would-be blocks, 0 s in all"
+        ]
         assert "bots:" not in bench.told("loud")[0]["message"]
 
 
