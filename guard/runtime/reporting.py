@@ -33,7 +33,7 @@ def make_report(state: StateFolder, *, since_us: int, until_us: int, fee: float)
         until_us=until_us,
         transitions=[row for row in rows if row["type"] == "quarantine"],
         verdicts=[row for row in rows if row["type"] == "verdict"],
-        standing=read_standing(state.ledger),
+        standing=[held for held in read_standing(state.ledger) if held["opened_us"] <= until_us],
         aftermaths=[one for one in aftermaths if one.opened_us <= until_us],
         sums=sums,
     )

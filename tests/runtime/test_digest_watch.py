@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from guard.analysis.report import Report
     from guard.model import Decision
 
+LOOK_S = 5.0
 DAY_S = 86_400
 DAY_US = 24 * HOUR_US
 # A Wednesday, 14:30 UTC.
@@ -52,6 +53,20 @@ CHANNELS = """\
 
 
 class LeapClock(MovedClock):
+    """`resting` has each task that sleeps, and for how long."""
+
+    def __init__(self, now_us: int) -> None:
+        super().__init__(now_us)
+        self.resting: dict[asyncio.Task[Any] | None, float] = {}
+
+    async def sleep(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        self.resting[task] = seconds
+        try:
+            await super().sleep(seconds)
+        finally:
+            del self.resting[task]
+
     async def leap(self, seconds: float) -> None:
         """Let time pass as a sleeping machine does: whoever waited wakes once, at the end of it."""
         self._now_us += int(seconds * 1e6)
@@ -106,7 +121,7 @@ class Bench:
         book = Rulebook(self.config, {}, last_good=self.state.last_good_rules)
         watch = DigestWatch(live, store, lambda: book.config.alerts, make or report_maker(self.state))
         outbox.start()
-        tasks = [asyncio.create_task(live.committer.run()), asyncio.create_task(watch.run())]
+        committing = asyncio.create_task(live.committer.run())
         running = Running(self, live, book, watch, store)
         try:
             await running.quiet()
@@ -117,9 +132,9 @@ class Bench:
             await asyncio.sleep(0.02)
             await self.clock.advance(2)
             await draining
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            running.watching.cancel()
+            committing.cancel()
+            await asyncio.gather(running.watching, committing, return_exceptions=True)
             await store.close()
             await notifier.close()
 
@@ -133,23 +148,27 @@ class Bench:
 class Running:
     def __init__(self, bench: Bench, live: Live, book: Rulebook, watch: DigestWatch, store: LedgerStore) -> None:
         self.bench, self.live, self.book, self.watch, self.store = bench, live, book, watch, store
+        self.watching = asyncio.create_task(watch.run())
 
-    async def quiet(self) -> None:
-        """Wait, in the machine's time, until the threads of the ledger, the report and the channels have nothing left to do."""
-        for _ in range(6):
-            await asyncio.sleep(0.02)
-            await self.bench.clock.advance(0.06)
+    async def quiet(self, *, is_sent: bool = True) -> None:
+        """Wait, in the machine's time, until nobody works on a digest, the ledger has all, and the channels do, too."""
+        clock = self.bench.clock
+        for _ in range(1_000):
+            await asyncio.sleep(0.005)
+            await clock.advance(0.01)
+            is_idle = clock.resting.get(self.watching, 0.0) >= LOOK_S and not self.live.committer.health.waiting
+            if is_idle and not (is_sent and await self.is_sending()):
+                return
+        raise AssertionError("something is stuck")
 
-    async def until(self, moment_us: int) -> None:
+    async def is_sending(self) -> bool:
+        return any("pending" in states for states in (await self.store.outbox()).values())
+
+    async def until(self, moment_us: int, *, is_sent: bool = True) -> None:
         """Leap to a moment, then let what is due be sent."""
         await self.bench.clock.leap((moment_us - self.bench.clock.now_us()) / 1e6)
         await self.bench.clock.advance(6)
-        for _ in range(100):
-            await self.quiet()
-            counts = await self.store.outbox()
-            if not any("pending" in states for states in counts.values()):
-                return
-        raise AssertionError("messages are stuck")
+        await self.quiet(is_sent=is_sent)
 
 
 @asynccontextmanager
@@ -172,13 +191,13 @@ async def test_each_channel_gets_one_digest_a_day_whatever_its_levels(tmp_path: 
             await running.until(MIDNIGHT_US + days * DAY_US + 30_000_000)
         await running.until(MIDNIGHT_US + 3 * DAY_US - 60_000_000)
     assert bench.titles("loud") == bench.titles("grave") == [
-        "guard digest, 2027-01-13 00:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 1 would-be blocks",
-        "guard digest, 2027-01-14 00:00 UTC to 2027-01-15 00:00 UTC: 0 blocks, 1 would-be blocks",
-        "guard digest, 2027-01-15 00:00 UTC to 2027-01-16 00:00 UTC: 0 blocks, 0 would-be blocks",
+        "guard digest, 2027-01-13 00:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 1 would-be blocks, 0 s in all",
+        "guard digest, 2027-01-14 00:00 UTC to 2027-01-15 00:00 UTC: 0 blocks, 1 would-be blocks, 0 s in all",
+        "guard digest, 2027-01-15 00:00 UTC to 2027-01-16 00:00 UTC: 0 blocks, 0 would-be blocks, 0 s in all",
     ]  # fmt: skip
     assert bench.told("none") == []
     first = bench.told("loud")[0]
-    assert first["message"].splitlines()[0] == "busy: 0 + 1 would-be; an entry then, an hour later: -20.2 % (1)"
+    assert first["message"].splitlines()[0] == "busy: 0 + 1 would-be; an entry then, an hour later, less 0.2 % of fees: -20.2 % (1)"
     assert "bots: 1, 0 orders refused, 4 would be refused, 0 sent past guard" in first["message"]
     assert first["message"].splitlines()[-3:] == ["data: nothing was watched", "ran 1 h of 1 d", "guard report --last 24h"]
     assert first["type"] == "info"
@@ -200,7 +219,7 @@ async def test_restarts_neither_repeat_a_digest_nor_skip_one(tmp_path: Path) -> 
             await running.until(bench.clock.now_us() + 1_000_000)
             assert running.watch.passed_over == 0
         assert bench.titles("loud")[1:] == [
-            "guard digest, 2027-01-13 18:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 0 would-be blocks"
+            "guard digest, 2027-01-13 18:00 UTC to 2027-01-14 00:00 UTC: 0 blocks, 0 would-be blocks, 0 s in all"
         ]
 
 
@@ -216,7 +235,9 @@ async def test_after_days_without_guard_only_the_newest_digest_is_sent(tmp_path:
             assert running.watch.passed_over == 3
             assert running.watch.record()["last"] == "2027-01-17T00:00:00.000Z"  # type: ignore[index]
         # Of the hours after its end it tells nothing, late as it is.
-        assert bench.titles("loud") == ["guard digest, 2027-01-16 00:00 UTC to 2027-01-17 00:00 UTC: 0 blocks, 0 would-be blocks"]
+        assert bench.titles("loud") == [
+            "guard digest, 2027-01-16 00:00 UTC to 2027-01-17 00:00 UTC: 0 blocks, 0 would-be blocks, 0 s in all"
+        ]
         assert "bots:" not in bench.told("loud")[0]["message"]
 
 
@@ -251,6 +272,9 @@ async def test_without_the_key_nothing_is_sent_and_a_key_set_later_begins_with_t
         await running.book.reload()
         await running.until(MIDNIGHT_US + 3 * HOUR_US + 30_000_000)
         assert running.watch.record()["next"] == "2027-01-18T00:00:00.000Z"  # type: ignore[index] - the Monday
+        bench.write("  digest: 6h\n")
+        await running.book.reload()
+        await running.until(MIDNIGHT_US + 4 * HOUR_US)
         assert len(bench.told("loud")) == 1
 
 
@@ -290,10 +314,10 @@ async def test_a_report_that_cannot_be_made_is_tried_again_and_told(tmp_path: Pa
 async def test_a_channel_that_is_down_gets_the_digest_when_it_is_back(tmp_path: Path) -> None:
     async with bench_of(tmp_path, "  digest: 1d\n") as bench, bench.guard() as running:
         bench.receiver.answers = [500, 500, 500, 500]
-        await running.bench.clock.leap((MIDNIGHT_US + 30_000_000 - START_US) / 1e6)
-        await running.quiet()
-        await running.until(MIDNIGHT_US + 2 * HOUR_US)
-        await running.until(MIDNIGHT_US + 3 * HOUR_US)
+        await running.until(MIDNIGHT_US + 30_000_000, is_sent=False)
+        while bench.receiver.answers:
+            await running.until(bench.clock.now_us() + HOUR_US, is_sent=False)
+        await running.until(bench.clock.now_us() + HOUR_US)
         delivered = {name: health.delivered for name, health in running.live.outbox.health().items()}
     assert delivered == {"loud": 1, "grave": 1, "none": 0}
 
@@ -324,7 +348,9 @@ async def test_while_the_ledger_cannot_be_written_a_digest_waits_and_comes_once(
 
     async with bench_of(tmp_path, "  digest: 1d\n") as bench, bench.guard() as running:
         monkeypatch.setattr(LedgerStore, "commit", fails)
-        await running.until(MIDNIGHT_US + 30_000_000)
+        await bench.clock.leap((MIDNIGHT_US + 30_000_000 - START_US) / 1e6)
+        while not running.live.committer.health.failures:  # noqa: ASYNC110 - a real ledger's thread is waited for
+            await asyncio.sleep(0.01)
         noted = await running.store.note("digest")
         assert noted is not None
         assert noted["is_sent"] is False
