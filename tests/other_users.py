@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["handed", "interpreter"]
+__all__ = ["handed", "interpreter", "passable"]
 
 
 def interpreter() -> str:
@@ -37,3 +38,12 @@ def handed(*folders: Path) -> Iterator[tuple[list[str], list[int]]]:
     finally:
         for each in descriptors:
             os.close(each)
+
+
+@contextmanager
+def passable() -> Iterator[Path]:
+    """Make a folder that everybody may pass; those of pytest are shut for others by each run that begins."""
+    with tempfile.TemporaryDirectory(prefix="guard-users-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from cli.test_run import CONFIG, environment, until
-from other_users import handed, interpreter
+from other_users import handed, interpreter, passable
 
 from guard.client.snapshot import SnapshotUnusable, read_snapshot
 from guard.runtime.notify import Supervisor
@@ -80,10 +80,6 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
     state.mkdir()
     os.chown(state, GUARD_USER, BOTS)
     state.chmod(0o710)
-    for path in (folder, *folder.parents):
-        if path == Path("/tmp").resolve():  # noqa: S108 - where pytest's folders are
-            break
-        path.chmod(path.stat().st_mode | 0o011)
     folders = (ROOT, ROOT / "connectors", Path(sysconfig.get_path("purelib")))
     with handed(*folders) as (paths, descriptors), (folder / "said").open("wb") as said:
         return subprocess.Popen(
@@ -117,25 +113,28 @@ def probe(state: Path, user: int, groups: list[int]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def deployed(tmp_path: Path) -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("needs root, to be three users")
-    guard = started(tmp_path)
-    state = tmp_path / "state"
+    with passable() as folder:
+        yield folder
+
+
+@pytest.fixture
+def deployed(folder: Path) -> Iterator[Path]:
+    guard = started(folder)
+    state = folder / "state"
 
     def answers() -> bool:
+        assert guard.poll() is None, (folder / "said").read_text()
         try:
             snapshot = read_snapshot(str(state / "snapshot" / "guard.snapshot"))
         except SnapshotUnusable:
             return False
         return snapshot is not None and (state / "operator.sock").exists()
 
-    def answers_or_ended() -> bool:
-        assert guard.poll() is None, (tmp_path / "said").read_text()
-        return answers()
-
     try:
-        until(answers_or_ended, within_s=60)
+        until(answers, within_s=60)
         (state / "tokens.json").write_text('{"version": 1, "tokens": []}')
         (state / "tokens.json").chmod(0o600)
         os.chown(state / "tokens.json", GUARD_USER, BOTS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from client.images import image, quarantine
-from other_users import handed, interpreter
+from other_users import handed, interpreter, passable
 
 from guard.client.places import how_to_let_in
 from guard.runtime.clock import SystemClock
@@ -56,15 +56,12 @@ def _umask() -> Iterator[None]:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
+def state() -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("needs root, to be two users")
-    for path in (tmp_path, *tmp_path.parents):
-        if path == Path("/tmp").resolve():  # noqa: S108 - where pytest's folders are
-            break
-        path.chmod(path.stat().st_mode | 0o011)
-    # What a person's shell makes of it, a quote included.
-    return tmp_path / "it's mine" / ".guard"
+    with passable() as folder:
+        # What a person's shell makes of it, a quote included.
+        yield folder / "it's mine" / ".guard"
 
 
 def published(state: Path) -> None:

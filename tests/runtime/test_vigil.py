@@ -44,10 +44,13 @@ class Watched:
         self.folder = at_work.folder
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass in steps, and the ledger's thread keep up."""
+        """Let time pass in steps, and the threads of the ledger and of reading back keep up."""
         for _ in range(int(seconds * 4)):
             await self.clock.advance(0.25)
             await asyncio.sleep(0.002)
+            reading = self.live.vigil.validation._reading
+            if reading is not None:
+                await asyncio.wait([reading], timeout=0.05)
 
     @property
     def is_whole(self) -> bool:
