@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import os
 import signal
 
 from hypothesis import settings
@@ -17,6 +18,11 @@ def pytest_configure() -> None:
     # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that: they would run for ever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_setup() -> None:
+    # A guard that a test runs in this process takes the rights of others away from all that is made after it.
+    os.umask(0o022)
 
 
 def pytest_collection_finish() -> None:

@@ -49,7 +49,8 @@ print(json.dumps({
 
 
 def runs(words: list[str]) -> bool:
-    return subprocess.run([*words, sys.executable, "-c", "pass"], capture_output=True, check=False).returncode == 0
+    told = subprocess.run([*words, sys.executable, "-c", "import guard"], capture_output=True, check=False, env=plain_environment())
+    return told.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def guard() -> Iterator[GuardRun]:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root may start processes of other users, with setpriv")
     if not runs(STRANGER):
-        pytest.skip(f"other users may not execute {sys.executable}")
+        pytest.skip(f"other users may not execute {sys.executable}, or may not pass to where guard lies")
     folder = Path(tempfile.mkdtemp(prefix="guard-users-"))
     folder.chmod(0o711)
     try:

@@ -48,13 +48,6 @@ def command_of(problem: str | None) -> str:
     return problem.split("`")[1]
 
 
-@pytest.fixture(autouse=True)
-def _umask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
-
-
 @pytest.fixture
 def state() -> Iterator[Path]:
     if os.geteuid() != 0:

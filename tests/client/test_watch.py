@@ -34,7 +34,8 @@ class Live:
 
     def __init__(self, folder: Path) -> None:
         self.clock = SystemClock()
-        self.publisher = SnapshotPublisher(folder, self.clock)
+        # Long: what collects the garbage of a whole suite may take seconds.
+        self.publisher = SnapshotPublisher(folder, self.clock, lease_ns=60_000 * SECOND)
         self.path = folder / "guard.snapshot"
         self.seq = 0
 

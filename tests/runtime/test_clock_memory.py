@@ -43,32 +43,27 @@ class SetClock:
 async def run(folder: Path, clock: SetClock, *, boot_id: str = BOOT, fill: bool = False) -> tuple[LedgerState, int]:
     """Be one run of guard: open, straighten, close."""
     store = LedgerStore(folder / "ledger.sqlite", clock)
-    ledger = await store.open()
-    memory = ClockMemory(folder / "clock.json", clock, boot_id=boot_id)
-    ledger = await memory.straighten(store, ledger)
-    if fill:
-        command = AddQuarantine(Target(TargetKind.BASE, "X"), 3_600_000_000, "test", "ann")
-        transitions = IsolationManager().operate(command, clock.now_us())
-        waiting = Delivery(
-            "d",
-            "a",
-            "people",
-            "quarantine",
-            Level.DANGER,
-            "t",
-            "b",
-            clock.now_us(),
-            clock.now_us() + 60_000_000,
-            clock.now_us() + DAY_US,
-        )
-        now_us = clock.now_us()
-        entry = AllowEntry(Target(TargetKind.BASE, "OURS"), until_us=now_us + DAY_US, actor="ann", since_us=now_us)
-        allows = (AllowChange(now_us, entry, "added", "ann", "test"),)
-        decision = Decision(now_us, transitions=transitions, deliveries=(waiting,), allows=allows)
-        await store.commit([decision], epoch=ledger.epoch)
-        ledger = await store.load()
-    await store.close()
+    try:
+        ledger = await store.open()
+        memory = ClockMemory(folder / "clock.json", clock, boot_id=boot_id)
+        ledger = await memory.straighten(store, ledger)
+        if fill:
+            await store.commit([filling(clock)], epoch=ledger.epoch)
+            ledger = await store.load()
+    finally:
+        await store.close()
     return ledger, memory.moved_us
+
+
+def filling(clock: SetClock) -> Decision:
+    """Return a block, a message that waits, and an allow entry."""
+    now_us = clock.now_us()
+    command = AddQuarantine(Target(TargetKind.BASE, "X"), 3_600_000_000, "test", "ann")
+    transitions = IsolationManager().operate(command, now_us)
+    waiting = Delivery("d", "a", "people", "quarantine", Level.DANGER, "t", "b", now_us, now_us + 60_000_000, now_us + DAY_US)
+    entry = AllowEntry(Target(TargetKind.BASE, "OURS"), until_us=now_us + DAY_US, actor="ann", since_us=now_us)
+    allows = (AllowChange(now_us, entry, "added", "ann", "test"),)
+    return Decision(now_us, transitions=transitions, deliveries=(waiting,), allows=allows)
 
 
 def left_us(ledger: LedgerState, clock: SetClock) -> tuple[int, ...]:
