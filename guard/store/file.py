@@ -76,14 +76,17 @@ def _own(path: Path) -> None:
             f"the ledger {path} belongs to user {status.st_uid}, guard runs as {os.geteuid()}; run guard as its owner, "
             f"or give it to this user: chown {os.geteuid()} {path}*"
         )
-    for file in (path, *(path.with_name(path.name + suffix) for suffix in LOG_SUFFIXES)):
-        if file.exists() and file.stat().st_mode & _OTHERS_WRITE:
+    for file in _files(path):
+        if file.stat().st_mode & _OTHERS_WRITE:
             raise StateError(
                 f"others may write {file} (mode {stat.S_IMODE(file.stat().st_mode):04o}): nobody can tell what they changed. "
                 f"See who did it, check it with `guard ledger verify`, then: chmod 600 {path}*"
             )
-        if file.exists():
-            file.chmod(0o600)
+
+
+def _files(path: Path) -> list[Path]:
+    files = (path, *(path.with_name(path.name + suffix) for suffix in LOG_SUFFIXES))
+    return [file for file in files if file.exists()]
 
 
 def _check(path: Path, busy_timeout_s: float, before_migration: Callable[[Path, int], None] | None) -> None:
@@ -92,14 +95,9 @@ def _check(path: Path, busy_timeout_s: float, before_migration: Callable[[Path, 
     with closing(sqlite3.connect(path, isolation_level=None, timeout=busy_timeout_s)) as connection:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (layout,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            raise StateError(f"{path} is not a ledger of guard; name another state folder (GUARD_STATE)")
-        if layout > LAYOUT:
-            raise StateError(
-                f"the ledger {path} was written by a newer guard (layout {layout}); this one reads up to {LAYOUT}: upgrade"
-            )
+        layout = _recognised(connection, path)
+        for file in _files(path):
+            file.chmod(0o600)
         findings = [text for (text,) in connection.execute("PRAGMA quick_check(5)")]
         if findings != ["ok"]:
             raise _damaged(path, "; ".join(line for text in findings for line in text.splitlines()))
@@ -115,6 +113,19 @@ def _check(path: Path, busy_timeout_s: float, before_migration: Callable[[Path, 
             raise
         except ValueError as error:
             raise _damaged(path, str(error)) from error
+
+
+def _recognised(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the layout of a ledger of guard; raises StateError for anything else."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (layout,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise StateError(f"{path} is not a ledger of guard; name another state folder (GUARD_STATE)")
+    if layout > LAYOUT:
+        raise StateError(
+            f"the ledger {path} was written by a newer guard (layout {layout}); this one reads up to {LAYOUT}: upgrade"
+        )
+    return int(layout)
 
 
 def check_held(connection: sqlite3.Connection) -> None:
