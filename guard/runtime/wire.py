@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -312,6 +313,10 @@ class RunningGuard:
         await acceleration.run()
         self.live.engine_problem = acceleration.problem
         rules = NativeRules(self.pipeline, most=_NATIVE_MAX)
+        rules.poll()
+        await self.clock.sleep(_NATIVE_POLL_S)
+        # What is there by now stays: a full collection that looks through it holds the loop for a tenth of a second.
+        gc.freeze()
         while True:
             rules.poll()
             await self.clock.sleep(_NATIVE_POLL_S)

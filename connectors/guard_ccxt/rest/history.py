@@ -27,7 +27,7 @@ _PAGE_MIN = 60  # no exchange gives fewer where there are more
 _TRADES_US = 300_000_000  # the last five minutes come as trades
 _CANDLE_PAGES_MAX = 60
 _GLANCE_US = 20 * MINUTE_US
-_SLICE = 512
+_SLICE = 128
 # About 2 ms of reading.
 _READ_AT_ONCE = 32
 _ROWS_AT_ONCE = 256
