@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PERIOD_S", "Beat", "Socket"]
 
-PERIOD_S = 0.004  # asyncio's timers are up to a millisecond late
+PERIOD_S = 0.010  # asyncio's timers are up to a millisecond late
 _WINDOW_US = 20_000
 # The mean distance of frames, on all sockets together, from which on reading together begins, and beyond which it ends.
 _BEGIN_US, _END_US = 2_000, 3_000
