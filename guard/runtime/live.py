@@ -135,6 +135,7 @@ class Live:
         self._on_decision = on_decision
         self._pager = Pager(notify, clock, outbox.arrived)
         self.vigil = Vigil(publisher, clock, recovery=pipeline.isolation.recovery, announce=self._announced, page=self._pager.page)
+        self.vigil.publish = self.publish
         # Keeps what guard was doing when it ended by itself, and returns where.
         self.dump: Callable[[str], object] = lambda _why: None
         self._rates: deque[tuple[int, int]] = deque(maxlen=_RATE_WINDOW_S * 4)

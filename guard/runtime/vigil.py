@@ -81,6 +81,8 @@ class Vigil:
         self.canary: Canary | None = None
         self.file: HeartbeatFile | None = None
         self.watchdog: Watchdog | None = None
+        # Writes the snapshot now.
+        self.publish: Callable[[], None] = lambda: None
         # What the file says besides.
         self.about: Callable[[], dict[str, Any]] = dict
         self._silence: str | None = None
@@ -168,6 +170,9 @@ class Vigil:
             self._hush()
         if Fallback.REWRITE in fallbacks:
             self._publisher.renew()
+            # Before it is read again; a publication that failed is tried again by whoever publishes.
+            if outcome.step is not IsolationStep.PUBLISH:
+                self.publish()
         if Fallback.PAGE in fallbacks and outcome.step in _TITLES:
             silent = "Markets without a block look unknown to bots meanwhile. " if self._silence is not None else ""
             self._tell_once(f"isolation:{outcome.step}", _TITLES[outcome.step], f"{outcome.error}. {silent}Guard tries again.")
