@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from guard.client.answer import Question, answer, policy_of
-from guard.client.policies import bot_policy
+from guard.api.opening import opening
+from guard.client.answer import Question, answer
 from guard.model.bot import ListingAnswer
-from guard.model.clearance import ClearanceStatus, Intent
+from guard.model.clearance import ClearanceStatus
 from guard.model.market import Market
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ OURS: Final = "guard:"
 """What the reason of a lock of guard begins with."""
 EVERY_PAIR: Final = "*"
 """What Freqtrade takes for all pairs."""
-_FOREVER_NS: Final = 1 << 62
 # Columns of Freqtrade's table.
 _REASON_MAX: Final = 255
 _PAIR_MAX: Final = 25
@@ -84,17 +83,7 @@ def locks_of(
     Only what is blocked until a known moment becomes a lock: a probation cannot be said by one, and stale data has no end. A pause
     of the whole exchange is one lock of all pairs.
     """
-    question = Question(
-        market=Market(exchange, ""),
-        intent=Intent.OPEN,
-        now_ns=0,
-        wall_us=now_us,
-        is_fresh=True,
-        compares_clocks=False,
-        policy=policy_of(snapshot, bot),
-        bypass_end_ns=_FOREVER_NS if is_bypassed else 0,
-        bot=bot_policy(snapshot, bot),
-    )
+    question = opening(snapshot, Market(exchange, ""), bot, now_us=now_us, is_bypassed=is_bypassed)
     whole = _lock(snapshot, question, "", EVERY_PAIR, ahead_us)
     # A whitelist is long and little of it is blocked; only a policy on new listings blocks what no block covers.
     is_any = question.bot.new_listings.answer is ListingAnswer.REFUSE

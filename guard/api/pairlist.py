@@ -6,10 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from guard.client.answer import Question, answer, policy_of
-from guard.client.policies import bot_policy
+from guard.api.opening import opening
+from guard.client.answer import answer
 from guard.model.assets import RENAMED
-from guard.model.clearance import Intent
 from guard.model.market import Market
 from guard.model.quarantine import Block, TargetKind
 
@@ -24,7 +23,6 @@ MODES: Final = ("blacklist", "whitelist")
 _REFRESH_S: Final = 1
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
-_FOREVER_NS: Final = 1 << 62
 # How exchanges write many coins as one: 1000PEPE, 1000000MOG, 1MBABYDOGE, kPEPE. As in `guard.model.assets`, or wider.
 _MULTIPLES: Final = r"(?:10{3,7}|1M|k)?"
 
@@ -97,19 +95,9 @@ def _unwatched(snapshot: Snapshot, exchange: str) -> tuple[int, str, bytes]:
 
 
 def _is_open(snapshot: Snapshot, exchange: str, symbol: str, bot: str | None, now_us: int, *, is_bypassed: bool) -> bool:
-    question = Question(
-        market=Market(exchange, symbol),
-        intent=Intent.OPEN,
-        now_ns=0,
-        wall_us=now_us,
-        is_fresh=True,
-        compares_clocks=False,
-        policy=policy_of(snapshot, bot),
-        bypass_end_ns=_FOREVER_NS if is_bypassed else 0,
-        bot=bot_policy(snapshot, bot),
-        # A contract is sold to open, too.
-        side=None if ":" in symbol else "buy",
-    )
+    question = opening(snapshot, Market(exchange, symbol), bot, now_us=now_us, is_bypassed=is_bypassed)
+    # A contract is sold to open, too.
+    question = question._replace(side=None if ":" in symbol else "buy")
     return answer(snapshot, question).clearance.permitted
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from guard.dsl.values import Duration, Model
+from guard.dsl.web import web_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,14 +185,7 @@ def _bounded(name: str, found_us: int, most_us: int) -> int:
 
 def _check_url(url: str) -> None:
     """Raise ValueError, without repeating it, for what is no address to post to."""
-    try:
-        parts = urlsplit(url)
-        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_whole = False
-    if not is_whole or not url.isprintable() or " " in url:
-        raise ValueError("url must be an address such as https://bot.example.org/guard")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("url holds a user or password; put it into headers: {Authorization: ...}")
+    secrets = "put it into headers: {Authorization: ...}"
+    parts = web_address(url, example="https://bot.example.org/guard", secrets=secrets)
     if parts.fragment:
         raise ValueError("url has a part after '#', which is never sent")

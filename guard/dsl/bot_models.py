@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Final, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from guard.dsl.values import Duration, Model
+from guard.dsl.web import web_address
 
 __all__ = ["BotList", "BotLocks", "FreqtradeBot"]
 
@@ -88,15 +88,7 @@ class BotList(Model):
 
 
 def _web(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_whole = False
-    if not is_whole or not url.isprintable() or " " in url:
-        raise ValueError("url must be an address such as http://127.0.0.1:8080")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("url holds a user or password; write user: and password: beside it")
+    parts = web_address(url, example="http://127.0.0.1:8080", secrets="write user: and password: beside it")
     if parts.query or parts.fragment:
         raise ValueError("url must end before '?' and '#'")
     return url

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from guard.dsl.values import Duration, Model, Size
+from guard.dsl.web import web_address
 
 __all__ = ["ListSettings"]
 
@@ -43,17 +43,8 @@ class ListSettings(Model):
     @field_validator("url")
     @classmethod
     def _is_web(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        try:
-            parts = urlsplit(url)
-            is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        except ValueError:
-            is_whole = False
-        if not is_whole or not url.isprintable() or " " in url:
-            raise ValueError("url must be an address such as https://example.org/blocked.txt")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("url holds a user or password; write token: beside it")
+        if url is not None:
+            web_address(url, example="https://example.org/blocked.txt", secrets="write token: beside it")
         return url
 
     @model_validator(mode="after")
