@@ -27,6 +27,7 @@ from guard_ccxt.rest.budget import Priority
 from guard_ccxt.rest.exchange_time import ExchangeTime
 from guard_ccxt.rest.history import History
 from guard_ccxt.rest.loading import in_turn
+from guard_ccxt.rest.pace import Pace
 from guard_ccxt.rest.shared import shared_rest
 from guard_ccxt.stream.gate import ClockOffset, Gate
 from guard_ccxt.stream.subscription import Subscription
@@ -70,6 +71,7 @@ class Session:
         self._offset = ClockOffset()
         self._gates: dict[str, Gate] = {}
         self._glanced: dict[str, int] = {}
+        self._pace = Pace(context.clock)
         self._sink: Sink | None = None
         self._poll: TickerPoll | None = None  # while a stream runs
         self._subscriptions: dict[Key, Subscription] = {}
@@ -135,6 +137,7 @@ class Session:
             gate=self._gates[symbol],
             counters=self._counters,
             clock=self._context.clock,
+            pace=self._pace,
             glanced=self._glanced,
         )
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from guard.cli.bot_lines import bot_lines, lock_lines
+from guard.cli.market_rows import MarketRows
 from guard.cli.ready_lines import ready_lines, rest_line
 from guard.cli.self_watch import heartbeat_trouble, list_troubles
-from guard.cli.wording import market_wide
+from guard.cli.wording import age_text, market_wide
 from guard.client.clock import MACHINE
 
 if TYPE_CHECKING:
@@ -23,17 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["board_view"]
 
-_LEVEL_STYLES = {"normal": "green", "warning": "yellow", "danger": "bold red", "critical": "bold white on red"}
-_BAR_STYLES = {"normal": "green", "warning": "yellow", "danger": "red", "critical": "red"}
-_STATE_STYLES = {"normal": "dim", "quarantined": "bold red", "probation": "yellow"}
-_DATA_STYLES = {"ok": "green", "new": "cyan", "warming": "cyan", "degraded": "yellow"}
-_FACTORS = {"price_volatility": "price", "volume_anomaly": "volume", "order_book": "book", "trade_pattern": "pattern"}
-_BAR_CELLS = 10
-_WIDE = 132
-_NARROW_CELLS = 5
-_AGE_CELLS = 100
 _HELD_SHOWN_MAX = 8
-_SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
 
 
 def board_view(status: Mapping[str, Any], *, width: int, rows_max: int = 40) -> RenderableType:
@@ -41,8 +30,7 @@ def board_view(status: Mapping[str, Any], *, width: int, rows_max: int = 40) -> 
 
     Below 132 columns of `width` the factors and the rule are left out, below 100 the age.
     """
-    table = _markets(status["markets"][:rows_max], is_wide=width >= _WIDE, has_age=width >= _AGE_CELLS)
-    parts: list[RenderableType] = [_headline(status), table]
+    parts: list[RenderableType] = [_headline(status), "", MarketRows(status["markets"][:rows_max], width=width), ""]
     hidden = len(status["markets"]) - rows_max
     if hidden > 0:
         parts.append(Text(f"  and {hidden} calmer markets", style="dim"))
@@ -58,10 +46,10 @@ def _headline(status: Mapping[str, Any]) -> Text:
         f"{status['watched']} watched, {status['ready']} ready",
         *([f"{len(status['quarantines'])} held"] if status["quarantines"] else []),
         f"{status['events_per_second']:.0f} events/s",
-        f"feed age {'-' if age is None else _age(age)}",
+        f"feed age {'-' if age is None else age_text(age)}",
         f"{status['rules']['active']} rules" + ("" if status["rules"]["problem"] is None else " (last good ones)"),
         "ledger ok" if status["durable"] else "LEDGER CANNOT BE WRITTEN",
-        f"up {_age(status['uptime_s'] * 1000)}",
+        f"up {age_text(status['uptime_s'] * 1000)}",
     ]
     text = Text("guard  ", style="bold")
     text.append("  ·  ".join(figures), style="none")
@@ -75,60 +63,6 @@ def _urgency(line: str) -> int:
     return 0 if "[bold red]" in line else 1 if "[yellow]" in line else 2
 
 
-def _markets(rows: Sequence[Mapping[str, Any]], *, is_wide: bool, has_age: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    factors = tuple(_FACTORS.values()) if is_wide else ()
-    last = (*(("age",) if has_age else ()), *(("rule",) if is_wide else ()))
-    for name in ("market", "score", "", *factors, "level", "state", "data", *last):
-        table.add_column(name, justify="right" if name == "age" else "left", no_wrap=True)
-    for row in rows:
-        score = row["score"]
-        wide = [_factor(row["factors"], name) for name in _FACTORS] if is_wide else []
-        table.add_row(
-            escape(row["market"]),
-            "   -" if score is None else f"{score:4.2f}",
-            Text(_bar(score, _BAR_CELLS if is_wide else _NARROW_CELLS), style=_BAR_STYLES[row["level"]]),
-            *wide,
-            _level(row),
-            Text(_state(row), style=_STATE_STYLES[row["state"]]),
-            Text(_data(row), style=_DATA_STYLES.get(row["data"], "bold red")),
-            *(("-" if row["age_ms"] is None else _age(row["age_ms"]),) if has_age else ()),
-            *((Text(row["rule"], style="dim"),) if is_wide else ()),
-        )
-    return table
-
-
-def _level(row: Mapping[str, Any]) -> Text:
-    """Return the level; one that only a rule in the shadow gives stands in brackets, since nobody is told and nothing is held."""
-    if row.get("mode") == "shadow" and row["level"] != "normal":
-        return Text(f"({row['level']})", style="dim")
-    return Text(row["level"], style=_LEVEL_STYLES[row["level"]])
-
-
-def _state(row: Mapping[str, Any]) -> str:
-    if row["state"] == "normal":
-        return "normal"
-    return f"{row['state']} to {row['until'][11:16]}Z" if row["until"] else str(row["state"])
-
-
-def _data(row: Mapping[str, Any]) -> str:
-    """Return the data state; that of a new market with the moment at which it is 72 hours old."""
-    until = row.get("new_until")
-    return f"new to {until[5:16].replace('T', ' ')}Z" if until else str(row["data"])
-
-
-def _bar(score: float | None, cells: int) -> str:
-    full = 0 if score is None else round(score * cells)
-    return "█" * full + "·" * (cells - full)
-
-
-def _factor(factors: Mapping[str, float | None], name: str) -> str:
-    if name not in factors:
-        return "  "
-    value = factors[name]
-    return "   ?" if value is None else f"{value:4.2f}"
-
-
 def _detector(record: Mapping[str, Any]) -> str:
     cost = "not called yet" if record["mean_us"] is None else f"{record['calls']} calls, {record['mean_us']:.1f} us each"
     faults = f", {record['faults']} failed: {escape(str(record['fault']))}" if record["faults"] else ""
@@ -136,15 +70,6 @@ def _detector(record: Mapping[str, Any]) -> str:
     if record["state"] == "demoted":
         return f"[bold red]{name} is switched off:[/] {escape(str(record['why']))}  [dim]{cost}[/]"
     return f"[{'yellow' if record['faults'] else 'dim'}]{name}: {cost}{faults}[/]"
-
-
-def _age(milliseconds: float) -> str:
-    if milliseconds < _SECOND_MS:
-        return f"{milliseconds:.0f} ms"
-    if milliseconds < _MINUTE_MS:
-        return f"{milliseconds / _SECOND_MS:.1f} s"
-    minutes, seconds = divmod(int(milliseconds / _SECOND_MS), 60)
-    return f"{minutes} min {seconds:02d} s"
 
 
 def _upgrade(upgrade: Mapping[str, Any]) -> list[str]:

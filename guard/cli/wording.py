@@ -10,9 +10,10 @@ from guard.cli.durations import say_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["counts_text", "hole_text", "judged", "market_wide", "moment", "safe"]
+__all__ = ["age_text", "counts_text", "hole_text", "judged", "market_wide", "moment", "safe"]
 
 _TEXT_MAX = 300
+_SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
 
 
 def safe(text: str) -> str:
@@ -82,3 +83,13 @@ def market_wide(state: Mapping[str, Any], *, now_us: int) -> str:
     count = f"{state['findings']} finding{'' if state['findings'] == 1 else 's'}"
     until = moment(state["until_us"], now_us=now_us)
     return f"{safe(state['exchange'])} moves as a whole until {until}: {count} explained by its leader{now}"
+
+
+def age_text(milliseconds: float) -> str:
+    """Return an age as people say it: 781 ms, 2.1 s, 3 min 04 s."""
+    if milliseconds < _SECOND_MS:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < _MINUTE_MS:
+        return f"{milliseconds / _SECOND_MS:.1f} s"
+    minutes, seconds = divmod(int(milliseconds / _SECOND_MS), 60)
+    return f"{minutes} min {seconds:02d} s"

@@ -12,10 +12,12 @@ __all__ = ["Slices"]
 
 _SLICE_US: Final = 1_500
 _STEPS_MAX: Final = 16
+# Reading a request, answering it and reading the next one on that connection each take one.
+_TURNS: Final = 4
 
 
 class Slices:
-    """Lets others run once a slice of 1.5 ms is over, or sixteen steps.
+    """Lets others run for four turns of the loop once a slice of 1.5 ms is over, or sixteen steps.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ class Slices:
 
     async def turn(self) -> None:
         """Let others run, and begin a slice."""
-        await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         self._steps = 0
         self._began_us = self._monotonic_us()

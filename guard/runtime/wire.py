@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -28,6 +27,7 @@ from guard.runtime.clock import seeded_random
 from guard.runtime.digest_watch import DigestWatch, report_maker
 from guard.runtime.feeds import make_feeds
 from guard.runtime.http import Http
+from guard.runtime.interpreter import prefer_the_loop, settle
 from guard.runtime.keeper import Keeper, Rows
 from guard.runtime.ledger_desk import ledger_record, tell_of_start
 from guard.runtime.ledger_keeper import LedgerKeeper
@@ -309,14 +309,14 @@ class RunningGuard:
 
     async def _accelerate(self) -> None:
         """Go over to compiled code once all else runs."""
+        prefer_the_loop()
         acceleration = Acceleration(self.pipeline, is_idle=lambda: not self.live.inlet.waiting, clock=self.clock, env=self._env)
         await acceleration.run()
         self.live.engine_problem = acceleration.problem
         rules = NativeRules(self.pipeline, most=_NATIVE_MAX)
         rules.poll()
         await self.clock.sleep(_NATIVE_POLL_S)
-        # What is there by now stays: a full collection that looks through it holds the loop for a tenth of a second.
-        gc.freeze()
+        settle()
         while True:
             rules.poll()
             await self.clock.sleep(_NATIVE_POLL_S)

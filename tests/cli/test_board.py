@@ -122,3 +122,23 @@ def test_eighty_columns_cut_no_cell() -> None:
     board = shown(status(markets=[row]), width=80)
     assert "…" not in board
     assert "quarantined to 12:47Z" in board
+
+
+def test_long_names_cost_the_widest_column_and_no_figure() -> None:
+    row = {
+        **status()["markets"][0],
+        "market": "binance:1000000LONGNAME/USDT:USDT-261225",
+        "until": "2026-11-23T12:47:59Z",
+        "score": 0.5,
+    }
+    board = shown(status(markets=[row]), width=80)
+    line = next(line for line in board.splitlines() if "quarantined" in line)
+    assert "…" in line.split()[0]
+    for words in ("0.50", "danger", "quarantined to 12:47Z", "stale"):
+        assert words in line
+    assert max(map(len, board.splitlines())) <= 80
+
+
+def test_what_an_exchange_calls_a_market_steers_no_terminal() -> None:
+    row = {**status()["markets"][0], "market": "sim:\x1b[31mX/USDT", "rule": "\x1b[2J"}
+    assert "\x1b" not in shown(status(markets=[row]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import MalformedEvent, RateLimited, Unavailable
@@ -13,11 +14,12 @@ from guard_ccxt.rest.hourly import HOUR_US, hour_rows, shapes_of
 from guard_ccxt.stream.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from guard.model.ports import Clock, Sink
     from guard_ccxt.counters import Counters
     from guard_ccxt.rest.client import Rest
+    from guard_ccxt.rest.pace import Pace
     from guard_ccxt.stream.gate import TradeRow
 
 __all__ = ["History"]
@@ -27,11 +29,10 @@ _PAGE_MIN = 60  # no exchange gives fewer where there are more
 _TRADES_US = 300_000_000  # the last five minutes come as trades
 _CANDLE_PAGES_MAX = 60
 _GLANCE_US = 20 * MINUTE_US
-_SLICE = 128
-# About 2 ms of reading.
-_READ_AT_ONCE = 32
-_ROWS_AT_ONCE = 256
-_YIELD_MAX_S = 0.25
+# About a millisecond of work each.
+_READ_AT_ONCE = 64
+_ROWS_AT_ONCE = 512
+_WRITTEN_AT_ONCE = 128
 _MINUTES_US = 24 * HOUR_US  # what is older comes by the hour: it costs a page instead of many
 _TRIES_MAX = 4
 
@@ -43,7 +44,7 @@ class History:
     ----------
     exchange
         A ccxt instance with markets loaded.
-    rest, gate, counters, clock
+    rest, gate, counters, clock, pace
         Shared parts of the connector.
     glanced
         From when on each symbol's past was given by `glance`, microseconds; kept by the connector.
@@ -58,20 +59,29 @@ class History:
     `glance` gives the last twenty minutes alone, as candles: it costs one request, and rules that compare with a price some minutes
     ago know it before the first live trade. What it gave is left out of `read`.
 
-    Rows are written a few at a time and as slowly as the rest of the process needs: a past of days must not hold up what is live.
+    Rows are read and written a few at a time, at the `pace` of the connector: a past of days must not hold up what is live.
 
     A page that the exchange refuses for its rate is asked for again when the pause is over, at most three times: pages with a
     hole between them would count as silence.
     """
 
     def __init__(
-        self, exchange: Any, *, rest: Rest, gate: Gate, counters: Counters, clock: Clock, glanced: dict[str, int] | None = None
+        self,
+        exchange: Any,
+        *,
+        rest: Rest,
+        gate: Gate,
+        counters: Counters,
+        clock: Clock,
+        pace: Pace,
+        glanced: dict[str, int] | None = None,
     ) -> None:
         self._exchange = exchange
         self._rest = rest
         self._gate = gate
         self._counters = counters
         self._clock = clock
+        self._pace = pace
         self._glanced = {} if glanced is None else glanced
 
     async def glance(self, symbol: str, row: int, sink: Sink) -> None:
@@ -117,24 +127,9 @@ class History:
         return bool(self._exchange.has.get("fetchOHLCV")) and timeframe in (self._exchange.timeframes or {"1m": 1})
 
     async def _write(self, rows: list[TradeRow], row: int, sink: Sink, now_us: int) -> None:
-        for number, one in enumerate(rows, start=1):
-            sink.append(
-                Kind.TRADE,
-                row,
-                at_us=one.at_us,
-                received_us=now_us,
-                price=one.price,
-                amount=one.amount,
-                side=one.side,
-                key=one.key,
-                flags=one.flags | Flag.BACKFILL,
-            )
-            if number % _SLICE == 0:
-                began_us = self._clock.monotonic_us()
-                await self._clock.sleep(0)
-                # As long again as the others took meanwhile.
-                await self._clock.sleep(min((self._clock.monotonic_us() - began_us) / 1e6, _YIELD_MAX_S))
-                now_us = self._clock.now_us()
+        for start in range(0, len(rows), _WRITTEN_AT_ONCE):
+            await self._pace.run(partial(_append, rows[start : start + _WRITTEN_AT_ONCE], row, sink, now_us))
+            now_us = self._clock.now_us()
         sink.append(Kind.STATUS, row, at_us=now_us, received_us=now_us, side=Channel.ALL, key=Status.WARM)
         self._counters.received += len(rows) + 1
 
@@ -206,19 +201,38 @@ class History:
 
     async def _passed(self, found: Any, passed: Callable[[Any], list[TradeRow]]) -> list[TradeRow]:
         rows: list[TradeRow] = []
-        told = 0
-        for number, one in enumerate(found or (), start=1):
-            # A day of minutes takes 50 ms, which bots that ask over HTTP would wait for.
-            if number % _READ_AT_ONCE == 0 or len(rows) - told >= _ROWS_AT_ONCE:
-                told = len(rows)
-                await asyncio.sleep(0)
-            try:
-                rows += passed(one)
-            except MalformedEvent as error:
-                self._counters.reject(error.reason)
-            except (TypeError, ValueError, IndexError, OverflowError):
-                self._counters.reject("candle_malformed")
+        waiting = deque(found or ())
+
+        def piece() -> None:
+            end = len(rows) + _ROWS_AT_ONCE
+            for _ in range(min(_READ_AT_ONCE, len(waiting))):
+                try:
+                    rows.extend(passed(waiting.popleft()))
+                except MalformedEvent as error:
+                    self._counters.reject(error.reason)
+                except (TypeError, ValueError, IndexError, OverflowError):
+                    self._counters.reject("candle_malformed")
+                if len(rows) >= end:
+                    break
+
+        while waiting:
+            await self._pace.run(piece)
         return rows
+
+
+def _append(rows: Iterable[TradeRow], market: int, sink: Sink, now_us: int) -> None:
+    for one in rows:
+        sink.append(
+            Kind.TRADE,
+            market,
+            at_us=one.at_us,
+            received_us=now_us,
+            price=one.price,
+            amount=one.amount,
+            side=one.side,
+            key=one.key,
+            flags=one.flags | Flag.BACKFILL,
+        )
 
 
 def _stamp_ms(candle: Any) -> int | None:

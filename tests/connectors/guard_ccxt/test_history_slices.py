@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from guard_ccxt.bench.clock import MachineClock
 from guard_ccxt.rest.candles import candle_rows
 from guard_ccxt.rest.history import History
+from guard_ccxt.rest.pace import Pace
 from guard_ccxt.stream.gate import Gate
 
 if TYPE_CHECKING:
@@ -27,7 +32,8 @@ async def test_a_day_of_candles_is_read_in_slices_with_the_same_rows() -> None:
             await asyncio.sleep(0)
 
     nobody: Any = None
-    history = History(nobody, rest=nobody, gate=Gate(offset=nobody), counters=nobody, clock=nobody)
+    clock = MachineClock()
+    history = History(nobody, rest=nobody, gate=Gate(offset=nobody), counters=nobody, clock=clock, pace=Pace(clock))
     first_ms = NOW_US // 1000 - 1440 * 60_000
     candles = [[first_ms + number * 60_000, 1.0, 1.2, 0.9, 1.1, 10.0] for number in range(1440)]
 
@@ -39,3 +45,38 @@ async def test_a_day_of_candles_is_read_in_slices_with_the_same_rows() -> None:
     counting.cancel()
     assert rows == [row for candle in candles for row in passed(candle)]
     assert turns >= 40
+
+
+async def test_of_all_who_read_at_once_one_has_its_turn_and_then_the_loop() -> None:
+    begun: list[int] = []
+    turn = 0
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async def read(pace: Pace) -> None:
+        for _ in range(5):
+            await pace.run(lambda: begun.append(turn))
+
+    pace = Pace(MachineClock())
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*(read(pace) for _ in range(4)))
+    counting.cancel()
+    assert len(begun) == 20
+    assert all(later > before for before, later in pairwise(begun))
+
+
+async def test_a_piece_that_fails_holds_nobody_up() -> None:
+    pace = Pace(MachineClock())
+
+    def fail() -> None:
+        raise ValueError("a piece")
+
+    with pytest.raises(ValueError, match="a piece"):
+        await pace.run(fail)
+    done: list[bool] = []
+    await pace.run(lambda: done.append(True))
+    assert done
