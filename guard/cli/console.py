@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from guard.runtime.printer import Printer
     from guard.runtime.wire import RunningGuard
 
-__all__ = ["JsonConsole", "LogConsole", "TerminalConsole", "make_console"]
+__all__ = ["JsonConsole", "LogConsole", "TerminalConsole", "make_console", "pause_s"]
 
 _log = structlog.get_logger(__name__)
 _REFRESH_S = 1.0
 _BOARD_EVERY_S = 20
+_BOARDS_FIRST = 6
+_BOARD_LATER_S = 600
 _LOG_WIDTH = 140
 _STATES = {"quarantined": "bold red", "probation": "yellow", "normal": "green"}
 
@@ -55,7 +57,7 @@ class JsonConsole:
 
 
 class LogConsole:
-    """Events as they come, and the board every twenty seconds: for a pipe, a file or a log."""
+    """Events as they come, and the board: every twenty seconds at first, then every ten minutes. For a pipe, a file or a log."""
 
     def __init__(self, printer: Printer, console: Console) -> None:
         self.record = RunRecord()
@@ -80,18 +82,18 @@ class LogConsole:
         self._printer.put(lambda: self._console.print(what))
 
     async def follow(self, guard: RunningGuard) -> None:
-        """Print the board once the first row is live, then every twenty seconds."""
+        """Print the board once the first row is live, six times twenty seconds apart, then every ten minutes."""
         self.event(f"guard watches {', '.join(feed.plan.name for feed in guard.live.feeds)}; stop it with Ctrl-C")
-        waited = _BOARD_EVERY_S
+        waited, shown = pause_s(0), 0
         while True:
             await guard.clock.sleep(_REFRESH_S)
             waited += 1
             # The whole status takes a while of the loop, which bots' checks over HTTP would wait for.
             feeds = [{"exchange": feed.plan.name, "failures": feed.failures, "problem": feed.trouble} for feed in guard.live.feeds]
             self._tell_feeds({"feeds": feeds})
-            status = await _status(guard) if waited >= _BOARD_EVERY_S else None
+            status = await _status(guard) if waited >= pause_s(shown) else None
             if status is not None and any(row["age_ms"] is not None for row in status["markets"]):
-                waited = 0
+                waited, shown = 0, shown + 1
                 self.show(board_view(status, width=self._console.width))
 
     def _tell_feeds(self, status: dict[str, Any]) -> None:
@@ -131,6 +133,11 @@ class TerminalConsole(LogConsole):
         """Leave the last board on the screen, and the summary below it."""
         self._printer.put(self._live.stop)
         super().summary(summary, status)
+
+
+def pause_s(shown: int) -> int:
+    """Return seconds from a board in a log to the next one, `shown` of them being there: a log is read at the start, then kept."""
+    return _BOARD_EVERY_S if shown < _BOARDS_FIRST else _BOARD_LATER_S
 
 
 async def _status(guard: RunningGuard) -> dict[str, Any] | None:

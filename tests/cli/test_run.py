@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from guard.api.call import call
-from guard.cli.console import LogConsole
+from guard.cli.console import LogConsole, pause_s
 from guard.client.clock import pause
 from guard.client.places import locate
 from guard.errors import GuardError
@@ -227,6 +227,12 @@ def test_a_person_reads_once_for_each_failure_what_keeps_an_exchange_from_delive
         console._tell_feeds({"feeds": [feed]})
     assert printer.close()
     assert text.getvalue() == 2 * "sim does not deliver: port [1] is in use\n"
+
+
+def test_a_log_gets_boards_for_two_minutes_and_then_now_and_then() -> None:
+    pauses = list(map(pause_s, range(1, 151)))
+    assert sum(pauses[:6]) <= 15 * 60
+    assert sum(pauses) >= 86_400
 
 
 def test_broken_rules_end_a_first_start_with_three_and_a_restart_runs_the_last_good_ones(tmp_path: Path) -> None:
