@@ -30,16 +30,14 @@ def shown_image(live: Live, *, look: bool = True) -> Image:
     let_go = {market for feed in live.feeds for market in feed.let_go}
     image = live.pipeline.image(let_go=let_go, look=look)
     failing = {feed.plan.name for feed in live.feeds if feed.failures and not feed.is_streaming}
-    earlier = live.watchlist.markets
+    earlier = live.watchlist.markets - image.markets.keys() - set(map(str, let_go))
     waiting = {
         name: live.watchlist.view(name, NOT_REACHED if Market.parse(name).exchange in failing else NOT_OPEN) for name in earlier
     }
-    gone = set(map(str, let_go))
-    shown = {name: view for name, view in {**waiting, **image.markets}.items() if name not in gone}
     unreached = {feed.plan.name: NOT_REACHED if feed.is_unreached else NOT_OPEN for feed in live.feeds if not feed.is_chosen}
     return image._replace(
         blocks=live.committer.blocks(),
-        markets=shown,
+        markets={**waiting, **image.markets},
         unreached=unreached,
         bots=live.bots,
         rule_tags={rule.id: rule.tags for rule in live.pipeline.engine.program.rules},
