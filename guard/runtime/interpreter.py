@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["prefer_the_loop", "settle"]
 
 _SWITCH_S: Final = 0.0005
-_COLLECT: Final = (5_000, 20, 100)
+_COLLECT: Final = (5_000, 10, 10)
 
 
 def prefer_the_loop() -> None:
@@ -25,7 +25,8 @@ def settle() -> None:
     """Keep collections of garbage short, once all that lives long is there.
 
     What is there by now stays: a full collection that looks through it holds the loop for a tenth of a second. And a full one
-    comes after 10 million objects more than went, instead of 70,000: reading the past of markets makes so many of them.
+    comes after half a million objects more than went, instead of 70,000: reading the past of markets makes many, and what waits to
+    be collected stays below some 100 MB.
     """
     gc.freeze()
     gc.set_threshold(*_COLLECT)
