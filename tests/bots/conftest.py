@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests import their support beside them
 
-from freqtrade_support import NURSERY, PYTHON, Exchange
+from freqtrade_processes import NURSERY, PYTHON
+from freqtrade_support import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

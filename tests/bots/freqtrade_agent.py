@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from freqtrade_support import Process, free_port, wait_for, wall_of
+from freqtrade_processes import Process, free_port, wait_for, wall_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from freqtrade_support import wait_for
+from freqtrade_processes import wait_for
 
 from guard.client.layout import HEADER_BYTES
 

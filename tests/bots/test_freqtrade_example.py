@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from freqtrade_support import ROOT, Bot, GuardRun, wait_for
+from freqtrade_processes import ROOT, wait_for
+from freqtrade_support import Bot, GuardRun
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from freqtrade_agent import AgentRun, Road, free_port, open_http
-from freqtrade_support import FAKETIME, Bot, GuardRun, wait_for
+from freqtrade_processes import FAKETIME, wait_for
+from freqtrade_support import Bot, GuardRun
 from freqtrade_world import SPOILS, World
 
 from guard.client import Guard

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from freqtrade_support import Bot, GuardRun, wait_for
+from freqtrade_processes import wait_for
+from freqtrade_support import Bot, GuardRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

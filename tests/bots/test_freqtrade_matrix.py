@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from freqtrade_support import FAKETIME, Bot, GuardRun, wait_for
+from freqtrade_processes import FAKETIME, wait_for
+from freqtrade_support import Bot, GuardRun
 from freqtrade_world import SPOILS, World
 
 if TYPE_CHECKING:

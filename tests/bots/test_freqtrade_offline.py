@@ -7,7 +7,8 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from freqtrade_support import HERE, NURSERY, Bot, plain_environment
+from freqtrade_processes import HERE, NURSERY, plain_environment
+from freqtrade_support import Bot
 
 if TYPE_CHECKING:
     from pathlib import Path

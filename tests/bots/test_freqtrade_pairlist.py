@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from freqtrade_support import Bot, GuardRun, free_port, wait_for
+from freqtrade_processes import free_port, wait_for
+from freqtrade_support import Bot, GuardRun
 
 from guard.api.pairlist import pairlist
 from guard.client import Guard

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from freqtrade_support import Exchange, GuardRun, plain_environment, wait_for
+from freqtrade_processes import plain_environment, wait_for
+from freqtrade_support import Exchange, GuardRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

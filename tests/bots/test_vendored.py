@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from client.images import image, quarantine, view
-from freqtrade_support import HERE, plain_environment
+from freqtrade_processes import HERE, plain_environment
 
 from guard.client.clock import MACHINE
 from guard.runtime.clock import SystemClock
