@@ -1,4 +1,4 @@
-"""What a bot is told, for every state that a guard can be in."""
+"""What a bot is told, for every state that a guard can be in while it is heard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from client.images import MINUTE, SECOND, START_US, Machine, image, quarantine, view
 
 from guard.client import ClearanceStatus
-from guard.errors import NotRunning
 from guard.model import Block, IsolationState, Mode, Quarantine, TargetKind
 
 if TYPE_CHECKING:
@@ -221,48 +220,6 @@ def test_jump_of_the_wall_clock_changes_no_remaining_time(machine: Machine, jump
     assert guard.check("sim", "X/USDT").status is ALLOWED
 
 
-def test_silence_turns_allowed_into_unknown_two_seconds_after_the_last_heartbeat(machine: Machine) -> None:
-    machine.publish(image())
-    guard = machine.guard()
-    machine.clock.pass_time(1.999)
-    assert guard.check("sim", "X/USDT").status is ALLOWED
-    machine.clock.pass_time(0.002)
-    clearance = guard.check("sim", "X/USDT")
-    assert clearance[:4] == (UNKNOWN, False, True, "guard_silent")
-    assert clearance.age_ms == pytest.approx(2001)
-    assert "no heartbeat of guard for 2.0 s" in str(guard.problem)
-    machine.publisher.beat()
-    assert guard.check("sim", "X/USDT").status is ALLOWED
-    assert guard.problem is None
-
-
-def test_unexpired_block_stands_while_guard_is_silent_and_then_is_unknown(machine: Machine) -> None:
-    machine.publish(image(quarantine(), quarantine("sim:Y/USDT", state=IsolationState.PROBATION)))
-    guard = machine.guard()
-    machine.clock.pass_time(29 * 60)
-    assert guard.check("sim", "X/USDT").status is BLOCKED
-    shrunk = guard.check("sim", "Y/USDT")
-    assert (shrunk.status, shrunk.reason, shrunk.permitted) == (UNKNOWN, "guard_silent", False)
-    machine.clock.pass_time(2 * 60)
-    assert guard.check("sim", "X/USDT")[:4] == (UNKNOWN, False, True, "guard_silent")
-
-
-def test_stopped_guard_is_silent_within_a_millisecond_and_keeps_its_blocks(machine: Machine) -> None:
-    machine.publish(image(quarantine()))
-    guard = machine.guard()
-    assert guard.check("sim", "Y/USDT").permitted
-    machine.publisher.stop()
-    machine.clock.pass_time(0.001)
-    assert guard.check("sim", "Y/USDT").reason == "guard_silent"
-    assert guard.check("sim", "X/USDT").status is BLOCKED
-    assert "was stopped" in str(guard.problem)
-
-
-def test_image_that_says_guard_does_not_run_is_silent(machine: Machine) -> None:
-    machine.publish(image(is_running=False))
-    assert machine.guard().check("sim", "X/USDT").reason == "guard_silent"
-
-
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.ALERT])
 def test_under_observe_and_alert_all_is_permitted_and_says_what_would_be_refused(machine: Machine, mode: Mode) -> None:
     held = [quarantine(), quarantine("sim:Y/USDT", state=IsolationState.PROBATION)]
@@ -277,17 +234,6 @@ def test_under_observe_and_alert_all_is_permitted_and_says_what_would_be_refused
     machine.publisher.path.unlink()
     machine.clock.pass_time(1)
     assert guard.check("sim", "Y/USDT")[:3] == (UNKNOWN, True, True)
-
-
-def test_without_any_file_it_refuses_to_open_and_says_how_to_mend_it(machine: Machine) -> None:
-    guard = machine.guard()
-    clearance = guard.check("sim", "X/USDT")
-    assert clearance[:4] == (UNKNOWN, False, True, "guard_silent")
-    assert clearance.age_ms is None
-    assert "start `guard run`" in str(guard.problem)
-    machine.clock.pass_time(0.1)
-    machine.publish(image())
-    assert guard.check("sim", "X/USDT").status is ALLOWED
 
 
 @pytest.mark.parametrize(
@@ -312,48 +258,6 @@ def test_word_that_is_no_intent_counts_as_open_and_is_told(machine: Machine) -> 
     assert "'flee' counts as open" in str(guard.problem)
     with pytest.raises(ValueError, match="flee"):
         machine.guard(strict=True).check("sim", "X/USDT", intent="flee")
-
-
-def test_strict_raises_only_where_silence_refuses(machine: Machine) -> None:
-    guard = machine.guard(strict=True)
-    with pytest.raises(NotRunning, match="no guard has published"):
-        guard.check("sim", "X/USDT")
-    assert guard.check("sim", "X/USDT", "sell").permitted
-    machine.publish(image(quarantine()))
-    machine.clock.pass_time(0.1)
-    assert guard.check("sim", "X/USDT").status is BLOCKED
-
-
-def test_heartbeat_of_another_clock_counts_only_while_it_is_seen_to_move(machine: Machine) -> None:
-    machine.publish(image())
-    for ahead_us in (-3600 * SECOND, 3600 * SECOND):
-        guard = machine.guard(clocks=machine.clock.clocks(ahead_us=ahead_us))
-        assert guard.check("sim", "X/USDT").reason == "guard_silent"
-        machine.pass_time(0.5)
-        assert guard.check("sim", "X/USDT").status is ALLOWED
-        assert guard.check("sim", "X/USDT").age_ms == pytest.approx(500)
-        machine.pass_time(3, beats=False)
-        assert guard.check("sim", "X/USDT").reason == "guard_silent"
-        # A bound on the clocks' difference may not make a dead heartbeat young.
-        machine.pass_time(3595, beats=False)
-        for _ in range(20):
-            machine.clock.pass_time(0.5)
-            assert guard.check("sim", "X/USDT").reason == "guard_silent"
-        machine.publisher.beat()
-
-
-def test_file_of_an_earlier_start_of_the_machine_keeps_blocks_by_the_wall_clock(machine: Machine) -> None:
-    machine.publish(image(quarantine(until_us=START_US + 60 * SECOND)))
-    machine.clock.boot_us = 10 * SECOND
-    guard = machine.guard(clocks=machine.clock.clocks(boot_id="f" * 32))
-    assert guard.check("sim", "X/USDT").status is BLOCKED
-    assert guard.check("sim", "Y/USDT").reason == "guard_silent"
-    machine.clock.boot_us = 9000 * SECOND
-    assert guard.check("sim", "Y/USDT").reason == "guard_silent"
-    assert machine.guard(clocks=machine.clock.clocks(boot_id="f" * 32)).check("sim", "Y/USDT").reason == "guard_silent"
-    machine.clock.wall_us += 61 * SECOND
-    machine.clock.boot_us += 61 * SECOND
-    assert guard.check("sim", "X/USDT").reason == "guard_silent"
 
 
 def test_threads_that_share_one_guard_never_see_an_answer_older_than_the_last_publication(machine: Machine) -> None:
