@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, exact, near, rounded
 from features.oracle.hours import DAYS_HALF
-from features.oracle.market import DAY, SECOND, histogram_key
+from features.oracle.market import SECOND, histogram_key
 from features.oracle.streams import FULL_US, left_edge, width_of
 
 if TYPE_CHECKING:
@@ -21,14 +20,12 @@ if TYPE_CHECKING:
 
     from guard.features.tables import Leaf
 
-__all__ = ["BETA_DECAY", "FIELD_ORACLES", "Moment", "Reader", "minute_returns", "neighbours", "prints_reader", "total"]
+__all__ = ["BETA_DECAY", "FIELD_ORACLES", "Moment", "Reader", "minute_returns", "total"]
 
 EWMA_US = 600 * SECOND
 # The markets of the exchange whose curve of the day is shared.
 EXCHANGE = ("sim:X/USDT", "sim:BTC/USDT")
 AHEAD_US = 2 * SECOND
-PRINTS_MAX = 500
-SIZE_BUCKETS = 1_021
 BETA_DECAY = 1 - 1 / 1440
 BETA_PRIOR = 60 * 1e-6
 
@@ -249,63 +246,6 @@ def _reference_gap(moment: Moment, _leaf: Leaf) -> Answer | None:
     return near(math.log(theirs.price / Fraction(average)), distance=1e-9) if average and theirs.price is not None else None
 
 
-def _kept(moment: Moment) -> list:
-    at_us = moment.market.at_us
-    return [item for item in moment.market.prints[-PRINTS_MAX:] if at_us - item.at_us <= DAY]
-
-
-def neighbours(kept: list) -> list:
-    """Return each kept trade with the next one, where none are missing between."""
-    return [(a, b) for a, b in pairwise(kept) if not b.is_torn]
-
-
-def prints_reader(least: int, statistic: Callable[[list], Answer | None]) -> Reader:
-    def read(moment: Moment, _leaf: Leaf) -> Answer | None:
-        kept = _kept(moment)
-        return statistic(kept) if moment.market.trades.since is not None and len(kept) >= least else None
-
-    return read
-
-
-def _pairs(kept: list) -> Answer | None:
-    met = [a.side * b.side < 0 and a.amount == b.amount and b.at_us - a.at_us <= 2 * SECOND for a, b in neighbours(kept)]
-    return exact(Fraction(sum(met), len(met)) if met else None)
-
-
-def _alternation(kept: list) -> Answer | None:
-    turns = [a.side * b.side < 0 for a, b in neighbours(kept)]
-    return exact(Fraction(sum(turns), len(turns)) if turns else None)
-
-
-def _path(kept: list) -> Answer | None:
-    pairs = neighbours(kept)
-    return near(sum((abs(b.price - a.price) / b.price for a, b in pairs), Fraction(0)), distance=1e-9) if pairs else None
-
-
-def _prints_turnover(kept: list) -> Answer:
-    return near(sum((item.price * item.amount for item in kept[1:]), Fraction(0)), share=1e-9, distance=Fraction(1, 10**6))
-
-
-def _sizes(kept: list) -> list[int]:
-    return sorted(Counter(item.amount for item in kept).values(), reverse=True)
-
-
-def _top_size(kept: list) -> Answer:
-    """Sizes share buckets seldom: at most two others are taken for the top one."""
-    sizes = _sizes(kept)
-    return Answer(Fraction(sizes[0], len(kept)), Fraction(sum(sizes[:3]), len(kept)))
-
-
-def _entropy(kept: list) -> Answer:
-    """Sizes that share a bucket count as one: each such pair costs at most log 2 of what it holds."""
-    sizes, count = _sizes(kept), len(kept)
-    found = 1 - math.fsum(size * math.log(size) for size in sizes) / (count * math.log(count))
-    usual = len(sizes) ** 2 / (2 * SIZE_BUCKETS)
-    shared = (usual + 3 * math.sqrt(usual)) * 2 / len(sizes)
-    lost = math.log(2) * (sum(sizes[:6]) / count + shared) / math.log(count)
-    return Answer(max(0.0, found - lost - 1e-9), min(1.0, found + 1e-9))
-
-
 def _of_book(name: str) -> Reader:
     def read(moment: Moment, _leaf: Leaf) -> Answer | None:
         book = moment.market.book
@@ -396,13 +336,6 @@ FIELD_ORACLES: dict[str, Reader] = {
     "beta": _beta,
     "reference_ret": _reference_ret,
     "reference_gap": _reference_gap,
-    "prints_count": prints_reader(0, lambda kept: exact(len(kept))),
-    "prints_pairs": prints_reader(2, _pairs),
-    "prints_alternation": prints_reader(2, _alternation),
-    "prints_path": prints_reader(2, _path),
-    "prints_turnover": prints_reader(2, _prints_turnover),
-    "prints_top_size": prints_reader(1, _top_size),
-    "prints_entropy": prints_reader(2, _entropy),
     "mid": _of_book("mid"),
     "bid": _of_book("bid"),
     "ask": _of_book("ask"),

@@ -9,8 +9,9 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, exact, near, rounded
-from features.oracle.fields import BETA_DECAY, Moment, Reader, minute_returns, neighbours, prints_reader, total
+from features.oracle.fields import BETA_DECAY, Moment, Reader, minute_returns, total
 from features.oracle.market import MINUTE, SECOND
+from features.oracle.prints import neighbours, prints_reader
 from features.oracle.streams import FULL_US, left_edge
 
 if TYPE_CHECKING:

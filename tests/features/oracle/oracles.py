@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from features.oracle.fields import FIELD_ORACLES
 from features.oracle.more_fields import MORE_ORACLES
+from features.oracle.prints import PRINTS_ORACLES
 
 if TYPE_CHECKING:
     from features.oracle.answers import Answer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ORACLES", "answer"]
 
-ORACLES = FIELD_ORACLES | MORE_ORACLES
+ORACLES = FIELD_ORACLES | PRINTS_ORACLES | MORE_ORACLES
 
 
 def answer(moment: Moment, leaf: Leaf) -> Answer | None:
