@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, exact, near, rounded
 from features.oracle.hours import DAYS_HALF
-from features.oracle.market import SECOND, histogram_key
-from features.oracle.streams import FULL_US, left_edge, width_of
+from features.oracle.memory import histogram_key
+from features.oracle.streams import FULL_US, SECOND, left_edge, width_of
 
 if TYPE_CHECKING:
     from features.oracle.market import Market

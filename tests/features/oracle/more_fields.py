@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from features.oracle.answers import Answer, exact, near, rounded
 from features.oracle.fields import BETA_DECAY, Moment, Reader, minute_returns, total
-from features.oracle.market import MINUTE, SECOND
+from features.oracle.memory import MINUTE
 from features.oracle.prints import neighbours, prints_reader
-from features.oracle.streams import FULL_US, left_edge
+from features.oracle.streams import FULL_US, SECOND, left_edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from features.oracle.market import Print
+    from features.oracle.memory import Print
     from features.oracle.streams import Stream
 
     from guard.features.tables import Leaf

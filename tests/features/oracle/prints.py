@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from features.oracle.answers import Answer, exact, near
-from features.oracle.market import DAY, SECOND
+from features.oracle.memory import DAY
+from features.oracle.streams import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from features.oracle.answers import Number
 
-__all__ = ["FULL_US", "Log", "Stream", "left_edge", "width_of"]
+__all__ = ["FULL_US", "SECOND", "Log", "Stream", "left_edge", "width_of"]
 
 LADDER_S = (0.05, 0.25, 0.5, 1.5, 3, 15, 45, 90, 180, 540, 1_080, 2_160, 4_320)
 SECOND = 1_000_000
