@@ -80,6 +80,15 @@ class World:
         assert set(self.kept) <= control, f"{name}: without guard nothing is added, so that the row shows nothing"
         self.rows.append((name, tried, entered, additions, len(self.guarded)))
 
+    def hang_and_die(self) -> None:
+        """Let guard hang, go on and be killed, with a row for each."""
+        self.guard.tell(signal.SIGSTOP)
+        self.row("guard hangs (SIGSTOP)")
+        self.guard.tell(signal.SIGCONT)
+        self.row("guard goes on (SIGCONT)")
+        self.guard.end(signal.SIGKILL)
+        self.row("guard killed (SIGKILL)")
+
     def nothing_opens(self, bot: Bot, enter: Sequence[str], add: Sequence[str] = ()) -> None:
         """Look that free markets are not entered either: guard is dead or out of reach, and that permits nothing in enforce."""
         before = bot.last_order()

@@ -228,12 +228,7 @@ def test_the_connection_is_lost(world: World) -> None:
 
 
 def test_guard_hangs_dies_and_comes_back(world: World) -> None:
-    world.guard.tell(signal.SIGSTOP)
-    world.row("guard hangs (SIGSTOP)")
-    world.guard.tell(signal.SIGCONT)
-    world.row("guard goes on (SIGCONT)")
-    world.guard.end(signal.SIGKILL)
-    world.row("guard killed (SIGKILL)")
+    world.hang_and_die()
     for bot in world.guarded:
         wait_for("the lease runs out", lambda bot=bot: not heard(bot))
         world.nothing_opens(bot, FREE_LONG[1:], FREE_SHORT[:1])

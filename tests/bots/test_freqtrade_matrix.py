@@ -7,7 +7,6 @@ the row would have traded.
 
 from __future__ import annotations
 
-import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -122,12 +121,7 @@ def test_the_wall_clock_of_guard_jumps(world: World) -> None:
 
 
 def test_guard_hangs_dies_and_comes_back(world: World) -> None:
-    world.guard.tell(signal.SIGSTOP)
-    world.row("guard hangs (SIGSTOP)")
-    world.guard.tell(signal.SIGCONT)
-    world.row("guard goes on (SIGCONT)")
-    world.guard.end(signal.SIGKILL)
-    world.row("guard killed (SIGKILL)")
+    world.hang_and_die()
     for bot in world.guarded:
         world.nothing_opens(bot, FREE[1:])
     world.guard.start()
