@@ -67,7 +67,11 @@ async def test_orders_of_a_killed_guard_are_done_by_the_next_one_and_once_for_wh
         before = len(receiver.posts)
         await _finish(tmp_path, receiver.url)
     assert len({post.headers["Idempotency-Key"] for post in receiver.posts}) == 1
-    assert len(receiver.posts) - before == (0 if when == "called" and before else 1)
+    if when == "called":
+        # At its end the post was noted, answered, on its way, or had not begun.
+        assert len(receiver.posts) in {1, 2}
+    else:
+        assert len(receiver.posts) - before == 1
     assert len((tmp_path / "guard.txt").read_text().splitlines()) == 1
 
 
