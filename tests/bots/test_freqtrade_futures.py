@@ -106,8 +106,8 @@ def test_a_hold_of_the_spot_market_alone_leaves_the_contract_and_one_of_the_asse
         bot.wish(add=[contract])
         bot.turn(2)
         assert contract in bot.tried("add")
-        # Resting orders are placed anew at each candle.
-        assert contract not in bot.bought(after=before)
+        # Resting orders are placed anew at each candle; nothing else is bought.
+        assert bot.bought(after=before) <= set(RESTING)
 
 
 def client(bot: Bot) -> Guard:

@@ -52,10 +52,11 @@ def program(folder: Path) -> Program:
 
 
 class Deadly(Append):
-    """Does it, and takes the process with it before anybody hears."""
+    """Does it, and takes the process with it before anybody hears, once its input has a line."""
 
     def run(self, event: ActionEvent) -> str:
         super().run(event)
+        sys.stdin.readline()
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
@@ -88,7 +89,7 @@ async def main(folder: Path, url: str, when: str) -> None:
     await store.commit([decision], epoch=ledger.epoch)
     os.write(1, b"committed\n")
     if when != "committed":
-        outbox, _ = outbox_of(store, url, rules, {"notebook.append": Deadly} if when == "called" else None)
+        outbox, _ = outbox_of(store, url, rules, {"notebook.append": Deadly} if when in {"called", "noted"} else None)
         outbox.start()
     await asyncio.Event().wait()
 

@@ -16,6 +16,7 @@ from own_action import install
 from guard.model import IsolationState
 from guard.runtime.clock import SystemClock
 from guard.store import LedgerStore
+from guard.store.verify import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,13 +42,13 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("when", ["committed", "posted", "called"])
+@pytest.mark.parametrize("when", ["committed", "posted", "called", "noted"])
 async def test_orders_of_a_killed_guard_are_done_by_the_next_one_and_once_for_who_looks(
     when: str, tmp_path: Path, installed: Path
 ) -> None:
     path = os.pathsep.join(map(str, [installed, ROOT, ROOT / "connectors", ROOT / "tests"]))
     async with receiving() as receiver:
-        receiver.answers = [0] if when == "posted" else []
+        receiver.answers = [0] if when in {"posted", "called"} else []
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             str(ROOT / "tests" / "faults" / "action_child.py"),
@@ -55,23 +56,27 @@ async def test_orders_of_a_killed_guard_are_done_by_the_next_one_and_once_for_wh
             receiver.url,
             when,
             env={"PYTHONPATH": path, "PATH": os.environ["PATH"]},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
+        assert child.stdin is not None
         assert child.stdout is not None
         assert await child.stdout.readline() == b"committed\n"
-        if when == "posted":
+        if when != "committed":
             await until(lambda: receiver.posts)
-        if when != "called":
+        if when == "noted":
+            await until(lambda: look_at(tmp_path / "ledger.sqlite").outbox.get("delivered"))
+        if when in {"called", "noted"}:
+            # What it calls ends it, once it hears this.
+            child.stdin.write(b"now\n")
+        else:
             child.send_signal(signal.SIGKILL)
         assert await child.wait() == -signal.SIGKILL
         before = len(receiver.posts)
         await _finish(tmp_path, receiver.url)
     assert len({post.headers["Idempotency-Key"] for post in receiver.posts}) == 1
-    if when == "called":
-        # At its end the post was noted, answered, on its way, or had not begun.
-        assert len(receiver.posts) in {1, 2}
-    else:
-        assert len(receiver.posts) - before == 1
+    assert before == (0 if when == "committed" else 1)
+    assert len(receiver.posts) - before == (0 if when == "noted" else 1)
     assert len((tmp_path / "guard.txt").read_text().splitlines()) == 1
 
 

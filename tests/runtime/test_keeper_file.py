@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from features.streams import SECOND, START
+from loop_turns import LoopTurns
 from runtime.feeds import A, Script
 from runtime.test_keeper import FACTS, HOUR, MEDIAN, MINUTE, SHORT, Run, kept_after_hours
 from runtime.test_live import bench, until
@@ -176,20 +177,11 @@ async def test_copying_500_markets_never_holds_the_loop_for_a_millisecond(tmp_pa
         run.open(FACTS._replace(market=Market("x", f"C{number}/USDT")))
         run.put(Kind.TRADE, START, row=number, price=1.0)
     run.keeper._rows = Slow(run.clock)
-    turns = 0
-
-    async def turning() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    other = asyncio.create_task(turning())
-    await run.keeper.keep()
-    other.cancel()
+    async with LoopTurns() as turns:
+        await run.keeper.keep()
     assert run.keeper.health.markets == 500
     assert run.keeper.health.pause_max_us < 1_000
-    assert turns > 100
+    assert turns.count > 100
 
 
 async def test_a_guard_that_stops_leaves_its_state_to_the_next(tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from alerts.support import MovedClock
+from loop_turns import LoopTurns
 from runtime.feeds import A, B, Script
 from runtime.test_live import bench
 
@@ -106,22 +106,12 @@ async def test_a_new_listing_is_shown_as_such_before_its_market_is_open_again(tm
 
 
 async def test_the_loop_turns_while_a_thousand_markets_are_looked_at_and_none_that_was_let_go(tmp_path: Path) -> None:
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with bench(tmp_path, clock=MovedClock()) as desk:
         for number in range(64):
             desk.live.open_market(MarketFacts(Market("x", f"M{number}/USDT")))
-        counting = asyncio.create_task(count())
-        found = await rules_ready(
-            desk.live.pipeline, desk.live.clock.now_us(), {}, Slices(desk.live.clock.monotonic_us), let_go={Market("x", "M3/USDT")}
-        )
-        counting.cancel()
+        slices = Slices(desk.live.clock.monotonic_us)
+        async with LoopTurns() as turns:
+            found = await rules_ready(desk.live.pipeline, desk.live.clock.now_us(), {}, slices, let_go={Market("x", "M3/USDT")})
     assert len(found) == 63
     assert "x:M3/USDT" not in found
-    assert turns >= 3
+    assert turns.count >= 3

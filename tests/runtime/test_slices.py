@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from alerts.support import MovedClock
+from loop_turns import LoopTurns
 from runtime.test_live import bench
 
 from guard.model import Market, MarketFacts
@@ -21,18 +21,9 @@ T = TypeVar("T")
 
 async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
     """Return what came of `work`, and how often others ran meanwhile."""
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    found = await work
-    counting.cancel()
-    return found, turns
+    async with LoopTurns() as turns:
+        found = await work
+        return found, turns.count
 
 
 async def test_a_slice_ends_by_time_and_by_steps() -> None:

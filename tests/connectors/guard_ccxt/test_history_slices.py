@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from loop_turns import LoopTurns
 
 from guard_ccxt.bench.clock import MachineClock
 from guard_ccxt.rest.candles import candle_rows
@@ -23,14 +24,6 @@ NOW_US = 1_700_000_000_000_000
 
 
 async def test_a_day_of_candles_is_read_in_slices_with_the_same_rows() -> None:
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     nobody: Any = None
     clock = MachineClock()
     history = History(nobody, rest=nobody, gate=Gate(offset=nobody), counters=nobody, clock=clock, pace=Pace(clock))
@@ -40,31 +33,22 @@ async def test_a_day_of_candles_is_read_in_slices_with_the_same_rows() -> None:
     def passed(candle: Sequence[Any]) -> list[TradeRow]:
         return candle_rows(candle, Gate(offset=nobody), now_us=NOW_US)
 
-    counting = asyncio.create_task(count())
-    rows = await history._passed(candles, passed)
-    counting.cancel()
+    async with LoopTurns() as turns:
+        rows = await history._passed(candles, passed)
     assert rows == [row for candle in candles for row in passed(candle)]
-    assert turns >= 40
+    assert turns.count >= 40
 
 
 async def test_of_all_who_read_at_once_one_has_its_turn_and_then_the_loop() -> None:
     begun: list[int] = []
-    turn = 0
 
-    async def count() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    async def read(pace: Pace) -> None:
+    async def read(pace: Pace, turns: LoopTurns) -> None:
         for _ in range(5):
-            await pace.run(lambda: begun.append(turn))
+            await pace.run(lambda: begun.append(turns.count))
 
     pace = Pace(MachineClock())
-    counting = asyncio.create_task(count())
-    await asyncio.gather(*(read(pace) for _ in range(4)))
-    counting.cancel()
+    async with LoopTurns() as turns:
+        await asyncio.gather(*(read(pace, turns) for _ in range(4)))
     assert len(begun) == 20
     assert all(later > before for before, later in pairwise(begun))
 
