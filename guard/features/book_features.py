@@ -64,7 +64,7 @@ BOOK_FEATURES: Final[tuple[Feature, ...]] = (
     ),
     Feature(
         "imbalance",
-        "(depth(band, side=bid) - depth(band, side=ask)) / depth(band)",
+        "(depth(band, side=bid) - depth(band, side=ask)) / (depth(band, side=bid) + depth(band, side=ask))",
         Unit.RATIO,
         "Bids less asks over both, within the band: 1 = only bids.",
         (BAND,),
