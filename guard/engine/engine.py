@@ -29,6 +29,7 @@ _BIN_US = 50_000
 _NOT_OURS = frozenset(Control) - {Control.DEMOTE_DETECTOR}
 # No rule's signature: the next evaluation is done here.
 _ANEW = -1
+_CALM = signature(Level.NORMAL, None, None, is_open=False, is_held=False)
 
 
 class Engine:
@@ -204,12 +205,12 @@ class Engine:
         self._compute(row, now_us)
         verdicts: list[Verdict] = []
         signatures: list[int] = []
-        is_held = watched.is_held
+        is_held, rules = watched.is_held, self.program.rules
         for outcome, episode in zip(watched.outcomes, watched.episodes, strict=True):
-            rule = self.program.rules[outcome.rule]
+            rule = rules[outcome.rule]
             is_alone = rule.quorum is None
-            if episode.is_idle and outcome.fires is False:
-                told = signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=is_held)
+            if outcome.fires is False and episode.is_idle:
+                told = signature(Level.NORMAL, None, outcome.releases, is_open=False, is_held=True) if is_held else _CALM
                 signatures.append(told | FREE if is_alone else told)
                 continue
             before = episode.level

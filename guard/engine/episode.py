@@ -129,7 +129,8 @@ class Episode:
         self._watches, self._is_idle = None, unknown_since_us is None
 
     def _open(self) -> None:
-        self.is_open = self.level is not Level.NORMAL or any(watch.truth is True for watch in self._started()[0].values())
+        is_rising = self._watches is not None and any(watch.truth is True for watch in self._watches[0].values())
+        self.is_open = is_rising or self.level is not Level.NORMAL
 
     @property
     def due_us(self) -> int | None:
@@ -164,9 +165,10 @@ class Episode:
         self.level = Level(state["level"])
         self.started_us = state["started_us"]
         self.unknown_since_us = state["unknown_since_us"]
-        rising, clearing = self._started()
-        for watch, saved in zip(rising.values(), state["rising"], strict=True):
-            watch.restore(saved)
-        clearing.restore(state["clearing"])
-        self._is_idle = False
+        saved = (*state["rising"], state["clearing"])
+        self._watches, self._is_idle = None, False
+        if self.level is not Level.NORMAL or any(elapsed_us or truth for elapsed_us, _, truth in saved):
+            rising, clearing = self._started()
+            for watch, each in zip((*rising.values(), clearing), saved, strict=True):
+                watch.restore(each)
         self._open()
