@@ -29,7 +29,8 @@ def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:
         return None
     level = rule.level if rule.classifier is None else rule.classifier.level(outcome.score)
     assert level is not None
-    if level > Level.WARNING and rule.lifting is not None and not any(_is_high(outcome.factors[at]) for at in rule.lifting):
+    lifting = rule.lifting if level > Level.WARNING else None
+    if lifting is not None and not any(_is_high(outcome.factors[at]) for at in lifting):
         return Level.WARNING
     return level
 
