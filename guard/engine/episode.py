@@ -52,7 +52,7 @@ class Episode:
         self.level = Level.NORMAL
         self.started_us = 0
         self.unknown_since_us: int | None = None
-        # There while a level is reached, or unknown: most episodes seldom need them, and many are made when rules are swapped.
+        # There while a level is reached: most episodes seldom need them, and many are made when rules are swapped.
         self._watches: tuple[dict[Level, Stopwatch], Stopwatch] | None = None
         self._is_idle = False
         # Whether time alone may change something: an episode runs, or a level is being entered.
@@ -68,8 +68,9 @@ class Episode:
         elif self.unknown_since_us is None:
             self.unknown_since_us = at_us
         before = self.level
-        if candidate is Level.NORMAL and self._watches is None:
-            self._is_idle = True
+        if self._watches is None and not candidate:
+            # Level.NORMAL, or unknown while nothing is reached: no stopwatch has anything to tell.
+            self._is_idle = candidate is not None
             return False
         self._rise(at_us, candidate)
         if self.level is not Level.NORMAL:
@@ -172,3 +173,5 @@ class Episode:
             for watch, each in zip((*rising.values(), clearing), saved, strict=True):
                 watch.restore(each)
         self._open()
+        if self.is_free:
+            self._watches = None

@@ -30,7 +30,7 @@ static void forward(double *x, int64_t *i, const int64_t *p, const double *q, in
         roll(x, i, p, at);
     }
     if (i[PENDING_COUNT] > 0) classify(x, i, p[P_PENDING]);
-    if (i[PRINTS_COUNT] > 0) expire_prints(x + p[P_PRINTS], i);
+    if (i[PRINTS_COUNT] > 0) expire_prints(x + p[P_PRINTS], i, q);
 }
 
 static void begin(double *x, int64_t *i, int64_t since, int64_t began, int64_t lost, int64_t down) {
@@ -82,7 +82,7 @@ static int fold_trade(const State *s, double *x, int64_t *i, int64_t at, int64_t
     }
     if (i[REFERENCE] >= 0) compare(x, i, s->x[i[REFERENCE] * s->floats + PRICE]);
     if (p[P_PENDING] >= 0) fill(x, i, p[P_PENDING], p[P_FILLS], price, amount, taken);
-    if (p[P_PRINTS] >= 0) add_print(x + p[P_PRINTS], i, is_torn ? -price : price, amount, taken);
+    if (p[P_PRINTS] >= 0) add_print(x + p[P_PRINTS], i, s->q, is_torn ? -price : price, amount, taken);
     return is_due(x, i);
 }
 

@@ -7,12 +7,9 @@
 enum { SIDE = BOOK_CAP * BOOK_PARTS, SIZE = BOOK_CAP, FRESH = 2 * BOOK_CAP, SINCE = 3 * BOOK_CAP, OLDER = 4 * BOOK_CAP, OLDER_SINCE = 5 * BOOK_CAP };
 
 static inline int64_t find(const double *x, double key, int64_t low, int64_t high) {
-    while (low < high) {
-        const int64_t middle = (low + high) >> 1;
-        if (x[middle] < key) low = middle + 1;
-        else high = middle;
-    }
-    return low;
+    while (high - 8 >= low && x[high - 8] >= key) high -= 8;
+    while (high > low && x[high - 1] >= key) high--;
+    return high;
 }
 
 static void insert_level(double *x, int64_t *i, int64_t side, int64_t start, int64_t place, double key, double size,

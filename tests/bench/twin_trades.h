@@ -105,16 +105,16 @@ enum {
     SIZES = PRINTS_CAP * PRINTS_PARTS, PAIRS = SIZES + SIZE_BUCKETS, TURNS, WALKED, TRADED, ENTROPY, TOP, WALKED_PEAK, TRADED_PEAK, HOLES,
 };
 
-static void link_prints(double *t, const double *first, const double *second, double sign) {
-    const double one = first[1], two = second[1], price = second[2];
+static void link_prints(double *t, const double *first, double at, double two, double price, double sign) {
+    const double one = first[1];
     t[TRADED] += sign * fabs(price * two);
     if (price < 0.0) {
         t[HOLES] += sign;
         return;
     }
-    if ((one < 0.0) != (two < 0.0) && first[0] >= 0.0 && second[0] >= 0.0) {
+    if ((one < 0.0) != (two < 0.0) && first[0] >= 0.0 && at >= 0.0) {
         t[TURNS] += sign;
-        if (one == -two && second[0] - first[0] <= 2e6) t[PAIRS] += sign;
+        if (one == -two && at - first[0] <= 2e6) t[PAIRS] += sign;
     }
     if (price > 0.0) t[WALKED] += sign * (fabs(price - fabs(first[2])) / price);
 }
@@ -126,18 +126,15 @@ static int64_t size_bucket(double amount) {
     return bucket < 0 ? bucket + 1021 : bucket;
 }
 
-static void count_size(double *t, int64_t bucket, int64_t change) {
-    const double grid = 1572864.0, holders = 1048576.0;
+static void count_size(double *t, const double *q, int64_t bucket, int64_t change) {
+    const double holders = 1048576.0;
     double *sizes = t + SIZES, *place = sizes + (bucket >> 1);
-    const int64_t held = (bucket & 1 ? (int64_t)*place >> 10 : (int64_t)*place) & 1023, now = held + change;
-    *place += bucket & 1 ? 1024.0 * (double)change : (double)change;
+    const int64_t packed = (int64_t)*place, shift = 10 * (bucket & 1), held = (packed >> shift) & 1023, now = held + change;
+    *place = (double)(packed + change * (INT64_C(1) << shift));
     if (held > 0) sizes[held] -= holders;
     if (now > 0) sizes[now] += holders;
     if ((double)now > t[TOP] || ((double)held == t[TOP] && sizes[held] < holders)) t[TOP] = (double)now;
-    if (held > 0 && now > 0) {
-        const double after = (double)now * log((double)now), before = (double)held * log((double)held);
-        t[ENTROPY] += ((after + grid) - grid) - ((before + grid) - grid);
-    }
+    t[ENTROPY] += q[now] - q[held];
 }
 
 static void sum_prints_anew(double *t, const int64_t *i) {
@@ -154,39 +151,41 @@ static void sum_prints_anew(double *t, const int64_t *i) {
     t[TRADED] = t[TRADED_PEAK] = traded;
 }
 
-static void drop_print(double *t, int64_t *i) {
+static void drop_print(double *t, int64_t *i, const double *q) {
     const double *e = t + i[PRINTS_TAIL] * PRINTS_PARTS;
-    count_size(t, size_bucket(fabs(e[1])), -1);
+    count_size(t, q, size_bucket(fabs(e[1])), -1);
     const int64_t tail = (i[PRINTS_TAIL] + 1) % PRINTS_CAP, count = i[PRINTS_COUNT] - 1;
     i[PRINTS_TAIL] = tail;
     i[PRINTS_COUNT] = count;
     if (count == 0) return;
+    const double *oldest = t + tail * PRINTS_PARTS;
     if (t[WALKED] > t[WALKED_PEAK]) t[WALKED_PEAK] = t[WALKED];
     if (t[TRADED] > t[TRADED_PEAK]) t[TRADED_PEAK] = t[TRADED];
-    link_prints(t, e, t + tail * PRINTS_PARTS, -1.0);
+    link_prints(t, e, oldest[0], oldest[1], oldest[2], -1.0);
     const int is_near = t[WALKED] >= t[WALKED_PEAK] / 1024.0 && t[TRADED] >= t[TRADED_PEAK] / 1024.0;
     if (tail == 0 || count == 1 || !is_near) sum_prints_anew(t, i);
 }
 
-static void add_print(double *t, int64_t *i, double price, double amount, int64_t side) {
-    if (i[PRINTS_COUNT] == PRINTS_CAP) drop_print(t, i);
+static void add_print(double *t, int64_t *i, const double *q, double price, double amount, int64_t side) {
+    if (i[PRINTS_COUNT] == PRINTS_CAP) drop_print(t, i, q);
     const int64_t count = i[PRINTS_COUNT], number = i[PRINTS_TAIL] + count;
     double *e = t + (number % PRINTS_CAP) * PRINTS_PARTS;
-    e[0] = side != 0 ? (double)i[AT] : (double)(-1 - i[AT]);
-    e[1] = side < 0 ? -amount : amount;
+    const double at = side != 0 ? (double)i[AT] : (double)(-1 - i[AT]), two = side < 0 ? -amount : amount;
+    e[0] = at;
+    e[1] = two;
     e[2] = price;
     i[PRINTS_COUNT] = count + 1;
-    if (count > 0) link_prints(t, t + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS, e, 1.0);
-    count_size(t, size_bucket(amount), 1);
+    if (count > 0) link_prints(t, t + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS, at, two, price, 1.0);
+    count_size(t, q, size_bucket(amount), 1);
 }
 
-static void expire_prints(double *t, int64_t *i) {
+static void expire_prints(double *t, int64_t *i, const double *q) {
     const double at = (double)i[AT];
     while (i[PRINTS_COUNT] > 0) {
         double kept = t[i[PRINTS_TAIL] * PRINTS_PARTS];
         if (kept < 0.0) kept = -1.0 - kept;
         if (at - kept <= 86400e6) return;
-        drop_print(t, i);
+        drop_print(t, i, q);
     }
 }
 

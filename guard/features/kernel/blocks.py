@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
 __all__ = ["copy", "find", "find_each", "repeat", "repeat_each"]
+
+_STRIDE: Final = 8
 
 
 def copy(x: Floats, to: int, start: int, count: int) -> None:
@@ -22,14 +24,12 @@ def find(x: Floats, key: float, low: int, high: int) -> int:
 
 
 def find_each(x: Floats, key: float, low: int, high: int) -> int:
-    """Do as `find` does: what a compiler takes in its place."""
-    while low < high:
-        middle = (low + high) >> 1
-        if x[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    """Do as `find` does: what a compiler takes in its place. It begins at the end, where the best levels of a book are."""
+    while high - _STRIDE >= low and x[high - _STRIDE] >= key:
+        high -= _STRIDE
+    while high > low and x[high - 1] >= key:
+        high -= 1
+    return high
 
 
 def repeat(i: Integers, to: int, count: int, value: int) -> None:

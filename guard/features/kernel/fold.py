@@ -72,7 +72,7 @@ def fold(  # noqa: PLR0912 - one way for each kind of row
     if p[s.P_EVENTS] >= 0:
         _count(x, kind, 1.0 if is_late else 0.0)
     if kind == _TRADE:
-        _trade(X, x, i, p, at, received, price, amount, side, flags)
+        _trade(X, x, i, p, q, at, received, price, amount, side, flags)
         return _is_due(x, i)
     if kind == _LEVEL:
         return _level(x, i, p, q, at, received, price, amount, side, flags)
@@ -113,7 +113,7 @@ def forward(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q
     if i[s.PENDING_COUNT] > 0:
         classify(x, i, p[s.P_PENDING])
     if i[s.PRINTS_COUNT] > 0:
-        expire(x, i, p[s.P_PRINTS], p[s.P_DIGITS], p[s.P_TAIL])
+        expire(x, i, q, p[s.P_PRINTS], p[s.P_DIGITS], p[s.P_TAIL])
 
 
 def take(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
@@ -151,8 +151,9 @@ def _history(x: Floats, i: Integers, p: Integers, q: Floats, at: int, price: flo
 
 
 def _trade(
-    X: FloatRows, x: Floats, i: Integers, p: Integers, at: int, received: int, price: float, amount: float, side: int, flags: int
-) -> None:
+    X: FloatRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int, price: float, amount: float, side: int,
+    flags: int,
+) -> None:  # fmt: skip
     """Fold a live trade in."""
     if i[s.TRADES_SINCE] == s.NEVER:
         begin(x, i, _TRADES)
@@ -170,7 +171,7 @@ def _trade(
     if p[s.P_PENDING] >= 0:
         fill(x, i, p[s.P_PENDING], p[s.P_FILLS], price, amount, taken)
     if p[s.P_PRINTS] >= 0:
-        add(x, i, p[s.P_PRINTS], -price if is_torn else price, amount, taken, p[s.P_DIGITS], p[s.P_TAIL])
+        add(x, i, q, p[s.P_PRINTS], -price if is_torn else price, amount, taken, p[s.P_DIGITS], p[s.P_TAIL])
     if p[s.P_BARS] >= 0:
         deal(x, i, p[s.P_BARS], at, price, amount, taken, 1 if is_torn else 0)
 

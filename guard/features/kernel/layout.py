@@ -12,6 +12,7 @@ from guard.features.kernel.baseline_kinds import DEPTHS, USUAL_SPREAD, Baseline,
 from guard.features.kernel.baselines import LOW, MIDDLE
 from guard.features.kernel.encoding import encoded
 from guard.features.kernel.groups import GROUP_OF, GROUPS, Group
+from guard.features.kernel.prints import ENTROPIES
 from guard.features.kernel.sizes import (
     BARS_SIZE,
     BASELINE_ANSWERS,
@@ -195,7 +196,7 @@ class Layout:
 
     def _planned(self) -> tuple[list[int], list[float]]:
         """Return the plan that the kernel's functions read: integers, and the floats they point to."""
-        q: list[float] = []
+        q: list[float] = [*ENTROPIES] if self.needs_prints else []
         tables: dict[int, int] = {}
         for item in self.baselines:
             if item.per_octave not in tables:

@@ -20,7 +20,9 @@ from guard.features.kernel.sizes import PRINTS_CAP, PRINTS_PARTS, SIZE_BUCKETS
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["add", "alternation", "expire", "path", "same_size_pairs", "size_entropy", "top_size", "turnover"]
+__all__ = [
+    "ENTROPIES", "add", "alternation", "expire", "path", "same_size_pairs", "size_entropy", "top_size", "turnover",
+]  # fmt: skip
 
 # Modulo a power of two all round sizes would share a bucket.
 _LARGE_PRIME: Final = 1_000_003
@@ -33,7 +35,8 @@ _AMOUNT: Final = 1
 _PRICE: Final = 2
 # Float `n` of the sizes packs three numbers of 10 bits: trades in bucket 2 n, those in 2 n + 1, and how many buckets hold n trades.
 _SIZES: Final = PRINTS_CAP * PRINTS_PARTS
-_ODD: Final = 1024.0
+_BITS: Final = 10
+_MOST: Final = (1 << _BITS) - 1
 _HOLDERS: Final = 1048576.0
 # Totals after the sizes.
 _TOTALS: Final = _SIZES + SIZE_BUCKETS
@@ -49,45 +52,48 @@ _HOLES: Final = _TOTALS + 8
 _SHRUNK: Final = 1.0 / 1024.0
 # Added and taken away again it rounds to steps of 2**-32. Sums of such numbers are exact: trades that go leave nothing behind.
 _GRID: Final = 1572864.0
+# What a bucket of n trades adds to the entropy sum: n log n. The plan's floats begin with it where prints are kept.
+ENTROPIES: Final = (0.0, *((n * log(n) + _GRID) - _GRID for n in range(1, PRINTS_CAP + 1)))
 
 
-def add(x: Floats, i: Integers, prints: int, price: float, amount: float, side: int, digits: int, tail: int) -> None:
+def add(x: Floats, i: Integers, q: Floats, prints: int, price: float, amount: float, side: int, digits: int, tail: int) -> None:
     """Keep one trade; the oldest makes room.
 
     `price` is negative where trades before it are missing, `digits` and `tail` are -1 where nothing reads them.
     """
     if i[s.PRINTS_COUNT] == PRINTS_CAP:
-        _drop(x, i, prints, digits, tail)
+        _drop(x, i, q, prints, digits, tail)
     count = i[s.PRINTS_COUNT]
     number = i[s.PRINTS_TAIL] + count
     entry = prints + (number % PRINTS_CAP) * PRINTS_PARTS
-    x[entry] = float(i[s.AT]) if side != 0 else float(-1 - i[s.AT])
-    x[entry + _AMOUNT] = -amount if side < 0 else amount
+    at = float(i[s.AT]) if side != 0 else float(-1 - i[s.AT])
+    signed = -amount if side < 0 else amount
+    x[entry] = at
+    x[entry + _AMOUNT] = signed
     x[entry + _PRICE] = price
     i[s.PRINTS_COUNT] = count + 1
     if count > 0:
-        _link(x, prints, prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS, entry, 1.0)
+        last = prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS
+        _link(x, prints, last, at, signed, price, 1.0)
         if digits >= 0 and price > 0.0:
-            interval(x, digits, x[prints + ((number - 1) % PRINTS_CAP) * PRINTS_PARTS], x[entry], 1.0)
-    _count(x, prints, _bucket(amount), 1)
+            interval(x, digits, x[last], at, 1.0)
+    _count(x, q, prints, _bucket(amount), 1)
     if digits >= 0:
         count_digits(x, digits, amount, 1.0)
     if tail >= 0:
         count_tail(x, tail, amount, 1)
 
 
-def _link(x: Floats, prints: int, first: int, second: int, sign: float) -> None:
-    """Let the totals grow (`sign` 1) or shrink (-1) by what a trade says beside the one before it."""
+def _link(x: Floats, prints: int, first: int, at: float, two: float, price: float, sign: float) -> None:
+    """Let the totals grow (`sign` 1) or shrink (-1) by what a trade says beside the one before it, which stands at `first`."""
     one = x[first + _AMOUNT]
-    two = x[second + _AMOUNT]
-    price = x[second + _PRICE]
     x[prints + _TURNOVER] += sign * abs(price * two)
     if price < 0.0:
         x[prints + _HOLES] += sign
         return
-    if (one < 0.0) != (two < 0.0) and x[first] >= 0.0 and x[second] >= 0.0:
+    if (one < 0.0) != (two < 0.0) and x[first] >= 0.0 and at >= 0.0:
         x[prints + _TURNS] += sign
-        if one == -two and x[second] - x[first] <= _PAIR_US:
+        if one == -two and at - x[first] <= _PAIR_US:
             x[prints + _PAIRS] += sign
     if price > 0.0:
         x[prints + _PATH] += sign * (abs(price - abs(x[first + _PRICE])) / price)
@@ -99,16 +105,14 @@ def _bucket(amount: float) -> int:
     return (int(mantissa * 9007199254740992.0) % _LARGE_PRIME * 8191 + exponent * 131) % _PRIME
 
 
-def _count(x: Floats, prints: int, bucket: int, change: int) -> None:
+def _count(x: Floats, q: Floats, prints: int, bucket: int, change: int) -> None:
     """Let a bucket hold one trade more or less; the number of trades in the fullest one and the entropy sum follow."""
     sizes = prints + _SIZES
     place = sizes + (bucket >> 1)
-    if bucket & 1:
-        held = (int(x[place]) >> 10) & 1023
-        x[place] += _ODD * change
-    else:
-        held = int(x[place]) & 1023
-        x[place] += float(change)
+    packed = int(x[place])
+    shift = _BITS * (bucket & 1)
+    held = (packed >> shift) & _MOST
+    x[place] = float(packed + (change << shift))
     now = held + change
     if held > 0:
         x[sizes + held] -= _HOLDERS
@@ -117,15 +121,14 @@ def _count(x: Floats, prints: int, bucket: int, change: int) -> None:
     top = x[prints + _TOP]
     if now > top or (held == top and x[sizes + held] < _HOLDERS):
         x[prints + _TOP] = float(now)
-    if held > 0 and now > 0:
-        x[prints + _ENTROPY] += ((now * log(now) + _GRID) - _GRID) - ((held * log(held) + _GRID) - _GRID)
+    x[prints + _ENTROPY] += q[now] - q[held]
 
 
-def _drop(x: Floats, i: Integers, prints: int, digits: int, tail_sizes: int) -> None:
+def _drop(x: Floats, i: Integers, q: Floats, prints: int, digits: int, tail_sizes: int) -> None:
     """Forget the oldest trade."""
     tail = i[s.PRINTS_TAIL]
     entry = prints + tail * PRINTS_PARTS
-    _count(x, prints, _bucket(abs(x[entry + _AMOUNT])), -1)
+    _count(x, q, prints, _bucket(abs(x[entry + _AMOUNT])), -1)
     if digits >= 0:
         count_digits(x, digits, abs(x[entry + _AMOUNT]), -1.0)
     if tail_sizes >= 0:
@@ -136,8 +139,9 @@ def _drop(x: Floats, i: Integers, prints: int, digits: int, tail_sizes: int) -> 
     i[s.PRINTS_COUNT] = count
     if count == 0:
         return
-    if digits >= 0 and x[prints + tail * PRINTS_PARTS + _PRICE] > 0.0:
-        interval(x, digits, x[entry], x[prints + tail * PRINTS_PARTS], -1.0)
+    oldest = prints + tail * PRINTS_PARTS
+    if digits >= 0 and x[oldest + _PRICE] > 0.0:
+        interval(x, digits, x[entry], x[oldest], -1.0)
     # Totals peak just before they shrink.
     path_peak = x[prints + _PATH_PEAK]
     if x[prints + _PATH] > path_peak:
@@ -147,7 +151,7 @@ def _drop(x: Floats, i: Integers, prints: int, digits: int, tail_sizes: int) -> 
     if x[prints + _TURNOVER] > turnover_peak:
         turnover_peak = x[prints + _TURNOVER]
         x[prints + _TURNOVER_PEAK] = turnover_peak
-    _link(x, prints, entry, prints + tail * PRINTS_PARTS, -1.0)
+    _link(x, prints, entry, x[oldest], x[oldest + _AMOUNT], x[oldest + _PRICE], -1.0)
     is_near = x[prints + _PATH] >= path_peak * _SHRUNK and x[prints + _TURNOVER] >= turnover_peak * _SHRUNK
     if tail == 0 or count == 1 or not is_near:
         _sum_anew(x, i, prints)
@@ -172,7 +176,7 @@ def _sum_anew(x: Floats, i: Integers, prints: int) -> None:
     x[prints + _TURNOVER_PEAK] = traded
 
 
-def expire(x: Floats, i: Integers, prints: int, digits: int, tail: int) -> None:
+def expire(x: Floats, i: Integers, q: Floats, prints: int, digits: int, tail: int) -> None:
     """Forget trades older than 24 h."""
     at = float(i[s.AT])
     while i[s.PRINTS_COUNT] > 0:
@@ -181,7 +185,7 @@ def expire(x: Floats, i: Integers, prints: int, digits: int, tail: int) -> None:
             kept = -1.0 - kept
         if at - kept <= _DAY_US:
             return
-        _drop(x, i, prints, digits, tail)
+        _drop(x, i, q, prints, digits, tail)
 
 
 def _neighbours(x: Floats, i: Integers, prints: int) -> float:

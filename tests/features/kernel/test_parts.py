@@ -78,8 +78,8 @@ def test_kept_prints_equal_a_plain_count_whatever_came_before(rows: list[Print],
     tape = [row._replace(at=row.at + shift * copy) for copy in range(copies) for row in rows]
     for number, row in enumerate(tape):
         i[s.AT] = row.at
-        prints.expire(x, i, AT, -1, -1)
-        prints.add(x, i, AT, row.price, row.amount, row.side, -1, -1)
+        prints.expire(x, i, prints.ENTROPIES, AT, -1, -1)
+        prints.add(x, i, prints.ENTROPIES, AT, row.price, row.amount, row.side, -1, -1)
         while kept and row.at - kept[0].at > DAY:
             kept.popleft()
         kept.append(row)
@@ -87,7 +87,7 @@ def test_kept_prints_equal_a_plain_count_whatever_came_before(rows: list[Print],
             assert i[s.PRINTS_COUNT] == len(kept)
             assert _told(x, i) == pytest.approx(_expected(list(kept)), rel=1e-9, abs=1e-9, nan_ok=True)
     i[s.AT] += DAY + 1
-    prints.expire(x, i, AT, -1, -1)
+    prints.expire(x, i, prints.ENTROPIES, AT, -1, -1)
     assert i[s.PRINTS_COUNT] == 0
     assert not any(x[AT + sizes.PRINTS_CAP * sizes.PRINTS_PARTS :])
 
@@ -97,7 +97,7 @@ def test_a_huge_print_that_leaves_costs_the_rest_no_precision() -> None:
     for number in range(1200):
         i[s.AT] = START + number * SECOND
         amount = 1e18 if number == 300 else 1.1 + number % 3
-        prints.add(x, i, AT, 0.1, amount, 1, -1, -1)
+        prints.add(x, i, prints.ENTROPIES, AT, 0.1, amount, 1, -1, -1)
     exact = math.fsum(0.1 * (1.1 + number % 3) for number in range(701, 1200))
     assert prints.turnover(x, i, AT) == pytest.approx(exact, rel=1e-12)
 
@@ -105,7 +105,7 @@ def test_a_huge_print_that_leaves_costs_the_rest_no_precision() -> None:
 def test_sizes_that_all_differ_read_as_the_docstring_says() -> None:
     x, i = [0.0] * (AT + LENGTH), [0] * s.INTEGERS
     for number in range(500):
-        prints.add(x, i, AT, 1.0, 0.37 + number * 0.013, 1, -1, -1)
+        prints.add(x, i, prints.ENTROPIES, AT, 1.0, 0.37 + number * 0.013, 1, -1, -1)
     assert prints.top_size(x, i, AT) <= 0.012
     assert 0.92 < prints.size_entropy(x, i, AT) < 0.97
 

@@ -70,13 +70,14 @@ def _plan() -> SimpleNamespace:  # noqa: PLR0915 - a plan has many parts
             rings += [floats, group.first, group.columns, group.sums, integers]
             floats += size * group.columns
             integers += 1
-    edges = [2.0 ** ((step - s.BUCKET_BASE) / 8) for step in range(s.BUCKET_COUNT)]
+    numbers = [*prints.ENTROPIES]
+    numbers += [2.0 ** ((step - s.BUCKET_BASE) / 8) for step in range(s.BUCKET_COUNT)]
     items: list[int] = []
     for source, bin_us, since, asks in (
         (s.TURNOVER, 60 * SECOND, s.TRADES_SINCE, s.MOMENTS), (s.BUY_TURNOVER, 5 * SECOND, s.TRADES_SINCE, 0),
         (s.RUSH_BUY_LEVELS, 5 * SECOND, s.TRADES_SINCE, s.LOWS), (s.SPREAD, SECOND, s.BOOK_SINCE, s.MOMENTS),
     ):  # fmt: skip
-        items += [source, bin_us, 3600 * SECOND, 4, floats, integers, since, 0, asks]
+        items += [source, bin_us, 3600 * SECOND, 4, floats, integers, since, len(prints.ENTROPIES), asks]
         floats += sizes.BASELINE_SIZE
         integers += 1
     parts = []
@@ -119,7 +120,7 @@ def _plan() -> SimpleNamespace:  # noqa: PLR0915 - a plan has many parts
         i[items[at + s.B_SLOT]] = -1
         x[items[at + s.B_OFFSET]] = 1.0
     i[-2:] = s.NEVER, s.NEVER
-    return SimpleNamespace(x=x, i=i, p=p, q=edges, windows=marks, offsets=items[s.B_OFFSET :: s.BASELINE_STRIDE])
+    return SimpleNamespace(x=x, i=i, p=p, q=numbers, windows=marks, offsets=items[s.B_OFFSET :: s.BASELINE_STRIDE])
 
 
 class Twins:
@@ -178,7 +179,7 @@ def _forward(twins: Twins, at: int) -> None:
             twins.call("windows.rebase", "xp")
         twins.call("windows.roll", "xip", at)
     twins.call("removals.classify", "xi", twins.p[s.P_PENDING])
-    twins.call("prints.expire", "xi", *(twins.p[part] for part in KEPT))
+    twins.call("prints.expire", "xiq", *(twins.p[part] for part in KEPT))
 
 
 def _trade(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401 - numpy's generator
@@ -195,7 +196,7 @@ def _trade(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401 - nump
         twins.call("removals.fill", "xi", p[s.P_PENDING], p[s.P_FILLS], price, amount, taken)
     is_torn = int(rng.random() < 0.02)
     kept, sizes_at, tail = (p[part] for part in KEPT)
-    twins.call("prints.add", "xi", kept, -price if is_torn else price, amount, taken, sizes_at, tail)
+    twins.call("prints.add", "xiq", kept, -price if is_torn else price, amount, taken, sizes_at, tail)
     twins.call("impact.deal", "xi", p[s.P_BARS], stamp, price, amount, taken, is_torn)
 
 
