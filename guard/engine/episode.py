@@ -173,5 +173,3 @@ class Episode:
             for watch, each in zip((*rising.values(), clearing), saved, strict=True):
                 watch.restore(each)
         self._open()
-        if self.is_free:
-            self._watches = None
