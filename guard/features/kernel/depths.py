@@ -30,10 +30,12 @@ def resting(x: Floats, i: Integers, p: Integers, band: float, side: int) -> floa
     usual = p[s.P_USUAL_SPREAD]
     if usual >= 0 and x[usual] == x[usual]:
         width = x[usual]
-    reach = max(band, _SPREADS_MIN * width)
+    reach = _SPREADS_MIN * width
+    if reach < band:
+        reach = band
     step = tick(x)
-    if step == step:
-        reach = max(reach, _TICKS_MIN * step / x[s.MID])
+    if step == step and _TICKS_MIN * step / x[s.MID] > reach:
+        reach = _TICKS_MIN * step / x[s.MID]
     if side != 0:
         return depth(x, i, p[s.P_BOOK], side, reach)
     return depth(x, i, p[s.P_BOOK], 1, reach) + depth(x, i, p[s.P_BOOK], -1, reach)
