@@ -57,5 +57,4 @@ def sample_depths(x: Floats, i: Integers, p: Integers, q: Floats) -> None:
         if before < 0 or value != value:
             continue
         count = float(min(second - before, _SAMPLE_MAX_S))
-        age = count * s.SECOND_US / p[b + s.B_DECAY_US]
-        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, count, age, p[b + s.B_ASKS])
+        observe(x, p, q, b, value, count, count * s.SECOND_US / p[b + s.B_DECAY_US])
