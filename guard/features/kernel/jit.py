@@ -17,7 +17,7 @@ import numpy as np
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy, find, find_each, repeat, repeat_each
+from guard.features.kernel.blocks import copy, find, find_each, repeat, repeat_each, weigh, weigh_each
 from guard.features.kernel.compiled import cache_folder
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.fold import DUE, fold, take
@@ -118,7 +118,7 @@ def functions() -> SimpleNamespace:
         for each in list(scope.values()):
             if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
                 bound[each] = FunctionType(each.__code__, scope, each.__name__)
-    for fast, each in ((copy, copy_memory), (find, find_each), (repeat, repeat_each)):
+    for fast, each in ((copy, copy_memory), (find, find_each), (repeat, repeat_each), (weigh, weigh_each)):
         assert isinstance(fast, FunctionType)
         assert isinstance(each, FunctionType)
         bound[fast] = bound.get(each, each)
