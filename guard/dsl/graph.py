@@ -92,6 +92,10 @@ class Graph:
         streams = frozenset(() if field.stream == "market" else (field.stream,))
         return self._put(GraphNode("leaf", (), number), ("leaf", number), streams, is_fixed=False)
 
+    def leaf_node(self, leaf: Leaf) -> int | None:
+        """Return the node of a leaf, None where no expression names it."""
+        return self._numbers.get(("leaf", self._leaf_numbers.get(leaf)))
+
     def score(self, rule: int, factors: Sequence[int]) -> int:
         """Return the node of a rule's risk score."""
         return self._join(GraphNode("score", tuple(factors), rule))

@@ -23,6 +23,7 @@ from guard.dsl.signature import (
     UNASKED,
     UNKNOWN_LEVEL,
 )
+from guard.features.tables import Leaf
 from guard.model import Level
 
 if TYPE_CHECKING:
@@ -224,8 +225,8 @@ class _Writer:
         name = _name(operand)
         found = self._graph.nodes[operand]
         if found.operation == "leaf":
-            self.leaves.add(found.value)
-            text = f"({name} := r{found.value}(X, I, x, i, p, q, c{found.value}, received))"
+            text, held = self._leaf(found.value, held)
+            text = f"({name} := {text})"
             if operand in self._seen:
                 self.doubtful.add(name)
                 text = f"({name} if {name} is not None else {text})"
@@ -237,6 +238,18 @@ class _Writer:
         if self._length > 50 * _LENGTH_MAX:
             raise TooIntricateError
         return text, held | {operand}
+
+    def _leaf(self, number: int, held: Held) -> tuple[str, Held]:
+        """Return what reads a leaf: the depth of both sides is the sum of those of each, where other rules walk them as well."""
+        field, arguments = self._graph.leaves[number]
+        if field == "depth" and arguments[-1] == "both":
+            bid, ask = (self._graph.leaf_node(Leaf(field, (*arguments[:-1], side))) for side in ("bid", "ask"))
+            if bid is not None and ask is not None:
+                bids, held = self._operand(bid, held)
+                asks, held = self._operand(ask, held)
+                return f"({bids} + {asks})", held
+        self.leaves.add(number)
+        return f"r{number}(X, I, x, i, p, q, c{number}, received)", held
 
     def _number(self, node: int, held: Held) -> tuple[str, Held]:
         found = self._graph.nodes[node]

@@ -128,9 +128,9 @@ static void deviate(double *x, const double *middles, int64_t offset, int64_t en
     for (int64_t place = offset + BASELINE_HEAD; place < end; place++) {
         const double share = x[place];
         if (share > 0.0) {
-            const double value = log1p(middles[2 * (place - offset - BASELINE_HEAD)] / median);
-            mean += share * value;
-            square += share * value * value;
+            const double value = log1p(middles[2 * (place - offset - BASELINE_HEAD)] / median), weighed = share * value;
+            mean += weighed;
+            square += weighed * value;
         }
     }
     mean /= total;
@@ -145,17 +145,17 @@ static void refresh(double *x, const double *q, int64_t offset, int64_t table, i
     const int64_t start = offset + BASELINE_HEAD, bound = BUCKET_COUNT - 2 * BASELINE_BUCKETS - 1;
     const int64_t lowest = least(most(BUCKET_BASE + 2 * (int64_t)x[offset + SHIFT], 0), bound);
     const double *middles = q + table + lowest + 1;
-    const double tail = higher((1.0 - 0.999) * total, 8.0 * weight);
-    double above = 0.0, high = 0.0, median = NAN;
-    int64_t end = start;
-    for (int64_t n = BASELINE_BUCKETS - 1; n >= 0; n--) {
-        const double share = x[start + n];
-        if (share > 0.0) {
-            if (above == 0.0) end = start + n + 1;
-            if (above < tail && tail <= above + share) high = middles[2 * n + 1];
-            if (above < 0.5 * seen && 0.5 * seen <= above + share) median = middles[2 * n];
-            above += share;
+    const double tail = higher((1.0 - 0.999) * total, 8.0 * weight), half = 0.5 * seen;
+    double nearest = lower(tail, half), reached = 0.0, high = 0.0, median = NAN;
+    int64_t end = start + BASELINE_BUCKETS;
+    while (end > start && x[end - 1] == 0.0) end--;
+    for (int64_t n = end - start - 1; n >= 0; n--) {
+        reached += x[start + n];
+        if (reached >= nearest) {
+            if (reached >= tail && high == 0.0) high = middles[2 * n + 1];
+            if (reached >= half && median != median) median = middles[2 * n];
             if (high > 0.0 && median > 0.0) break;
+            nearest = higher(tail, half);
         }
     }
     if (total >= 80.0 * weight) x[offset + HIGH_QUANTILE] = high;
@@ -232,18 +232,20 @@ static void close_bins(double *x, int64_t *i, const int64_t *p, const double *q,
     for (; b < end; b += BASELINE_STRIDE) {
         const int64_t source = b[B_SOURCE], bin_us = b[B_BIN_US], slot = b[B_SLOT], offset = b[B_OFFSET];
         if (source < 0) continue;
-        const int64_t now = at / bin_us, opened = i[slot];
-        if (now > opened) {
-            const int64_t since = i[b[B_SINCE]];
-            if (opened >= 0 && (opened + 1) * bin_us > since) {
+        const int64_t opened = i[slot];
+        int64_t finish = (opened + 1) * bin_us;
+        if (at >= finish) {
+            const int64_t now = at / bin_us, since = i[b[B_SINCE]];
+            if (opened >= 0 && finish > since) {
                 const double empty = (double)(now - opened - 1), decay = (double)b[B_DECAY_US];
-                if (opened * bin_us >= since) observe(x, q, b, x[source] - x[offset + MARK], 1.0, (double)bin_us / decay);
+                if (finish - bin_us >= since) observe(x, q, b, x[source] - x[offset + MARK], 1.0, (double)bin_us / decay);
                 if (empty > 0.0) observe(x, q, b, 0.0, empty, empty * (double)bin_us / decay);
             }
             i[slot] = now;
             x[offset + MARK] = x[source];
+            finish = (now + 1) * bin_us;
         }
-        upcoming = least(upcoming, (i[slot] + 1) * bin_us);
+        upcoming = least(upcoming, finish);
     }
     i[NEXT_CLOSE] = upcoming;
 }

@@ -172,6 +172,15 @@ def test_what_a_default_makes_up_for_is_not_read() -> None:
     assert len(reads) == 1
 
 
+def test_the_depth_of_both_sides_is_added_up_where_each_is_read() -> None:
+    made = condition("depth(50bp, side=bid) > 1 and depth(50bp, side=ask) > 1 and depth(50bp) > 9")
+    for ask, said in ((3.0, 0), (8.0, 1)):
+        depths = {"bid": 2.0, "ask": ask, "both": 2.0 + ask}
+        reads: list[int] = []
+        assert screened(made, made.bind(facts()), [depths[str(leaf.arguments[-1])] for leaf in made.leaves], [0], reads) == said
+        assert len(reads) == 2
+
+
 def test_unknown_is_no_reason_to_be_silent() -> None:
     made = condition("min(volume(1s), volume(9s)) > 1")
     binding = made.bind(facts())

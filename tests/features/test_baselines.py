@@ -19,6 +19,10 @@ from guard.features.tables import Leaf
 from guard.model import BUY, SELL, Channel, Flag, Kind, Market, MarketFacts
 
 
+def observe(layout: Layout, x: list[float], value: float, *, age: float = 0.0) -> None:
+    baselines.observe(x, layout.plan, layout.numbers, layout.plan[s.P_BASELINES], value, 1.0, age)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.one_of(st.just(0.0), st.floats(0.5, 1e4)), min_size=100, max_size=400))
 def test_median_and_high_quantile_are_right_within_a_bucket(values: list[float]) -> None:
@@ -26,7 +30,7 @@ def test_median_and_high_quantile_are_right_within_a_bucket(values: list[float])
     (item,) = layout.baselines
     x, _ = layout.blank()
     for value in values:
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0, 1)
+        observe(layout, x, value)
     baselines._refresh(x, layout.numbers, item.offset, 0, 1)
     ordered = sorted(values, reverse=True)
     step = 2**0.25
@@ -44,7 +48,7 @@ def test_a_tiny_first_value_and_an_absurd_one_leave_the_quantile_right() -> None
     (item,) = layout.baselines
     x, _ = layout.blank()
     for value in [1e-9, *[50.0] * 200, 1e30, *[50.0] * 20]:
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0, 1)
+        observe(layout, x, value)
     assert x[item.offset + baselines.HIGH] == pytest.approx(50.0, rel=0.2)
     assert x[item.offset + baselines.MEDIAN] == pytest.approx(50.0, rel=0.2)
 
@@ -55,10 +59,10 @@ def test_a_quantile_is_unknown_below_80_bins_and_old_bins_fade() -> None:
     x, _ = layout.blank()
     for number in range(80):
         assert math.isnan(x[item.offset + baselines.HIGH]), number
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, 100.0, 1.0, 0.0, 1)
+        observe(layout, x, 100.0)
     assert x[item.offset + baselines.HIGH] == pytest.approx(100.0, rel=0.2)
     for _ in range(3_000):
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, 1.0, 1.0, 0.01, 1)
+        observe(layout, x, 1.0, age=0.01)
     assert x[item.offset + baselines.HIGH] == pytest.approx(1.0, rel=0.2)
 
 
@@ -187,7 +191,7 @@ def test_low_quantile_and_median_count_zeros_and_are_right_within_a_bucket(value
     (item,) = layout.baselines
     x, _ = layout.blank()
     for value in values:
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, value, 1.0, 0.0, item.asks)
+        observe(layout, x, value)
     baselines._descend(x, layout.numbers, item.offset, 0)
     ordered, step = sorted(values, reverse=True), 2**0.25
     low, middle = (ordered[math.ceil(share * len(values) - 1e-9) - 1] for share in (0.9, 0.5))
@@ -201,7 +205,7 @@ def test_a_low_quantile_is_unknown_below_80_bins_and_a_median_below_30() -> None
     (item,) = layout.baselines
     x, _ = layout.blank()
     for number in range(1, 81):
-        baselines.observe(x, layout.numbers, item.offset, 4, 0, 4.0, 1.0, 0.0, item.asks)
+        observe(layout, x, 4.0)
         assert math.isnan(x[item.offset + baselines.MIDDLE]) == (number < 30), number
         assert math.isnan(x[item.offset + baselines.LOW]) == (number < 80), number
     assert x[item.offset + baselines.LOW] == 4.0

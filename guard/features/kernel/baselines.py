@@ -83,33 +83,34 @@ def close_bins(x: Floats, i: Integers, p: Integers, q: Floats, at: int) -> None:
             continue
         bin_us = p[b + s.B_BIN_US]
         slot = p[b + s.B_SLOT]
-        now = at // bin_us
         opened = i[slot]
-        if now > opened:
-            offset = p[b + s.B_OFFSET]
+        end = (opened + 1) * bin_us
+        if at >= end:
+            now = at // bin_us
+            mark = p[b + s.B_OFFSET] + MARK
             since = i[p[b + s.B_SINCE]]
             # The bin in which a stream began is no whole one; the empty ones after it are.
-            if opened >= 0 and (opened + 1) * bin_us > since:
-                if opened * bin_us >= since:
-                    _observe_bin(x, p, q, b, x[source] - x[offset + MARK])
-                _observe_empty(x, p, q, b, float(now - opened - 1))
+            if opened >= 0 and end > since:
+                if end - bin_us >= since:
+                    _observe_bin(x, p, q, b, x[source] - x[mark])
+                if now > opened + 1:
+                    _observe_empty(x, p, q, b, float(now - opened - 1))
             i[slot] = now
-            x[offset + MARK] = x[source]
-        upcoming = min(upcoming, (i[slot] + 1) * bin_us)
+            x[mark] = x[source]
+            end = (now + 1) * bin_us
+        if end < upcoming:
+            upcoming = end
     i[s.NEXT_CLOSE] = upcoming
 
 
 def _observe_bin(x: Floats, p: Integers, q: Floats, b: int, value: float) -> None:
     """Observe one bin."""
-    age = p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
-    observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, 1.0, age, p[b + s.B_ASKS])
+    observe(x, p, q, b, value, 1.0, p[b + s.B_BIN_US] / p[b + s.B_DECAY_US])
 
 
 def _observe_empty(x: Floats, p: Integers, q: Floats, b: int, count: float) -> None:
     """Observe bins in which nothing happened."""
-    if count > 0.0:
-        age = count * p[b + s.B_BIN_US] / p[b + s.B_DECAY_US]
-        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], 0.0, count, age, p[b + s.B_ASKS])
+    observe(x, p, q, b, 0.0, count, count * p[b + s.B_BIN_US] / p[b + s.B_DECAY_US])
 
 
 def past(x: Floats, p: Integers, q: Floats, at: int, source: int, growth: float) -> None:
@@ -141,41 +142,40 @@ def _close_past(x: Floats, p: Integers, q: Floats, b: int, number: float) -> Non
     opened = x[offset + PAST_BIN]
     if opened > 0.0:
         _observe_bin(x, p, q, b, x[offset + PAST_SUM])
-        _observe_empty(x, p, q, b, number - opened - 1.0)
+        if number > opened + 1.0:
+            _observe_empty(x, p, q, b, number - opened - 1.0)
     x[offset + PAST_SUM] = 0.0
 
 
-def observe(
-    x: Floats, q: Floats, offset: int, per_octave: int, table: int, value: float, count: float, age: float, asks: int
-) -> None:  # fmt: skip
-    """Add `count` observations of `value`, >= 0; all earlier ones lose exp(-age) of their weight.
-
-    `asks` tells what is worked out beside median and high quantile: `slots.MOMENTS`, `slots.LOWS`.
-    """
-    weight = x[offset + WEIGHT] * exp(min(age, _AGE_MAX))
+def observe(x: Floats, p: Integers, q: Floats, b: int, value: float, count: float, age: float) -> None:
+    """Add `count` observations of `value`, >= 0, to the baseline whose record begins at `b`; all earlier ones lose exp(-age)."""
+    offset = p[b + s.B_OFFSET]
+    weight = x[offset + WEIGHT] * exp(age if age < _AGE_MAX else _AGE_MAX)
     if weight > _WEIGHT_MAX:
         _rescale(x, offset, weight)
         weight = 1.0
     if count > 1.0 and age > 0.0:
         # Of a long run of equal observations the first ones have already faded.
         count *= (1.0 - exp(-age)) / age
+    share = weight * count
+    total = x[offset + TOTAL] + share
+    pending = x[offset + PENDING] + count
     x[offset + WEIGHT] = weight
-    x[offset + TOTAL] += weight * count
+    x[offset + TOTAL] = total
+    x[offset + PENDING] = pending
     if value > 0.0:
-        scaled = log2(value) * per_octave
         # An infinite value is no number of a bucket.
-        scaled = min(scaled, _OCTAVES_MAX * per_octave)
-        bucket = _bucket(x, offset, floor(scaled))
-        x[offset + BASELINE_HEAD + bucket] += weight * count
-        x[offset + SEEN] += weight * count
+        octaves = log2(value)
+        bucket = _bucket(x, offset, floor((octaves if octaves < _OCTAVES_MAX else _OCTAVES_MAX) * p[b + s.B_PER_OCTAVE]))
+        x[offset + BASELINE_HEAD + bucket] += share
+        x[offset + SEEN] += share
     else:
-        x[offset + ZEROS] += weight * count
-    x[offset + PENDING] += count
+        x[offset + ZEROS] += share
     # The answer moves by about the share of new observations, so it is renewed when that is 1 %.
-    if x[offset + PENDING] * weight >= _STALE_SHARE * x[offset + TOTAL]:
-        _refresh(x, q, offset, table, asks)
-        if asks & s.LOWS:
-            _descend(x, q, offset, table)
+    if pending * weight >= _STALE_SHARE * total:
+        _refresh(x, q, offset, p[b + s.B_TABLE], p[b + s.B_ASKS])
+        if p[b + s.B_ASKS] & s.LOWS:
+            _descend(x, q, offset, p[b + s.B_TABLE])
 
 
 def _rescale(x: Floats, offset: int, weight: float) -> None:
@@ -194,7 +194,9 @@ def _bucket(x: Floats, offset: int, number: int) -> int:
     place = number - int(x[offset + SHIFT])
     if place >= BASELINE_BUCKETS:
         place -= _make_room(x, offset, place - BASELINE_BUCKETS + 1)
-    return min(max(place, 0), BASELINE_BUCKETS - 1)
+    if place < 0:
+        return 0
+    return place if place < BASELINE_BUCKETS else BASELINE_BUCKETS - 1
 
 
 def _make_room(x: Floats, offset: int, count: int) -> int:
@@ -220,7 +222,7 @@ def _make_room(x: Floats, offset: int, count: int) -> int:
 
 
 def _refresh(x: Floats, q: Floats, offset: int, table: int, asks: int) -> None:
-    """Work out median, high quantile and, where asked, mean and deviation."""
+    """Work out median, high quantile and, where `asks` has `slots.MOMENTS`, mean and deviation."""
     x[offset + PENDING] = 0.0
     weight = x[offset + WEIGHT]
     total = x[offset + TOTAL]
@@ -232,22 +234,24 @@ def _refresh(x: Floats, q: Floats, offset: int, table: int, asks: int) -> None:
     start = offset + BASELINE_HEAD
     middles = _middles(x, offset, table)
     tail = max((1.0 - _QUANTILE) * total, _TAIL_MIN * weight)
-    above = 0.0
+    half = 0.5 * seen
+    nearest = min(tail, half)
+    reached = 0.0
     high = 0.0
     median = s.NAN
-    end = start
-    for place in range(start + BASELINE_BUCKETS - 1, start - 1, -1):
-        share = x[place]
-        if share > 0.0:
-            if above == 0.0:
-                end = place + 1
-            if above < tail <= above + share:
+    end = start + BASELINE_BUCKETS
+    while end > start and x[end - 1] == 0.0:
+        end -= 1
+    for place in range(end - 1, start - 1, -1):
+        reached += x[place]
+        if reached >= nearest:
+            if reached >= tail and high == 0.0:
                 high = q[middles + 2 * place + 1]
-            if above < 0.5 * seen <= above + share:
+            if reached >= half and median != median:
                 median = q[middles + 2 * place]
-            above += share
             if high > 0.0 and median > 0.0:
                 break
+            nearest = max(tail, half)
     if total >= _BINS_MIN * weight:
         x[offset + HIGH] = high
     if median == median and seen >= _NON_EMPTY_MIN * weight:
@@ -275,8 +279,9 @@ def _deviate(x: Floats, q: Floats, offset: int, middles: int, end: int) -> None:
         share = x[place]
         if share > 0.0:
             value = log1p(q[middles + 2 * place] / median)
-            mean += share * value
-            square += share * value * value
+            weighed = share * value
+            mean += weighed
+            square += weighed * value
     mean /= total
     x[offset + MEAN] = mean
     x[offset + SD] = sqrt(max(0.0, square / total - mean * mean))

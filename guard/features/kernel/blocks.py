@@ -1,14 +1,16 @@
-"""Moves of blocks within a row, and searches in one: by what C does for lists, or as a compiler takes them."""
+"""Moves of blocks within a row, searches and sums in one: by what C does for lists, or as a compiler takes them."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import reduce
+from operator import add, mul
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["copy", "find", "find_each", "repeat", "repeat_each"]
+__all__ = ["copy", "find", "find_each", "repeat", "repeat_each", "weigh", "weigh_each"]
 
 _STRIDE: Final = 8
 
@@ -41,3 +43,19 @@ def repeat_each(i: Integers, to: int, count: int, value: int) -> None:
     """Do as `repeat` does: what a compiler takes in its place."""
     for at in range(to, to + count):
         i[at] = value
+
+
+def weigh(x: Floats, key: float, low: int, high: int, apart: int) -> float:
+    """Add up, from the largest on, each float not below `key` times the one `apart` places on; ascending from `low` to `high`."""
+    first = bisect_left(x, key, low, high)
+    return reduce(add, map(mul, reversed(x[first:high]), reversed(x[first + apart : high + apart])), 0.0)
+
+
+def weigh_each(x: Floats, key: float, low: int, high: int, apart: int) -> float:
+    """Do as `weigh` does: what a compiler takes in its place."""
+    total = 0.0
+    for at in range(high - 1, low - 1, -1):
+        if x[at] < key:
+            break
+        total += x[at] * x[at + apart]
+    return total

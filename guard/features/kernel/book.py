@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy, find
+from guard.features.kernel.blocks import copy, find, weigh
 from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS
 
 if TYPE_CHECKING:
@@ -245,20 +245,14 @@ def depth(x: Floats, i: Integers, book: int, side: int, band: float) -> float:
     """Return what rests within `band` (a ratio) of the mid on one side, in quote."""
     if side > 0:
         first = book
-        last = book + i[s.BIDS] - 1
+        end = book + i[s.BIDS]
         limit = x[s.MID] * (1.0 - band) * (1.0 - _EDGE)
     else:
         first = book + _SIDE
-        last = first + i[s.ASKS] - 1
+        end = first + i[s.ASKS]
         limit = -x[s.MID] * (1.0 + band) * (1.0 + _EDGE)
-    resting = 0.0
     # Keys of asks are negative, so theirs is the negative sum, to the bit.
-    for place in range(last, first - 1, -1):
-        key = x[place]
-        if key < limit:
-            break
-        resting += key * x[place + _SIZE]
-    return abs(resting)
+    return abs(weigh(x, limit, first, end, _SIZE))
 
 
 def reach(x: Floats, i: Integers, book: int, side: int, value: float) -> float:

@@ -30,10 +30,12 @@ def resting(x: Floats, i: Integers, p: Integers, band: float, side: int) -> floa
     usual = p[s.P_USUAL_SPREAD]
     if usual >= 0 and x[usual] == x[usual]:
         width = x[usual]
-    reach = max(band, _SPREADS_MIN * width)
+    reach = _SPREADS_MIN * width
+    if reach < band:
+        reach = band
     step = tick(x)
-    if step == step:
-        reach = max(reach, _TICKS_MIN * step / x[s.MID])
+    if step == step and _TICKS_MIN * step / x[s.MID] > reach:
+        reach = _TICKS_MIN * step / x[s.MID]
     if side != 0:
         return depth(x, i, p[s.P_BOOK], side, reach)
     return depth(x, i, p[s.P_BOOK], 1, reach) + depth(x, i, p[s.P_BOOK], -1, reach)
@@ -55,5 +57,4 @@ def sample_depths(x: Floats, i: Integers, p: Integers, q: Floats) -> None:
         if before < 0 or value != value:
             continue
         count = float(min(second - before, _SAMPLE_MAX_S))
-        age = count * s.SECOND_US / p[b + s.B_DECAY_US]
-        observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], value, count, age, p[b + s.B_ASKS])
+        observe(x, p, q, b, value, count, count * s.SECOND_US / p[b + s.B_DECAY_US])

@@ -2,7 +2,8 @@
 
 Due times are of two kinds. What came in after a market's last evaluation is looked at when the 50 ms bin of arrival is over: such
 markets stand in the list `d`, all with one due time. Markets that time alone may change stand in the heap `h`, ordered by due
-time, then row. Both are bounded by the number of markets.
+time, then row. A busy market's due time is put off with each evaluation: it moves in the heap only when the earlier one comes.
+Both are bounded by the number of markets.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def drive(
     while True:
         arrival = arrivals[position] if position < stop else c[LIMIT]
         due = c[DIRTY_DUE]
-        if c[HEAP_COUNT] > 0 and I[h[0]][s.DUE] < due:
-            due = I[h[0]][s.DUE]
+        if c[HEAP_COUNT] > 0 and I[h[0]][s.HEAP_DUE] < due:
+            due = I[h[0]][s.HEAP_DUE]
         if due <= arrival and due <= until:
             reason = _fire(X, I, p, q, c, d, h, due)
             if reason != DONE:
@@ -79,8 +80,10 @@ def drive(
         # `+ 0`: one integer type for all columns where they are arrays of narrow ones.
         row = markets[position] + 0
         kind = kinds[position] + 0
-        now = max(arrival, c[NOW])
-        c[NOW] = now
+        now = c[NOW]
+        if arrival > now:
+            now = arrival
+            c[NOW] = now
         if kind == _CONTROL:
             c[POSITION] = position + 1
             return TOLD
@@ -121,6 +124,9 @@ def _fire(X: FloatRows, I: IntegerRows, p: Integers, q: Floats, c: Integers, d: 
         reason = EVALUATE
     else:
         row = h[0]
+        if I[row][s.DUE] > due:
+            set_due(I, c, h, row, I[row][s.DUE])
+            return DONE
         reason = DEADLINE if I[row][s.DEADLINE] <= due else EVALUATE
         set_due(I, c, h, row, s.NEVER)
     i = I[row]
@@ -172,10 +178,13 @@ def schedule(I: IntegerRows, c: Integers, h: Integers, row: int) -> None:
     due = s.NEVER
     if i[s.OPEN] or i[s.LOOKS]:
         now = c[NOW]
-        due = now + min(max((now - i[s.ARRIVED]) // _SILENCE_SHARE, _LOOK_US), _LOOK_MAX_US)
+        wait = (now - i[s.ARRIVED]) // _SILENCE_SHARE
+        due = now + (_LOOK_US if wait < _LOOK_US else wait if wait < _LOOK_MAX_US else _LOOK_MAX_US)
         if now < i[s.DEADLINE] < due:
             due = i[s.DEADLINE]
-    if due != i[s.DUE]:
+    if i[s.HEAP_AT] >= 0 and i[s.HEAP_DUE] <= due < s.NEVER:
+        i[s.DUE] = due
+    elif due != i[s.DUE]:
         set_due(I, c, h, row, due)
 
 
@@ -183,6 +192,7 @@ def set_due(I: IntegerRows, c: Integers, h: Integers, row: int, due: int) -> Non
     """Change when a market is due; NEVER takes it out of the heap."""
     at = I[row][s.HEAP_AT]
     I[row][s.DUE] = due
+    I[row][s.HEAP_DUE] = due
     if due == s.NEVER:
         if at < 0:
             return
@@ -193,7 +203,7 @@ def set_due(I: IntegerRows, c: Integers, h: Integers, row: int, due: int) -> Non
         if moved == row:
             return
         row = moved
-        due = I[row][s.DUE]
+        due = I[row][s.HEAP_DUE]
     elif at < 0:
         at = c[HEAP_COUNT]
         c[HEAP_COUNT] = at + 1
@@ -205,7 +215,7 @@ def _place(I: IntegerRows, h: Integers, count: int, at: int, row: int, due: int)
     while at > 0:
         above = (at - 1) >> 1
         other = h[above]
-        other_due = I[other][s.DUE]
+        other_due = I[other][s.HEAP_DUE]
         if other_due < due or (other_due == due and other < row):
             break
         h[at] = other
@@ -216,10 +226,10 @@ def _place(I: IntegerRows, h: Integers, count: int, at: int, row: int, due: int)
         if below >= count:
             break
         other = h[below]
-        other_due = I[other][s.DUE]
+        other_due = I[other][s.HEAP_DUE]
         if below + 1 < count:
             second = h[below + 1]
-            second_due = I[second][s.DUE]
+            second_due = I[second][s.HEAP_DUE]
             if second_due < other_due or (second_due == other_due and second < other):
                 below += 1
                 other = second

@@ -240,8 +240,7 @@ def _sample(x: Floats, i: Integers, p: Integers, q: Floats) -> None:
     first = p[s.P_BASELINES]
     for b in range(first, first + p[s.P_BASELINE_COUNT] * s.BASELINE_STRIDE, s.BASELINE_STRIDE):
         if p[b + s.B_SOURCE] == s.SPREAD:
-            age = count * s.SECOND_US / p[b + s.B_DECAY_US]
-            observe(x, q, p[b + s.B_OFFSET], p[b + s.B_PER_OCTAVE], p[b + s.B_TABLE], width, count, age, s.MOMENTS)
+            observe(x, p, q, b, width, count, count * s.SECOND_US / p[b + s.B_DECAY_US])
 
 
 def _is_due(x: Floats, i: Integers) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
-from guard.features.kernel.blocks import copy, find, find_each, repeat, repeat_each
+from guard.features.kernel.blocks import copy, find, find_each, repeat, repeat_each, weigh, weigh_each
 from guard.features.kernel.compiled import cache_folder
 from guard.features.kernel.drive import run, schedule, set_due
 from guard.features.kernel.fold import DUE, fold, take
@@ -118,7 +118,7 @@ def functions() -> SimpleNamespace:
         for each in list(scope.values()):
             if isinstance(each, FunctionType) and each.__module__ == f"{_PACKAGE}.{name}":
                 bound[each] = FunctionType(each.__code__, scope, each.__name__)
-    for fast, each in ((copy, copy_memory), (find, find_each), (repeat, repeat_each)):
+    for fast, each in ((copy, copy_memory), (find, find_each), (repeat, repeat_each), (weigh, weigh_each)):
         assert isinstance(fast, FunctionType)
         assert isinstance(each, FunctionType)
         bound[fast] = bound.get(each, each)
@@ -260,7 +260,10 @@ class JittedRows:
 
     def next_due(self) -> int:
         """Return the earliest due time of the heap, which is not empty."""
-        return int(self.I[self._kept[H_AT][0], s.DUE])
+        heap = self._kept[H_AT]
+        while (due := self.number(heap[0], s.DUE)) > self.number(heap[0], s.HEAP_DUE):
+            self.set_due(heap[0], due)
+        return due
 
     def number(self, row: int, slot: int) -> int:
         """Return one integer of a market."""
@@ -297,7 +300,7 @@ class JittedRows:
         count = self._count
         rows, order = self.I[:count], np.arange(count)
         rows[:, s.PROGRAM], rows[:, s.LOOKS], rows[:, s.OPEN] = bound.programs, bound.looks, bound.opens
-        rows[:, s.DEADLINE] = rows[:, s.DUE] = bound.at_us
+        rows[:, s.DEADLINE] = rows[:, s.DUE] = rows[:, s.HEAP_DUE] = bound.at_us
         # Markets that are due together make a heap as they stand.
         rows[:, s.HEAP_AT] = self._kept[H_AT][:count] = order
         self.control[loop.HEAP_COUNT] = count

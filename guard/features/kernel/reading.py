@@ -65,7 +65,11 @@ def known_edge(x: Floats, i: Integers, p: Integers, at: int) -> int:
     if since == s.NEVER:
         return -1
     down = p[at + _DOWN]
-    lasted = min(us, now - kept, now - i[p[at + _BEGAN]])
+    lasted = now - i[p[at + _BEGAN]]
+    if lasted > now - kept:
+        lasted = now - kept
+    if lasted > us:
+        lasted = us
     return left if (float(lasted) - (x[down] - x[left + down])) / float(us) >= _COVERED_MIN else -1
 
 

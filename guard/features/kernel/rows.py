@@ -203,7 +203,11 @@ class PlainRows:
 
     def next_due(self) -> int:
         """Return the earliest due time of the heap, which is not empty."""
-        return self.I[self._heap[0]][s.DUE]
+        row = self._heap[0]
+        while (due := self.I[row][s.DUE]) > self.I[row][s.HEAP_DUE]:
+            self.set_due(row, due)
+            row = self._heap[0]
+        return due
 
     def number(self, row: int, slot: int) -> int:
         """Return one integer of a market."""
@@ -264,7 +268,7 @@ class PlainRows:
         self._made.clear()
         for row, i in enumerate(self.I):
             i[s.PROGRAM], i[s.LOOKS], i[s.OPEN] = bound.programs[row], int(bound.looks[row]), int(bound.opens[row])
-            i[s.DEADLINE] = i[s.DUE] = bound.at_us
+            i[s.DEADLINE] = i[s.DUE] = i[s.HEAP_DUE] = bound.at_us
             # Markets that are due together make a heap as they stand.
             i[s.HEAP_AT] = self._heap[row] = row
             self.S[row] = [-1] * bound.signatures

@@ -116,6 +116,8 @@ EWMA_BEGAN: Final = 13
 # 1 where the side's last stamp swept more than one level: an order is counted once.
 BUYER_ORDER: Final = 14
 SELLER_ORDER: Final = 15
+# The due time by which the heap has the market: never later than DUE, earlier where a later one came since.
+HEAP_DUE: Final = 16
 BUYER_AT: Final = 17
 SELLER_AT: Final = 18
 BUYER_RUSH_SECOND: Final = 19
@@ -171,7 +173,7 @@ TRADE_SENT: Final = 60
 BOOK_SENT: Final = 61
 INTEGERS: Final = 62
 # What belongs to a process and not to a market's past: other markets' rows, the loop's lists, the rules' code.
-OF_THIS_PROCESS: Final = (REFERENCE, SIBLING, DUE, HEAP_AT, LOOKS, DIRTY, PROGRAM, STREAMS, VERSION)
+OF_THIS_PROCESS: Final = (REFERENCE, SIBLING, DUE, HEAP_AT, HEAP_DUE, LOOKS, DIRTY, PROGRAM, STREAMS, VERSION)
 
 # The plan's header: where its tables and the parts of a market's float row begin, -1 where there is none.
 P_RINGS: Final = 0

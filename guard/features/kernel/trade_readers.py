@@ -63,7 +63,7 @@ def read_floored(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
         return s.NAN
     if x[s.USD_RATE] > 0.0:
         least = max(least, _USD_MIN / x[s.USD_RATE])
-    return max(high, least)
+    return high if high > least else least
 
 
 def read_buy_share(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:

@@ -103,9 +103,11 @@ def _pass(x: Floats, i: Integers, p: Integers, r: int, at: int, number: int) -> 
     if silent >= size:
         repeat(i, places, size, number)
     else:
-        run = min(silent, size - place)
-        repeat(i, places + place, run, number)
-        if silent > run:
+        run = size - place
+        if silent <= run:
+            repeat(i, places + place, silent, number)
+        else:
+            repeat(i, places + place, run, number)
             repeat(i, places, silent - run, number)
     i[slot] = now
     i[slot + 1] = (place + silent) % size
@@ -213,7 +215,7 @@ def window_high(x: Floats, i: Integers, p: Integers, w: int) -> float:
         if p[r] > width:
             break
         value = x[p[r + s.R_TOP]]
-        if value > highest:  # noqa: PLR1730 - `max` may take what is not known
+        if value > highest:
             highest = value
     size = p[w + s.W_SIZE]
     slot = p[w + s.W_SLOT]
@@ -225,12 +227,12 @@ def window_high(x: Floats, i: Integers, p: Integers, w: int) -> float:
     if begin < start:
         for place in range(begin + size, start + size):
             value = x[first + i[place] * count]
-            if value > highest:  # noqa: PLR1730 - `max` costs a call in a loop of up to 100 bins
+            if value > highest:
                 highest = value
         begin = start
     for place in range(begin, end):
         value = x[first + i[place] * count]
-        if value > highest:  # noqa: PLR1730 - likewise
+        if value > highest:
             highest = value
     return highest if highest != -_INFINITE else s.NAN
 
@@ -246,7 +248,7 @@ def window_low(x: Floats, i: Integers, p: Integers, w: int) -> float:
         if p[r] > width:
             break
         value = x[p[r + s.R_TOP] + 1]
-        if value < lowest:  # noqa: PLR1730 - `min` may take what is not known
+        if value < lowest:
             lowest = value
     size = p[w + s.W_SIZE]
     slot = p[w + s.W_SLOT]
@@ -258,11 +260,11 @@ def window_low(x: Floats, i: Integers, p: Integers, w: int) -> float:
     if begin < start:
         for place in range(begin + size, start + size):
             value = x[first + i[place] * count]
-            if value < lowest:  # noqa: PLR1730 - likewise
+            if value < lowest:
                 lowest = value
         begin = start
     for place in range(begin, end):
         value = x[first + i[place] * count]
-        if value < lowest:  # noqa: PLR1730 - likewise
+        if value < lowest:
             lowest = value
     return lowest if lowest != _INFINITE else s.NAN

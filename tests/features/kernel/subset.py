@@ -37,6 +37,7 @@ def jitted(*modules: str) -> dict[Any, Any]:
     twins[blocks.copy] = numba.njit(error_model="numpy")(copy_each)
     twins[blocks.find] = twins[blocks.find_each]
     twins[blocks.repeat] = twins[blocks.repeat_each]
+    twins[blocks.weigh] = twins[blocks.weigh_each]
     for scope in scopes.values():
         for name, each in list(scope.items()):
             if isinstance(each, FunctionType) and each in twins:

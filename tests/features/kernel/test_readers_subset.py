@@ -17,7 +17,7 @@ from guard.features.kernel.encoding import TABLE, encoded
 from guard.features.kernel.groups import GROUP_OF, GROUPS
 from guard.features.kernel.layout import Layout
 from guard.features.kernel.readers import READERS, read_leaf
-from guard.features.kernel.sizes import PRINTS_CAP
+from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS, PRINTS_CAP
 from guard.features.kernel.windows import covered, edge
 from guard.features.tables import Leaf, Type
 
@@ -55,6 +55,9 @@ class Markets:
         self.I = [i for _, i in rows]
         for row, i in enumerate(self.I):
             i[s.SIBLING] = (row + 1) % count
+        for x in self.X:
+            for start in (self.layout.book, self.layout.book + BOOK_CAP * BOOK_PARTS):
+                x[start : start + BOOK_CAP] = sorted(x[start : start + BOOK_CAP])
 
     def _row(self, count: int) -> tuple[list[float], list[int]]:
         dice = self.dice

@@ -120,7 +120,8 @@ def _plan() -> SimpleNamespace:  # noqa: PLR0915 - a plan has many parts
         i[items[at + s.B_SLOT]] = -1
         x[items[at + s.B_OFFSET]] = 1.0
     i[-2:] = s.NEVER, s.NEVER
-    return SimpleNamespace(x=x, i=i, p=p, q=numbers, windows=marks, offsets=items[s.B_OFFSET :: s.BASELINE_STRIDE])
+    first = p[s.P_BASELINES]
+    return SimpleNamespace(x=x, i=i, p=p, q=numbers, windows=marks, baselines=range(first, first + len(items), s.BASELINE_STRIDE))
 
 
 class Twins:
@@ -128,7 +129,7 @@ class Twins:
 
     def __init__(self) -> None:
         plan = _plan()
-        self.windows, self.offsets = plan.windows, plan.offsets
+        self.windows, self.baselines = plan.windows, plan.baselines
         self.p = plan.p
         self._plain, self._jitted = _plain(), _jitted()
         self.x, self.i = plan.x, plan.i
@@ -210,7 +211,7 @@ def _book(twins: Twins, rng: Any, price: float) -> None:  # noqa: ANN401
     amount = float(rng.choice([0.5, 1.0, 40.0]))
     twins.call("removals.remove", "xi", p[s.P_PENDING], p[s.P_FILLS], price, amount, int(rng.choice([1, -1])))
     age = float(rng.choice([1.0, 60.0])) / 3600.0
-    twins.call("baselines.observe", "xq", twins.offsets[3], 4, 0, float(rng.lognormal(-6, 4)), age * 3600.0, age, 1)
+    twins.call("baselines.observe", "xpq", twins.baselines[3], float(rng.lognormal(-6, 4)), age * 3600.0, age)
 
 
 def _news(twins: Twins, rng: Any) -> None:  # noqa: ANN401
@@ -296,10 +297,10 @@ def test_blocks_that_overlap_move_whole(to: int, start: int) -> None:
 def test_numbers_at_the_ends_of_floats_are_observed_alike() -> None:
     twins = Twins()
     for value in (5e-324, 1e-300, 1e300, math.inf, math.nan, -1.0, 0.0, *(3.0 for _ in range(200))):
-        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, value, 1.0, 0.0, 1)
+        twins.call("baselines.observe", "xpq", twins.baselines[0], value, 1.0, 0.0)
     for _ in range(60):
-        twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 25.0, 1)
-    twins.call("baselines.observe", "xq", twins.offsets[0], 4, 0, 2.0, 3.0, 0.0, 1)
+        twins.call("baselines.observe", "xpq", twins.baselines[0], 2.0, 3.0, 25.0)
+    twins.call("baselines.observe", "xpq", twins.baselines[0], 2.0, 3.0, 0.0)
     twins.compare()
 
 
