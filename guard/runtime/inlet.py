@@ -276,21 +276,20 @@ class Inlet:
 
     def _hand_over(self, now_us: int) -> bool:
         """Give the pipeline the oldest batch; False where there was none."""
-        spare = self._taken
+        batch, spare, since_us = self._batch, self._taken, self._since_us
         if self._waiting:
             batch, since_us = self._waiting.popleft()
-            spare.length = 0
             if len(self._pool) < _POOL_MAX:
                 self._pool.append(spare)
-        elif self._batch.length:
-            batch, since_us = self._batch, self._since_us
+        elif batch.length:
             self._received += batch.length
-            spare.length = 0
             self._batch = spare
         else:
             return False
+        spare.length = 0
         self._taken = batch
-        self.wait_max_us = max(self.wait_max_us, now_us - since_us)
+        if now_us - since_us > self.wait_max_us:  # noqa: PLR1730 - `max` costs a call for each batch
+            self.wait_max_us = now_us - since_us
         self._is_taking = True
         try:
             self._take(batch)
