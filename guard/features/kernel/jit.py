@@ -342,7 +342,11 @@ class JittedRows:
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""
         if batch is not self._batch and batch is not None:
-            self._look_at(batch)
+            if batch.address and batch.capacity <= self._spread_rows:
+                # Two batches take turns live: only where the records are changes with each turn.
+                self._batch, self._places[RECORDS_AT] = batch, batch.address
+            else:
+                self._look_at(batch)
         reason: int = self._enter(self._addresses, RUN, 0, 0)
         if reason == loop.UNOPENED:
             raise IndexError(UNOPENED.format(self._count))
