@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
-from struct import Struct
+from struct import Struct, calcsize
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["ASK", "BID", "BUY", "RECORD", "SELL", "Batch", "Channel", "Control", "Flag", "Kind", "Status", "event_key"]
 
 _DIGITS_MAX = 18
+# An `n` has the size of a `q` wherever addresses have 64 bits, and is packed in half the time.
+_LONG: Final = "n" if calcsize("n") == calcsize("q") else "q"
 # One row as a batch of its own keeps it: at_us, received_us, price, amount, key, market, kind, side, flags.
-RECORD: Final = Struct("@qqddqibbbx")
+RECORD: Final = Struct(f"@{_LONG}{_LONG}dd{_LONG}ibbbx")
 _BYTES: Final = RECORD.size
 _FLAGS_AT: Final = 46
 _write: Final = RECORD.pack_into
