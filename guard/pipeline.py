@@ -12,7 +12,6 @@ from guard.model import (
     AddAllow,
     AddQuarantine,
     ApplyList,
-    Decision,
     ExtendQuarantine,
     Image,
     IsolationState,
@@ -26,6 +25,7 @@ from guard.model import (
     Verdict,
 )
 from guard.model.bot import listed_until
+from guard.model.decision import NOTHING, Decision
 from guard.pipeline_holds import HoldDesk
 from guard.pipeline_settings import Settings
 from guard.quarantine import MARKET_WIDE_RULE, OPERATOR_RULE, IsolationManager, is_listed
@@ -93,7 +93,7 @@ class Pipeline:
         """Take a batch of events, in order, and return what follows from it."""
         self.engine.start(batch, self.now_us)
         self._run(0)
-        return self._decision()
+        return self._decision() if self._log or self._deliveries else NOTHING
 
     def advance(self, now_us: int) -> Decision:
         """Let time pass up to `now_us` and return what became due."""
@@ -110,7 +110,7 @@ class Pipeline:
         elif isinstance(command, AddAllow | RemoveAllow):
             self._allows += self.isolation.allowed.operate(command, self.now_us)
             # What an entry kept from holding is looked at again at once.
-            self.desk.deferred.hasten(self.now_us)
+            self.desk.hasten(self.now_us)
             self._fire(self.now_us)
         else:
             self.windows.operate(command, self.now_us)
@@ -198,7 +198,7 @@ class Pipeline:
     @property
     def next_deadline_us(self) -> int | None:
         """When something is due next."""
-        dues = (self.engine.next_deadline_us, self._next_outside_us)
+        dues = (self.engine.next_deadline_us, self._next_outside_us())
         return min((due for due in dues if due is not None), default=None)
 
     def _fire(self, until_us: int) -> None:
@@ -211,20 +211,20 @@ class Pipeline:
         """Let the engine go on, and what is due outside of it at its due time, until events are used up and time is `limit_us`."""
         engine = self.engine
         while True:
-            due_us = self._next_outside_us
+            due_us = self._next_outside_us()
             answer = engine.run(due_us)
-            self.now_us = max(self.now_us, engine.kernel.now_us)
+            if engine.kernel.now_us > self.now_us:  # noqa: PLR1730 - `max` costs a call for each batch
+                self.now_us = engine.kernel.now_us
             if answer is not None:
                 self._take(*answer)
-            elif due_us is None or (self.engine.is_done and due_us > limit_us):
+            elif due_us is None or (due_us > limit_us and engine.is_done):
                 return
             else:
                 self.now_us = max(self.now_us, due_us)
                 self._fire_outside(due_us)
 
-    @property
     def _next_outside_us(self) -> int | None:
-        """When quarantine or alerts are due next."""
+        """Return when quarantine or alerts are due next."""
         due_us = self.windows.due_us
         for each in (self.isolation.next_deadline_us, self.desk.next_due_us, self.alerts.next_deadline_us):
             if each is not None and (due_us is None or each < due_us):

@@ -38,6 +38,11 @@ class News(NamedTuple):
 class HoldDesk:
     """Lets rules hold, or wait. Pure: time comes in with each call.
 
+    Attributes
+    ----------
+    next_due_us
+        When `advance` has something to do, None while nothing waits. Asked for each batch, so it is kept, not searched.
+
     Notes
     -----
     A hold that an allow entry or a grace suppresses waits until that ends, and holds then if its rule still has the level.
@@ -55,14 +60,7 @@ class HoldDesk:
         self.wide = MarketWide(policy)
         self.mass = Mass(policy)
         self.news: list[News] = []
-
-    @property
-    def next_due_us(self) -> int | None:
-        """When `advance` has something to do. Asked for each batch, mostly in vain."""
-        if not self.deferred and not self.wide.states and self.mass.is_idle:
-            return None
-        dues = (self.deferred.next_due_us, self.wide.next_due_us, self.mass.next_due_us)
-        return min((due for due in dues if due is not None), default=None)
+        self.next_due_us: int | None = None
 
     def is_led(self, row: int, rule: Rule, now_us: int) -> bool:
         """Whether a market-wide state holds where a market is, and explains what a rule sees there."""
@@ -71,6 +69,16 @@ class HoldDesk:
 
     def order(self, row: int, rule: Rule, hold: Hold, now_us: int) -> tuple[Transition, ...]:
         """Hold as a rule orders, or let it wait."""
+        transitions = self._order(row, rule, hold, now_us)
+        self._find_due()
+        return transitions
+
+    def _find_due(self) -> None:
+        """Find when something is due next after anything has changed."""
+        dues = (self.deferred.next_due_us, self.wide.next_due_us, self.mass.next_due_us)
+        self.next_due_us = min((due for due in dues if due is not None), default=None)
+
+    def _order(self, row: int, rule: Rule, hold: Hold, now_us: int) -> tuple[Transition, ...]:
         hold = self._isolation.aimed(hold)
         until_us = self._isolation.suppressed_until_us(hold, now_us)
         if until_us is not None:
@@ -105,7 +113,13 @@ class HoldDesk:
             if self._policy.pause_us is None:
                 self.news.append(News(f"market_wide:{exchange}", f"{exchange} moves as a whole no more", "", Level.NORMAL))
         self.news += map(_mass_news, self.mass.advance(now_us))
+        self._find_due()
         return tuple(transitions), again
+
+    def hasten(self, now_us: int) -> None:
+        """Look at all that waits again now: what kept it may be gone."""
+        self.deferred.hasten(now_us)
+        self._find_due()
 
     def released(self, transitions: Iterable[Transition]) -> None:
         """Look again, when grace is over, at what a person released: its rule may still have the level, on any of the markets."""
@@ -118,6 +132,7 @@ class HoldDesk:
                 hold = after.hold._replace(market=market)
                 if hold.target.covers(market, self._isolation.aliases) and self._still_orders(rule, row, hold):
                     self.deferred.put(hold, after.grace_until_us)
+        self._find_due()
 
     def attends(self, hold: Hold, market: str) -> bool:
         """Whether a hold's rule may hold and is asked about a market, "" for any; of one that is not open only the former is known.
@@ -206,6 +221,7 @@ class HoldDesk:
         self.deferred.load(saved["deferred"])
         self.wide.load(saved["wide"])
         self.mass.load(saved["mass"])
+        self._find_due()
 
     def records(self) -> list[dict[str, Any]]:
         """Return the market-wide states for people and programs."""

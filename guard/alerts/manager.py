@@ -38,6 +38,11 @@ class AlertManager:
     messages
         The templates; the default ones where None.
 
+    Attributes
+    ----------
+    next_deadline_us
+        When `advance` has something to do, None while nothing waits. Asked for each batch, so it is kept, not searched.
+
     Notes
     -----
     A transition into quarantine is pushed to the channels of its level (danger at least); its ends go to those that got it.
@@ -70,17 +75,12 @@ class AlertManager:
         self._risks: Bounded[str, dict[str, Any]] = Bounded(_MEMORY)
         self._active: Bounded[str, tuple[Target, str]] = Bounded(_ACTIVE_MAX)
         self._pushed: Bounded[str, tuple[int, Level]] = Bounded(_MEMORY)
-        self._due_us: int | None = None
+        self.next_deadline_us: int | None = None
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Where the events of each channel went; see `Tally`."""
         return self._desk.tally.counts()
-
-    @property
-    def next_deadline_us(self) -> int | None:
-        """When `advance` has something to do, None while nothing waits. Asked for each event, so it is kept, not searched."""
-        return self._due_us
 
     def process(
         self,
@@ -120,7 +120,7 @@ class AlertManager:
     def advance(self, now_us: int) -> tuple[Delivery, ...]:
         """Return what waited for `now_us` or an earlier moment, each as of its own due time."""
         sent: list[Delivery] = []
-        while (due_us := self._due_us) is not None and due_us <= now_us:
+        while (due_us := self.next_deadline_us) is not None and due_us <= now_us:
             zones = [(name, zone) for name, zone in self._zones.items() if zone.due_us == due_us]
             for name, zone in zones:
                 sent += self._flush(name, zone, due_us)
@@ -221,7 +221,7 @@ class AlertManager:
         """Find the next deadline after anything has changed."""
         waiting = [zone.due_us for zone in self._zones.values() if zone.due_us is not None]
         digest = self._desk.digest_due_us
-        self._due_us = min(waiting if digest is None else [*waiting, digest], default=None)
+        self.next_deadline_us = min(waiting if digest is None else [*waiting, digest], default=None)
 
     def _about(self, transition: Transition) -> dict[str, Any]:
         hold = transition.quarantine.hold

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from enum import IntEnum, IntFlag
 from hashlib import blake2b
-from struct import Struct
+from struct import Struct, calcsize
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["ASK", "BID", "BUY", "RECORD", "SELL", "Batch", "Channel", "Control", "Flag", "Kind", "Status", "event_key"]
 
 _DIGITS_MAX = 18
+# An `n` has the size of a `q` wherever addresses have 64 bits, and is packed in half the time.
+_LONG: Final = "n" if calcsize("n") == calcsize("q") else "q"
 # One row as a batch of its own keeps it: at_us, received_us, price, amount, key, market, kind, side, flags.
-RECORD: Final = Struct("@qqddqibbbx")
+RECORD: Final = Struct(f"@{_LONG}{_LONG}dd{_LONG}ibbbx")
 _BYTES: Final = RECORD.size
+_FLAGS_AT: Final = 46
+_write: Final = RECORD.pack_into
 _NOTHING: Final = memoryview(b"")
 BUY = BID = 1
 SELL = ASK = -1
@@ -104,6 +108,10 @@ class Flag(IntFlag):
     INFERRED_SIDE = 8
 
 
+_LEVEL: Final = int(Kind.LEVEL)
+_LAST: Final = int(Flag.LAST)
+
+
 class Batch:
     """Preallocated rows of events, in order of arrival, read by column.
 
@@ -165,7 +173,7 @@ class Batch:
         self.at_us, self.received_us, self.key = (self.records.cast("q")[place :: _BYTES // 8] for place in (0, 1, 4))
         self.price, self.amount = (self.records.cast("d")[place :: _BYTES // 8] for place in (2, 3))
         self.market = self.records.cast("i")[10 :: _BYTES // 4]
-        self.kind, self.side, self.flags = (self.records.cast("b")[place::_BYTES] for place in (44, 45, 46))
+        self.kind, self.side, self.flags = (self.records.cast("b")[place::_BYTES] for place in (44, 45, _FLAGS_AT))
 
     def __len__(self) -> int:
         """Return the number of rows in use."""
@@ -268,22 +276,19 @@ class Batch:
     ) -> None:
         """Write one row; the columns are described at `Kind`. `market` is the row number the pipeline gave the market."""
         at = self.length
-        RECORD.pack_into(self.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
+        _write(self.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
         self.length = at + 1
 
     def levels(
         self, market: int, changes: Sequence[tuple[int, float, float]], *, at_us: int, received_us: int, key: int, flags: int
     ) -> None:
         """Write one book message, (side, price, amount) of each level, the last with LAST; at least one, and room for it."""
-        write, records, kind = RECORD.pack_into, self.records, int(Kind.LEVEL)
-        at = self.length * _BYTES
+        records, at = self.records, self.length * _BYTES
         for side, price, amount in changes:
-            write(records, at, at_us, received_us, price, amount, key, market, kind, side, flags)
+            _write(records, at, at_us, received_us, price, amount, key, market, _LEVEL, side, flags)
             at += _BYTES
+        records[at - _BYTES + _FLAGS_AT] = flags | _LAST
         self.length += len(changes)
-        side, price, amount = changes[-1]
-        last = flags | int(Flag.LAST)
-        write(records, at - _BYTES, at_us, received_us, price, amount, key, market, kind, side, last)
 
     def extend(self, source: Batch, start: int, stop: int) -> None:
         """Copy rows `start` up to `stop` of another batch with records behind those that are here; there must be room for them."""

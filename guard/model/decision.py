@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from guard.model.quarantine import Quarantine, Transition
     from guard.model.verdict import Verdict
 
-__all__ = ["Decision", "Image", "MarketView", "PublishedBypass"]
+__all__ = ["NOTHING", "Decision", "Image", "MarketView", "PublishedBypass"]
 
 
 class Decision(NamedTuple):
     """Verdicts, transitions and deliveries of one step. Committed as a whole or not at all.
 
     `log` holds the verdicts and transitions in the order in which they happened. `allows` are allow entries that a person changed.
+    Nearly every batch of events decides nothing; that is `NOTHING`, which has no time of its own.
     """
 
     at_us: int
@@ -35,6 +36,9 @@ class Decision(NamedTuple):
     def is_empty(self) -> bool:
         """Whether there is nothing to commit or to tell."""
         return not (self.verdicts or self.transitions or self.deliveries or self.allows)
+
+
+NOTHING: Final = Decision(0)
 
 
 class MarketView(NamedTuple):

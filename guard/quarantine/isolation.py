@@ -75,11 +75,6 @@ class IsolationManager:
         """Who decides how a quarantine ends, and what is done where one does not reach its readers."""
         return self._recovery
 
-    @property
-    def next_deadline_us(self) -> int | None:
-        """When `advance` has to be called, None while nothing is held."""
-        return self._waiting[0].at_us if self._waiting else self._cases.next_due_us()
-
     def allow(self, entries: Iterable[AllowEntry]) -> None:
         """Replace the allow entries of guard.yaml. They suppress new holds; what is held already stays until it is released."""
         self.allowed.write(entries)
@@ -96,7 +91,7 @@ class IsolationManager:
         if actor == "guard":
             hold = opening.bounded(hold)
         case = self._cases.get(hold.rule, hold.target)
-        if self._is_suppressed(hold, at_us):
+        if self.suppressed_until_us(hold, at_us) is not None:
             return self._take()
         if case is None or case.quarantine.state is IsolationState.PROBATION:
             hold = self._zoned(hold, marks, at_us)
@@ -264,6 +259,7 @@ class IsolationManager:
             if due_us < quarantine.until_us:
                 due_us = min(max(due_us, now_us), quarantine.last_end_us)
             self._cases.schedule(case, due_us)
+        self._find_due()
         zoned = sorted((each for each in self.active() if each.hold.zone), key=lambda each: (each.opened_us, each.id))
         self._incidents.restore((each.hold.zone, self._marks(each.hold), each.opened_us) for each in zoned)
 
@@ -283,6 +279,11 @@ class IsolationManager:
 
     def _take_over(self, parts: saving.Saved) -> None:
         self._cases, self._history, self._waiting, self._now_us, self._incidents = parts
+        self._find_due()
+
+    def _find_due(self) -> None:
+        """Find when `advance` has to be called next, after anything has changed; it is asked for each batch."""
+        self.next_deadline_us = self._waiting[0].at_us if self._waiting else self._cases.next_due_us()
 
     def _is_respelled(self, each: Quarantine) -> bool:
         return each.state is not IsolationState.NORMAL and self.aimed(each.hold) != each.hold
@@ -297,15 +298,14 @@ class IsolationManager:
             step = self._recovery.step(case.quarantine, case.calm, at_us=case.due_us)
             self._move(case, step.quarantine, case.due_us, step.cause, actor="guard", reason=case.quarantine.hold.reason)
         self._history.forget(self._now_us)
+        self._find_due()
         return self._now_us
 
     def _take(self) -> tuple[Transition, ...]:
         transitions = tuple(self._waiting)
         self._waiting.clear()
+        self._find_due()
         return transitions
-
-    def _is_suppressed(self, hold: Hold, at_us: int) -> bool:
-        return self.suppressed_until_us(hold, at_us) is not None
 
     def _zoned(self, hold: Hold, marks: tuple[str, ...], at_us: int) -> Hold:
         own = quarantine_id(hold.rule, hold.target, at_us)

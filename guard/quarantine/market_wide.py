@@ -135,11 +135,6 @@ class Mass:
         firsts = (openings[0][0] for openings in self._openings.values() if openings)
         return min((first + self._policy.window_us for first in firsts), default=None)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing was quarantined in the window."""
-        return not self._openings
-
     def is_on(self, exchange: str) -> bool:
         """Whether a mass is told of and not over."""
         return exchange in self._on

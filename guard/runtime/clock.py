@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["SystemClock", "secret_bytes", "seeded_random"]
 
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_read_ns = time.clock_gettime_ns
 
 
 class SystemClock:
@@ -41,7 +42,7 @@ class SystemClock:
 
     def monotonic_us(self) -> int:
         """Return microseconds of the boot clock: never jumps, counts suspended time, starts anew with the machine."""
-        return time.clock_gettime_ns(_BOOT) // 1000
+        return _read_ns(_BOOT) // 1000
 
     def jump_us(self) -> int:
         """Return how far the machine's wall clock is ahead of `now_us`; beyond a second somebody has set it."""

@@ -95,6 +95,8 @@ class Inlet:
         # Rows that came and are not in `_batch`.
         self._received = 0
         self._since_us = 0
+        # Rows of `_batch` that `append` writes without a further look: none before it has begun, or while books are shut.
+        self._room = 0
         # Full batches, oldest first, each with the moment its first row came.
         self._waiting: deque[tuple[Batch, int]] = deque()
         self._pool: list[Batch] = []
@@ -125,7 +127,7 @@ class Inlet:
         """Take one row; the columns are described at `guard.model.Kind`."""
         batch = self._batch
         at = batch.length
-        if not 0 < at < self._slice_rows or self._holes:
+        if at >= self._room:
             if (at or self._holes) and not self._admits(kind, market, flags, at_us, received_us):
                 return
             batch = self._batch
@@ -134,6 +136,7 @@ class Inlet:
                 self._since_us = self._monotonic_us()
             if not self._is_scheduled:
                 self._schedule()
+            self._room = 0 if self._holes else self._slice_rows
         _write(batch.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
         batch.length = at + 1
 
@@ -165,6 +168,7 @@ class Inlet:
             self._since_us = self._monotonic_us()
             if not self._is_scheduled:
                 self._schedule()
+            self._room = self._slice_rows
         batch.levels(market, changes, at_us=at_us, received_us=received_us, key=key, flags=flags)
 
     def _admits(self, kind: int, market: int, flags: int, at_us: int, received_us: int) -> bool:
@@ -276,21 +280,20 @@ class Inlet:
 
     def _hand_over(self, now_us: int) -> bool:
         """Give the pipeline the oldest batch; False where there was none."""
-        spare = self._taken
+        batch, spare, since_us = self._batch, self._taken, self._since_us
         if self._waiting:
             batch, since_us = self._waiting.popleft()
-            spare.length = 0
             if len(self._pool) < _POOL_MAX:
                 self._pool.append(spare)
-        elif self._batch.length:
-            batch, since_us = self._batch, self._since_us
+        elif batch.length:
             self._received += batch.length
-            spare.length = 0
             self._batch = spare
         else:
             return False
+        spare.length = self._room = 0
         self._taken = batch
-        self.wait_max_us = max(self.wait_max_us, now_us - since_us)
+        if now_us - since_us > self.wait_max_us:  # noqa: PLR1730 - `max` costs a call for each batch
+            self.wait_max_us = now_us - since_us
         self._is_taking = True
         try:
             self._take(batch)
@@ -319,6 +322,7 @@ class Inlet:
         self._waiting.append((self._batch, self._since_us))
         self._received += self._batch.length
         self._batch = self._pool.pop() if self._pool else Batch(self._slice_rows)
+        self._room = 0
 
     def _count_book(self) -> int:
         return sum(batch.count(_LEVEL) for batch, _ in self._all())
@@ -355,6 +359,7 @@ class Inlet:
     def _put_back(self, packer: Packer) -> None:
         received = self.received
         *full, (self._batch, self._since_us) = packer.batches
+        self._room = 0
         self._received = received - self._batch.length
         self._waiting = deque(full)
         if self._batch.is_full:

@@ -11,6 +11,7 @@ import structlog
 from guard.client.clock import MACHINE
 from guard.errors import GuardError, OperationRefused
 from guard.model import Decision, Level
+from guard.model.decision import NOTHING
 from guard.model.validation import Failed, Fallback, IsolationStep
 from guard.runtime.bot_watch import BotWatch
 from guard.runtime.bypass_watch import BypassWatch
@@ -177,7 +178,7 @@ class Live:
     def take(self, decision: Decision) -> None:
         """Send a decision on its way: console, ledger, bots, people."""
         self.detectors.look()
-        if not decision.is_empty:
+        if decision is not NOTHING and not decision.is_empty:
             decision = self.bot_watch.told(decision)
             self._show(decision)
             self.committer.submit(decision)

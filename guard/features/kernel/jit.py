@@ -56,34 +56,33 @@ _INLINED: Final = ("leaves", "readers", "reading", "trade_readers")
 _INLINED_TOO: Final = ("number", "passes", "rarer_number")
 
 
-# What `_enter` is asked for, and its arguments: mostly addresses. Those of X, I and S are tables of the rows' addresses.
+# What `_enter` is asked for, and where it finds the addresses of all that it works on. Those of X, I and S are tables of the rows'.
 RUN, READ, TAKE, SCHEDULE, SET_DUE, FOLD = range(6)
 # A batch has columns of its own or records, which are spread into the columns of `SPREAD_AT`.
 (
-    WHAT, ROW, TIME, X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, N_AT, C_AT, D_AT, H_AT, OUT_AT, RECORDS_AT, COLUMNS_AT,
-) = range(18)  # fmt: skip
+    X_AT, I_AT, S_AT, P_AT, Q_AT, M_AT, K_AT, R_AT, N_AT, C_AT, D_AT, H_AT, OUT_AT, RECORDS_AT, COLUMNS_AT,
+) = range(15)  # fmt: skip
 SPREAD_AT = COLUMNS_AT + 9
-ARGUMENTS = SPREAD_AT + 9
+ADDRESSES = SPREAD_AT + 9
 COLUMN_TYPES: Final = (np.int8, np.int32, np.int64, np.int64, np.float64, np.float64, np.int8, np.int64, np.int8)
 
 
-def _enter(a: Any) -> int:  # noqa: ANN401 - an array of int64
-    """Make pointers of addresses and call what is asked for: one argument costs a tenth of what twenty arrays do."""
+def _enter(addresses: int, what: int, row: int, time: int) -> int:
+    """Make pointers of addresses and call what is asked for: a few integers cost a tenth of what twenty arrays do."""
+    a = as_integers(addresses)
     X, I, p, q = as_float_rows(a[X_AT]), as_integer_rows(a[I_AT]), as_integers(a[P_AT]), as_floats(a[Q_AT])
     c, h = as_integers(a[C_AT]), as_integers(a[H_AT])
-    what = a[WHAT]
-    row = a[ROW]
     if what == READ:
-        read_all(X, I, p, q, row, a[TIME], as_floats(a[OUT_AT]))
+        read_all(X, I, p, q, row, time, as_floats(a[OUT_AT]))
         return 0
     if what == SCHEDULE:
         schedule(I, c, h, row)
         return 0
     if what == SET_DUE:
-        set_due(I, c, h, row, a[TIME])
+        set_due(I, c, h, row, time)
         return 0
     if what == TAKE:
-        take(X, I, X[row], I[row], p, q, a[TIME])
+        take(X, I, X[row], I[row], p, q, time)
         return 0
     at = SPREAD_AT if a[RECORDS_AT] != 0 else COLUMNS_AT
     kinds, markets, ats, arrivals = as_bytes(a[at]), as_shorts(a[at + 1]), as_integers(a[at + 2]), as_integers(a[at + 3])
@@ -139,16 +138,19 @@ def _jitted(each: FunctionType, copied: FunctionType) -> Any:  # noqa: ANN401 - 
     return numba.njit(error_model="numpy", forceinline=is_inlined, _nrt=False)(copied)
 
 
-def _cached(function: FunctionType) -> Any:  # noqa: ANN401 - a dispatcher
-    """Jit the one function that Python calls, and keep what was compiled."""
+def _cached(function: FunctionType) -> Callable[[int, int, int, int], int]:
+    """Jit the one function that Python calls, keep what was compiled, and return it without numba's choice between signatures."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     earlier = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder)
     try:
-        return numba.njit("int64(int64[::1])", error_model="numpy", cache=True)(function)
+        dispatcher = numba.njit("int64(int64, int64, int64, int64)", error_model="numpy", cache=True)(function)
     finally:
         numba.config.CACHE_DIR = earlier
+    (compiled,) = dispatcher.overloads.values()
+    entry: Callable[[int, int, int, int], int] = compiled.entry_point
+    return entry
 
 
 class JittedRows:
@@ -159,9 +161,10 @@ class JittedRows:
     def __init__(self) -> None:
         self._enter = functions().enter
         self._native: Native | None = None
-        self._a = np.zeros(ARGUMENTS, np.int64)
-        # The same to write from Python, which takes a third of the time; `control` likewise.
-        self._arguments = self._a.data
+        self._a = np.zeros(ADDRESSES, np.int64)
+        self._addresses: int = self._a.ctypes.data
+        # A view to write from Python, which takes a third of the time; `control` likewise.
+        self._places = self._a.data
         self._kept: dict[int, Any] = {}
         self.control: Any = self._hold(C_AT, np.zeros(loop.CONTROL_SIZE, np.int64)).data
         self.control[loop.DIRTY_DUE] = s.NEVER
@@ -342,9 +345,12 @@ class JittedRows:
     def run(self, batch: Batch | None) -> int:
         """Run the loop over a batch, or over time alone; returns why it stopped."""
         if batch is not self._batch and batch is not None:
-            self._look_at(batch)
-        self._arguments[WHAT] = RUN
-        reason: int = self._enter(self._a)
+            if batch.address and batch.capacity <= self._spread_rows:
+                # Two batches take turns live: only where the records are changes with each turn.
+                self._batch, self._places[RECORDS_AT] = batch, batch.address
+            else:
+                self._look_at(batch)
+        reason: int = self._enter(self._addresses, RUN, 0, 0)
         if reason == loop.UNOPENED:
             raise IndexError(UNOPENED.format(self._count))
         return reason
@@ -352,7 +358,7 @@ class JittedRows:
     def _look_at(self, batch: Batch) -> None:
         """Tell where the rows of a batch are: what has records keeps its place, so that is done once where one is used again."""
         self._batch = batch
-        self._arguments[RECORDS_AT] = batch.address
+        self._places[RECORDS_AT] = batch.address
         if batch.address:
             if batch.capacity > self._spread_rows:
                 self._spread_rows = batch.capacity
@@ -366,9 +372,7 @@ class JittedRows:
         return columns
 
     def _ask(self, what: int, row: int, time: int) -> int:
-        a = self._arguments
-        a[WHAT], a[ROW], a[TIME] = what, row, time
-        return int(self._enter(self._a))
+        return int(self._enter(self._addresses, what, row, time))
 
     def schedule(self, row: int) -> None:
         """Note that a market was evaluated."""

@@ -41,7 +41,8 @@ class Kernel:
 
     Notes
     -----
-    The state depends on the sequence of calls only, never on how events were cut into batches. Event time alone moves it.
+    The state depends on the sequence of calls only, never on how events were cut into batches. Event time alone moves it. `now_us`
+    is the loop's time: arrival of the last event, or the last due time.
 
     Examples
     --------
@@ -70,6 +71,7 @@ class Kernel:
         self._rows.plan(self._layout)
         self._control = self._rows.control
         self._batch: Batch | None = None
+        self.now_us = 0
         self._program: tuple[Sequence[int], Sequence[float], int, int] = ((), (), 0, 0)
 
     @property
@@ -130,14 +132,17 @@ class Kernel:
             batch = batch.plain()
         self._batch = batch
         control = self._control
-        control[loop.POSITION], control[loop.STOP] = 0, 0 if batch is None else batch.length
-        control[loop.LIMIT] = limit_us
-        control[loop.NOW] = max(control[loop.NOW], now_us)
+        control[loop.POSITION], control[loop.STOP], control[loop.LIMIT] = 0, 0 if batch is None else batch.length, limit_us
+        if now_us > self.now_us:
+            self.now_us = control[loop.NOW] = now_us
 
     def run(self, until_us: int | None) -> int:
         """Go on up to the next market that rules must look at, or up to `until_us`; returns why it stopped, as `drive` does."""
-        self._control[loop.UNTIL] = s.NEVER if until_us is None else until_us
-        return self._rows.run(self._batch)
+        control = self._control
+        control[loop.UNTIL] = s.NEVER if until_us is None else until_us
+        reason = self._rows.run(self._batch)
+        self.now_us = control[loop.NOW]
+        return reason
 
     @property
     def row(self) -> int:
@@ -148,11 +153,6 @@ class Kernel:
     def position(self) -> int:
         """How many rows of the batch are done."""
         return self._control[loop.POSITION]
-
-    @property
-    def now_us(self) -> int:
-        """The loop's time: arrival of the last event, or the last due time."""
-        return self._control[loop.NOW]
 
     @property
     def evaluations(self) -> int:
@@ -381,7 +381,7 @@ class Kernel:
         self._rows = _rows(jit=self.is_jitted)
         self._rows.plan(self._layout)
         self._control = self._rows.control
-        self._control[loop.NOW] = int(state["now_us"])
+        self.now_us = self._control[loop.NOW] = int(state["now_us"])
         for each, (x, i) in zip(facts, rows, strict=True):
             self._add(each, x, i)
             self._references.append(None)

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from guard.errors import Unavailable
+from guard.model.decision import NOTHING
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, skipped, unjudged
 from guard.runtime.bench.subject import Warmed, best_build, both_builds
@@ -78,24 +79,23 @@ def drive(subject: Pipeline, rows: list[tuple[Any, ...]], clock: Clock) -> int:
 
     def take(batch: Batch) -> None:
         nonlocal told
-        told += not subject.process(batch).is_empty
+        told += subject.process(batch) is not NOTHING
 
     inlet = Inlet(take, call_soon=turn.append, now_us=clock.now_us, monotonic_us=clock.monotonic_us)
-    for number, (kind, market, at_us, received_us, price, amount, side, key, flags) in enumerate(rows, start=1):
-        inlet.append(
-            kind,
-            market,
-            at_us=at_us,
-            received_us=received_us,
-            price=price,
-            amount=amount,
-            side=side,
-            key=key,
-            flags=flags,
-        )
-        if number % _TURN_ROWS == 0:
-            turn.pop()()
-    inlet.flush()
+    for start in range(0, len(rows), _TURN_ROWS):
+        for kind, market, at_us, received_us, price, amount, side, key, flags in rows[start : start + _TURN_ROWS]:
+            inlet.append(
+                kind,
+                market,
+                at_us=at_us,
+                received_us=received_us,
+                price=price,
+                amount=amount,
+                side=side,
+                key=key,
+                flags=flags,
+            )
+        turn.pop()()
     return told
 
 

@@ -99,7 +99,7 @@ class SeriesKernel(Kernel):
         self._begin_us, self._step_us = begin_us, step_us
         self._number = -1
         self._market: list[MarketFacts] = []
-        self._time_us = self._limit_us = 0
+        self.now_us = self._limit_us = 0
         self._due_us = NEVER
         self._looks = False
 
@@ -153,7 +153,7 @@ class SeriesKernel(Kernel):
     def start(self, batch: Batch | None, *, now_us: int = 0, limit_us: int = 0) -> None:  # noqa: ARG002 - as the kernel has it
         """Let time pass up to `limit_us`; a batch has nothing to say here."""
         self._limit_us = limit_us
-        self._time_us = max(self._time_us, now_us)
+        self.now_us = max(self.now_us, now_us)
 
     def run(self, until_us: int | None) -> int:
         """Go on up to the next moment at which the rules must be looked at, or up to `until_us`."""
@@ -165,7 +165,7 @@ class SeriesKernel(Kernel):
             self._number += 1
         if due_us == self._due_us:
             self._due_us = NEVER
-        self._time_us = max(self._time_us, due_us)
+        self.now_us = max(self.now_us, due_us)
         return _DEADLINE
 
     @property
@@ -179,19 +179,14 @@ class SeriesKernel(Kernel):
         return 0
 
     @property
-    def now_us(self) -> int:
-        """The time of the last value, or the last due time."""
-        return self._time_us
-
-    @property
     def next_due_us(self) -> int | None:
         """When the market is due next."""
         return None if self._due_us == NEVER else self._due_us
 
     def schedule(self, row: int, *, is_open: bool, deadline_us: int | None) -> None:  # noqa: ARG002 - as the kernel has it
         """Note that the market was evaluated, and when a timer of a rule is due."""
-        look_us = self._time_us + _LOOK_US if is_open or self._looks else NEVER
-        timer_us = deadline_us if deadline_us is not None and deadline_us > self._time_us else NEVER
+        look_us = self.now_us + _LOOK_US if is_open or self._looks else NEVER
+        timer_us = deadline_us if deadline_us is not None and deadline_us > self.now_us else NEVER
         self._due_us = min(look_us, timer_us)
 
     def wake(self, row: int, *, is_open: bool, deadline_us: int | None) -> None:  # noqa: ARG002 - as the kernel has it
