@@ -44,7 +44,7 @@ __all__ = ["is_compiled", "replay"]
     help="With --diff: what begins so near to each other is the same, moved.",
 )
 @click.option("--as-recorded", is_flag=True, help="With the rules, reloads and orders of the run that was recorded.")
-@click.option("--batch", "batch_rows", default=16_384, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
+@click.option("--batch", "batch_rows", default=65_536, show_default=True, type=click.IntRange(1, 1_000_000), help="Rows at once.")
 @click.option("--jit/--no-jit", default=None, help="Run compiled, or not; by default where compiled code is there (guard warm).")
 @click.pass_obj
 def replay(

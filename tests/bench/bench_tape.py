@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ROUNDS = 5
-_BATCH = 16_384
+_BATCH = 65_536
 
 
 def best(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_ROWS", "Recorded", "in_memory", "recorded", "replayed", "write_recording"]
 
-BATCH_ROWS = 16_384
+# As `guard replay` takes them.
+BATCH_ROWS = 65_536
 _CONNECTOR = "guard_tape"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from guard.dsl import compile_rules, load_rules, shipped_packs
 from guard.pipeline import Settings
 from guard.runtime.bench.made import made
+from guard.runtime.bench.recordings import BATCH_ROWS
 from guard.runtime.bench.rounds import interleaved, timed
 from guard.runtime.bench.rows import Bar, Row, judged, skipped
 from guard.runtime.bench.subject import Build, best_build
@@ -62,7 +63,7 @@ def replayed_tape(plan: Plan, rules: Program, paths: Sequence[Path], build: Buil
     pipeline = made(rules, Settings(references={"tape": "BTC/USDT"}), is_jitted=build.is_jitted)
     written: list[str] = []
     replay = Replay(
-        pipeline, batch_rows=1024, write=lambda record: written.append(json.dumps(record)), takes_arrays=build.is_jitted
+        pipeline, batch_rows=BATCH_ROWS, write=lambda record: written.append(json.dumps(record)), takes_arrays=build.is_jitted
     )
     seconds = timed(lambda: replay.run(list(paths), exchange="tape", clock=plan.clock), plan.clock)
     return seconds, replay.events

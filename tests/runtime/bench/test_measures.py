@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from guard.cli.replay import replay
 from guard.dsl.compiler import compile_condition
 from guard.dsl.loading import check
 from guard.runtime.bench.checking import made
@@ -19,7 +20,7 @@ from guard.runtime.bench.past import beginnings, past
 from guard.runtime.bench.peer import PEERS
 from guard.runtime.bench.plan import Behind, Plan
 from guard.runtime.bench.process import usage
-from guard.runtime.bench.recordings import in_memory, recorded, replayed, write_recording
+from guard.runtime.bench.recordings import BATCH_ROWS, in_memory, recorded, replayed, write_recording
 from guard.runtime.bench.reload import changed
 from guard.runtime.bench.subject import Build, Warmed, best_build, program
 from guard.runtime.bench.workload import Markets, batches, joined, stream
@@ -141,6 +142,11 @@ def test_parquet_and_memory_give_the_same_decisions(tmp_path: Path, markets: Mar
     assert summaries[0]["digest"] == summaries[1]["digest"]
     assert summaries[0]["events"] == summaries[1]["events"] == 2_500
     assert first.save() == second.save()
+
+
+def test_recordings_are_read_in_batches_as_large_as_the_command_takes() -> None:
+    (option,) = [each for each in replay.params if each.name == "batch_rows"]
+    assert option.default == BATCH_ROWS
 
 
 def test_live_drive_ends_where_replay_ends(markets: Markets) -> None:
