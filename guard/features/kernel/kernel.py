@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from guard.errors import StateError
 from guard.features.kernel import drive as loop
 from guard.features.kernel import slots as s
+from guard.features.kernel.drive import LIMIT, NOW, POSITION, STOP, UNTIL
 from guard.features.kernel.layout import STREAM_BITS, layout_of, stream_bits
 from guard.features.kernel.pools import carry_pools
 from guard.features.kernel.records import facts_in, facts_out, known
-from guard.features.kernel.rows import PlainRows, hand_over
+from guard.features.kernel.rows import hand_over, made_rows
 from guard.features.kernel.sections import VERSION, packed, unpacked
 from guard.features.kernel.windows import coverage
 
@@ -67,9 +68,8 @@ class Kernel:
         self._homes: dict[str, int] = {}
         self._references: list[int | None] = []
         self._layout = layout_of(tuple(leaves))
-        self._rows = _rows(jit=jit)
+        self._use(made_rows(jit=jit))
         self._rows.plan(self._layout)
-        self._control = self._rows.control
         self._batch: Batch | None = None
         self.now_us = 0
         self._program: tuple[Sequence[int], Sequence[float], int, int] = ((), (), 0, 0)
@@ -126,22 +126,31 @@ class Kernel:
 
     # The loop.
 
+    def _use(self, rows: Rows) -> None:
+        """Take other rows into use, whose loop was told neither limit nor end yet."""
+        self._rows, self._control = rows, rows.control
+        self._limit_us, self._until_us = 0, cast("int | None", -1)
+
     def start(self, batch: Batch | None, *, now_us: int = 0, limit_us: int = 0) -> None:
         """Begin with a batch of events, or, without one, let time pass up to `limit_us`; it is `now_us` at least."""
         if batch is not None and not self._rows.is_jitted:
             batch = batch.plain()
         self._batch = batch
         control = self._control
-        control[loop.POSITION], control[loop.STOP], control[loop.LIMIT] = 0, 0 if batch is None else batch.length, limit_us
+        control[POSITION], control[STOP] = 0, 0 if batch is None else batch.length
+        if limit_us != self._limit_us:
+            self._limit_us = control[LIMIT] = limit_us
         if now_us > self.now_us:
-            self.now_us = control[loop.NOW] = now_us
+            self.now_us = control[NOW] = now_us
 
     def run(self, until_us: int | None) -> int:
         """Go on up to the next market that rules must look at, or up to `until_us`; returns why it stopped, as `drive` does."""
         control = self._control
-        control[loop.UNTIL] = s.NEVER if until_us is None else until_us
+        if until_us != self._until_us:
+            self._until_us = until_us
+            control[UNTIL] = s.NEVER if until_us is None else until_us
         reason = self._rows.run(self._batch)
-        self.now_us = control[loop.NOW]
+        self.now_us = control[NOW]
         return reason
 
     @property
@@ -152,7 +161,7 @@ class Kernel:
     @property
     def position(self) -> int:
         """How many rows of the batch are done."""
-        return self._control[loop.POSITION]
+        return self._control[POSITION]
 
     @property
     def evaluations(self) -> int:
@@ -283,7 +292,7 @@ class Kernel:
         """
         if self.is_jitted:
             return
-        rows = _rows(jit=True)
+        rows = made_rows(jit=True)
         rows.plan(self._layout)
         rows.program(*self._program)
         hand_over(self._rows, rows, len(self))
@@ -291,7 +300,7 @@ class Kernel:
             pairs = zip(rows.read(row, self.now_us), self.values(row, self.now_us), strict=True)
             if any(ours != theirs and (ours == ours or theirs == theirs) for ours, theirs in pairs):
                 raise StateError(f"compiled code reads other values of {facts.market} than plain code does")
-        self._rows, self._control = rows, rows.control
+        self._use(rows)
 
     def adopt(self, leaves: Sequence[Leaf]) -> None:
         """Take other leaves into use: what both name keeps its state, what is new starts cold. Raises as the constructor does."""
@@ -378,10 +387,9 @@ class Kernel:
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"the kernel's state is damaged: {error!r}") from error
         self._facts, self._references, self._symbols, self._homes = [], [], {}, {}
-        self._rows = _rows(jit=self.is_jitted)
+        self._use(made_rows(jit=self.is_jitted))
         self._rows.plan(self._layout)
-        self._control = self._rows.control
-        self.now_us = self._control[loop.NOW] = int(state["now_us"])
+        self.now_us = self._control[NOW] = int(state["now_us"])
         for each, (x, i) in zip(facts, rows, strict=True):
             self._add(each, x, i)
             self._references.append(None)
@@ -390,11 +398,3 @@ class Kernel:
             self._rows.put(row, s.DIRTY, is_dirty)
             self._rows.set_due(row, due)
         self._rows.set_dirty(dirty, dirty_due)
-
-
-def _rows(*, jit: bool) -> Rows:
-    if not jit:
-        return PlainRows()
-    from guard.features.kernel.jit import JittedRows  # noqa: PLC0415 - numba takes half a second to import
-
-    return JittedRows()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guard.features.kernel.layout import Layout
     from guard.model.batch import Batch
 
-__all__ = ["Bound", "PlainRows", "Rows", "Screen", "Screens", "columns_of", "hand_over"]
+__all__ = ["Bound", "PlainRows", "Rows", "Screen", "Screens", "columns_of", "hand_over", "made_rows"]
 
 if TYPE_CHECKING:
     # What the kernel's functions take: lists here, arrays of the same shape where they are jitted.
@@ -351,3 +351,12 @@ def hand_over(source: Rows, target: Rows, count: int) -> None:
     target.set_dirty(source.dirty(), source.control[loop.DIRTY_DUE])
     for slot in (loop.NOW, loop.EVALUATIONS):
         target.control[slot] = source.control[slot]
+
+
+def made_rows(*, jit: bool) -> Rows:
+    """Return rows without a plan or a market, compiled or not; ImportError where they are to be compiled and numba is missing."""
+    if not jit:
+        return PlainRows()
+    from guard.features.kernel.jit import JittedRows  # noqa: PLC0415 - numba takes half a second to import
+
+    return JittedRows()
