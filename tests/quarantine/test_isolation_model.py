@@ -205,10 +205,11 @@ class Quarantines(RuleBasedStateMachine):
         if is_crash:
             self.restart_from_the_ledger()
             return
-        saved = json.dumps(self.manager.save())
+        saved, due_us = json.dumps(self.manager.save()), self.manager.next_deadline_us
         self.manager = IsolationManager()
         self.manager.load(json.loads(saved))
-        assert json.dumps(self.manager.save()) == saved
+        # When something is due is kept while it runs and found anew when it is loaded.
+        assert (json.dumps(self.manager.save()), self.manager.next_deadline_us) == (saved, due_us)
 
     def restart_from_the_ledger(self) -> None:
         self.take(self.manager.advance(self.now * STEP))

@@ -148,8 +148,7 @@ def _cached(function: FunctionType) -> Callable[[int, int, int, int], int]:
         dispatcher = numba.njit("int64(int64, int64, int64, int64)", error_model="numpy", cache=True)(function)
     finally:
         numba.config.CACHE_DIR = earlier
-    (compiled,) = dispatcher.overloads.values()
-    entry: Callable[[int, int, int, int], int] = compiled.entry_point
+    entry: Callable[[int, int, int, int], int] = next(iter(dispatcher.overloads.values())).entry_point
     return entry
 
 
