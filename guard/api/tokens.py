@@ -171,7 +171,9 @@ class TokenFile:
 
 
 class TokenWatch:
-    """The tokens as a running guard knows them: read again, at most every 250 ms, when their file has changed.
+    """The tokens as a running guard knows them: read again when their file has changed, looked for every 250 ms at most.
+
+    A token that is not known makes it look at once: one that was just added counts from its first use on.
 
     Parameters
     ----------
@@ -201,27 +203,33 @@ class TokenWatch:
     def find(self, text: str) -> Token | None:
         """Return the token with this text, None where there is none; takes as long for a wrong one as for a right one."""
         given = digest_of(text)
+        found = self._found(given, self.current())
+        return self._found(given, self._tokens) if found is None and self._look() else found
+
+    def _found(self, given: bytes, tokens: tuple[Token, ...]) -> Token | None:
         found = None
-        for token in self.current():
+        for token in tokens:
             if hmac.compare_digest(token.digest, given):
                 found = token
             if hmac.compare_digest(token.old_digest or bytes(SECRET_BYTES), given) and self._wall_us() < token.old_until_us:
                 found = token
         return found
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Read the file again where it changed, and return whether it did."""
         try:
             status = self._file.path.stat()
             seen: tuple[int, ...] = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode, status.st_uid)
         except OSError:
             seen = ()
         if seen == self._seen:
-            return
+            return False
         try:
             self._tokens, self.problem = self._file.tokens(), None
         except StateError as error:
             self._tokens, self.problem = (), str(error)
         self._seen = seen
+        return True
 
 
 def _known(tokens: dict[str, Token], name: str) -> Token:

@@ -71,6 +71,16 @@ def test_an_old_text_is_good_as_long_as_was_said_and_no_longer(tmp_path: Path) -
     assert [watch.find(text) is not None for text in (old, new)] == [False, True]
 
 
+def test_a_token_counts_from_its_first_use_on_however_soon_after_the_last_look(tmp_path: Path) -> None:
+    file = file_in(tmp_path)
+    watch = TokenWatch(file, monotonic_us=lambda: 1, wall_us=lambda: 1)
+    assert watch.find("guard_") is None
+    text = file.add("bot", Scope.READ, b"\x07" * 32, 1)
+    assert watch.current() == ()
+    assert watch.find(text) is not None
+    assert [each.name for each in watch.current()] == ["bot"]
+
+
 def test_names_are_unique_and_plain_and_few(tmp_path: Path) -> None:
     file = file_in(tmp_path)
     for number in range(64):
