@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from guard.runtime.bench.rows import Row
     from guard.runtime.bench.workload import Markets
 
-__all__ = ["Build", "Warmed", "best_build", "both_builds", "fold", "lived", "pipeline", "program", "quiet"]
+__all__ = ["Build", "Warmed", "best_build", "both_builds", "fold", "hurried", "lived", "pipeline", "program", "quiet"]
 
 _NO_NUMBA = "the extra `fast` (numba) is missing"
 _NOOPTION = "this version has no compiled kernel"
@@ -93,6 +93,13 @@ def lived(rules: Program, markets: Markets, *, is_jitted: bool, seconds: int) ->
     return subject
 
 
+def hurried(subject: Pipeline) -> Pipeline:
+    """Return a pipeline whose rules run as machine code from now on, where its kernel is compiled."""
+    if (screens := subject.native_screens()) is not None:
+        subject.take_native_screens(screens())
+    return subject
+
+
 def _says_nothing(_reads: object, _places: object) -> Screen:
     return lambda *_: 0
 
@@ -145,6 +152,4 @@ class Warmed:
         """Return a pipeline of its own in the saved state."""
         made = self._made()
         made.restore(self._state)
-        if (screens := made.native_screens()) is not None:
-            made.take_native_screens(screens())
-        return made
+        return hurried(made)
