@@ -79,6 +79,16 @@ class Wire:
             raise
         return float(json.loads(body)["executedQty"]) if response.status == _OK else None
 
+    def is_there(self) -> bool:
+        """Whether the exchange answers, whatever it says."""
+        try:
+            self._line.request("GET", "/api/v3/time")
+            self._line.getresponse().read()
+        except (OSError, HTTPException):
+            self._line.close()
+            return False
+        return True
+
     def close(self) -> None:
         """Let go of the connection."""
         self._line.close()
@@ -145,7 +155,11 @@ class Bot:
         clearance = self._guard.check(self._exchange, symbol, side=side, intent=intent)
         # A way out is never guard's to close, whatever it says.
         may_send = clearance.permitted or intent == "close"
-        filled = self._send(symbol, side, words) if may_send else None
+        filled = None
+        if may_send:
+            filled = self._send(symbol, side, words)
+        else:
+            self._look()
         self._count(symbol, intent, is_asked_only=not may_send, filled=filled)
         self._record(
             {
@@ -167,6 +181,10 @@ class Bot:
             return None
         self.silent = 0
         return filled
+
+    def _look(self) -> None:
+        """Notice an exchange that went away while guard refuses all orders: the guard that brought it may have been killed."""
+        self.silent = 0 if self._wire.is_there() else self.silent + 1
 
     def _count(self, symbol: str, intent: str, *, is_asked_only: bool, filled: float | None) -> None:
         tally = self.tally[symbol]

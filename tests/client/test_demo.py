@@ -161,6 +161,17 @@ def test_an_exchange_that_went_away_is_counted_as_silent() -> None:
     trader = Trader(gone)
     trader.beat(3)
     assert trader.bot.silent == 3
+    # Where a guard died with its exchange nothing is permitted either.
+    trader.answers.forbids_all = True
+    trader.beat(2)
+    assert trader.bot.silent == 5
+
+
+def test_an_exchange_that_answers_is_not_silent_while_all_orders_are_refused(trader: Trader) -> None:
+    trader.answers.forbids_all = True
+    trader.bot.silent = 4
+    trader.beat(2)
+    assert trader.bot.silent == 0
 
 
 def test_sizes_differ_from_order_to_order(exchange: Exchange, trader: Trader) -> None:
