@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: run test test-bots lint types floors pytest packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-futures test-bots-spot test-bots-nautilus test-bots-hummingbot
+.PHONY: run test test-bots lint types floors pytest pytest-waiting pytest-computing packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-futures test-bots-spot test-bots-nautilus test-bots-hummingbot
 
 run: .venv/ready
 	@$(BIN)/guard run $(ARGS)
@@ -43,8 +43,16 @@ types: .venv/ready
 floors: .venv/ready
 	$(BIN)/lint-imports
 
+# Most tests of the first part wait for processes and sockets, most of the second one compute: side by side they take half the time.
+WAITING := tests/cli tests/connectors tests/e2e tests/faults
 pytest: .venv/ready
-	$(BIN)/pytest
+	@$(MAKE) --no-print-directory -j2 pytest-waiting pytest-computing
+
+pytest-waiting: .venv/ready
+	@$(BIN)/pytest $(WAITING) | sed -u 's/^/waiting: /'
+
+pytest-computing: .venv/ready
+	@$(BIN)/pytest $(addprefix --ignore=,$(WAITING)) | sed -u 's/^/computing: /'
 
 packs: .venv/ready
 	$(BIN)/guard rules check rules
