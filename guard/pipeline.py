@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guard.dsl import Program, Rule
+    from guard.engine.verdicts import Answer
     from guard.model import AllowChange, Batch, Command, Delivery, Hold, MarketFacts, Quarantine
     from guard.model.ports import LedgerState
 
@@ -91,8 +92,11 @@ class Pipeline:
 
     def process(self, batch: Batch) -> Decision:
         """Take a batch of events, in order, and return what follows from it."""
-        self.engine.start(batch, self.now_us)
-        self._run(0)
+        due_us = self._next_outside_us()
+        answer = self.engine.start(batch, self.now_us, due_us)
+        self.now_us = self.engine.kernel.now_us
+        if answer is not None or due_us is not None:
+            self._go_on(answer, due_us, 0)
         return self._decision() if self._log or self._deliveries else NOTHING
 
     def advance(self, now_us: int) -> Decision:
@@ -125,7 +129,8 @@ class Pipeline:
 
     def _follow_windows(self, *, only: int | None = None) -> None:
         if self.windows.follow(self.engine, self.now_us, only=only):
-            self._run(self.now_us)
+            due_us = self._next_outside_us()
+            self._go_on(self.engine.run(due_us), due_us, self.now_us)
 
     def load(self, program: Program, now_us: int) -> Decision:
         """Swap the rules; those whose levels are decided as before keep timers and open episodes.
@@ -155,8 +160,7 @@ class Pipeline:
         return self._decision()
 
     def _let_run_out(self) -> None:
-        transitions = self.isolation.let_run_out(self.desk.attends, self.now_us)
-        if transitions:
+        if transitions := self.isolation.let_run_out(self.desk.attends, self.now_us):
             self._tell((), transitions)
 
     def unattended(self) -> tuple[Quarantine, ...]:
@@ -203,16 +207,14 @@ class Pipeline:
 
     def _fire(self, until_us: int) -> None:
         """Let time pass up to `until_us`."""
-        self.engine.start(None, self.now_us, limit_us=until_us)
-        self._run(until_us)
+        due_us = self._next_outside_us()
+        self._go_on(self.engine.start(None, self.now_us, due_us, limit_us=until_us), due_us, until_us)
         self.now_us = max(self.now_us, until_us)
 
-    def _run(self, limit_us: int) -> None:
-        """Let the engine go on, and what is due outside of it at its due time, until events are used up and time is `limit_us`."""
+    def _go_on(self, answer: Answer, due_us: int | None, limit_us: int) -> None:
+        """Take what the engine answers, and what is due outside of it, until events are used up and time is `limit_us`."""
         engine = self.engine
         while True:
-            due_us = self._next_outside_us()
-            answer = engine.run(due_us)
             if engine.kernel.now_us > self.now_us:  # noqa: PLR1730 - `max` costs a call for each batch
                 self.now_us = engine.kernel.now_us
             if answer is not None:
@@ -222,14 +224,13 @@ class Pipeline:
             else:
                 self.now_us = max(self.now_us, due_us)
                 self._fire_outside(due_us)
+            due_us = self._next_outside_us()
+            answer = engine.run(due_us)
 
     def _next_outside_us(self) -> int | None:
         """Return when quarantine or alerts are due next."""
-        due_us = self.windows.due_us
-        for each in (self.isolation.next_deadline_us, self.desk.next_due_us, self.alerts.next_deadline_us):
-            if each is not None and (due_us is None or each < due_us):
-                due_us = each
-        return due_us
+        dues = self.windows.due_us, self.isolation.next_deadline_us, self.desk.next_due_us, self.alerts.next_deadline_us
+        return None if dues == (None, None, None, None) else min(due for due in dues if due is not None)
 
     def _fire_outside(self, due_us: int) -> None:
         if due_us == self.windows.due_us:
@@ -258,8 +259,7 @@ class Pipeline:
                     group.hear(row, is_calm=is_calm, is_ready=watched.health.is_ready(self.now_us))
                     transitions += self._calm_together(rule, held)
         for verdict in verdicts:
-            hold = hold_of(self.engine.program, verdict, before.get(verdict.rule))
-            if hold is not None:
+            if (hold := hold_of(self.engine.program, verdict, before.get(verdict.rule))) is not None:
                 transitions += self._quarantine(row, hold)
         if verdicts or transitions:
             self._tell(verdicts, transitions)
@@ -311,9 +311,8 @@ class Pipeline:
         return self.desk.is_led(self.engine.markets[verdict.market], rule, self.now_us)
 
     def _hold(self, row: int) -> None:
-        market = self.engine.watched[row].facts.market
-        is_held = self.isolation.state_of(market) is IsolationState.QUARANTINED
-        self.engine.hold(row, is_held=is_held, now_us=self.now_us)
+        state = self.isolation.state_of(self.engine.watched[row].facts.market)
+        self.engine.hold(row, is_held=state is IsolationState.QUARANTINED, now_us=self.now_us)
 
     def _decision(self) -> Decision:
         if not self._log and not self._deliveries and not self._allows:

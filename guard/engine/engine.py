@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from guard.dsl import Outcome, Program, Rule
     from guard.engine.episode import Episode
+    from guard.engine.verdicts import Answer
     from guard.model import Batch, MarketFacts, Target, Verdict
 
 __all__ = ["Engine"]
@@ -123,12 +124,14 @@ class Engine:
         """When something is due next."""
         return self.kernel.next_due_us
 
-    def start(self, batch: Batch | None, now_us: int, *, limit_us: int = 0) -> None:
-        """Begin with a batch of events, or, without one, let time pass up to `limit_us`."""
+    def start(self, batch: Batch | None, now_us: int, until_us: int | None, *, limit_us: int = 0) -> Answer:
+        """Begin with a batch of events, or, without one, let time pass up to `limit_us`, and go on as `run` does."""
         if self.closing.rows:
             batch = self.closing.begin(batch, max(now_us, self.now_us))
         self.batch, self._limit_us = batch, limit_us
         self.kernel.start(batch, now_us=now_us, limit_us=limit_us)
+        reason = self.kernel.run(until_us)
+        return None if reason == DONE else self._answer(reason, until_us)
 
     def go_on(self, batch: Batch) -> None:
         """Go on with other rows than are left of the batch."""
@@ -140,20 +143,24 @@ class Engine:
         """Whether all events of the batch were taken."""
         return self.batch is None or self.kernel.position == len(self.batch)
 
-    def run(self, until_us: int | None) -> tuple[int, tuple[Verdict, ...]] | None:
+    def run(self, until_us: int | None) -> Answer:
         """Go on; returns a market with its verdicts where levels changed or a quarantine waits for its word.
 
         None means that the batch, or the time, is used up, or that something outside is due at `until_us` first. Every due time
         fires before the event that passes it.
         """
+        return self._answer(self.kernel.run(until_us), until_us)
+
+    def _answer(self, reason: int, until_us: int | None) -> Answer:
+        """Look at what the kernel stopped for, and let it go on until there is something to tell."""
         kernel = self.kernel
-        while (reason := kernel.run(until_us)) != DONE:
-            if reason == TOLD and not self._told(kernel.position - 1):
-                continue
-            row = kernel.row
-            verdicts = self.evaluate(row, kernel.now_us)
-            if verdicts or self.watched[row].is_held:
-                return row, verdicts
+        while reason != DONE:
+            if reason != TOLD or self._told(kernel.position - 1):
+                row = kernel.row
+                verdicts = self.evaluate(row, kernel.now_us)
+                if verdicts or self.watched[row].is_held:
+                    return row, verdicts
+            reason = kernel.run(until_us)
         return None
 
     def accelerate(self) -> None:

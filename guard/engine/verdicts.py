@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from guard.engine.watched import Watched
     from guard.model import Market, MarketFacts
 
-__all__ = ["candidate_level", "ended_group", "ended_verdicts", "group_stand", "of_group", "risk_of", "verdict_of"]
+__all__ = ["Answer", "candidate_level", "ended_group", "ended_verdicts", "group_stand", "of_group", "risk_of", "verdict_of"]
 
 _MEMBERS_SHOWN = 8
+# A market with its verdicts, or nothing to tell.
+Answer = tuple[int, tuple[Verdict, ...]] | None
 
 
 def candidate_level(rule: Rule, outcome: Outcome) -> Level | None:

@@ -55,7 +55,11 @@ class Random(Protocol):
 
 
 class Sink(Protocol):
-    """Where a connector puts its rows; the columns are described at `guard.model.batch.Kind`."""
+    """Where a connector puts its rows; the columns are described at `guard.model.batch.Kind`.
+
+    A sink may have more, as guard's own does (`guard.runtime.inlet.Inlet`): `put` takes a row by place, a fifth cheaper, `levels` a
+    book message of several rows as a whole. Ask for them with `getattr` where there are thousands of rows a second.
+    """
 
     def append(
         self,

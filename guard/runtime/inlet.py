@@ -95,7 +95,7 @@ class Inlet:
         # Rows that came and are not in `_batch`.
         self._received = 0
         self._since_us = 0
-        # Rows of `_batch` that `append` writes without a further look: none before it has begun, or while books are shut.
+        # Rows of `_batch` that `put` writes without a further look: none before it has begun, or while books are shut.
         self._room = 0
         # Full batches, oldest first, each with the moment its first row came.
         self._waiting: deque[tuple[Batch, int]] = deque()
@@ -125,18 +125,29 @@ class Inlet:
         flags: int = 0,
     ) -> None:
         """Take one row; the columns are described at `guard.model.Kind`."""
+        self.put(kind, market, at_us, received_us, price, amount, side, key, flags)
+
+    def put(  # noqa: PLR0917 - nine names at the call cost a fifth of it
+        self,
+        kind: int,
+        market: int,
+        at_us: int,
+        received_us: int,
+        price: float,
+        amount: float,
+        side: int,
+        key: int,
+        flags: int,
+    ) -> None:
+        """Take one row as `append` does, its columns by their places: for trades and levels, which are nearly all there is."""
         batch = self._batch
         at = batch.length
         if at >= self._room:
             if (at or self._holes) and not self._admits(kind, market, flags, at_us, received_us):
                 return
+            self._begin()
             batch = self._batch
             at = batch.length
-            if not at:
-                self._since_us = self._monotonic_us()
-            if not self._is_scheduled:
-                self._schedule()
-            self._room = 0 if self._holes else self._slice_rows
         _write(batch.records, at * _BYTES, at_us, received_us, price, amount, key, market, kind, side, flags)
         batch.length = at + 1
 
@@ -145,31 +156,26 @@ class Inlet:
     ) -> None:
         """Take one book message: LEVEL rows (side, price, amount), the last one with LAST besides `flags`; at least one.
 
-        The same as so many calls of `append`, in fewer steps.
+        The same as so many calls of `put`, in fewer steps where there are several.
         """
-        batch = self._batch
-        at = batch.length
-        last = len(changes) - 1
-        if self._holes or at + last >= self._slice_rows:
-            for number, (side, price, amount) in enumerate(changes):
-                self.append(
-                    _LEVEL,
-                    market,
-                    at_us=at_us,
-                    received_us=received_us,
-                    price=price,
-                    amount=amount,
-                    side=side,
-                    key=key,
-                    flags=flags if number < last else flags | _LAST,
-                )
-            return
-        if not at:
+        end = self._batch.length + len(changes)
+        if end > self._room:
+            if self._holes or end > self._slice_rows:
+                last = len(changes) - 1
+                for number, (side, price, amount) in enumerate(changes):
+                    bits = flags if number < last else flags | _LAST
+                    self.put(_LEVEL, market, at_us, received_us, price, amount, side, key, bits)
+                return
+            self._begin()
+        self._batch.levels(market, changes, at_us=at_us, received_us=received_us, key=key, flags=flags)
+
+    def _begin(self) -> None:
+        """Note that there are rows, and how many more go into the batch."""
+        if not self._batch.length:
             self._since_us = self._monotonic_us()
-            if not self._is_scheduled:
-                self._schedule()
-            self._room = self._slice_rows
-        batch.levels(market, changes, at_us=at_us, received_us=received_us, key=key, flags=flags)
+        if not self._is_scheduled:
+            self._schedule()
+        self._room = 0 if self._holes else self._slice_rows
 
     def _admits(self, kind: int, market: int, flags: int, at_us: int, received_us: int) -> bool:
         """Make room for a row; False where it goes at once."""
@@ -215,12 +221,11 @@ class Inlet:
         if self._is_taking:
             return
         self._is_scheduled = False
-        now_us = self._monotonic_us()
-        ends_us = now_us + self._limits.turn_us
+        began_us = now_us = self._monotonic_us()
         try:
             while self._hand_over(now_us) and (self._waiting or self._batch.length):
                 now_us = self._monotonic_us()
-                if now_us >= ends_us:
+                if now_us - began_us >= self._limits.turn_us:
                     self._catch_up(now_us - self._oldest_since_us())
                     break
         finally:

@@ -13,20 +13,19 @@ __all__ = ["take", "wait"]
 
 def take(engine: Engine, batch: Batch) -> list[Verdict]:
     """Take a batch of events, and what is due before each."""
-    engine.start(batch, 0)
-    found = _all(engine)
+    found = _all(engine, engine.start(batch, 0, None))
     assert engine.is_done
     return found
 
 
 def wait(engine: Engine, until_us: int) -> list[Verdict]:
     """Let time pass up to `until_us`."""
-    engine.start(None, 0, limit_us=until_us)
-    return _all(engine)
+    return _all(engine, engine.start(None, 0, None, limit_us=until_us))
 
 
-def _all(engine: Engine) -> list[Verdict]:
+def _all(engine: Engine, answer: tuple[int, tuple[Verdict, ...]] | None) -> list[Verdict]:
     found: list[Verdict] = []
-    while (answer := engine.run(None)) is not None:
+    while answer is not None:
         found += answer[1]
+        answer = engine.run(None)
     return found

@@ -73,6 +73,21 @@ class Counting:
         flags: int = 0,
     ) -> None:
         """Take one row."""
+        self.put(kind, market, at_us, received_us, price, amount, side, key, flags)
+
+    def put(  # noqa: PLR0917 - as guard's own
+        self,
+        kind: int,
+        market: int,
+        at_us: int,
+        received_us: int,
+        price: float,
+        amount: float,
+        side: int,
+        key: int,
+        flags: int,
+    ) -> None:
+        """Take one row by place."""
         batch = self.batch
         at = batch.length
         if at == _ROWS:

@@ -12,6 +12,7 @@ from guard_ccxt.rest.budget import Priority
 from guard_ccxt.rest.candles import MINUTE_US, candle_rows
 from guard_ccxt.rest.hourly import HOUR_US, hour_rows, shapes_of
 from guard_ccxt.stream.gate import Gate
+from guard_ccxt.stream.sinks import row_putter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,6 +36,7 @@ _ROWS_AT_ONCE = 512
 _WRITTEN_AT_ONCE = 128
 _MINUTES_US = 24 * HOUR_US  # what is older comes by the hour: it costs a page instead of many
 _TRIES_MAX = 4
+_TRADE, _BACKFILL = int(Kind.TRADE), int(Flag.BACKFILL)
 
 
 class History:
@@ -221,18 +223,9 @@ class History:
 
 
 def _append(rows: Iterable[TradeRow], market: int, sink: Sink, now_us: int) -> None:
-    for one in rows:
-        sink.append(
-            Kind.TRADE,
-            market,
-            at_us=one.at_us,
-            received_us=now_us,
-            price=one.price,
-            amount=one.amount,
-            side=one.side,
-            key=one.key,
-            flags=one.flags | Flag.BACKFILL,
-        )
+    put = row_putter(sink)
+    for at_us, price, amount, side, key, flags in rows:
+        put(_TRADE, market, at_us, now_us, price, amount, side, key, flags | _BACKFILL)
 
 
 def _stamp_ms(candle: Any) -> int | None:

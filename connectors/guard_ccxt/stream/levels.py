@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from guard.errors import MalformedEvent
 from guard.model import ASK, BID, Flag, Kind
 from guard_ccxt.stream.gate import NOTIONAL_MAX
+from guard_ccxt.stream.sinks import message_putter, row_putter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from guard.model.ports import Sink
     from guard_ccxt.counters import Counters
@@ -33,24 +33,30 @@ class LevelWriter:
         Shared parts of the connector. A level that the gate refuses is counted and left out.
     """
 
-    __slots__ = ("_counters", "_gate", "_row", "_whole")
+    __slots__ = ("_counters", "_gate", "_put_message", "_put_row", "_row")
 
     def __init__(self, row: int, *, gate: Gate, sink: Sink, counters: Counters) -> None:
         self._row = row
         self._gate = gate
-        # A sink may take a message as a whole, as guard's own does: a call for each level costs more than the level.
-        self._whole = getattr(sink, "levels", None) or partial(_one_by_one, sink.append)
+        self._put_row = row_putter(sink)
+        self._put_message = message_putter(sink)
         self._counters = counters
 
-    def put(
-        self, changes: Sequence[Change], *, at_us: int, received_us: int, key: int, flags: int, is_checked: bool = False
-    ) -> None:
-        """Write one message; with `is_checked` its levels have passed the gate."""
-        rows = changes if is_checked else list(self._passed(changes))
-        self._counters.received += len(rows)
+    def put(self, changes: Sequence[Change], *, at_us: int, received_us: int, key: int, flags: int) -> None:
+        """Write one message."""
         self._counters.last_event_us = received_us
-        if rows:
-            self._whole(self._row, rows, at_us=at_us, received_us=received_us, key=key, flags=flags)
+        if rows := list(self._passed(changes)):
+            self._write(rows, at_us=at_us, received_us=received_us, key=key, flags=flags)
+
+    def _write(self, rows: list[Change], *, at_us: int, received_us: int, key: int, flags: int) -> None:
+        counters = self._counters
+        counters.received += len(rows)
+        counters.last_event_us = received_us
+        if len(rows) > 1:
+            self._put_message(self._row, rows, at_us=at_us, received_us=received_us, key=key, flags=flags)
+            return
+        ((side, price, amount),) = rows
+        self._put_row(_LEVEL, self._row, at_us, received_us, price, amount, side, key, flags | _LAST)
 
     def diff(
         self,
@@ -94,7 +100,7 @@ class LevelWriter:
                     del shown[price]
                 changes.append((side, price, amount))
         if changes:
-            self.put(changes, at_us=at_us, received_us=received_us, key=key, flags=0, is_checked=True)
+            self._write(changes, at_us=at_us, received_us=received_us, key=key, flags=0)
 
     def _passed(self, changes: Sequence[Change]) -> Iterator[Change]:
         for side, price, amount in changes:
@@ -102,25 +108,6 @@ class LevelWriter:
                 yield side, float(price), self._gate.level(price, amount)
             except MalformedEvent as error:
                 self._counters.reject(error.reason)
-
-
-def _one_by_one(
-    append: Callable[..., None], market: int, changes: Sequence[Change], *, at_us: int, received_us: int, key: int, flags: int
-) -> None:
-    left = len(changes)
-    for side, price, amount in changes:
-        left -= 1
-        append(
-            _LEVEL,
-            market,
-            at_us=at_us,
-            received_us=received_us,
-            price=price,
-            amount=amount,
-            side=side,
-            key=key,
-            flags=flags if left else flags | _LAST,
-        )
 
 
 def sequence(nonce: object) -> int:

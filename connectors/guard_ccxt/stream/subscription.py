@@ -11,6 +11,7 @@ from guard_ccxt.stream.ids import IdRun
 from guard_ccxt.stream.memory import RECENT_MAX, Memory
 from guard_ccxt.stream.phase import Phase
 from guard_ccxt.stream.shown_book import ShownBook
+from guard_ccxt.stream.sinks import row_putter
 from guard_ccxt.stream.voice import Voice
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Subscription:
         self.on_first: Callable[[], None] | None = None
         self.overlap: Overlap | None = None
         self.gate = gate
-        self._sink = sink
+        self._put_row = row_putter(sink)
         self._counters = counters
         self._clock = clock
         self._on_hole = on_hole
@@ -256,17 +257,7 @@ class Subscription:
         elif ids.skips(key):
             self._deliver(TradeRow(at_us, price, base, side, key, flags), received_us, is_hole=True)
             return
-        self._sink.append(
-            _TRADE,
-            self.row,
-            at_us=at_us,
-            received_us=received_us,
-            price=price,
-            amount=base,
-            side=side,
-            key=key,
-            flags=flags,
-        )
+        self._put_row(_TRADE, self.row, at_us, received_us, price, base, side, key, flags)
         counters = self._counters
         counters.received += 1
         counters.last_event_us = received_us
@@ -338,29 +329,20 @@ class Subscription:
             self.overlap.delivered(row)
         if self._first_until_us == _NEVER_US:
             self._first_until_us = received_us + _FIRST_US
-        if received_us < self._first_until_us and row.at_us < received_us - _OLD_US:
+        at_us, price, amount, side, key, flags = row
+        if received_us < self._first_until_us and at_us < received_us - _OLD_US:
             extra |= Flag.BACKFILL
-        self._sink.append(
-            Kind.TRADE,
-            self.row,
-            at_us=row.at_us,
-            received_us=received_us,
-            price=row.price,
-            amount=row.amount,
-            side=row.side,
-            key=row.key,
-            flags=row.flags | extra,
-        )
+        self._put_row(_TRADE, self.row, at_us, received_us, price, amount, side, key, flags | extra)
         self._counters.received += 1
         self._counters.last_event_us = received_us
         if extra:
             return
         self.arrivals += 1
-        self.amount += row.amount
-        if not row.key:
+        self.amount += amount
+        if not key:
             self.memory.seam.put(row, self.gate.offset.offset_us)
-        if self.last_trade_us is None or row.at_us >= self.last_trade_us:
-            self.last_trade_us, self.last_price = row.at_us, row.price
+        if self.last_trade_us is None or at_us >= self.last_trade_us:
+            self.last_trade_us, self.last_price = at_us, price
 
     def put_late(self, row: TradeRow, now_us: int) -> None:
         """Deliver a trade that came another way, and too late to be scored."""

@@ -123,20 +123,10 @@ class Trial:
             self._inlet.flush()
 
     def _arrive(self, sent_us: int, until: int) -> None:
-        append = self._inlet.append
+        put = self._inlet.put
         self._pending.append((sent_us, until))
         for kind, market, at_us, received_us, price, amount, side, key, flags in self._rows[self._appended : until]:
-            append(
-                kind,
-                market,
-                at_us=at_us,
-                received_us=received_us,
-                price=price,
-                amount=amount,
-                side=side,
-                key=key,
-                flags=flags,
-            )
+            put(kind, market, at_us, received_us, price, amount, side, key, flags)
         self._appended = until
 
     def _take(self, batch: Batch) -> None:

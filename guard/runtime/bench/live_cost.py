@@ -73,7 +73,10 @@ def _task(plan: Plan, markets: Markets, build: Build) -> Callable[[], float]:
 
 
 def drive(subject: Pipeline, rows: list[tuple[Any, ...]], clock: Clock) -> int:
-    """Put rows into an inlet as a connector does, flush once per turn of eight, and return how many decisions said something."""
+    """Put rows into an inlet, flush once per turn of eight, and return how many decisions said something.
+
+    A trade and a book message of one level are put by place, as guard_ccxt does.
+    """
     told = 0
     turn: list[Callable[[], None]] = []
 
@@ -82,19 +85,10 @@ def drive(subject: Pipeline, rows: list[tuple[Any, ...]], clock: Clock) -> int:
         told += subject.process(batch) is not NOTHING
 
     inlet = Inlet(take, call_soon=turn.append, now_us=clock.now_us, monotonic_us=clock.monotonic_us)
+    put = inlet.put
     for start in range(0, len(rows), _TURN_ROWS):
         for kind, market, at_us, received_us, price, amount, side, key, flags in rows[start : start + _TURN_ROWS]:
-            inlet.append(
-                kind,
-                market,
-                at_us=at_us,
-                received_us=received_us,
-                price=price,
-                amount=amount,
-                side=side,
-                key=key,
-                flags=flags,
-            )
+            put(kind, market, at_us, received_us, price, amount, side, key, flags)
         turn.pop()()
     return told
 
