@@ -252,6 +252,28 @@ def test_what_is_usual_of_a_market_is_the_same(tmp_path: Path) -> None:
             assert told(first=first, second=second) == unbroken, (first, second)
 
 
+DEPTHS = """
+rules:
+  depths:
+    mode: alert
+    when: >-
+      depth(20bp, side=bid) > 2 * depth(10bp, side=ask) and imbalance(50bp) > 0.1 or depth(10bp) < 0.2 * depth(1%)
+      or depth(50bp, side=ask) > 1.5 * depth(50bp, side=bid) and depth(20bp, side=ask) < depth(20bp)
+    level: warning
+    clear: {when: "depth(1%, side=bid) > depth(20bp, side=ask)", for: 500ms}
+    actions: {warning: [alert]}
+"""
+
+
+def test_depths_that_share_their_walks_decide_the_same(tmp_path: Path) -> None:
+    written = tmp_path / "depths.yaml"
+    written.write_text(DEPTHS)
+    program = compile_rules(load_rules([written]))
+    plain = Told(fresh(jit=False, program=program)).feed(stream(1), 7).wait(10).all
+    assert len(plain[0]) > 10
+    assert Told(with_machine_code(fresh(jit=True, program=program))).feed(stream(1), 7).wait(10).all == plain
+
+
 def test_a_persons_hold_decides_the_same() -> None:
     rows = stream(2)
     half = len(rows) // 2

@@ -15,7 +15,7 @@ from guard.features.kernel.sizes import BOOK_CAP, BOOK_PARTS
 if TYPE_CHECKING:
     from guard.features.kernel.rows import Floats, Integers
 
-__all__ = ["clear", "depth", "drop_crossed", "flow", "level", "reach", "settle", "spread"]
+__all__ = ["clear", "depth", "depth_on", "drop_crossed", "flow", "level", "reach", "settle", "spread"]
 
 _SIDE: Final = BOOK_CAP * BOOK_PARTS
 _SIZE: Final = BOOK_CAP
@@ -243,16 +243,39 @@ def drop_crossed(x: Floats, i: Integers, book: int) -> int:
 
 def depth(x: Floats, i: Integers, book: int, side: int, band: float) -> float:
     """Return what rests within `band` (a ratio) of the mid on one side, in quote."""
-    if side > 0:
-        first = book
-        end = book + i[s.BIDS]
-        limit = x[s.MID] * (1.0 - band) * (1.0 - _EDGE)
-    else:
-        first = book + _SIDE
-        end = first + i[s.ASKS]
-        limit = -x[s.MID] * (1.0 + band) * (1.0 + _EDGE)
+    first = book if side > 0 else book + _SIDE
+    end = first + (i[s.BIDS] if side > 0 else i[s.ASKS])
     # Keys of asks are negative, so theirs is the negative sum, to the bit.
-    return abs(weigh(x, limit, first, end, _SIZE))
+    return abs(weigh(x, limit_of(x, side, band), first, end, _SIZE))
+
+
+def depth_on(x: Floats, i: Integers, book: int, side: int, band: float, walks: Floats, w: int) -> float:
+    """Return what `depth` does; where the last walk along that side went no farther, go on from its end.
+
+    From `w` on, `walks` holds how far that one went, as a key (NaN before the first), the level after it, and its sum.
+    """
+    first = book if side > 0 else book + _SIDE
+    limit = limit_of(x, side, band)
+    if limit <= walks[w]:
+        place = int(walks[w + 1])
+        total = walks[w + 2]
+    else:
+        place = first + (i[s.BIDS] if side > 0 else i[s.ASKS]) - 1
+        total = 0.0
+    while place >= first and not x[place] < limit:
+        total += x[place] * x[place + _SIZE]
+        place -= 1
+    walks[w] = limit
+    walks[w + 1] = float(place)
+    walks[w + 2] = total
+    return abs(total)
+
+
+def limit_of(x: Floats, side: int, band: float) -> float:
+    """Return the key of a side at the edge of a band."""
+    if side > 0:
+        return x[s.MID] * (1.0 - band) * (1.0 - _EDGE)
+    return -x[s.MID] * (1.0 + band) * (1.0 + _EDGE)
 
 
 def reach(x: Floats, i: Integers, book: int, side: int, value: float) -> float:

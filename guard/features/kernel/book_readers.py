@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from guard.features.kernel import slots as s
 from guard.features.kernel.book import reach, spread
-from guard.features.kernel.depths import resting
+from guard.features.kernel.depths import resting, resting_on
 from guard.features.kernel.reading import tick
 
 if TYPE_CHECKING:
     from guard.features.kernel.rows import FloatRows, Floats, IntegerRows, Integers
 
-__all__ = ["read_book_slot", "read_crossed", "read_depth", "read_slippage", "read_spread", "read_tick"]
+__all__ = ["read_book_slot", "read_crossed", "read_depth", "read_depth_on", "read_slippage", "read_spread", "read_tick"]
 
 
 def read_tick(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
@@ -38,6 +38,13 @@ def read_crossed(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Intege
 def read_depth(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:
     """Read what rests within the band ``q[a]`` of the mid; `b` = 1 bids, -1 asks, 0 both."""
     return resting(x, i, p, q[p[at + s.L_A]], p[at + s.L_B])
+
+
+def read_depth_on(
+    X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int, walks: Floats
+) -> float:  # fmt: skip
+    """Read what `read_depth` does, with what the depths of one evaluation share."""
+    return resting_on(x, i, p, q[p[at + s.L_A]], p[at + s.L_B], walks)
 
 
 def read_slippage(X: FloatRows, I: IntegerRows, x: Floats, i: Integers, p: Integers, q: Floats, at: int, received: int) -> float:

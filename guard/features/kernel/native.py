@@ -19,6 +19,7 @@ from numba.core import types
 from guard.features.kernel import machine
 from guard.features.kernel import slots as s
 from guard.features.kernel.compiled import FUNCTIONS, cache_folder
+from guard.features.kernel.depths import NOT_BEGUN
 from guard.features.kernel.images import SCREENS, read, write
 from guard.features.kernel.jit import functions
 from guard.features.kernel.readers import READERS
@@ -39,6 +40,7 @@ _READER: Final = (*_ROWS, _INTEGERS, _FLOATS, types.int64, types.int64)
 _HELPERS: Final = {
     "number": (types.int64, types.float64, types.float64, types.float64),
     "passes": (types.int64, types.float64, types.float64),
+    "read_depth_on": (*_READER, _FLOATS),
     "best": (_INTEGERS, _FLOATS, _FLOATS, types.float64, types.float64, types.int64, types.int64),
 }
 # What a screen takes: all rows, the market's rows, its signatures, the time of arrival.
@@ -235,10 +237,10 @@ class _Writer:
         """Return the function that reads a leaf of a market."""
         if number not in self._leaves:
             at = self._plan[s.P_LEAVES] + number * s.LEAF_STRIDE
-            function = ir.Function(self._module, ir.FunctionType(_FLOAT, [_POINTER] * 4 + [_LONG]), f"leaf_{number}")
+            function = ir.Function(self._module, ir.FunctionType(_FLOAT, [_POINTER] * 4 + [_LONG, _POINTER]), f"leaf_{number}")
             function.linkage = "internal"
             self._leaves[number] = function
-            X, I, x, i, received = function.args
+            X, I, x, i, received, walks = function.args
             builder = ir.IRBuilder(function.append_basic_block())
             stream = self._plan[at + s.L_STREAM]
             if stream:
@@ -248,8 +250,10 @@ class _Writer:
                 with builder.if_then(is_absent, likely=False):
                     builder.ret(ir.Constant(_FLOAT, float("nan")))
             reader = READERS[self._plan[at]].__name__
-            place = ir.Constant(_LONG, at)
-            builder.ret(self.call(builder, reader, _FLOAT, X, I, x, i, self._p, self._q, place, received))
+            arguments = [X, I, x, i, self._p, self._q, ir.Constant(_LONG, at), received]
+            if reader == "read_depth":
+                reader, arguments = "read_depth_on", [*arguments, walks]
+            builder.ret(self.call(builder, reader, _FLOAT, *arguments))
         return self._leaves[number]
 
     def _screen(self, begin: int) -> None:
@@ -269,6 +273,9 @@ class _Screen:
         self._registers: dict[int, Any] = {}
         self._marks: dict[int, Any] = {}
         self._entry = function.append_basic_block("entry")
+        entry, shape = ir.IRBuilder(self._entry), ir.ArrayType(_FLOAT, len(NOT_BEGUN))
+        self._walks = entry.alloca(shape)
+        entry.store(ir.Constant(shape, [ir.Constant(_FLOAT, each) for each in NOT_BEGUN]), self._walks)
 
     def write(self, begin: int) -> None:
         """Write all blocks from `begin` up to the end of the program."""
@@ -332,7 +339,7 @@ class _Screen:
             builder.store(ir.Constant(_BIT, 1), mark)
             builder.branch(self._block(after))
         elif operation == machine.LEAF:
-            value = builder.call(self._whole.leaf(b), [X, I, x, i, received])
+            value = builder.call(self._whole.leaf(b), [X, I, x, i, received, self._walks])
             builder.store(value, self._local(self._registers, a, _FLOAT))
             builder.branch(self._block(after))
         elif operation == machine.BEST:

@@ -52,6 +52,13 @@ def test_jitted_books_hold_the_same_bits_as_plain_ones(seed: int) -> None:
                     [book.depth(x, i, BOOK, each, band)], [twins[book.depth](array_x, array_i, BOOK, each, band)], equal_nan=True
                 )
                 assert book.reach(x, i, BOOK, each, value) == twins[book.reach](array_x, array_i, BOOK, each, value)
+            walks = [math.nan] * 6
+            array_walks = np.array(walks)
+            for each, share in zip([1, -1, -1, 1, 1, -1, 1], dice.choice([0.0, 0.3, 0.3, 0.7, 1.0], 7), strict=True):
+                whole = book.depth(x, i, BOOK, each, band * share)
+                told = book.depth_on(x, i, BOOK, each, band * share, walks, 0 if each > 0 else 3)
+                arguments = (array_x, array_i, BOOK, each, band * share, array_walks, 0 if each > 0 else 3)
+                assert np.array_equal([whole, whole], [told, twins[book.depth_on](*arguments)], equal_nan=True)
             assert np.array_equal([book.spread(x)], [twins[book.spread](array_x)], equal_nan=True)
         if dice.random() < 0.002:
             book.clear(i)
