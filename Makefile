@@ -9,7 +9,7 @@ ARGS ?=
 
 .PHONY: run test test-bots lint types floors pytest pytest-waiting pytest-computing packs errors bench fuzz soak chaos faults blackhole pairs ledger-points power-loss restart ledger-machine ccxt-next lock clean test-bots-futures test-bots-spot test-bots-nautilus test-bots-hummingbot
 
-run: .venv/ready
+run: .venv/kernel
 	@$(BIN)/guard run $(ARGS)
 
 test: lint types floors pytest packs
@@ -17,14 +17,14 @@ test: lint types floors pytest packs
 # Real bots, each in an environment of its own, against the embedded exchange; ARGS="-k pairlist" takes some of it. They mostly wait
 # for their own loops, so that they go side by side; what each said comes when it is through.
 FUTURES := tests/bots/test_freqtrade_futures.py
-test-bots: .venv/ready tests/bots/.venv/ready tests/bots/.venv-nautilus/ready tests/bots/.venv-hummingbot/ready
+test-bots: .venv/kernel tests/bots/.venv/ready tests/bots/.venv-nautilus/ready tests/bots/.venv-hummingbot/ready
 	@$(MAKE) --no-print-directory -j4 --output-sync=target test-bots-futures test-bots-spot test-bots-nautilus test-bots-hummingbot
 
 # Exit code 5: nothing there is meant by ARGS.
-test-bots-futures: .venv/ready tests/bots/.venv/ready
+test-bots-futures: .venv/kernel tests/bots/.venv/ready
 	$(BIN)/pytest -s $(FUTURES) $(ARGS) || [ $$? -eq 5 ]
 
-test-bots-spot: .venv/ready tests/bots/.venv/ready
+test-bots-spot: .venv/kernel tests/bots/.venv/ready
 	$(BIN)/pytest -s tests/bots --ignore $(FUTURES) $(ARGS) || [ $$? -eq 5 ]
 
 tests/bots/.venv/ready: tests/bots/requirements.txt | .venv/ready
@@ -45,16 +45,16 @@ floors: .venv/ready
 
 # Most tests of the first part wait for processes and sockets, most of the second one compute: side by side they take half the time.
 WAITING := tests/cli tests/connectors tests/e2e tests/faults
-pytest: .venv/ready
+pytest: .venv/kernel
 	@$(MAKE) --no-print-directory -j2 pytest-waiting pytest-computing
 
-pytest-waiting: .venv/ready
+pytest-waiting: .venv/kernel
 	@$(BIN)/pytest $(WAITING) | sed -u 's/^/waiting: /'
 
-pytest-computing: .venv/ready
+pytest-computing: .venv/kernel
 	@$(BIN)/pytest $(addprefix --ignore=,$(WAITING)) | sed -u 's/^/computing: /'
 
-packs: .venv/ready
+packs: .venv/kernel
 	$(BIN)/guard rules check rules
 	$(BIN)/guard rules test rules
 
@@ -63,7 +63,7 @@ errors: .venv/ready
 	PYTHONPATH=tests $(BIN)/python -m dsl.error_pages docs/errors
 
 # What guard is held against lives in an environment of its own, which no test and no run of guard needs.
-bench: .venv/ready tests/bench/.venv/ready
+bench: .venv/kernel tests/bench/.venv/ready
 	@$(BIN)/guard bench --peers tests/bench $(addprefix --tapes ,$(wildcard ../shared/data/pump_trades)) $(ARGS)
 
 # Each fuzzer of the rule language for so long; SEED=2 takes another course, TARGETS="pack yaml" some of them.
@@ -177,6 +177,11 @@ tests/bench/.venv/ready: tests/bench/requirements.txt | .venv/ready
 		|| { echo "uv could not install what guard needs; pip tries" >&2; $(PIP) --require-hashes -r requirements.lock; }
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-config --no-deps --no-build-isolation --editable . \
 		|| $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The kernel as wheels have it: compiled ahead of time. Without a C compiler it runs in Python, with the same bits.
+.venv/kernel: hatch_build.py $(wildcard guard/features/kernel/*.py) | .venv/ready
+	@$(BIN)/python hatch_build.py || echo "the kernel could not be built ahead of time; it runs in Python" >&2
 	@touch $@
 
 lock: pyproject.toml

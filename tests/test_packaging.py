@@ -12,9 +12,12 @@ import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 pytest.importorskip("hatchling", reason="building needs the extra dev")
 
@@ -55,9 +58,9 @@ def tracked() -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found if path.is_file() and "__pycache__" not in path.parts]
 
 
-def run(words: list[str], *, cwd: Path) -> str:
+def run(words: list[str], *, cwd: Path, more: Mapping[str, str] = {}) -> str:
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
-    env = {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONDONTWRITEBYTECODE": "1"}
+    env = {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONDONTWRITEBYTECODE": "1", **more}
     done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -196,3 +199,21 @@ def test_installed_command_tells_its_version_and_checks_its_packs(installed: Pat
     assert json.loads(run([guard, "rules", "check", "--json"], cwd=beside_a_bot))["errors"] == []
     found = json.loads(run([guard, "rules", "list", "--json"], cwd=beside_a_bot))["rules"]
     assert {Path(rule["file"]).stem for rule in found} == set(packs)
+
+
+def test_a_wheel_holds_the_built_kernel_where_that_is_asked_for(built: Built) -> None:
+    folder = built.folder / "asked"
+    words = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder), str(built.folder / "checkout")]
+    run(words, cwd=built.folder, more={"GUARD_BUILD": "1"})
+    (wheel,) = folder.glob("*.whl")
+    files = wheel_files(wheel)
+    assert "none-any" not in wheel.name
+    assert f"guard_kernel/drive{sysconfig.get_config_var('EXT_SUFFIX')}" in files
+    assert "guard_kernel/__init__.py" not in wheel_files(built.wheel)
+    unpacked = folder / "unpacked"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    told = "from guard.features.kernel import built; print(built.__file__, built.functions() is not None)"
+    where, is_built = run([sys.executable, "-c", told], cwd=folder, more={"PYTHONPATH": str(unpacked)}).split()
+    assert Path(where).is_relative_to(unpacked)
+    assert is_built == "True"

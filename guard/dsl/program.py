@@ -208,15 +208,15 @@ class Program:
             lookout = self._lookouts[bound] = Lookout(self, bound)
         return Binding(numbers, facts, lookout, looks_at_age=not self.aged_streams.isdisjoint(facts.streams))
 
-    def prepare(self, markets: Iterable[MarketFacts], *, is_jitted: bool = False) -> None:
+    def prepare(self, markets: Iterable[MarketFacts], *, needs_screens: bool = True) -> None:
         """Make what is otherwise made when it is first asked for; any thread may do it before the program is in use.
 
-        A compiled kernel needs no screens, and Python makes one in a single step of 50 ms that no other thread can interrupt.
+        A kernel that is compiled needs no screens; Python makes one in a single step of 50 ms that no other thread interrupts.
         """
         for facts in markets:
             binding = self.bind(facts)
             _ = binding.program
-            if not is_jitted:
+            if needs_screens:
                 _ = binding.make_screen
         _ = self.code, self.constants, self.unknown
 

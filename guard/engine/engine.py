@@ -94,7 +94,7 @@ class Engine:
         # Code grows with what asks where it begins.
         begins = binding.program
         self._load_code()
-        screens = None if self.kernel.is_jitted else (binding.make_screen, binding.make_open_screen)
+        screens = (binding.make_screen, binding.make_open_screen) if self.kernel.needs_screens else None
         self.kernel.bind(row, begins, screens, looks=binding.looks_at_age)
 
     def _load_code(self) -> None:
@@ -363,7 +363,7 @@ class Engine:
         # Code grows with what asks where it begins.
         begins = [binding.program for binding in bindings]
         self._load_code()
-        screens = None if self.kernel.is_jitted else [(binding.make_screen, binding.make_open_screen) for binding in bindings]
+        screens = [(each.make_screen, each.make_open_screen) for each in bindings] if self.kernel.needs_screens else None
         looks = [binding.looks_at_age for binding in bindings]
         opens = [watched.is_open for watched in self.watched]
         self.kernel.rebind(Bound(begins, screens, looks, opens, now_us + _BIN_US, len(program.rules)))

@@ -77,7 +77,7 @@ class Rulebook:
         self._reading = asyncio.Lock()
         self._facts: Callable[[], Sequence[MarketFacts]] = tuple
         self._changed: Callable[[Program | None, str | None], None] | None = None
-        self._is_jitted: Callable[[], bool] = bool
+        self._needs_screens: Callable[[], bool] = lambda: True
         self._follow: Callable[[Mapping[str, int | None]], None] = lambda _silent_after: None
         self._now_us: Callable[[], int] = now_us
         self.config: GuardConfig = load_guard(path, env, now_us=now_us())
@@ -97,15 +97,15 @@ class Rulebook:
         *,
         facts: Callable[[], Sequence[MarketFacts]],
         changed: Callable[[Program | None, str | None], None],
-        is_jitted: Callable[[], bool] = bool,
+        needs_screens: Callable[[], bool] = lambda: True,
         follow: Callable[[Mapping[str, int | None]], None] = lambda _silent_after: None,
     ) -> None:
-        """Say which markets are open, who takes over new rules, whether the kernel runs compiled, and who misses silent bots.
+        """Say which markets are open, who takes over new rules, whether the kernel needs screens, and who misses silent bots.
 
         `facts` returns the open markets: new rules are bound to all of them in a thread, so that the swap only looks them up.
         `changed` gets the new program, or None, and what is wrong.
         """
-        self._facts, self._changed, self._is_jitted, self._follow = facts, changed, is_jitted, follow
+        self._facts, self._changed, self._needs_screens, self._follow = facts, changed, needs_screens, follow
 
     @staticmethod
     def _without_rules(config: GuardConfig) -> dict[str, object]:
@@ -279,7 +279,7 @@ class Rulebook:
             return _Reading((), error=ConfigurationError(restless))
         if reading.program is not None and reading.program.hash != self.program.hash:
             Kernel.prepare(reading.program.leaves)
-            reading.program.prepare(facts, is_jitted=self._is_jitted())
+            reading.program.prepare(facts, needs_screens=self._needs_screens())
         return reading
 
     def _read_once(self) -> _Reading:

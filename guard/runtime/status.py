@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guard.alerts.outbox import ChannelHealth
+    from guard.features.kernel import Kernel
     from guard.model import Quarantine
     from guard.runtime.feed import Feed
     from guard.runtime.live import Live
@@ -74,7 +75,7 @@ def status_document(
         "lag_max_ms": live.lag_max_us // 1000,
         "clock_jump_ms": round(clock_jump_us / 1000),
         "console_failures": live.console_failures,
-        "engine": {"form": "compiled" if live.pipeline.engine.kernel.is_jitted else "plain", "problem": live.engine_problem},
+        "engine": {"form": _form(live.pipeline.engine.kernel), "problem": live.engine_problem},
         "rules": rules_record(rulebook),
         "bypass": None if bypass is None else {"until": stamp(bypass.until_us), "reason": bypass.reason, "actor": bypass.actor},
         "upgrade": rulebook.upgrade.record(),
@@ -217,3 +218,10 @@ def markets_record(chosen: Chosen, bot_problem: str | None, asked: frozenset[str
         "unwatched": dict(list(unwatched.items())[:_UNWATCHED_MAX]),
         "bot_problem": bot_problem,
     }
+
+
+def _form(kernel: Kernel) -> str:
+    """Return in which form the kernel runs: jitted, built ahead of time, or in Python."""
+    if kernel.is_jitted:
+        return "compiled"
+    return "plain" if kernel.needs_screens else "built"

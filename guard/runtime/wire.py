@@ -161,7 +161,7 @@ class RunningGuard:
         self.rulebook.connect(
             facts=lambda: [each.facts for each in self.pipeline.engine.watched],
             changed=self._rules_changed,
-            is_jitted=lambda: self.pipeline.engine.kernel.is_jitted,
+            needs_screens=lambda: self.pipeline.engine.kernel.needs_screens,
             follow=self.live.bot_watch.follow,
         )
         self.live.publish()

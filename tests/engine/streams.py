@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+import pytest
+
 from guard.alerts.policy import AlertPolicy, ChannelPolicy
 from guard.dsl import compile_rules, load_rules, shipped_packs
+from guard.features.kernel import built
 from guard.model import Batch, Channel, Flag, Kind, Level, Status
 from guard.pipeline import Pipeline, Settings
 from guard.runtime.clock import seeded_random
 from guard_sim import tape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from guard.dsl import Program
 
-__all__ = ["EXCHANGES", "SYMBOLS", "batches", "fresh", "shipped", "stream"]
+__all__ = ["EXCHANGES", "SYMBOLS", "batches", "fresh", "in_python", "shipped", "stream"]
 
 SYMBOLS = ("BTC/USDT", "MOON/USDT", "SUDS/USDT")
 EXCHANGES = ("one", "two")
@@ -45,6 +49,14 @@ def fresh(*, jit: bool, program: Program | None = None) -> Pipeline:
         for facts in tape.facts(name=name, symbols=list(SYMBOLS)):
             pipeline.open(facts)
     return pipeline
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """Let kernels that are made run in Python, though one was built ahead of time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(built, "functions", lambda: None)
+        yield
 
 
 @cache

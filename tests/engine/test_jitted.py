@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from engine.streams import batches, fresh, shipped, stream
+from engine.streams import batches, fresh, in_python, shipped, stream
 
 from guard.dsl import compile_rules, load_rules, rules_from_text, shipped_packs
 from guard.dsl.problems import Report
@@ -99,7 +99,8 @@ def test_what_rules_do_not_say_anew_changes_nothing() -> None:
 @cache
 def whole(seed: int) -> tuple[list[str], list[str], str]:
     """Return what the plain form makes of a stream in one piece."""
-    told = Told(fresh(jit=False)).feed(stream(seed), 1024).wait(10)
+    with in_python():
+        told = Told(fresh(jit=False)).feed(stream(seed), 1024).wait(10)
     assert any('"quarantine"' in line for line in told.lines)
     return told.all
 

@@ -34,6 +34,7 @@ from guard.features.kernel.pointers import (
     copy_memory,
 )
 from guard.features.kernel.rows import UNOPENED, columns_of
+from guard.features.kernel.source import MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,11 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["JittedRows", "functions"]
 
 _PACKAGE: Final = "guard.features.kernel"
-_MODULES: Final = (
-    "blocks", "windows", "baselines", "trades", "impact", "digits", "prints", "removals", "streams", "reference", "book", "reading",
-    "depths", "hours", "trade_readers", "book_readers", "peer_readers", "market_readers", "readers", "leaves", "fold", "machine",
-    "drive",
-)  # fmt: skip
 # What a rule reads and computes: a call passes each array as seven numbers, which costs more than most readers do.
 _INLINED: Final = ("leaves", "readers", "reading", "trade_readers")
 _INLINED_TOO: Final = ("number", "passes", "rarer_number")
@@ -111,7 +107,7 @@ def _enter(addresses: int, what: int, row: int, time: int) -> int:
 @cache
 def functions() -> SimpleNamespace:
     """Return the kernel's functions, jitted; they are compiled when first called."""
-    scopes = {name: dict(import_module(f"{_PACKAGE}.{name}").__dict__) for name in _MODULES}
+    scopes = {name: dict(import_module(f"{_PACKAGE}.{name}").__dict__) for name in MODULES}
     bound: dict[FunctionType, FunctionType] = {}
     for name, scope in scopes.items():
         for each in list(scope.values()):
@@ -156,6 +152,7 @@ class JittedRows:
     """Rows as arrays, for the jitted functions; the same in all else as `PlainRows`."""
 
     is_jitted = True
+    needs_screens = False
 
     def __init__(self) -> None:
         self._enter = functions().enter

@@ -128,7 +128,7 @@ class Kernel:
 
     def _use(self, rows: Rows) -> None:
         """Take other rows into use, whose loop was told neither limit nor end yet."""
-        self._rows, self._control = rows, rows.control
+        self._rows, self._control, self.needs_screens = rows, rows.control, rows.needs_screens
         self._limit_us, self._until_us = 0, cast("int | None", -1)
 
     def start(self, batch: Batch | None, *, now_us: int = 0, limit_us: int = 0) -> None:

@@ -53,6 +53,7 @@ class Rows(Protocol):
     """The rows of all markets, and the loop over events; see `drive` and `slots`."""
 
     is_jitted: bool
+    needs_screens: bool
 
     def plan(self, layout: Layout) -> None:
         """Take another plan into use; the rows must fit it."""
@@ -138,6 +139,7 @@ class PlainRows:
     """Rows as lists: no library needed, and each row of a batch costs microseconds."""
 
     is_jitted = False
+    needs_screens = True
 
     def __init__(self) -> None:
         self.X: FloatRows = []
@@ -354,9 +356,14 @@ def hand_over(source: Rows, target: Rows, count: int) -> None:
 
 
 def made_rows(*, jit: bool) -> Rows:
-    """Return rows without a plan or a market, compiled or not; ImportError where they are to be compiled and numba is missing."""
+    """Return rows without a plan or a market: jitted, else built where that was done.
+
+    Raises ImportError where they are to be jitted and numba is missing.
+    """
     if not jit:
-        return PlainRows()
+        from guard.features.kernel import built  # noqa: PLC0415 - it is made of what is here
+
+        return built.BuiltRows() if built.functions() else PlainRows()
     from guard.features.kernel.jit import JittedRows  # noqa: PLC0415 - numba takes half a second to import
 
     return JittedRows()
