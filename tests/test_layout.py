@@ -17,7 +17,7 @@ PACKS: Final = sorted(path for path in (ROOT / "rules").rglob("*.yaml") if not p
 TOP: Final = frozenset(
     {
         "guard", "rules", "connectors", "tests", "docs", "changelog.d", ".ci", "guard.yaml", "pyproject.toml", "requirements.lock",
-        "Makefile", "README.md", "CONTRIBUTING.md", "LICENSE", ".gitignore",
+        "hatch_build.py", "Makefile", "README.md", "CONTRIBUTING.md", "LICENSE", ".gitignore",
     }
 )  # fmt: skip
 # Names the design came with; no other class is called so.

@@ -211,8 +211,7 @@ def test_a_wheel_holds_the_built_kernel_where_that_is_asked_for(built: Built) ->
     assert f"guard_kernel/drive{sysconfig.get_config_var('EXT_SUFFIX')}" in files
     assert "guard_kernel/__init__.py" not in wheel_files(built.wheel)
     unpacked = folder / "unpacked"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
+    shutil.unpack_archive(wheel, unpacked, "zip")
     told = "from guard.features.kernel import built; print(built.__file__, built.functions() is not None)"
     where, is_built = run([sys.executable, "-c", told], cwd=folder, more={"PYTHONPATH": str(unpacked)}).split()
     assert Path(where).is_relative_to(unpacked)

@@ -84,9 +84,7 @@ def test_a_market_that_nobody_opened_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("found", [SimpleNamespace(DIGEST="of another source"), SimpleNamespace(), ImportError("no such package")])
-def test_what_was_built_of_another_source_or_not_at_all_is_not_taken(
-    found: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_built_of_another_source_or_not_at_all_is_not_taken(found: object, monkeypatch: pytest.MonkeyPatch) -> None:
     def imported(_name: str) -> object:
         if isinstance(found, ImportError):
             raise found
