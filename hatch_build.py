@@ -66,7 +66,10 @@ def build(target: Path) -> list[Path]:
         (package / "__init__.py").write_text(f'DIGEST = "{source["digest"]()}"\n', encoding="utf-8")
         environment = {**os.environ, "MYPYPATH": str(ROOT)}
         command = [sys.executable, __file__, "--compile", *source["MODULES"], "rows"]
-        subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.stderr.write(done.stdout + done.stderr)
+            done.check_returncode()
         (target / _PACKAGE).mkdir(parents=True, exist_ok=True)
         built = [package / "__init__.py", *Path(folder).glob(f"{_PACKAGE}/*{_suffix()}"), *Path(folder).glob(f"*{_suffix()}")]
         return [Path(shutil.copy2(path, target / path.relative_to(folder))) for path in built]
