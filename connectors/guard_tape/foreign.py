@@ -52,12 +52,11 @@ def opened(path: Path) -> IO[bytes]:
         return cast("IO[bytes]", gzip.open(path, "rb"))
     if path.suffix != ".zip":
         return path.open("rb")
-    archive = zipfile.ZipFile(path)
-    members = [member for member in archive.infolist() if not member.is_dir()]
-    if len(members) != 1:
-        archive.close()
-        raise zipfile.BadZipFile(f"a dump has one file inside, this has {len(members)}")
-    return archive.open(members[0])
+    with zipfile.ZipFile(path) as archive:  # what is opened inside keeps the file open until it is closed itself
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) != 1:
+            raise zipfile.BadZipFile(f"a dump has one file inside, this has {len(members)}")
+        return archive.open(members[0])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +34,11 @@ class _Head:
             self.keys = np.maximum(np.maximum.accumulate(self.rows.received_us), self._newest_us)
             self._newest_us = int(self.keys[-1])
 
+    def close(self) -> None:
+        """Let go of the file, however much of it was read."""
+        if isinstance(self._tables, Generator):
+            self._tables.close()
+
     def rest(self) -> Iterator[Rows]:
         """Yield all that was not given yet."""
         if self.rows is not None:
@@ -60,18 +66,22 @@ def merged(files: Iterable[Iterable[Rows]]) -> Iterator[Rows]:
     each row.
     """
     heads = [head for head in map(_Head, files) if head.rows is not None]
-    while len(heads) > 1:
-        # Until the file whose table ends first is read on, rows after its end may not be given. Of equals the first file decides:
-        # what it goes on with precedes the rows of later files at that time.
-        last = min(range(len(heads)), key=lambda number: int(heads[number].keys[-1]))
-        until_us = int(heads[last].keys[-1])
-        given = [head.give(until_us, side="right" if number <= last else "left") for number, head in enumerate(heads)]
-        pieces = [piece for piece in given if piece is not None]
-        rows = joined([rows for rows, _ in pieces])
-        if len(pieces) > 1:
-            order = np.argsort(np.concatenate([keys for _, keys in pieces]), kind="stable")
-            rows = taken(rows, order)
-        yield rows
-        heads = [head for head in heads if head.rows is not None]
-    for head in heads:
-        yield from head.rest()
+    try:
+        while len(heads) > 1:
+            # Until the file whose table ends first is read on, rows after its end may not be given. Of equals the first file
+            # decides: what it goes on with precedes the rows of later files at that time.
+            last = min(range(len(heads)), key=lambda number: int(heads[number].keys[-1]))
+            until_us = int(heads[last].keys[-1])
+            given = [head.give(until_us, side="right" if number <= last else "left") for number, head in enumerate(heads)]
+            pieces = [piece for piece in given if piece is not None]
+            rows = joined([rows for rows, _ in pieces])
+            if len(pieces) > 1:
+                order = np.argsort(np.concatenate([keys for _, keys in pieces]), kind="stable")
+                rows = taken(rows, order)
+            yield rows
+            heads = [head for head in heads if head.rows is not None]
+        for head in heads:
+            yield from head.rest()
+    finally:  # the error of one file holds this frame, and with it the others
+        for head in heads:
+            head.close()

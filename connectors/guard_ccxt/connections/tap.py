@@ -17,6 +17,7 @@ from guard_ccxt.connections.beat import Beat
 from guard_ccxt.connections.farewell import is_farewell
 from guard_ccxt.connections.pace import Pace
 from guard_ccxt.connections.pump import Connection, pump
+from guard_ccxt.connections.shield import Shielded, Stuck
 from guard_ccxt.connections.spawned import watch_spawned
 from guard_ccxt.connections.twins import twins_of, whole
 from guard_ccxt.fast import Desk, decoder_of
@@ -230,6 +231,14 @@ class Tap:
             elif subscription is None and not self.is_retiring:
                 self._counters.reject("symbol_not_watched")
 
+    def _take_unresolved(self, received_us: int) -> None:
+        # What ccxt had read of a frame before it raised would wait for the next frame of its market that ccxt is given.
+        for cache in (self.exchange.trades or {}).values():
+            if cache and type(cache) in _CACHES:
+                trades = list(cache)
+                cache.clear()
+                self.take_trades(trades, received_us)
+
     def _book_hole(self, symbol: str) -> None:
         subscription = self.subscriptions.get((Channel.BOOK, symbol))
         if subscription is None or not subscription.is_live or subscription.connection is None:
@@ -336,19 +345,23 @@ class Tap:
             if is_farewell(message) and self.on_farewell is not None:
                 self.on_farewell()
             for each in batches.answers(message):
-                stock_message(sender, each)
+                try:
+                    stock_message(sender, each)
+                except Exception:
+                    self._take_unresolved(connection.received_us or self._clock.now_us())
+                    raise
 
         client.open, client.send, client.on_message_callback = dial, send, on_message
 
     def free_book(self, symbol: str) -> None:
         """Let ccxt try again to synchronise a book that it failed to."""
         books = self.exchange.orderbooks or {}
-        if isinstance(getattr(books.get(symbol), "cache", None), _Stuck):
+        if isinstance(getattr(books.get(symbol), "cache", None), Stuck):
             books[symbol] = self.exchange.order_book()
 
     async def _load_order_book(self, client: Any, message_hash: str, symbol: str, *arguments: Any, **named: Any) -> None:
         assert self._stock_load_order_book is not None
-        shielded = _Shielded(client)
+        shielded = Shielded(client)
         await self._stock_load_order_book(shielded, message_hash, symbol, *arguments, **named)
         if shielded.error is None:
             return
@@ -357,30 +370,7 @@ class Tap:
             client.subscriptions.pop(subscribed, None)  # so that the next call asks the exchange again
         book = self.exchange.orderbooks.get(symbol)
         if book is not None:
-            book.cache = _Stuck()
-
-
-class _Stuck(list[Any]):
-    """The deltas of a book that could not be synchronised: ccxt asks for a snapshot whenever it has counted a few of them."""
-
-    def __len__(self) -> int:
-        return 1 << 30
-
-    def append(self, delta: Any) -> None:
-        """Forget the delta."""
-
-
-class _Shielded:
-    """A ccxt client as ccxt's synchronisation of a book sees it: what it does on failure ends the book alone."""
-
-    url = None
-
-    def __init__(self, client: Any) -> None:
-        self.resolve, self.reject = client.resolve, client.reject
-        self.error: BaseException | None = None
-
-    async def close(self) -> None:
-        """Close nothing."""
+            book.cache = Stuck()
 
 
 async def _close(client: Any) -> None:

@@ -160,9 +160,6 @@ class Differential:
         assert generic.rows == fast.rows, (frame, generic.rows, fast.rows)
         assert generic.error == fast.error == error, frame
         assert generic.rejected == fast.rejected, frame
-        if error:  # what ccxt had read before it raised waits in its caches for the next frame of that market
-            for exchange in (self.stock, self.generic.exchange, self.fast.exchange):
-                exchange.trades.clear()
         trades = [row._replace(flags=row.flags & ~Flag.BACKFILL) for row in fast.rows if row.kind == Kind.TRADE]
         stock_trades = sorted(self._stock_trades())
         assert stock_trades == sorted(trades), frame

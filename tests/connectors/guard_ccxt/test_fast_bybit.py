@@ -91,6 +91,33 @@ async def test_what_is_not_a_trade_goes_to_stock() -> None:
 
 
 @pytest.mark.parametrize("make", [on_spot, linear])
+@pytest.mark.parametrize("spoilt", [trade(i="2", p="x"), trade(i="2", v="NaN"), None])
+async def test_trades_that_ccxt_read_before_one_that_it_cannot_are_given_at_once(make: Any, spoilt: Any) -> None:
+    async with make() as found:
+        # ccxt's class gives the trades of a frame when it has read them all.
+        fed = found.feed(json.dumps(trades(trade(i="1"), spoilt)))
+        assert fed.is_fallback
+        assert fed.error
+        assert [row.key for row in fed.rows if row.kind == Kind.TRADE] == [1]
+        fed = found.feed(json.dumps(trades(trade(i="3"))))
+        assert not fed.is_fallback
+        assert [row.key for row in fed.rows] == [3]
+
+
+@pytest.mark.parametrize("spoilt", [{"s": None}, {"s": "BTCUSD"}, {"s": "NOBODY"}])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_frame_with_one_trade_of_no_market_or_another_is_left_to_stock(spoilt: dict[str, Any], place: int) -> None:
+    async with linear() as found:
+        data = [trade(i="1"), trade(i="2")]
+        data.insert(place, trade(i="3") | spoilt)
+        assert found.feed(json.dumps(trades(*data))).is_fallback
+        nameless = trades(trade(i="4"))
+        del nameless["topic"]
+        assert found.feed(json.dumps(nameless)).is_fallback
+        assert not found.feed(json.dumps(trades(trade(i="5")))).is_fallback
+
+
+@pytest.mark.parametrize("make", [on_spot, linear])
 async def test_snapshot_goes_to_stock_and_diffs_to_the_decoder(make: Any) -> None:
     async with make() as found:
         early = found.feed(json.dumps(book("delta", [["98", "1"]], [])))

@@ -123,6 +123,31 @@ async def test_what_is_not_a_trade_goes_to_stock() -> None:
         assert found.fast.counters.fallbacks == len(others)
 
 
+async def test_trades_that_ccxt_read_before_one_without_a_market_are_given_and_their_frame_is_its() -> None:
+    named = {"size": "1", "id": 1, "create_time": 1700000000, "create_time_ms": 1699999999991, "price": "1", "contract": "BTC_USDT"}
+    nameless = {name: value for name, value in (named | {"id": 2}).items() if name != "contract"}
+    async with differential() as found:
+        # ccxt sorts a frame by time and id before it looks at the market.
+        fed = found.feed(json.dumps(framed("futures.trades", [nameless, named])))
+        assert fed.is_fallback
+        assert fed.error == "TypeError"
+        assert [(row.market, row.key) for row in fed.rows if row.kind == Kind.TRADE] == [(1, 1)]
+        fed = found.feed(json.dumps(framed("futures.trades", [nameless, named | {"id": 3}])))
+        assert [row for row in fed.rows if row.kind == Kind.TRADE] == []
+        assert not found.feed(json.dumps(framed("futures.trades", [named | {"id": 3}]))).is_fallback
+
+
+async def test_a_frame_of_several_markets_is_equal_and_one_that_nobody_watches_makes_it_the_stock_tiers() -> None:
+    spots = [spot_trade(id=2), spot_trade(id=1, currency_pair="PEPE_USDT")]
+    contracts = [futures_trade(id=4, contract="BTC_USD"), futures_trade(id=3)]
+    async with differential() as found:
+        frames = [framed("spot.trades", spots), framed("futures.trades", contracts)]
+        assert found.feed_all(map(json.dumps, frames)) == len(frames)
+        frames = [framed("spot.trades", [*spots, spot_trade(currency_pair="ETH_USDT")])]
+        frames += [framed("futures.trades", [futures_trade(contract="ETH_USDT"), *contracts])]
+        assert found.feed_all(map(json.dumps, frames)) == 0
+
+
 @pytest.mark.parametrize("channel", ["spot.order_book_update", "futures.order_book_update"])
 async def test_a_hole_in_a_numbered_book_is_left_to_ccxt_which_subscribes_again(channel: str) -> None:
     symbol, row, make = ("BTC/USDT", 0, list) if channel.startswith("spot") else ("BTC/USDT:USDT", 1, rows)

@@ -88,6 +88,27 @@ async def test_what_is_not_a_trade_goes_to_stock() -> None:
         assert found.fast.counters.fallbacks == len(others) + 1
 
 
+@pytest.mark.parametrize("spoilt", [{"instId": None}, {"instId": "BTC-USDT-SWAP"}, {"px": "x"}, {"sz": "NaN"}])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_frame_with_one_row_of_no_market_or_another_or_no_number_is_left_to_stock(
+    spoilt: dict[str, Any], place: int
+) -> None:
+    async with differential() as found:
+        rows = [trade(tradeId="1"), trade(tradeId="2")]
+        rows.insert(place, trade(tradeId="3") | spoilt)
+        assert found.feed(json.dumps(trades(*rows))).is_fallback
+        assert not found.feed(json.dumps(trades(trade(tradeId="4")))).is_fallback
+
+
+async def test_a_frame_that_names_no_market_is_left_to_stock_and_leaves_nothing_behind() -> None:
+    async with differential() as found:
+        frame = trades(trade(tradeId="1"))
+        del frame["arg"]["instId"]
+        assert found.feed(json.dumps(frame)).is_fallback
+        assert found.feed(json.dumps(trades(trade(tradeId="2"), market_id="NO-BODY"))).is_fallback
+        assert not found.feed(json.dumps(trades(trade(tradeId="3")))).is_fallback
+
+
 async def test_book_follows_its_sequence_and_a_hole_is_left_to_ccxt() -> None:
     async with differential() as found:
         found.subscribed("books:BTC/USDT")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zipfile
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,13 +18,15 @@ from guard.cli.main import main
 from guard.errors import ConfigurationError
 from guard.model import BUY, SELL, Batch, Flag, Kind, Market, MarketFacts, Status
 from guard_tape import RecordingWriter, Tape
+from guard_tape.foreign import opened
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 TRADES = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
 BOOK = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount"
 T0 = 1_735_689_600_000_000
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 def packed(path: Path, text: str, *, inside: str | None = None) -> Path:
@@ -39,8 +43,8 @@ def packed(path: Path, text: str, *, inside: str | None = None) -> Path:
 def rows_of(tape: Tape, rows_max: int = 1000) -> list[tuple[Any, ...]]:
     markets: list[MarketFacts] = []
     found = []
-    for opened, batch in tape.batches(rows_max):
-        markets += opened
+    for fresh, batch in tape.batches(rows_max):
+        markets += fresh
         plain = batch.plain()
         for place in range(len(plain)):
             values = [getattr(plain, name)[place] for name in ("at_us", "received_us", "price", "amount", "side", "key", "flags")]
@@ -103,8 +107,8 @@ def test_trades_and_book_of_tardis_are_one_market_with_both_streams(tmp_path: Pa
         packed(tmp_path / "binance_incremental_book_L2_2025-01-01_PEPEUSDT.csv.gz", book),
     ]
     tape = Tape(files, exchange="tape")
-    ((opened, _), *_) = tape.batches(10)
-    assert [each.streams for each in opened] == [{"trades", "book"}]
+    ((markets, _), *_) = tape.batches(10)
+    assert [each.streams for each in markets] == [{"trades", "book"}]
     rows = rows_of(tape)
     assert [row[7] for row in rows if row[0] == Kind.STATUS] == [Status.LIVE, Status.LIVE]
     flags = [row[8] for row in rows if row[0] == Kind.LEVEL]
@@ -226,17 +230,87 @@ def test_hostile_archives_are_refused_or_read_in_bounded_memory(tmp_path: Path) 
     cut.write_bytes(outside.read_bytes()[:-30])
     with pytest.raises(ConfigurationError, match="T001"):
         events(cut)
-    locked = bytearray(outside.read_bytes())
-    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        locked[locked.index(mark) + place] |= 1
-    cut.write_bytes(locked)
+    cut.write_bytes(locked(outside.read_bytes()))
     with pytest.raises(ConfigurationError, match="T001"):
         events(cut)
-    wrong = bytearray(outside.read_bytes())
-    wrong[wrong.index(b"PK\x01\x02") + 16] ^= 1
-    cut.write_bytes(wrong)
+    cut.write_bytes(of_another_sum(outside.read_bytes()))
     with pytest.raises(ConfigurationError, match="CRC"):
         events(cut)
+
+
+def open_of(folder: Path) -> list[str]:
+    """Return the files of a folder that this process holds open."""
+    return sorted(file.name for entry in DESCRIPTORS.iterdir() if (file := entry.resolve()).parent == folder.resolve())
+
+
+def locked(archive: bytes) -> bytes:
+    """Say that the one file inside is encrypted."""
+    changed = bytearray(archive)
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        changed[changed.index(mark) + place] |= 1
+    return bytes(changed)
+
+
+def unpackable(archive: bytes) -> bytes:
+    """Say that the one file inside is packed in a way that nobody knows."""
+    changed = bytearray(archive)
+    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        changed[changed.index(mark) + place] = 77
+    return bytes(changed)
+
+
+def of_another_sum(archive: bytes) -> bytes:
+    """Say that what is inside has another CRC."""
+    changed = bytearray(archive)
+    changed[changed.index(b"PK\x01\x02") + 16] ^= 1
+    return bytes(changed)
+
+
+def with_two(archive: bytes) -> bytes:
+    """Put a second file into the archive."""
+    whole = io.BytesIO(archive)
+    with zipfile.ZipFile(whole, "a") as changed:
+        changed.writestr("b.csv", "")
+    return whole.getvalue()
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="descriptors cannot be listed")
+@pytest.mark.parametrize("spoil", [locked, unpackable, of_another_sum, with_two, lambda archive: archive[:-30], lambda _: b"PK"])
+def test_an_archive_that_is_refused_is_closed_at_once(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    row = "77,42000.5,0.25,10500.1,1735689600000,True,True\n"
+    path = packed(tmp_path / "BTCUSDT-trades-2024-12-31.zip", row)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ConfigurationError, match="T001") as refused:
+        events(path)
+    # The error still holds the frames that it passed, and what they opened.
+    assert refused.value.__traceback__ is not None
+    assert open_of(tmp_path) == []
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="descriptors cannot be listed")
+def test_what_is_refused_late_closes_the_files_beside_it(tmp_path: Path) -> None:
+    rows = "".join(f"{each},42000.5,0.25,10500.1,{1735689600000 + each},True,True\n" for each in range(50_000))
+    good = packed(tmp_path / "BTCUSDT-trades-2024-12-31.zip", rows)
+    wrong = packed(tmp_path / "ETHUSDT-trades-2024-12-31.zip", rows)
+    wrong.write_bytes(of_another_sum(wrong.read_bytes()))
+    found = Tape([good, wrong], exchange="tape").batches(1000)
+    next(found)
+    assert open_of(tmp_path) == [good.name, wrong.name]
+    with pytest.raises(ConfigurationError, match="CRC") as refused:
+        list(found)
+    assert refused.value.__traceback__ is not None
+    assert open_of(tmp_path) == []
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="descriptors cannot be listed")
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".zip"])
+def test_a_file_is_open_while_it_is_read_and_closed_at_its_end(tmp_path: Path, suffix: str) -> None:
+    row = "77,42000.5,0.25,10500.1,1735689600000,True,True\n"
+    path = packed(tmp_path / f"BTCUSDT-trades-2024-12-31{suffix}", row)
+    with opened(path) as file:
+        assert open_of(tmp_path) == [path.name]
+        assert file.read() == row.encode()
+    assert open_of(tmp_path) == []
 
 
 def recording(path: Path) -> Path:
