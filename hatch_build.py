@@ -71,8 +71,16 @@ def build(target: Path) -> list[Path]:
             sys.stderr.write(done.stdout + done.stderr)
             done.check_returncode()
         (target / _PACKAGE).mkdir(parents=True, exist_ok=True)
-        built = [package / "__init__.py", *Path(folder).glob(f"{_PACKAGE}/*{_suffix()}"), *Path(folder).glob(f"*{_suffix()}")]
-        return [Path(shutil.copy2(path, target / path.relative_to(folder))) for path in built]
+        # Last what tells of which source the others are.
+        built = [*Path(folder).glob(f"*{_suffix()}"), *package.glob(f"*{_suffix()}"), package / "__init__.py"]
+        return [_put(path, target / path.relative_to(folder)) for path in built]
+
+
+def _put(path: Path, to: Path) -> Path:
+    """Put a file in the place of another, which a running guard goes on with: writing into it would end that guard."""
+    beside = to.with_name(f"{to.name}.new")
+    shutil.copy2(path, beside)
+    return beside.replace(to)
 
 
 def _suffix() -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard.features.kernel import drive as loop
 from guard.features.kernel.fold import DUE
-from guard.features.kernel.machine import TURNED
+from guard.features.kernel.machine import ASK, STRIDE, TURNED
 from guard.features.kernel.rows import NO_EVENTS, UNOPENED, PlainRows, columns_of
 from guard.features.kernel.source import digest
 
@@ -66,7 +66,8 @@ class BuiltRows(PlainRows):
 
     def program(self, code: Sequence[int], constants: Sequence[float], registers: int, signatures: int) -> None:  # noqa: ARG002 - of a table elsewhere
         """Take the rules' code."""
-        self._code, self._constants = [*code, 0], [*map(float, constants), 0.0]
+        # A market without a program is asked about, as one without a screen is.
+        self._code, self._constants = [*(code or [ASK]), *[0] * STRIDE], [*map(float, constants), 0.0]
         self._registers = [0.0] * (registers + 1)
 
     def add(self, x: list[float], i: list[int]) -> None:
