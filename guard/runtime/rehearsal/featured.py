@@ -101,7 +101,7 @@ class SeriesKernel(Kernel):
         self._market: list[MarketFacts] = []
         self.now_us = self._limit_us = 0
         self._due_us = NEVER
-        self._looks = False
+        self._looks = self.needs_screens = False
 
     def __len__(self) -> int:
         """Return the number of open markets."""
