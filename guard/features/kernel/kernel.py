@@ -94,7 +94,7 @@ class Kernel:
         x[s.TICK] = known(facts.tick)
         x[s.USD_RATE] = known(facts.usd_rate)
         x[s.VOLUME_24H] = known(facts.volume_24h_usd)
-        i[s.LISTED] = facts.listed_us or 0
+        i[s.LISTED] = int(facts.listed_us or 0)
         row = len(self._facts)
         self._add(facts, x, i)
         self._references.append(None)
