@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GateDecoder"]
 
-_COUNT_OR_TEXT = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(min_length=1, max_length=64)]
+_COUNT_OR_TEXT = COUNT | Annotated[str, Meta(min_length=1, max_length=64)]
 _SIZE = Annotated[float, Meta(ge=-1e18, le=1e18)]
 _STAMP_DIGITS = 13
 _STAMP_LEAST, _STAMP_MOST = 10 ** (_STAMP_DIGITS - 1), 10**_STAMP_DIGITS - 1

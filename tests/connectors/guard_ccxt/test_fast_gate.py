@@ -137,6 +137,14 @@ async def test_trades_that_ccxt_read_before_one_without_a_market_are_given_and_t
         assert not found.feed(json.dumps(framed("futures.trades", [named | {"id": 3}]))).is_fallback
 
 
+@pytest.mark.parametrize("number", [2**53, 2**53 + 1, 2**64, 10**30])
+async def test_an_id_that_ccxt_reads_through_a_float_is_left_to_it(number: int) -> None:
+    async with differential() as found:
+        fed = found.feed(json.dumps(framed("spot.trades", [spot_trade(id=number), spot_trade(id="7")])))
+        assert fed.is_fallback == (number > 2**53)
+        assert len([row for row in fed.rows if row.kind == Kind.TRADE]) == 2
+
+
 async def test_a_frame_of_several_markets_is_equal_and_one_that_nobody_watches_makes_it_the_stock_tiers() -> None:
     spots = [spot_trade(id=2), spot_trade(id=1, currency_pair="PEPE_USDT")]
     contracts = [futures_trade(id=4, contract="BTC_USD"), futures_trade(id=3)]
